@@ -1,10 +1,10 @@
 """Makes the version 0 that ships with a plugin: `python -m seqd.starters MODEL`.
 
 For whoever maintains a plugin; `make starters` calls it for ours. The version is trained in this
-process, without Redis (`--data`), or taken as it is: from a folder of weights (`--from`), or out of
-the model store (`--version`). It comes whole or not at all into the folder `Model.starter_name`
-beside the model's module, or into that of `--out`. Not the way to make a version to use: that is
-`seqd train`, or `seqd models add`.
+process, without Redis (`--data`), or taken as it is from a folder of weights, such as that of a
+version in the model store (`--from`). It comes whole or not at all into the folder
+`Model.starter_name` beside the model's module, or into that of `--out`. Not the way to make a
+version to use: that is `seqd train`, or `seqd models add`.
 """
 
 import argparse
@@ -24,7 +24,6 @@ from seqd.hookspecs import Artifact, Device, Model
 from seqd.inputs.datasets import FileDataset
 from seqd.kinds import TRAIN
 from seqd.local.slots import cores, parse_slot
-from seqd.models.catalog import versions_zero
 from seqd.models.made_elsewhere import (
     Statement,
     Weights,
@@ -34,7 +33,6 @@ from seqd.models.made_elsewhere import (
     read_weights,
 )
 from seqd.models.registry import Registry
-from seqd.models.store import ModelStore
 from seqd.models.trial_load import trial_of
 from seqd.models.version_files import (
     MANIFEST_NAME,
@@ -42,7 +40,7 @@ from seqd.models.version_files import (
     refusal_of,
     seal_folder,
 )
-from seqd.settings import Settings, load_settings
+from seqd.settings import load_settings
 from seqd.testing.contexts import MemoryTrainContext
 from seqd.testing.training import parameters_of, train
 from seqd.validation import did_you_mean, listed
@@ -192,10 +190,9 @@ def main() -> int:
     asked = _arguments()
     os.environ.update(parse_slot("train@cpu").environment())
     try:
-        settings = load_settings()
-        registry = Registry.load(settings)
+        registry = Registry.load(load_settings())
         model = registry.model(asked.model)
-        folder = _make(asked, model, registry, settings)
+        folder = _make(asked, model, registry)
     except SeqdError as error:
         print(f"error[{error.code}]: {error}", file=sys.stderr)  # noqa: T201
         return error.exit_status
@@ -222,7 +219,6 @@ def _arguments() -> argparse.Namespace:
     source.add_argument(
         "--from", type=Path, metavar="FOLDER", dest="weights", help="take finished weights"
     )
-    source.add_argument("--version", metavar="NAME@N", help="take a version of the model store")
     parser.add_argument("--held-out", type=Path, metavar="FILE", help="file to validate on")
     parser.add_argument("--preset", default="tutorial", help="preset of the training")
     parser.add_argument(
@@ -237,7 +233,7 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _make(asked: argparse.Namespace, model: Model, registry: Registry, settings: Settings) -> Path:
+def _make(asked: argparse.Namespace, model: Model, registry: Registry) -> Path:
     version = registry.plugin_of(asked.model).version
     if asked.data is not None:
         _check_is_trained(model)
@@ -245,14 +241,10 @@ def _make(asked: argparse.Namespace, model: Model, registry: Registry, settings:
         data = _dataset(asked.data)
         return make_starter(model, version, asked.preset, data, held_out, asked.out)
     check_can_serve(registry, asked.model)
-    weights = asked.weights
-    if asked.version is not None:
-        store = ModelStore(settings.store_dir, versions_zero(registry))
-        weights = _folder_of(store, asked.version, model.name)
     return take_starter(
         model,
         version,
-        read_weights(weights),
+        read_weights(asked.weights),
         asked.out,
         None if asked.no_load else trial_of(registry, model.name),
     )
@@ -262,24 +254,8 @@ def _check_is_trained(model: Model) -> None:
     if TRAIN not in model.tasks:
         raise InvalidRequest(
             f"model {model.name!r} has no task {TRAIN}: nothing is learnt from --data. Give its "
-            "weights with --from FOLDER, or a version of the store with --version NAME@NUMBER"
+            "weights with --from FOLDER"
         )
-
-
-def _folder_of(store: ModelStore, reference: str, plugin: str) -> Path:
-    """Return the folder of a version of the store whose files are checked."""
-    name, version = store.resolve(reference)
-    artifact = store.open(name, version)
-    if artifact.manifest.is_built_in:
-        raise InvalidRequest(
-            f"{name}@{version} is built in: the plugin's code is the version, and needs no starter"
-        )
-    if store.plugin_of(name) != plugin:
-        raise InvalidRequest(
-            f"{name}@{version} is made with {store.plugin_of(name)}, and {plugin} cannot load it. "
-            f"Take a version that is made with {plugin}"
-        )
-    return artifact.folder
 
 
 def _dataset(path: Path) -> FileDataset:

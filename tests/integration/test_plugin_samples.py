@@ -122,7 +122,6 @@ def test_a_plugin_that_is_not_installed_here_and_its_models_are_shown_from_the_f
     shown = here(capsys, "plugins", "show", "tasks")
     model = here(capsys, "models", "show", "vectors")
     record = here(capsys, "plugins", "show", "pairs", "--json").json()
-    schemas = here(capsys, "plugins", "show", "tasks", "--schema").json()
 
     assert (shown.status, shown.err) == (0, "")
     lines = [" ".join(line.split()) for line in shown.out.splitlines()]
@@ -142,37 +141,20 @@ def test_a_plugin_that_is_not_installed_here_and_its_models_are_shown_from_the_f
     compare = record["contract"]["pairs"]["compare"]
     assert [field["name"] for field in compare["input"]] == ["left", "right", "weight"]
     assert compare["limits"] == ["A unit of work has 64 items."]
-    assert {"pairs.compare.input", "vectors.embed.output"} <= schemas.keys()
     assert "vectors embed, output: Embedding256" in model.out
     assert "delay_ms" in model.out
-
-
-def test_without_a_client_there_is_a_sample_for_each(
-    fleet, capsys: pytest.CaptureFixture[str]
-) -> None:
-    fleet("compare")
-
-    last = here(capsys, "models", "show", "pairs", "--sample")
-    before = here(capsys, "plugins", "show", "pairs", "--sample", "--task", "compare")
-
-    python, shell, inbox = (
-        sample_of(capsys, "compare", client) for client in ("python", "shell", "inbox")
-    )
-    assert last.out == f"# python\n{python}\n# shell\n{shell}\n# inbox\n{inbox}"
-    assert before.out == last.out
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("tasks", "--sample", "perl"), "--sample is 'perl'; allowed: python, shell, inbox, all"),
+        (("tasks", "--sample", "perl"), "--sample is 'perl'; allowed: python, shell, inbox"),
         (
             ("tasks", "--sample", "shell", "--task", "compair"),
             "--task is 'compair'; allowed: compare, embed, find, mirror, score, tag. Did you mean "
             "'compare'?",
         ),
         (("pairs", "--task", "compare"), "--task is for a sample. Give --sample CLIENT, or leave "),
-        (("pairs", "--sample", "shell", "--schema"), "--sample and --schema print one thing each."),
         (("taks",), "no plugin or model named 'taks'. Plugins here: "),
     ],
 )

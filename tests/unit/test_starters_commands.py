@@ -48,7 +48,8 @@ def test_a_version_of_the_store_becomes_the_starter_with_its_figures(
     store = ModelStore(load_settings().store_dir, {})
     publish(store, "topics", "words", metrics={"loss": 0.5}, plugin_version="0.1")
 
-    status = run(monkeypatch, "words", "--version", "topics", "--out", "src/starter", "--no-load")
+    folder = str(store.folder_of("topics") / "1")
+    status = run(monkeypatch, "words", "--from", folder, "--out", "src/starter", "--no-load")
 
     assert status == 0
     manifest = open_folder(Path("src/starter"), "words", 0).manifest
@@ -92,8 +93,7 @@ def test_a_folder_of_another_name_than_the_plugin_looks_for_is_told(
         (
             ("words", "--data", "made/words.json"),
             "invalid_request]: model 'words' has no task train: nothing is learnt from --data. "
-            "Give its weights with --from FOLDER, or a version of the store with --version "
-            "NAME@NUMBER\n",
+            "Give its weights with --from FOLDER\n",
         ),
         (
             ("words", "--from", "made", "--out", "made"),
@@ -113,22 +113,11 @@ def test_a_folder_of_another_name_than_the_plugin_looks_for_is_told(
             ("wrods", "--from", "made", "--out", "src/starter"),
             "unknown_model]: no model named 'wrods'. ",
         ),
-        (
-            ("rule", "--version", "rule@0", "--out", "src/starter"),
-            "invalid_request]: rule@0 is built in: the plugin's code is the version, and needs no "
-            "starter\n",
-        ),
-        (
-            ("rule", "--version", "topics@1", "--out", "src/starter"),
-            "invalid_request]: topics@1 is made with words, and rule cannot load it. Take a "
-            "version that is made with rule\n",
-        ),
     ],
 )
 def test_what_makes_no_starter_is_refused_and_writes_nothing(
     monkeypatch: pytest.MonkeyPatch, capsys: Capture, arguments: tuple[str, ...], told: str
 ):
-    publish(ModelStore(load_settings().store_dir, {}), "topics", "words")
     before = files_of(Path())
 
     status = run(monkeypatch, *arguments)

@@ -19,7 +19,7 @@ from seqd.cli.models.params import entry_of, params
 from seqd.cli.models.pausing import disable, pause, resume
 from seqd.cli.models.placing import place
 from seqd.cli.models.promotion import history, label, promote, rollback
-from seqd.cli.plugins.sample_options import Sample, Schemas, ShowCommand, Task, print_for_programs
+from seqd.cli.plugins.sample_options import Sample, Task, print_sample
 from seqd.cli.showing import Found, shown
 from seqd.cli.ui.numbers import counted
 from seqd.cli.ui.screen import Screen
@@ -59,7 +59,7 @@ def list_models(is_local: Local = False) -> Found:
     return Found(entries, lambda screen: print_models(screen, entries))
 
 
-@app.command(cls=ShowCommand)
+@app.command()
 @shown
 def show(
     model: options.ModelArgument,
@@ -77,7 +77,6 @@ def show(
         bool,
         typer.Option("--measure", help="Measure first how fast it is on this machine's cores."),
     ] = False,
-    schemas: Schemas = False,
     sample: Sample = None,
     task: Task = None,
     is_local: Local = False,
@@ -92,9 +91,9 @@ def show(
     too: --local, --state, --plot and --measure look into that store alone. `seqd models show markov
     --state a` prints the transition probabilities from `a`.
     """
-    if schemas or sample is not None or task is not None:
+    if sample is not None or task is not None:
         entry = entry_of(model.partition("@")[0], local=is_local)
-        print_for_programs([entry], schemas=schemas, sample=sample, task=task)
+        print_sample([entry], sample, task)
         return None
     if not is_local and state is None and plot is None and not measures:
         from seqd.cli.models.fleet import show_fleet_model

@@ -8,7 +8,6 @@ from seqd.cli import options
 from seqd.cli.plugins.check import check
 from seqd.cli.plugins.dev import dev
 from seqd.cli.plugins.new import new_plugin
-from seqd.cli.plugins.sample_options import ShowCommand
 from seqd.cli.plugins.show import show
 from seqd.cli.plugins.trying import try_plugin
 from seqd.cli.showing import Found, shown
@@ -48,7 +47,7 @@ def list_plugins() -> Found:
     return Found(found | {"differences": told}, view)
 
 
-app.command(cls=ShowCommand)(show)
+app.command()(show)
 app.command("new")(new_plugin)
 app.command()(check)
 app.command("try")(try_plugin)

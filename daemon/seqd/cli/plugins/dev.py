@@ -10,10 +10,6 @@ from seqd.cli.plugins.trying import Model, Parameters, Plugin, Slot, Subject, Ve
 Bench = Annotated[
     bool, typer.Option("--bench", help="Measure items a second by size of batch, and end.")
 ]
-Texts = Annotated[
-    str | None,
-    typer.Option("--texts", metavar="FILE", help="What to measure with: a text a line."),
-]
 
 
 def dev(
@@ -28,7 +24,6 @@ def dev(
     model: Model = "",
     slot: Slot = "cpu:0",
     bench: Bench = False,
-    texts: Texts = None,
 ) -> None:
     """Try texts on a plugin while you write it; no daemon and no Redis.
 
@@ -42,7 +37,7 @@ def dev(
     tell_of_folder(subject)
     order = order_of(subject, plugin=plugin, model=model, version=version, slot=slot)
     watched = watched_of(order)
-    with Session(order, watched, task, parameters, texts) as session:
+    with Session(order, watched, task, parameters) as session:
         if bench:
             session.bench_once()
         else:

@@ -35,9 +35,6 @@ from seqd_schemas import CatalogEntry, Item, ParameterValue, RefusedItem, TaskSc
 #: Sizes of batches that are measured, up to the task's own `unit_items`.
 SIZES: Final = (1, 8, 64, 512)
 
-#: Lines of a file that are taken.
-_MOST_LINES = 10_000
-
 #: Texts of 50 to 1,000 characters.
 _MADE: Final = tuple(
     " ".join(["The ship left the harbour before the fog had gone."] * sentences)
@@ -65,11 +62,10 @@ class Session:
         watched: Watched,
         task: str,
         parameters: Mapping[str, ParameterValue],
-        texts: str | None,
     ) -> None:
-        """`task` and `parameters` are what to begin with, `texts` a file to measure with."""
+        """`task` and `parameters` are what to begin with."""
         self._notices = Screen(to_stderr=True)
-        self._order, self._task, self._texts = order, task, texts
+        self._order, self._task = order, task
         self._parameters = dict(parameters)
         self._plugin = ReloadedPlugin(
             order, pinned_to(order.slot), watched, say=self._notices.say, tell=self._tell
@@ -223,7 +219,7 @@ class Session:
         entry = serving.loaded.entry
         request = Measure(
             task=task,
-            entries=_bench_entries(entry, task, self._texts),
+            entries=_bench_entries(entry, task),
             parameters=checked_parameters(entry, task, self._parameters),
             sizes=sizes,
         )
@@ -278,27 +274,13 @@ def _sizes_of(given: str, unit_items: int) -> tuple[int, ...]:
     return tuple(size for size in sizes if size)
 
 
-def _bench_entries(
-    entry: CatalogEntry, task: str, texts: str | None
-) -> tuple[Item | RefusedItem, ...]:
+def _bench_entries(entry: CatalogEntry, task: str) -> tuple[Item | RefusedItem, ...]:
     """Return items to measure with. Raises InvalidInput where none can be made."""
-    lines = list(_MADE) if texts is None else _lines_of(texts)
     given = task_of_entry(entry, task).input
-    if texts is None and given is not None:
+    lines = list(_MADE)
+    if given is not None:
         lines = [json.dumps(record) for record in _examples(given, task)]
     return entries_of(entry, task, lines)
-
-
-def _lines_of(path: str) -> list[str]:
-    try:
-        with Path(path).open(encoding="utf-8") as file:
-            lines = [line.strip() for _, line in zip(range(_MOST_LINES), file, strict=False)]
-    except (OSError, ValueError) as error:
-        raise InvalidInput(f"--texts is {path}, which cannot be read: {error}") from None
-    found = [line for line in lines if line]
-    if not found:
-        raise InvalidInput(f"--texts is {path}, which has no text in it; give one a line.")
-    return found
 
 
 def _examples(schema: Mapping[str, object], task: str) -> list[object]:
@@ -306,6 +288,6 @@ def _examples(schema: Mapping[str, object], task: str) -> list[object]:
     if isinstance(examples, list) and examples:
         return examples
     raise InvalidInput(
-        f"{task} takes records, and its class gives no example to measure with. Give --texts FILE "
-        "with a record a line, or json_schema_extra={'examples': [{…}]} in its model_config."
+        f"{task} takes records, and its class gives no example to measure with. Give it "
+        "json_schema_extra={'examples': [{…}]} in its model_config."
     )

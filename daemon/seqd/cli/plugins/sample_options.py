@@ -1,13 +1,12 @@
-"""`--task`, `--schema` and `--sample` of `seqd plugins show` and `seqd models show`.
+"""`--sample` and `--task` of `seqd plugins show` and `seqd models show`.
 
-They print what a program needs to call a model: from the catalog, so that no plugin is needed.
+They print a request to begin with: from the catalog, so that no plugin is needed.
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from typer.core import TyperCommand
 
 from seqd.errors import InvalidRequest
 
@@ -17,39 +16,17 @@ if TYPE_CHECKING:
 #: The clients that there are samples for.
 CLIENTS = ("python", "shell", "inbox")
 
-#: What `--sample` is without a value.
-_ALL = "all"
-_ALLOWED = (*CLIENTS, _ALL)
-
-
-class ShowCommand(TyperCommand):
-    """A command of which `--sample` may stand without a value, which typer has no option for."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Read the arguments; a `--sample` at the end or before an option is one for all."""
-        if ctx.resilient_parsing:  # a shell completes: what is last is still being typed
-            return super().parse_args(ctx, args)
-        given: list[str] = []
-        for arg, behind in zip(args, [*args[1:], "-"], strict=True):
-            given.append(arg)
-            if arg == "--sample" and behind.startswith("-"):
-                given.append(_ALL)
-        return super().parse_args(ctx, given)
-
 
 def _clients(incomplete: str) -> list[str]:
-    return [name for name in _ALLOWED if name.startswith(incomplete)]
+    return [name for name in CLIENTS if name.startswith(incomplete)]
 
 
-Schemas = Annotated[
-    bool, typer.Option("--schema", help="Print the JSON Schemas of its tasks alone.")
-]
 Sample = Annotated[
     str | None,
     typer.Option(
         "--sample",
         metavar="CLIENT",
-        help="Print a sample request alone, for python, shell or inbox; without CLIENT for each.",
+        help="Print a sample request alone, for python, shell or inbox.",
         autocompletion=_clients,
     ),
 ]
@@ -59,36 +36,24 @@ Task = Annotated[
 ]
 
 
-def print_for_programs(
-    entries: "Sequence[CatalogEntry]", *, schemas: bool, sample: str | None, task: str | None
-) -> bool:
-    """Print the schemas or the sample, where one was asked for; return False where none was.
+def print_sample(entries: "Sequence[CatalogEntry]", sample: str | None, task: str | None) -> bool:
+    """Print the sample, where one was asked for; return False where none was.
 
     Raises InvalidRequest for a client or a task that there is not.
     """
-    _check(sample, task, schemas=schemas)
-    if sample is not None:
-        typer.echo(_sample(entries, sample, task), nl=False)
-    elif schemas:
-        from seqd.cli.ui.model_tasks import schemas_of
-        from seqd.cli.ui.stdout import print_json
-
-        print_json(schemas_of(entries))
-    return schemas or sample is not None
-
-
-def _check(sample: str | None, task: str | None, *, schemas: bool) -> None:
     from seqd.validation import did_you_mean
 
-    if sample is not None and sample not in _ALLOWED:
+    if sample is None:
+        if task is not None:
+            raise InvalidRequest("--task is for a sample. Give --sample CLIENT, or leave it away")
+        return False
+    if sample not in CLIENTS:
         raise InvalidRequest(
-            f"--sample is {sample[:40]!r}; allowed: {', '.join(_ALLOWED)}."
-            f"{did_you_mean(sample, _ALLOWED)}".rstrip(".")
+            f"--sample is {sample[:40]!r}; allowed: {', '.join(CLIENTS)}."
+            f"{did_you_mean(sample, CLIENTS)}".rstrip(".")
         )
-    if sample is not None and schemas:
-        raise InvalidRequest("--sample and --schema print one thing each. Leave one of them away")
-    if task is not None and sample is None:
-        raise InvalidRequest("--task is for a sample. Give --sample CLIENT, or leave it away")
+    typer.echo(_sample(entries, sample, task), nl=False)
+    return True
 
 
 def _sample(entries: "Sequence[CatalogEntry]", client: str, task: str | None) -> str:
@@ -107,7 +72,4 @@ def _sample(entries: "Sequence[CatalogEntry]", client: str, task: str | None) ->
             f"--task is {wanted[:40]!r}; allowed: {listed(able)}."
             f"{did_you_mean(wanted, able)}".rstrip(".")
         )
-    entry = able[wanted]
-    if client != _ALL:
-        return SAMPLES[client](entry, wanted)
-    return "\n".join(f"# {name}\n{sample(entry, wanted)}" for name, sample in SAMPLES.items())
+    return SAMPLES[client](able[wanted], wanted)

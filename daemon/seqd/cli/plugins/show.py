@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from seqd.cli import completion, options
-from seqd.cli.plugins.sample_options import Sample, Schemas, Task, print_for_programs
+from seqd.cli.plugins.sample_options import Sample, Task, print_sample
 from seqd.cli.showing import Found, shown
 from seqd.cli.ui.screen import Screen
 from seqd.errors import RedisUnreachable, UnknownPlugin
@@ -44,7 +44,6 @@ def show(
         str,
         typer.Argument(help="A plugin, or a model of one.", autocompletion=completion.models),
     ],
-    schemas: Schemas = False,
     sample: Sample = None,
     task: Task = None,
     local: options.OfThisMachine = False,
@@ -59,7 +58,7 @@ def show(
 
     found = _found(name, is_local=local)
     meant = [entry for entry in found.entries if entry.model == name] or found.entries
-    if print_for_programs(meant, schemas=schemas, sample=sample, task=task):
+    if print_sample(meant, sample, task):
         return None
 
     def view(screen: Screen) -> None:

@@ -73,10 +73,6 @@ Texts = Annotated[
         show_default=False,
     ),
 ]
-Records = Annotated[
-    list[str] | None,
-    typer.Option("--record", metavar="JSON", help="A record; may be given again."),
-]
 Data = Annotated[
     str | None, typer.Option("--data", metavar="FILE", help="To train: what to learn from.")
 ]
@@ -96,7 +92,6 @@ def try_plugin(
     subject: Subject,
     task: Task,
     texts: Texts = None,
-    record: Records = None,
     param: Parameters = None,
     version: Version = "",
     plugin: Plugin = "",
@@ -117,7 +112,7 @@ def try_plugin(
 
     asked = _Asked(
         task=task,
-        texts=[*(texts or []), *(record or [])],
+        texts=texts or [],
         parameters=options.read_parameters(param or []),
         learn_from=(data, held_out, out),
         screen=screen,

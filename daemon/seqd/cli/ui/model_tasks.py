@@ -1,6 +1,6 @@
 """What the tasks of a model take and give, as tables: parameters, input, output and limits."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 
 from pydantic import JsonValue
 
@@ -138,14 +138,3 @@ def _limits(entry: CatalogEntry, task: str, schema: TaskSchema) -> list[str]:
         limits.append(f"One item writes at most {most:,} characters; its symbols: {product}.")
     limits.append(f"A unit of work has {schema.unit_items:,} items.")
     return limits
-
-
-def schemas_of(entries: Sequence[CatalogEntry]) -> Mapping[str, JsonValue]:
-    """Return the JSON Schemas of what models can do, by `MODEL.TASK.WHAT`."""
-    import json
-
-    from seqd_schemas import task_schemas
-
-    return {
-        name: json.loads(text) for entry in entries for name, text in task_schemas(entry).items()
-    }
