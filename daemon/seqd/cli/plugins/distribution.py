@@ -6,7 +6,7 @@ Pure but for `sources`, which reads the metadata of the distributions of this ma
 import json
 import shlex
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from urllib.parse import unquote, urlsplit
@@ -62,15 +62,14 @@ def holdings(here: Sequence[PluginStatus], workers: Sequence[WorkerStatus]) -> l
     A plugin that two distributions bring on one worker is named as the one that is loaded there.
     Workers that do not say what they have are left out.
     """
-    found: dict[tuple[str, str, str, str], list[str]] = {}
-    telling = [worker for worker in workers if says_what_it_has(worker)]
-    for name in sorted({one.name for one in here} | _names(workers)):
-        for worker in telling:
-            one = _of(worker, name)
+    fleet, found = _fleet_of(workers), dict[tuple[str, str, str, str], list[str]]()
+    for name in sorted({one.name for one in here}.union(*fleet.values())):
+        for worker, plugins in fleet.items():
+            one = plugins.get(name)
             key = (name, "", "absent", "")
             if one is not None:
                 key = (name, one.version, str(one.state), one.reason)
-            found.setdefault(key, []).append(worker.worker)
+            found.setdefault(key, []).append(worker)
     return [
         Holding(name, version, state, tuple(names), reason)
         for (name, version, state, reason), names in found.items()
@@ -80,6 +79,20 @@ def holdings(here: Sequence[PluginStatus], workers: Sequence[WorkerStatus]) -> l
 def says_what_it_has(worker: WorkerStatus) -> bool:
     """Return False for a worker that publishes no plugin: its slot is drained, its process gone."""
     return bool(worker.plugins)
+
+
+#: Plugins of each worker, by their names.
+_Fleet = dict[str, dict[str, PluginStatus]]
+
+
+def _fleet_of(workers: Iterable[WorkerStatus]) -> _Fleet:
+    """Return what workers have; of two plugins of a name the one that is loaded, else the first."""
+    fleet: _Fleet = {}
+    for worker in filter(says_what_it_has, workers):
+        plugins = fleet.setdefault(worker.worker, {})
+        for one in sorted(worker.plugins, key=lambda one: one.state is not PluginState.READY):
+            plugins.setdefault(one.name, one)
+    return fleet
 
 
 def differences(
@@ -95,139 +108,104 @@ def differences(
     this machine: what is installed here its workers have once they are restarted. Nothing is said
     of a plugin that is broken here: nobody wants it elsewhere.
     """
+    ready = {one.name: one for one in here if one.state is PluginState.READY}
+    broken = {one.name for one in here if one.state is PluginState.BROKEN} - ready.keys()
+    fleet = {
+        worker: {name: one for name, one in plugins.items() if name not in broken}
+        for worker, plugins in _fleet_of(workers).items()
+    }
+    ours = [one.worker for one in workers if one.host == host and one.worker in fleet]
+    sound = {one.name: one for one in reversed(here) if one.name not in broken}
+    removed = {name for worker in ours for name in fleet[worker]} - {one.name for one in here}
+    said = [*_late(ready, ours, fleet), *_removed(removed, ours, fleet)]
+    for worker in ours:  # as they are once they have been restarted
+        kept = {name: one for name, one in fleet[worker].items() if name not in removed}
+        fleet[worker] = kept | ready
+    known = _most_usual(fleet) | sound
     folders = editable or {}
-    broken = {one.name for one in here if one.state is PluginState.BROKEN} - _ready(here)
-    sound = [one for one in here if one.name not in broken]
-    told = [_without(one, broken) for one in workers]
-    late, rest = _of_this_machine(sound, told, host)
-    return [*late, *_missing(sound, rest, folders), *_skewed(sound, rest, folders)]
+    return [*said, *_missing(known, fleet, folders), *_skewed(known, sound, fleet, folders)]
 
 
-def _without(worker: WorkerStatus, names: Collection[str]) -> WorkerStatus:
-    kept = tuple(one for one in worker.plugins if one.name not in names)
-    return (
-        worker if len(kept) == len(worker.plugins) else worker.model_copy(update={"plugins": kept})
-    )
-
-
-def _of_this_machine(
-    here: Sequence[PluginStatus], workers: Sequence[WorkerStatus], host: str
-) -> tuple[list[str], list[WorkerStatus]]:
-    """Return a sentence for the workers of this machine that have not what is installed here.
-
-    They lack it, or have what is not here any more. And all workers, those of this machine as they
-    are once they have been restarted.
-    """
+def _late(ready: Mapping[str, PluginStatus], ours: Sequence[str], fleet: _Fleet) -> Iterator[str]:
+    """Yield a sentence for workers of this machine that have not what is installed here."""
     late: dict[tuple[str, ...], list[str]] = {}
-    ours = [one for one in workers if one.host == host and says_what_it_has(one)]
-    ready = [one for one in here if one.state is PluginState.READY]
-    for plugin in sorted(ready, key=lambda one: one.name):
-        names = tuple(one.worker for one in ours if not _has_as_here(one, plugin))
-        if names:
-            late.setdefault(names, []).append(plugin.name)
-    said = [
-        f"{named(names)} started before {', '.join(plugins)} "
-        f"{'was' if len(plugins) == 1 else 'were'} installed here: `seqd workers restart --wait`."
-        for names, plugins in late.items()
-    ]
-    known, removed = _ready(here), _names(ours) - {one.name for one in here}
+    for name, plugin in sorted(ready.items()):
+        having = {
+            worker
+            for worker in ours
+            if name in fleet[worker] and fleet[worker][name].version == plugin.version
+        }
+        if names := tuple(worker for worker in ours if worker not in having):
+            late.setdefault(names, []).append(name)
+    for names, plugins in late.items():
+        verb = "was" if len(plugins) == 1 else "were"
+        yield (
+            f"{named(names)} started before {', '.join(plugins)} {verb} installed here: "
+            "`seqd workers restart --wait`."
+        )
+
+
+def _removed(removed: Iterable[str], ours: Sequence[str], fleet: _Fleet) -> Iterator[str]:
+    """Yield a sentence for each plugin that workers of this machine have, and it has no more."""
     for name in sorted(removed):
-        having = [one.worker for one in ours if _of(one, name) is not None]
-        said.append(
+        having = [worker for worker in ours if name in fleet[worker]]
+        yield (
             f"{name} is not installed here, and {named(having)} of this machine "
             f"{'has' if len(having) == 1 else 'have'} it until `seqd workers restart --wait`."
         )
-    restarted = [
-        one.model_copy(update={"plugins": (*ready, *_without(one, known | removed).plugins)})
-        if one in ours
-        else one
-        for one in workers
-    ]
-    return said, restarted
 
 
-def _ready(plugins: Iterable[PluginStatus]) -> set[str]:
-    return {one.name for one in plugins if one.state is PluginState.READY}
-
-
-def _has_as_here(worker: WorkerStatus, plugin: PluginStatus) -> bool:
-    mine = _of(worker, plugin.name)
-    return mine is not None and mine.version == plugin.version
+def _most_usual(fleet: _Fleet) -> dict[str, PluginStatus]:
+    """Return a status of each plugin: that of the version that most workers have."""
+    found: dict[str, PluginStatus] = {}
+    for name in sorted(set().union(*fleet.values())):
+        held = [plugins[name] for plugins in fleet.values() if name in plugins]
+        version, _ = Counter(one.version for one in held).most_common(1)[0]
+        found[name] = next(one for one in held if one.version == version)
+    return found
 
 
 def _missing(
-    here: Sequence[PluginStatus], workers: Sequence[WorkerStatus], folders: Mapping[str, str]
-) -> list[str]:
-    """Return a sentence for each distribution of which plugins are absent on some workers."""
+    known: Mapping[str, PluginStatus], fleet: _Fleet, folders: Mapping[str, str]
+) -> Iterator[str]:
+    """Yield a sentence for each distribution of which plugins are absent on some workers."""
     lacking: dict[tuple[str, tuple[str, ...]], list[str]] = {}
-    known = _known(here, workers)
-    for one in holdings(here, workers):
-        if one.state == "absent":
-            distribution_of = known[one.plugin].distribution
-            lacking.setdefault((distribution_of, one.workers), []).append(one.plugin)
-    return [
-        f"{', '.join(plugins)} {'is' if len(plugins) == 1 else 'are'} missing on {named(names)}. "
-        f"{_install(known[plugins[0]], folders)}{_restart(names)}"
-        for (_, names), plugins in lacking.items()
-    ]
+    for name in sorted(known):
+        if names := tuple(worker for worker, plugins in fleet.items() if name not in plugins):
+            lacking.setdefault((known[name].distribution, names), []).append(name)
+    for (_, names), plugins in lacking.items():
+        verb = "is" if len(plugins) == 1 else "are"
+        install = _install(known[plugins[0]], folders)
+        yield f"{', '.join(plugins)} {verb} missing on {named(names)}. {install}{_restart(names)}"
 
 
 def _skewed(
-    here: Sequence[PluginStatus], workers: Sequence[WorkerStatus], folders: Mapping[str, str]
-) -> list[str]:
-    """Return a sentence for each distribution that workers, or they and this machine, differ in."""
-    said = []
-    known = _known(here, workers)
+    known: Mapping[str, PluginStatus],
+    sound: Mapping[str, PluginStatus],
+    fleet: _Fleet,
+    folders: Mapping[str, str],
+) -> Iterator[str]:
+    """Yield a sentence for each distribution that workers, or they and this machine, differ in."""
     for name in sorted({one.distribution for one in known.values()} - {UNPACKAGED}):
-        by_version = _versions(name, workers)
+        by_version: dict[str, list[str]] = {}
+        for worker, plugins in fleet.items():
+            for version in {one.version for one in plugins.values() if one.distribution == name}:
+                by_version.setdefault(version, []).append(worker)
         wanted = next(one for one in known.values() if one.distribution == name).version
-        others = {version: names for version, names in by_version.items() if version != wanted}
+        others = {version: by_version[version] for version in sorted(by_version.keys() - {wanted})}
         if not others:
             continue
-        is_here = any(one.distribution == name for one in here)
+        is_here = any(one.distribution == name for one in sound.values())
         where = "here" if is_here else f"on {named(by_version[wanted])}"
         told = "; ".join(f"{version} on {named(names)}" for version, names in others.items())
-        older = tuple(sorted({worker for names in others.values() for worker in names}))
         one_version = f": `pip install {name}=={wanted}` there."
         if name in folders:
             one_version = f", {_wheel_of(folders[name])}"
-        said.append(
+        older = sorted({worker for names in others.values() for worker in names})
+        yield (
             f"{name} has the version {wanted} {where}, and {told}. For one version everywhere"
             f"{one_version}{_restart(older)}"
         )
-    return said
-
-
-def _known(
-    here: Sequence[PluginStatus], workers: Sequence[WorkerStatus]
-) -> dict[str, PluginStatus]:
-    """Return a status of each plugin: that of this machine, else the one most workers have."""
-    found: dict[str, PluginStatus] = {}
-    for name in sorted(_names(workers)):
-        held = [one for worker in workers if (one := _of(worker, name)) is not None]
-        version, _ = Counter(one.version for one in held).most_common(1)[0]
-        found[name] = next(one for one in held if one.version == version)
-    return found | {one.name: one for one in reversed(here)}
-
-
-def _versions(name: str, workers: Sequence[WorkerStatus]) -> Mapping[str, tuple[str, ...]]:
-    """Return the versions of a distribution on the workers, each with those that have it."""
-    found: dict[str, list[str]] = {}
-    for worker in workers:
-        for version in sorted({one.version for one in worker.plugins if one.distribution == name}):
-            found.setdefault(version, []).append(worker.worker)
-    return {version: tuple(names) for version, names in sorted(found.items())}
-
-
-def _names(workers: Iterable[WorkerStatus]) -> set[str]:
-    return {plugin.name for worker in workers for plugin in worker.plugins}
-
-
-def _of(worker: WorkerStatus, name: str) -> PluginStatus | None:
-    """Return a plugin of a worker: the first of its name that is ready, else the first."""
-    mine = [one for one in worker.plugins if one.name == name]
-    ready = [one for one in mine if one.state is PluginState.READY]
-    return next(iter(ready or mine), None)
 
 
 def named(workers: Sequence[str]) -> str:
