@@ -19,7 +19,7 @@ from seqd_schemas import Counts, FileSource, InlineSource, JobRecord, JobState, 
 T = TypeVar("T")
 
 #: Reads readings that send nothing.
-DRIVER = Transport(None, None, None)  # type: ignore[arg-type]
+DRIVER = Transport(None, "")  # type: ignore[arg-type]
 
 
 def giving(values: Iterable[T]) -> Reading[T]:
