@@ -45,6 +45,8 @@ def states(**changes: object) -> UnitStates:
     """Two units that wait."""
     fields: dict[str, Any] = {
         "now_ms": NOW_MS,
+        "known": None,
+        "done": None,
         "workers": {},
         "held": (),
         "claimable": 2,

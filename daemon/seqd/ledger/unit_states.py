@@ -81,6 +81,9 @@ class UnitStates:
     """The units of a job at one moment."""
 
     now_ms: int
+    #: Units of the job so far, and those that are done; None of a small one that has ended.
+    known: int | None
+    done: int | None
     #: Units under a lease, by worker, and the first of them.
     workers: Mapping[str, int]
     held: tuple[HeldUnit, ...]
@@ -94,7 +97,7 @@ class UnitStates:
     tried_again: int
     tried: tuple[TriedUnit, ...]
     crashes: int
-    #: True where the job had more of anything than was counted.
+    #: True where more units were claimed than are counted.
     is_partial: bool
     #: Seconds since the client that uploads its input was heard of; None where nobody uploads.
     upload_silent_s: float | None
@@ -115,11 +118,15 @@ class UnitStates:
 
 
 def unit_states_of(keys: Keys, job_id: str) -> Exchange[UnitStates]:
-    """Read where the units of a job stand."""
-    fields = ("max_units", "queue", "unread", "upload_waits")
+    """Read where the units of a job stand.
+
+    What is done, waits or is in hand comes in one round trip, or the figures would not add up.
+    """
+    fields = ("units", "units_done", "max_units", "queue", "unread", "upload_waits")
     replies = yield from pipeline(
         (
             Command(("TIME",)),
+            Command(("HGETALL", keys.leases(job_id))),
             Command(("ZCARD", keys.todo(job_id))),
             Command(("ZSCORE", keys.uploads(), job_id)),
             Command(("HMGET", keys.job(job_id), *fields)),
@@ -127,12 +134,12 @@ def unit_states_of(keys: Keys, job_id: str) -> Exchange[UnitStates]:
             Command(("ZSCORE", keys.todo(job_id), "ingest")),
         )
     )
-    time, claimable, uploaded, row, entries, todo_ingest = replies
+    time, found, claimable, uploaded, row, entries, todo_ingest = replies
+    leases = cast(dict[bytes, bytes], found)
     seconds, micros = cast(tuple[int, int], time)
     now_ms = seconds * 1000 + micros // 1000
-    max_units, queue, unread, upload_waits = cast(list[bytes | None], row)
-    leases, more_leases = yield from _counted(keys.leases(job_id))
-    claims, more_claims = yield from _counted(keys.attempts(job_id))
+    known, done, max_units, queue, unread, upload_waits = cast(list[bytes | None], row)
+    claims, is_partial = yield from _counted(keys.attempts(job_id))
     crashes, _ = yield from _counted(keys.crashes(job_id))
     faults, _ = yield from _counted(keys.faults(job_id))
     held = {_text(unit): _holder(lease) for unit, lease in leases.items()}
@@ -143,6 +150,8 @@ def unit_states_of(keys: Keys, job_id: str) -> Exchange[UnitStates]:
     tried = _tried(held, claims, crashes, faults, waits)
     return UnitStates(
         now_ms=now_ms,
+        known=None if known is None else whole_number(known),
+        done=None if done is None else whole_number(done),
         workers=dict(Counter(worker for _, worker in held.values())),
         held=tuple(_held_unit(unit, held[unit], ends.get(unit), now_ms) for unit in named),
         claimable=cast(int, claimable),
@@ -154,7 +163,7 @@ def unit_states_of(keys: Keys, job_id: str) -> Exchange[UnitStates]:
         ),
         tried=tuple(tried),
         crashes=sum(map(whole_number, crashes.values())),
-        is_partial=more_leases or more_claims,
+        is_partial=is_partial,
         upload_silent_s=_since(cast(float | None, uploaded), now_ms),
         upload_waits="" if upload_waits is None else _text(upload_waits),
         max_units=whole_number(max_units) or None if max_units else None,

@@ -76,8 +76,8 @@ def unit_counts(facts: Facts) -> UnitCounts:
     """Return how many units stand where."""
     record, states = facts.record, facts.states
     return UnitCounts(
-        known=record.units,
-        done=record.units_done,
+        known=record.units if states.known is None else states.known,
+        done=record.units_done if states.done is None else states.done,
         in_hand=states.in_hand,
         waiting=states.claimable,
         backing_off=states.backing_off,
