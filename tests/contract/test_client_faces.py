@@ -28,9 +28,6 @@ FACES = [
 #: What asyncio calls otherwise.
 RENAMED = {(Client, "close"): "aclose"}
 
-#: Of asyncio alone: `AsyncJobHandle.read` is how an ended job reads what it has in hand.
-EXTRA = {"read"}
-
 
 def methods_of(face: type) -> dict[str, inspect.Signature]:
     return {
@@ -48,7 +45,7 @@ def parameters_of(signature: inspect.Signature) -> list[tuple[str, object, objec
 def test_both_faces_have_the_same_methods(blocking: type, asynchronous: type):
     expected = {RENAMED.get((blocking, name), name) for name in methods_of(blocking)}
 
-    assert set(methods_of(asynchronous)) - EXTRA == expected
+    assert set(methods_of(asynchronous)) == expected
 
 
 @pytest.mark.parametrize(("blocking", "asynchronous"), FACES)

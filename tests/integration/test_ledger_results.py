@@ -57,7 +57,9 @@ def submit_prompts(environment: Environment, items: int, **options: object) -> U
 
 def all_ended(environment: Environment, handles: Sequence[JobHandle]) -> list[EndedJob]:
     ledger = environment.ledger
-    return list(ledger.transport.read(ended_handles(ledger, "none", handles, timeout_s=5)))
+    return list(
+        ledger.transport.read(ended_handles(ledger, "none", handles, 5, JobHandle, EndedJob))
+    )
 
 
 def test_a_unit_that_writes_more_than_64_mib_is_read_back_by_every_reader(

@@ -7,7 +7,7 @@ import pytest
 from typer.main import get_group
 
 from seqd.cli.app import app
-from seqd.client import AsyncClient, Client, JobFilters, JobOptions
+from seqd.client import Client, JobFilters, JobOptions
 from seqd.client.requests import SweepOptions
 
 #: What a client's option is called in a shell, where not `--` and its name without its unit.
@@ -85,14 +85,6 @@ def test_jobs_list_has_all_filters_of_the_client() -> None:
     expected = in_a_shell([*inspect.get_annotations(JobFilters), "limit", "model"])
 
     assert expected <= options_of("jobs", "list")
-
-
-@pytest.mark.parametrize("method", [*METHODS, "jobs"])
-def test_the_client_of_asyncio_has_the_same_options(method: str) -> None:
-    def names(client: type) -> list[str]:
-        return list(inspect.signature(getattr(client, method)).parameters)
-
-    assert names(Client) == names(AsyncClient)
 
 
 @pytest.mark.parametrize("command", METHODS)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from seqd.cli.output_forms import Form
 from seqd.cli.result_columns import INPUT_PREFIX, Wanted
-from seqd.cli.row_writers import Kind
+from seqd.client.frames import Type
 from seqd.errors import InvalidInput, InvalidRequest
 from seqd.inputs.items import ItemRules
 
@@ -81,7 +81,7 @@ def input_columns(
         return _seen(source, frozenset() if is_whole else frozenset(names))
     if getattr(source, "format", None) == "parquet" and Form.PARQUET in forms:
         return _arrow_kinds(source)
-    return dict.fromkeys(known, Kind.TEXT)
+    return dict.fromkeys(known, "text")
 
 
 def _arrow_kinds(source: "Texts | LocalInput") -> dict[str, object]:
@@ -109,7 +109,7 @@ def _seen(source: "Texts | LocalInput", wanted: frozenset[str]) -> dict[str, obj
         for name, value in record_fields(entry.value, text_field).items():
             found = _kind(value)
             known = kinds.get(name)
-            if name not in kinds or (found is not None and found is not known):
+            if name not in kinds or (found is not None and found != known):
                 kinds[name] = _both(known, found)
         if missing:
             missing -= {name for name in missing if _is_seen(name, kinds, text_field)}
@@ -120,7 +120,7 @@ def _seen(source: "Texts | LocalInput", wanted: frozenset[str]) -> dict[str, obj
                 f"the records of the input have more than {MAX_COLUMNS:,} fields together; name "
                 "those to keep: --keep stars,date"
             )
-    return {name: kind or Kind.TEXT for name, kind in kinds.items()}
+    return {name: kind or "text" for name, kind in kinds.items()}
 
 
 def _is_seen(name: str, kinds: Mapping[str, object], text_field: str) -> bool:
@@ -128,26 +128,26 @@ def _is_seen(name: str, kinds: Mapping[str, object], text_field: str) -> bool:
     return name in kinds or bare in kinds or (name == "text" and text_field in kinds)
 
 
-def _kind(value: object) -> Kind | None:
+def _kind(value: object) -> Type | None:
     match value:
         case None:
             return None
         case bool():
-            return Kind.FLAG
+            return "truth"
         case int():
-            return Kind.WHOLE if value in _WHOLE_NUMBERS else Kind.JSON
+            return "integer" if value in _WHOLE_NUMBERS else "json"
         case float():
-            return Kind.NUMBER
+            return "number"
         case str():
-            return Kind.TEXT
+            return "text"
         case _:
-            return Kind.JSON
+            return "json"
 
 
-def _both(known: object, found: Kind | None) -> object:
+def _both(known: object, found: Type | None) -> object:
     """Return what a column holds that holds both."""
     if known is None or found is None:
         return known or found
-    if {known, found} == {Kind.WHOLE, Kind.NUMBER}:
-        return Kind.NUMBER
-    return known if known is found else Kind.JSON
+    if {known, found} == {"integer", "number"}:
+        return "number"
+    return known if known == found else "json"

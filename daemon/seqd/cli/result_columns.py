@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from typing import cast
 
 from seqd.cli.output_forms import Form
-from seqd.cli.row_writers import Column, Kind
-from seqd.client.frames import COLUMNS, Vectors
+from seqd.cli.row_writers import Column
+from seqd.client.frames import COLUMNS, Type, Vectors, rows_of_output
 from seqd.client.output_fields import OutputField
 from seqd.errors import InvalidRequest
 from seqd.kinds import KINDS
@@ -24,20 +24,13 @@ INPUT_PREFIX = "input_"
 #: What `--keep` takes for all columns.
 ALL = "all"
 
-_KINDS = {
-    "text": Kind.TEXT,
-    "number": Kind.NUMBER,
-    "integer": Kind.WHOLE,
-    "truth": Kind.FLAG,
-    "numbers": Kind.JSON,
-    "json": Kind.JSON,
-}
-
-_OF_RESULTS: Mapping[object, Mapping[str, Kind]] = {
+_OF_RESULTS: Mapping[object, Mapping[str, Type]] = {
     output: {
-        "custom_id": Kind.TEXT,
-        **{name: _KINDS[type_] for name, type_ in COLUMNS[output].items()},
-        **{name: _KINDS[type_] for name, type_ in ITEM_COLUMNS.items()},
+        "custom_id": "text",
+        **{
+            name: "json" if type_ == "numbers" else type_
+            for name, type_ in {**COLUMNS[output], **ITEM_COLUMNS}.items()
+        },
     }
     for output in (Classification, Generation)
 }
@@ -48,10 +41,10 @@ _DEFAULT: Mapping[object, tuple[str, ...]] = {
 }
 
 _OF_ERRORS = {
-    "code": Kind.TEXT,
-    "message": Kind.TEXT,
-    "retryable": Kind.FLAG,
-    "attempts": Kind.WHOLE,
+    "code": "text",
+    "message": "text",
+    "retryable": "truth",
+    "attempts": "integer",
 }
 
 #: Columns that a file of plain lines can have: hardly ever is a line break in them.
@@ -152,7 +145,7 @@ def columns_of(
         rows = (_of_lines(results, default),)
     else:
         of_results = tuple(results[name] for name in default + more)
-        rows = (Column("custom_id", Kind.TEXT), *kept, *of_results)
+        rows = (Column("custom_id", "text"), *kept, *of_results)
     _check(form, rows, results)
     return Columns(rows, kept, errors)
 
@@ -164,33 +157,16 @@ def rows_of(
 
     `version` is empty unless the job takes part in a roll-out.
     """
-    output = result.output
     of_item = {name: getattr(result, name) for name in ITEM_COLUMNS}
-    if isinstance(output, Generation):
-        for number, sample in enumerate(output.samples):
-            own = of_item | {"prompt": output.prompt, "sample": number}
-            yield [
-                fields.get(column.field)
-                if column.field is not None
-                else own.get(column.name, getattr(sample, column.name, None))
-                for column in columns
-            ]
-    elif isinstance(output, dict):
+    output = result.output
+    for row in (output,) if isinstance(output, dict) else rows_of_output(output):
+        own = row | of_item
         yield [
             fields.get(column.field)
             if column.field is not None
-            else _value(column.output, column, output)
-            if column.output is not None
-            else of_item.get(column.name)
-            for column in columns
-        ]
-    elif isinstance(output, Classification):
-        yield [
-            fields.get(column.field)
-            if column.field is not None
-            else of_item[column.name]
-            if column.name in of_item
-            else getattr(output, column.name)
+            else own.get(column.name)
+            if column.output is None
+            else _value(column.output, column, row)
             for column in columns
         ]
 
@@ -268,7 +244,7 @@ def _chosen(
 def error_columns(kept: tuple[Column, ...] = ()) -> tuple[Column, ...]:
     """Return the columns of errors, with those of the input that are kept."""
     own = tuple(Column(name, kind) for name, kind in _OF_ERRORS.items())
-    return (Column("custom_id", Kind.TEXT), *kept, *own)
+    return (Column("custom_id", "text"), *kept, *own)
 
 
 def _output_of(kind: str) -> object:
@@ -278,13 +254,13 @@ def _output_of(kind: str) -> object:
 
 def _of_output(fields: Sequence[OutputField], form: Form) -> dict[str, Column]:
     """Return the columns of a plugin's own output, by name, those of the item around them."""
-    columns = {"custom_id": Column("custom_id", Kind.TEXT)}
+    columns = {"custom_id": Column("custom_id", "text")}
     for one in fields:
-        kind: object = _KINDS.get(one.type)
+        kind: object = one.type
         if one.type == "vector":  # as it is on the wire, where lines of JSON have columns
-            kind = Kind.TEXT if form is Form.JSONL else Vectors(one.dimensions)
+            kind = "text" if form is Form.JSONL else Vectors(one.dimensions)
         columns[one.column] = Column(one.column, kind, output=one)
-    return columns | {name: Column(name, _KINDS[type_]) for name, type_ in ITEM_COLUMNS.items()}
+    return columns | {name: Column(name, type_) for name, type_ in ITEM_COLUMNS.items()}
 
 
 def _of_array(kind: str, wanted: Wanted, fields: "Sequence[OutputField] | None") -> Columns:
@@ -326,7 +302,7 @@ def _of_lines(results: Mapping[str, Column], default: Sequence[str]) -> Column:
 
 def _value(field: OutputField, column: Column, output: Mapping[str, object]) -> object:
     """Return what a column has of a plugin's own output."""
-    if field.type == "json" or column.kind is Kind.TEXT:
+    if field.type == "json" or column.kind == "text":
         return output if field.is_whole else output.get(field.name)
     return field.cell(output)
 

@@ -11,13 +11,12 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime, time
-from enum import StrEnum
 from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
 
 from pydantic_core import PydanticSerializationError, to_json
 
 from seqd.cli.output_forms import Form
-from seqd.client.frames import Vectors, arrow_array, arrow_type
+from seqd.client.frames import Type, Vectors, arrow_array, arrow_type
 from seqd.client.output_fields import OutputField
 from seqd.errors import InvalidInput, OutputMismatch
 
@@ -32,22 +31,12 @@ _GROUP_ROWS = 65_536
 _GROUP_CHARS = 32 * 2**20
 
 
-class Kind(StrEnum):
-    """What a column holds, where no Parquet file has said it more exactly."""
-
-    TEXT = "string"
-    NUMBER = "double"
-    WHOLE = "int64"
-    FLAG = "bool"
-    JSON = "json"
-
-
 @dataclass(frozen=True, slots=True)
 class Column:
     """A column of an output."""
 
     name: str
-    #: A Kind, the type of Arrow that it has in a Parquet file of input, or Vectors.
+    #: A `Type`, Vectors, or the type of Arrow that it has in a Parquet file of input.
     kind: object
     #: The field of the input that it holds; None of a column of the results.
     field: str | None = None
@@ -283,19 +272,14 @@ def _cell(value: object) -> object:
 
 
 def _arrow_type(column: Column) -> "pa.DataType":
-    import pyarrow as pa
-
-    if isinstance(column.kind, Vectors):
-        return arrow_type(column.kind)
-    if not isinstance(column.kind, Kind):
-        return column.kind
-    types = {Kind.NUMBER: pa.float64(), Kind.WHOLE: pa.int64(), Kind.FLAG: pa.bool_()}
-    return types.get(column.kind, pa.string())
+    if isinstance(column.kind, Vectors | str):
+        return arrow_type(cast("Type | Vectors", column.kind))
+    return column.kind
 
 
 def _arrow_value(value: object, kind: object) -> object:
     if value is None:
         return None
-    if kind is Kind.JSON:
+    if kind == "json":
         return json_bytes(value).decode()
     return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value

@@ -3,7 +3,9 @@
 from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, TypeVar, Unpack, cast, overload
+from typing import TYPE_CHECKING, Self, Unpack, cast
+
+from typing_extensions import TypeVar
 
 from seqd.client.announcements import Announcements
 from seqd.client.async_handle import AsyncJobHandle
@@ -54,6 +56,7 @@ from seqd_schemas import (
     Job,
     JsonOutput,
     NamedSource,
+    Output,
     ParameterValue,
     RefusedItem,
     TrainedVersion,
@@ -69,7 +72,8 @@ if TYPE_CHECKING:
 Value = Record | Item | RefusedItem
 AsyncItems = Iterable[Value] | AsyncIterable[Value] | FileSource
 T = TypeVar("T")
-Out = TypeVar("Out")
+#: What the outputs of a task are read as: a dictionary where no class is given.
+Out = TypeVar("Out", default=JsonOutput)
 
 
 class AsyncClient(Awaiting, ClientMethods):
@@ -240,9 +244,13 @@ class AsyncClient(Awaiting, ClientMethods):
         self, jobs: Iterable[AsyncJobHandle[Out]], timeout_s: float | None = None
     ) -> "AsyncStream[AsyncEndedJob[Out]]":
         """Yield each of many jobs as soon as it has ended. See `Client.as_completed`."""
-        from seqd.client.async_completion import ended_handles
+        from seqd.client.async_completion import AsyncEndedJob
+        from seqd.client.completion import ended_handles
 
-        return self._transport.read(ended_handles(self._ledger, self._completions, jobs, timeout_s))
+        ended = ended_handles(
+            self._ledger, self._completions, jobs, timeout_s, AsyncJobHandle, AsyncEndedJob[Out]
+        )
+        return self._transport.read(ended)
 
     async def generate(
         self,
@@ -263,36 +271,6 @@ class AsyncClient(Awaiting, ClientMethods):
         rules = rules_of(id_field, text_field, job)
         return await self._send(job, options, _source_of(prompts, rules))
 
-    @overload
-    async def run(
-        self,
-        items: AsyncItems,
-        *,
-        model: str,
-        task: str,
-        output: type[Out],
-        id_field: str = "custom_id",
-        text_field: str = "text",
-        expected_items: int | None = None,
-        stream: bool = False,
-        **options: Unpack[JobOptions],
-    ) -> AsyncJobHandle[Out]: ...
-
-    @overload
-    async def run(
-        self,
-        items: AsyncItems,
-        *,
-        model: str,
-        task: str,
-        output: None = None,
-        id_field: str = "custom_id",
-        text_field: str = "text",
-        expected_items: int | None = None,
-        stream: bool = False,
-        **options: Unpack[JobOptions],
-    ) -> AsyncJobHandle[JsonOutput]: ...
-
     async def run(
         self,
         items: AsyncItems,
@@ -305,7 +283,7 @@ class AsyncClient(Awaiting, ClientMethods):
         expected_items: int | None = None,
         stream: bool = False,
         **options: Unpack[JobOptions],
-    ) -> AsyncJobHandle[Out] | AsyncJobHandle[JsonOutput]:
+    ) -> AsyncJobHandle[Out]:
         """Do a task that the model's plugin has named with each item. See `Client.run`."""
         check_output_class(output)
         job = run_of(items, model, task, options, expected_items, stream=stream)
@@ -313,35 +291,7 @@ class AsyncClient(Awaiting, ClientMethods):
         if not isinstance(items, FileSource):
             rules = await self._run(rules_of_task(self._ledger, job, id_field, text_field))
             source = _source_of(items, rules)
-        handle: AsyncJobHandle[Out] = await self._send(job, options, source)
-        handle.steps.output = output
-        return handle
-
-    @overload
-    async def run_one(
-        self,
-        item: Record,
-        *,
-        model: str,
-        task: str,
-        output: type[Out],
-        parameters: Mapping[str, ParameterValue] | None = None,
-        tenant: str = "default",
-        timeout_s: float | None = 30.0,
-    ) -> Out: ...
-
-    @overload
-    async def run_one(
-        self,
-        item: Record,
-        *,
-        model: str,
-        task: str,
-        output: None = None,
-        parameters: Mapping[str, ParameterValue] | None = None,
-        tenant: str = "default",
-        timeout_s: float | None = 30.0,
-    ) -> JsonOutput: ...
+        return await self._send(job, options, source, output)
 
     async def run_one(
         self,
@@ -353,7 +303,7 @@ class AsyncClient(Awaiting, ClientMethods):
         parameters: Mapping[str, ParameterValue] | None = None,
         tenant: str = "default",
         timeout_s: float | None = 30.0,
-    ) -> Out | JsonOutput:
+    ) -> Out:
         """Do a plugin's own task with one item, and return its output. See `Client.run_one`.
 
         The items of tasks that ask at the same time travel together, as those of `predict`.
@@ -365,34 +315,6 @@ class AsyncClient(Awaiting, ClientMethods):
         request = await self._run(task_request(self._ledger, job, item))
         return read_as(output, await self._predictor.answer(request, timeout_s))
 
-    @overload
-    async def run_each(
-        self,
-        items: Iterable[Value],
-        *,
-        model: str,
-        task: str,
-        output: type[Out],
-        id_field: str = "custom_id",
-        text_field: str = "text",
-        job_ids: Iterable[str] | None = None,
-        **options: Unpack[JobOptions],
-    ) -> list[AsyncJobHandle[Out]]: ...
-
-    @overload
-    async def run_each(
-        self,
-        items: Iterable[Value],
-        *,
-        model: str,
-        task: str,
-        output: None = None,
-        id_field: str = "custom_id",
-        text_field: str = "text",
-        job_ids: Iterable[str] | None = None,
-        **options: Unpack[JobOptions],
-    ) -> list[AsyncJobHandle[JsonOutput]]: ...
-
     async def run_each(
         self,
         items: Iterable[Value],
@@ -404,7 +326,7 @@ class AsyncClient(Awaiting, ClientMethods):
         text_field: str = "text",
         job_ids: Iterable[str] | None = None,
         **options: Unpack[JobOptions],
-    ) -> list[AsyncJobHandle[Out]] | list[AsyncJobHandle[JsonOutput]]:
+    ) -> list[AsyncJobHandle[Out]]:
         """Hand each item in as a job of its own that does a plugin's own task.
 
         See `Client.run_each`.
@@ -459,26 +381,14 @@ class AsyncClient(Awaiting, ClientMethods):
         """Train a model once for each combination of values. See `Client.sweep`."""
         return await self._send(sweep_of(data, model, grid, options), options)
 
-    @overload
     async def retry(
-        self, job: str, *, items: Mapping[str, Record] | None = None
-    ) -> AsyncJobHandle: ...
-
-    @overload
-    async def retry(
-        self, job: AsyncJobHandle[Out], *, items: Mapping[str, Record] | None = None
-    ) -> AsyncJobHandle[Out]: ...
-
-    async def retry(
-        self, job: str | AsyncJobHandle[Out], *, items: Mapping[str, Record] | None = None
-    ) -> AsyncJobHandle | AsyncJobHandle[Out]:
+        self, job: str | AsyncJobHandle[Output], *, items: Mapping[str, Record] | None = None
+    ) -> AsyncJobHandle[Output]:
         """Hand an ended job's failed items in again, some with new texts. See `Client.retry`."""
-        handle = self.job(job) if isinstance(job, str) else job
+        handle: AsyncJobHandle[Output] = self.job(job) if isinstance(job, str) else job
         record = await handle.record()
         sending = self._audited("retry", handle.job_id, self._sender.retry(record, items))
-        retried: AsyncJobHandle[Out] = await self._begun(sending)
-        retried.steps.output = cast("type[Out] | None", handle.steps.output)
-        return retried
+        return await self._begun(sending, handle.steps.output)
 
     async def resume(self, job_id: str) -> AsyncJobHandle:
         """Let a paused job go on, or continue an ended training. See `Client.resume`."""
@@ -490,15 +400,7 @@ class AsyncClient(Awaiting, ClientMethods):
         sending = self._audited("resume", job_id, self._sender.send(resumption_of(record), {}))
         return await self._begun(sending)
 
-    @overload
-    def job(self, job_id: str) -> AsyncJobHandle: ...
-
-    @overload
-    def job(self, job_id: str, *, output: type[Out]) -> AsyncJobHandle[Out]: ...
-
-    def job(
-        self, job_id: str, *, output: type[Out] | None = None
-    ) -> AsyncJobHandle[Out] | AsyncJobHandle:
+    def job(self, job_id: str, *, output: type[Output] | None = None) -> AsyncJobHandle[Output]:
         """Return a handle on any job, whoever handed it in; the job is not looked up yet.
 
         See `Client.job`.
@@ -527,13 +429,19 @@ class AsyncClient(Awaiting, ClientMethods):
         return AsyncModelHandle(self._transport, self.classify, ModelSteps(self._ledger, entry))
 
     async def _send(
-        self, job: Job, options: JobOptions, source: Source | None = None
+        self,
+        job: Job,
+        options: JobOptions,
+        source: Source | None = None,
+        output: type[Out] | None = None,
     ) -> AsyncJobHandle[Out]:
-        return await self._begun(self._sender.send(job, options, source))
+        return await self._begun(self._sender.send(job, options, source), output)
 
-    async def _begun(self, sending: Exchange[Sent]) -> AsyncJobHandle[Out]:
+    async def _begun(
+        self, sending: Exchange[Sent], output: type[Out] | None = None
+    ) -> AsyncJobHandle[Out]:
         sent = await self._run(sending)
-        handle: AsyncJobHandle[Out] = self._handle(sent)
+        handle = self._handle(sent, output)
         if sent.steps.upload is not None:
             self._handles = [handle, *(known for known in self._handles if known.is_uploading)]
         return handle

@@ -1,19 +1,16 @@
 """`AsyncJobHandle`: what `JobHandle` is, for asyncio."""
 
-from typing import TYPE_CHECKING, TypeVar, Unpack
+from typing import TYPE_CHECKING, Unpack
 
 from seqd.client.faces import Awaiting
 from seqd.client.handle import JobMethods
 from seqd.client.pages import PageOptions
 from seqd.client.waiting import WaitOptions
 from seqd.ledger.async_transport import AsyncStream, AsyncTransport
-from seqd.ledger.exchange import Reading
 from seqd_schemas import Output, TrainedVersion
 
 if TYPE_CHECKING:
     import pyarrow
-
-V = TypeVar("V")
 
 
 class AsyncJobHandle(Awaiting, JobMethods[Output]):
@@ -54,10 +51,6 @@ class AsyncJobHandle(Awaiting, JobMethods[Output]):
         See `JobHandle.origin`.
         """
         return AsyncJobHandle(self._transport, await self._transport.run(self.steps.origin()))
-
-    def read(self, reading: Reading[V]) -> AsyncStream[V]:
-        """Return an iterator over what a reading of the ledger gives."""
-        return self._transport.read(reading)
 
 
 #: The name under which `seqd.client` offers it too: `AsyncJob[Classification]`.

@@ -8,7 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from threading import Lock
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, TypeVar, Unpack, cast, overload
+from typing import TYPE_CHECKING, Self, Unpack, cast
+
+from typing_extensions import TypeVar
 
 from seqd.client.client_methods import ClientMethods
 from seqd.client.faces import Blocking
@@ -55,6 +57,7 @@ from seqd_schemas import (
     Job,
     JsonOutput,
     NamedSource,
+    Output,
     ParameterValue,
     RefusedItem,
     TrainedVersion,
@@ -68,7 +71,8 @@ if TYPE_CHECKING:
 
 Items = Iterable[Record | Item | RefusedItem] | FileSource
 T = TypeVar("T")
-Out = TypeVar("Out")
+#: What the outputs of a task are read as: a dictionary where no class is given.
+Out = TypeVar("Out", default=JsonOutput)
 
 
 def find_server(redis_url: str | None, settings: "Settings | None") -> "tuple[Settings, str]":
@@ -267,9 +271,12 @@ class Client(Blocking, ClientMethods):
         when not all have ended after `timeout_s` seconds, and UnknownJob for one that is not kept
         (any more).
         """
-        from seqd.client.completion import ended_handles
+        from seqd.client.completion import EndedJob, ended_handles
 
-        return self._transport.read(ended_handles(self._ledger, self._completions, jobs, timeout_s))
+        ended = ended_handles(
+            self._ledger, self._completions, jobs, timeout_s, JobHandle, EndedJob[Out]
+        )
+        return self._transport.read(ended)
 
     def generate(
         self,
@@ -292,36 +299,6 @@ class Client(Blocking, ClientMethods):
         job = upload_job("generate", model, options, prompts, expected_items, stream=stream)
         return self._send(job, options, entries_by(rules_of(id_field, text_field, job), prompts))
 
-    @overload
-    def run(
-        self,
-        items: Items,
-        *,
-        model: str,
-        task: str,
-        output: type[Out],
-        id_field: str = "custom_id",
-        text_field: str = "text",
-        expected_items: int | None = None,
-        stream: bool = False,
-        **options: Unpack[JobOptions],
-    ) -> JobHandle[Out]: ...
-
-    @overload
-    def run(
-        self,
-        items: Items,
-        *,
-        model: str,
-        task: str,
-        output: None = None,
-        id_field: str = "custom_id",
-        text_field: str = "text",
-        expected_items: int | None = None,
-        stream: bool = False,
-        **options: Unpack[JobOptions],
-    ) -> JobHandle[JsonOutput]: ...
-
     def run(
         self,
         items: Items,
@@ -334,7 +311,7 @@ class Client(Blocking, ClientMethods):
         expected_items: int | None = None,
         stream: bool = False,
         **options: Unpack[JobOptions],
-    ) -> JobHandle[Out] | JobHandle[JsonOutput]:
+    ) -> JobHandle[Out]:
         """Do a task that the model's plugin has named, such as `embed`, with each item.
 
         `items` are what `classify` takes; of a task whose input is a record, mappings with its
@@ -349,35 +326,7 @@ class Client(Blocking, ClientMethods):
         if not isinstance(items, FileSource):
             rules = self._run(rules_of_task(self._ledger, job, id_field, text_field))
             source = entries_by(rules, items)
-        handle: JobHandle[Out] = self._send(job, options, source)
-        handle.steps.output = output
-        return handle
-
-    @overload
-    def run_one(
-        self,
-        item: Record,
-        *,
-        model: str,
-        task: str,
-        output: type[Out],
-        parameters: Mapping[str, ParameterValue] | None = None,
-        tenant: str = "default",
-        timeout_s: float | None = 30.0,
-    ) -> Out: ...
-
-    @overload
-    def run_one(
-        self,
-        item: Record,
-        *,
-        model: str,
-        task: str,
-        output: None = None,
-        parameters: Mapping[str, ParameterValue] | None = None,
-        tenant: str = "default",
-        timeout_s: float | None = 30.0,
-    ) -> JsonOutput: ...
+        return self._send(job, options, source, output)
 
     def run_one(
         self,
@@ -389,7 +338,7 @@ class Client(Blocking, ClientMethods):
         parameters: Mapping[str, ParameterValue] | None = None,
         tenant: str = "default",
         timeout_s: float | None = 30.0,
-    ) -> Out | JsonOutput:
+    ) -> Out:
         """Do a plugin's own task with one item, and return its output: for who waits for it.
 
         `item` is a text, or a record with the fields that the task takes. The output is what `run`
@@ -402,34 +351,6 @@ class Client(Blocking, ClientMethods):
         job = single_job("run", model, parameters, tenant, timeout_s, {"task": task})
         return self._run(task_done(self._ledger, job, item, output, timeout_s))
 
-    @overload
-    def run_each(
-        self,
-        items: Iterable[Record | Item | RefusedItem],
-        *,
-        model: str,
-        task: str,
-        output: type[Out],
-        id_field: str = "custom_id",
-        text_field: str = "text",
-        job_ids: Iterable[str] | None = None,
-        **options: Unpack[JobOptions],
-    ) -> list[JobHandle[Out]]: ...
-
-    @overload
-    def run_each(
-        self,
-        items: Iterable[Record | Item | RefusedItem],
-        *,
-        model: str,
-        task: str,
-        output: None = None,
-        id_field: str = "custom_id",
-        text_field: str = "text",
-        job_ids: Iterable[str] | None = None,
-        **options: Unpack[JobOptions],
-    ) -> list[JobHandle[JsonOutput]]: ...
-
     def run_each(
         self,
         items: Iterable[Record | Item | RefusedItem],
@@ -441,7 +362,7 @@ class Client(Blocking, ClientMethods):
         text_field: str = "text",
         job_ids: Iterable[str] | None = None,
         **options: Unpack[JobOptions],
-    ) -> list[JobHandle[Out]] | list[JobHandle[JsonOutput]]:
+    ) -> list[JobHandle[Out]]:
         """Hand each item in as a job of its own that does a plugin's own task; returns the handles.
 
         `items` and `output` are what `run` takes. Otherwise it takes and raises what
@@ -506,17 +427,9 @@ class Client(Blocking, ClientMethods):
         """
         return self._send(sweep_of(data, model, grid, options), options)
 
-    @overload
-    def retry(self, job: str, *, items: Mapping[str, Record] | None = None) -> JobHandle: ...
-
-    @overload
     def retry(
-        self, job: JobHandle[Out], *, items: Mapping[str, Record] | None = None
-    ) -> JobHandle[Out]: ...
-
-    def retry(
-        self, job: str | JobHandle[Out], *, items: Mapping[str, Record] | None = None
-    ) -> JobHandle | JobHandle[Out]:
+        self, job: str | JobHandle[Output], *, items: Mapping[str, Record] | None = None
+    ) -> JobHandle[Output]:
         """Hand an ended job's failed items in again, as a job that continues it.
 
         On the same version, with the same parameters. `merged_results` of the first job's
@@ -528,11 +441,9 @@ class Client(Blocking, ClientMethods):
         output, and InvalidInput for a text or record that cannot be used. With `items` all results
         of the job are read.
         """
-        handle = self.job(job) if isinstance(job, str) else job
+        handle: JobHandle[Output] = self.job(job) if isinstance(job, str) else job
         sending = self._audited("retry", handle.job_id, self._sender.retry(handle.record(), items))
-        retried: JobHandle[Out] = self._begun(sending)
-        retried.steps.output = cast("type[Out] | None", handle.steps.output)
-        return retried
+        return self._begun(sending, handle.steps.output)
 
     def resume(self, job_id: str) -> JobHandle:
         """Let a paused job go on, or continue an ended training from its last checkpoint.
@@ -549,13 +460,7 @@ class Client(Blocking, ClientMethods):
         sending = self._audited("resume", job_id, self._sender.send(resumption_of(record), {}))
         return self._begun(sending)
 
-    @overload
-    def job(self, job_id: str) -> JobHandle: ...
-
-    @overload
-    def job(self, job_id: str, *, output: type[Out]) -> JobHandle[Out]: ...
-
-    def job(self, job_id: str, *, output: type[Out] | None = None) -> JobHandle[Out] | JobHandle:
+    def job(self, job_id: str, *, output: type[Output] | None = None) -> JobHandle[Output]:
         """Return a handle on any job, whoever handed it in; the job is not looked up yet.
 
         `output` tells type checkers what its results hold, such as `Classification`; of a plugin's
@@ -588,13 +493,19 @@ class Client(Blocking, ClientMethods):
         steps = ModelSteps(self._ledger, entry)
         return ModelHandle(self._transport, self.classify, steps)
 
-    def _send(self, job: Job, options: JobOptions, source: Source | None = None) -> JobHandle[Out]:
+    def _send(
+        self,
+        job: Job,
+        options: JobOptions,
+        source: Source | None = None,
+        output: type[Out] | None = None,
+    ) -> JobHandle[Out]:
         """Check a job against the catalog, write it into the ledger, and begin its upload."""
-        return self._begun(self._sender.send(job, options, source))
+        return self._begun(self._sender.send(job, options, source), output)
 
-    def _begun(self, sending: Exchange[Sent]) -> JobHandle[Out]:
+    def _begun(self, sending: Exchange[Sent], output: type[Out] | None = None) -> JobHandle[Out]:
         sent = self._run(sending)
-        handle: JobHandle[Out] = self._handle(sent)
+        handle = self._handle(sent, output)
         if sent.steps.upload is not None:
             with self._lock:
                 self._handles = [handle, *(known for known in self._handles if known.is_uploading)]

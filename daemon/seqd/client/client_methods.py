@@ -97,7 +97,7 @@ class ClientMethods:
         return jobs_counted(self._ledger, selection, on_step)
 
     @call
-    def cancel_jobs(self, **options: Unpack[ActOptions]) -> "Exchange[JobsActedOn]":
+    def cancel_jobs(self, **asked: Unpack[ActOptions]) -> "Exchange[JobsActedOn]":
         """Cancel the open jobs that match all `filters`; return how many that were.
 
         In steps on the server, of a few jobs each: others are served meanwhile. `on_step` is called
@@ -106,40 +106,40 @@ class ClientMethods:
         filters. Without filters it has to be `every` job. Raises InvalidRequest for a filter that
         nothing can match, and RedisNoPermission: it takes the rights of an operator.
         """
-        return self._act("cancel", options)
+        return self._act("cancel", asked)
 
     @call
-    def pause_jobs(self, **options: Unpack[ActOptions]) -> "Exchange[JobsActedOn]":
+    def pause_jobs(self, **asked: Unpack[ActOptions]) -> "Exchange[JobsActedOn]":
         """Pause the jobs that match and are queued or running; takes what `cancel_jobs` does."""
-        return self._act("pause", options)
+        return self._act("pause", asked)
 
     @call
-    def resume_jobs(self, **options: Unpack[ActOptions]) -> "Exchange[JobsActedOn]":
+    def resume_jobs(self, **asked: Unpack[ActOptions]) -> "Exchange[JobsActedOn]":
         """Let the paused jobs go on that match; takes what `cancel_jobs` does."""
-        return self._act("resume", options)
+        return self._act("resume", asked)
 
     @call
-    def retry_jobs(self, **options: Unpack[ActOptions]) -> "Exchange[JobsActedOn]":
+    def retry_jobs(self, **asked: Unpack[ActOptions]) -> "Exchange[JobsActedOn]":
         """Retry the ended jobs that match and have failed items, each as `retry` does.
 
         One that was retried before is left alone. Takes what `cancel_jobs` does.
         """
-        return self._act("retry", options)
+        return self._act("retry", asked)
 
     @call
-    def remove_jobs(self, **options: Unpack[ActOptions]) -> "Exchange[JobsActedOn]":
+    def remove_jobs(self, **asked: Unpack[ActOptions]) -> "Exchange[JobsActedOn]":
         """Forget the ended jobs that match, with their results; takes what `cancel_jobs` does.
 
         Small jobs that completed are listed, and so found, while they are among the newest 10,000.
         """
-        return self._act("remove", options)
+        return self._act("remove", asked)
 
-    def _act(self, action: str, options: ActOptions) -> "Exchange[JobsActedOn]":
+    def _act(self, action: str, asked: ActOptions) -> "Exchange[JobsActedOn]":
         from seqd.client.many_jobs import jobs_acted_on, selection_of
 
-        every, counted = options.pop("every", False), options.pop("counted", None)
-        on_step = options.pop("on_step", None)
-        selection = selection_of(action, cast(JobFilters, options), every=every)
+        every, counted = asked.pop("every", False), asked.pop("counted", None)
+        on_step = asked.pop("on_step", None)
+        selection = selection_of(action, cast(JobFilters, asked), every=every)
         until_ms = None if counted is None else counted.until_ms
         return jobs_acted_on(self._ledger, self._sender, selection, until_ms, on_step)
 

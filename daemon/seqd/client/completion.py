@@ -5,15 +5,17 @@ one blocking read waits for all of them, and their results are fetched many at a
 is a hint: all jobs are read at the start, and again when it has been silent for a while.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from math import inf
 from time import monotonic
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
+from seqd.client.faces import Blocking, reading
 from seqd.client.handle import JobHandle
 from seqd.client.job_steps import JobSteps, Result
+from seqd.client.outputs import OutputReader
 from seqd.client.waiting import WaitingNotice, check_timeout
 from seqd.errors import InvalidRequest, JobOutOfReach, RedisUnreachable, UnknownJob
 from seqd.ledger import LedgerParts
@@ -23,8 +25,6 @@ from seqd.ledger.outage import waiting_at_most
 from seqd.validation import shown
 from seqd_schemas import JobState, Output
 
-Out = TypeVar("Out")
-
 
 class Handle(Protocol):
     """A job's handle, of either client."""
@@ -33,7 +33,12 @@ class Handle(Protocol):
     def job_id(self) -> str:
         """The job's identifier."""
 
+    @property
+    def steps(self) -> JobSteps[Any]:
+        """What it does."""
 
+
+E = TypeVar("E")
 H = TypeVar("H", bound=Handle)
 
 #: Jobs looked at in one step: under a millisecond of the server's time.
@@ -43,27 +48,40 @@ LOOK_AT = 256
 LONGEST_SILENCE_S = 2.0
 
 
-@dataclass(frozen=True, slots=True)
-class EndedJob(Generic[Output]):
-    """A job that has ended, and how."""
+@dataclass(eq=False)
+class EndedMethods(Generic[Output]):
+    """A job that has ended, and how, for both clients."""
 
-    handle: JobHandle[Output]
+    handle: Any
     state: JobState
     _blob: bytes | None = None
+
+    def __post_init__(self) -> None:
+        self._transport = self.handle._transport
 
     @property
     def job_id(self) -> str:
         """The job's identifier."""
-        return self.handle.job_id
+        return str(self.handle.job_id)
 
-    def results(self) -> "Iterator[Result[Output]]":
+    @reading
+    def results(self) -> "Reading[Result[Output]]":
         """Read the results in input order, as `JobHandle.results` does and raises.
 
         Those of a completed job of one unit, as one review is, are here already.
         """
-        if self._blob is None:
-            return self.handle.results()
-        return map(self.handle.steps.reader, unpack_results(self._blob))
+        steps: JobSteps[Output] = self.handle.steps
+        return steps.results() if self._blob is None else _given(steps.reader, self._blob)
+
+
+class EndedJob(Blocking, EndedMethods[Output]):
+    """A job that has ended, and how."""
+
+    handle: JobHandle[Output]
+
+
+def _given(reader: OutputReader[Output], blob: bytes) -> "Reading[Result[Output]]":
+    yield Give(map(reader, unpack_results(blob)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,25 +111,20 @@ def by_identifier(handles: Iterable[H], kind: type[object]) -> dict[str, H]:
 def ended_handles(
     ledger: LedgerParts,
     completion_stream: str,
-    handles: Iterable[JobHandle[Out]],
+    handles: Iterable[H],
     timeout_s: float | None,
-) -> Reading[EndedJob[Out]]:
-    """Give the jobs of handles in the order in which they end; see `Client.as_completed`."""
-    by_id = by_identifier(handles, JobHandle)
-    steps = {job_id: handle.steps for job_id, handle in by_id.items()}
-    ended = ended_jobs(ledger, completion_stream, steps, timeout_s)
-    return mapped(ended, lambda row: EndedJob(by_id[row.job_id], row.state, row.blob))
+    kind: type[object],
+    ended: Callable[[H, JobState, bytes | None], E],
+) -> Reading[E]:
+    """Give what `ended` makes of handles of a kind, in the order in which their jobs end.
 
-
-def ended_jobs(
-    ledger: LedgerParts,
-    completion_stream: str,
-    jobs: Mapping[str, JobSteps[Out]],
-    timeout_s: float | None,
-) -> Reading[Ended]:
-    """Give jobs in the order in which they end; see `Client.as_completed`."""
+    See `Client.as_completed`.
+    """
     check_timeout(timeout_s)
-    return _Wait(ledger, completion_stream, jobs, timeout_s).ended()
+    by_id = by_identifier(handles, kind)
+    steps = {job_id: handle.steps for job_id, handle in by_id.items()}
+    wait = _Wait(ledger, completion_stream, steps, timeout_s)
+    return mapped(wait.ended(), lambda row: ended(by_id[row.job_id], row.state, row.blob))
 
 
 class _Wait:

@@ -157,7 +157,7 @@ def table_of(record: JobRecord, schema: Schema | None = None) -> Table:
     if kind.output is None:
         table = _table_by(fields_of(schema))
     else:
-        table = _table(COLUMNS[kind.output], _named_rows)
+        table = _table(COLUMNS[kind.output], rows_of_output)
     return replace(table, facts=facts_of([record]))
 
 
@@ -258,7 +258,7 @@ def _table(columns: Mapping[str, Type | Vectors], rows: Rows) -> Table:
     return Table({"custom_id": "text", **columns, **ITEM_COLUMNS, **ERROR_COLUMNS}, rows)
 
 
-def _named_rows(output: ItemOutput) -> Iterator[dict[str, Cell]]:
+def rows_of_output(output: ItemOutput) -> Iterator[dict[str, Cell]]:
     """Yield the fields of an output with a record of its own, or those of each of its samples."""
     assert not isinstance(output, dict)
     if not isinstance(output, Generation):
