@@ -74,6 +74,7 @@ def a_state(**changes: object) -> TopState:
         "failure_count": 0,
         "open_jobs": 0,
         "uploading_jobs": 0,
+        "pauses": {},
         "inbox": InboxState(0, None, None),
         "memory_bytes": 12_300_000,
         "max_memory_bytes": None,

@@ -33,9 +33,6 @@ _MOST_CHARS = 400
 
 _LOOK_FOR_NEW = "Workers look for new versions at least at each heartbeat (SEQD_HEARTBEAT_S)."
 
-#: Seconds from which on it is said for how long a worker has been starting.
-_LONG_START_S = 30.0
-
 #: How long ago a death of a worker's process is told of.
 RECENT_MS = 3_600_000
 
@@ -124,30 +121,6 @@ def starts_with(status: WorkerStatus) -> str:
         return "imports its plugins"
     first, rest = status.loading[0], len(status.loading) - 1
     return f"loads {first}{f' and {rest} more' if rest else ''}"
-
-
-def takes_nothing_told(
-    workers: Iterable[WorkerStatus], unheard: Mapping[str, float]
-) -> Iterable[str]:
-    """Yield who is up and takes no work until its plugin lets it, and why, as sentences.
-
-    `unheard` are those of them that report nothing, and for how many seconds.
-    """
-    for status in workers:
-        starting_s = (status.seen_at_ms - status.started_at_ms) / 1000
-        if status.state is WorkerState.STARTING and starting_s >= _LONG_START_S:
-            yield (
-                f"{status.worker} has been starting for {starting_s:,.0f} s, and "
-                f"{starts_with(status)} before it takes jobs: its log says more."
-            )
-        if status.worker in unheard:
-            yield (
-                f"{status.worker} has not been heard of for {unheard[status.worker]:,.0f} s, and "
-                "its process is there: it computes without letting its other threads run, or "
-                "cannot report. `seqd doctor` on its machine says which."
-            )
-        elif told := lost_claim_told(status):
-            yield f"{status.worker} takes no work: {told}."
 
 
 def place_of(worker: str) -> str:
@@ -414,7 +387,9 @@ def _held_up(able: Sequence[WorkerStatus]) -> Waiting | None:
     """Return that all who can run a job go on with what they lost; None where one does not."""
     if not all(map(has_lost_claim, able)):
         return None
-    told = " ".join(takes_nothing_told(able[:_MOST_REASONS], {}))
+    told = " ".join(
+        f"{one.worker} takes no work: {lost_claim_told(one)}." for one in able[:_MOST_REASONS]
+    )
     return Waiting(code=WaitingCode.UNFIT, message=told)
 
 

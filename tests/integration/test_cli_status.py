@@ -55,12 +55,6 @@ def test_work_that_is_left_is_told_in_seconds_of_a_slot_and_whether_any_can_do_i
     assert {f"{begin}, 2 in hand, counted until they are done)", default} <= set(beside)
 
 
-SIDE_BY_SIDE = (
-    "They work side by side. Replace workers before the services that hand jobs in: a worker of an "
-    "older release refuses a request with what only a later one knows."
-)
-
-
 @pytest.mark.parametrize(
     ("versions", "lines"),
     [
@@ -68,11 +62,13 @@ SIDE_BY_SIDE = (
         ([__version__, __version__], []),
         (
             ["0.0.2", "0.0.1", "0.0.2"],
-            [f"Workers of 2 releases of seqd are up: 0.0.1 (1), 0.0.2 (2). {SIDE_BY_SIDE}"],
+            [
+                "Workers of 2 releases of seqd are up: 0.0.1 (1), 0.0.2 (2). Bring the upgrade to its end: docker/upgrade.md. Workers first, then the services that hand jobs in."
+            ],
         ),
         (
             ["0.0.1", "0.0.1"],
-            [f"The workers are of seqd 0.0.1 (2), this command of {__version__}. {SIDE_BY_SIDE}"],
+            [f"The workers are of seqd 0.0.1, this command of {__version__}: docker/upgrade.md"],
         ),
     ],
     ids=["no worker", "all of one", "of two", "none of this command's"],
@@ -91,7 +87,7 @@ def test_status_says_when_workers_are_not_all_of_the_commands_release(
 
     shown = here(capsys, "status").out.splitlines()
 
-    assert [line for line in shown if "side by side" in line] == lines
+    assert [line for line in shown if "of seqd" in line] == lines
 
 
 def test_status_counts_what_had_to_make_room_and_what_waits_in_the_inbox(

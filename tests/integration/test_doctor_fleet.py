@@ -2,7 +2,6 @@
 
 import os
 import re
-import secrets
 import signal
 import socket
 import subprocess
@@ -10,7 +9,6 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 
@@ -23,7 +21,6 @@ from seqd.doctor.fixes import fix
 from seqd.doctor.fleet import fleet_checks
 from seqd.doctor.running import run_checks
 from seqd.doctor.server import Server
-from seqd.ledger import connect
 from seqd.ledger.units import Death
 from seqd.local.process_states import start_ticks_of
 from seqd.local.run_files import HEARTBEAT, Heartbeat, RunFolder
@@ -274,7 +271,7 @@ def test_of_trainings_it_is_told_why_they_wait_and_not_of_one_that_a_worker_fini
 def test_work_that_nobody_can_do_yet_is_a_warning_while_workers_start(
     environment: Environment,
 ) -> None:
-    publish(environment, state=WorkerState.STARTING)
+    publish(environment, state=WorkerState.STARTING, started_at_ms=now_ms())
     environment.ledger.fleet.publish_catalog([a_catalog_entry()])
     environment.submit(chunk=a_chunk(), sealed=True)
 
@@ -488,23 +485,6 @@ def test_a_death_counts_once_while_a_worker_takes_the_place_of_another(
     assert [one.partition(";")[0] for one in told] == [
         "Processes that died within the last hour by signal: cpu:0@h1 once"
     ]
-
-
-def test_deaths_are_told_also_to_who_may_not_read_what_failed(environment: Environment) -> None:
-    death = ChildDeath(at_ms=now_ms() - AGE_MS, cause="signal", message="It died.", pid=7)
-    publish(environment, deaths=[death])
-    user = f"doctor-{secrets.token_hex(4)}"
-    admin, address = environment.redis, urlsplit(environment.settings.redis_url or "")
-    admin.acl_setuser(
-        user, enabled=True, passwords=["+pw"], keys=["*"], commands=["+@all", "-xrevrange"]
-    )
-    try:
-        with connect(f"redis://{user}:pw@{address.hostname}:{address.port}/0") as redis:
-            report = run_checks(fleet_checks(Server(redis, environment.settings)))
-    finally:
-        admin.acl_deluser(user)
-
-    assert whats(report, "worker-deaths")[0].endswith("; the last 20 min ago. It died.")
 
 
 def test_of_a_tenant_with_more_than_its_limit_it_is_said_how_that_came(

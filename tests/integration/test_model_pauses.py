@@ -90,7 +90,7 @@ def test_a_job_of_a_paused_model_waits_says_why_and_goes_on(
         "Let it go on: seqd models resume echo\n"
     )
     assert "1 worker, paused" in shown["models list"]
-    assert ": bad answers. Let it go on: seqd models resume echo" in shown["status"]
+    assert ": bad answers. If it may go on: `seqd models resume echo`." in shown["status"]
     assert ": bad answers. Let it go on: seqd models resume echo" in said
     assert waiting is None or waiting.code == WaitingCode.MODEL_PAUSED
     assert resumed.out == "echo goes on.\n"

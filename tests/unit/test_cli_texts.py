@@ -15,7 +15,6 @@ from builders import a_classify_job, a_sweep_job, a_trained_version, a_worker_st
 from cli_builders import a_failure, a_record, a_success
 from seqd.analysis.sweeps import report_of
 from seqd.cli.fleet_log import FleetLog
-from seqd.cli.ui.deaths import print_deaths
 from seqd.cli.ui.numbers import age, count, counted, duration, metric, rate, size
 from seqd.cli.ui.outputs import OutputPrinter, output_line
 from seqd.cli.ui.placements import print_placed, print_placements, record_of
@@ -37,7 +36,6 @@ from seqd.escaping import printable
 from seqd.local.slots import parse_slots
 from seqd.local.supervisor import Change, WorkerChange
 from seqd_schemas import (
-    MAX_DEATHS,
     ChildDeath,
     Counts,
     DeathCause,
@@ -471,67 +469,8 @@ def test_a_worker_is_listed_with_what_it_is_unfit_for_and_its_device(capsys: Cap
     assert "2 ready, 2 unfit" in lines[1]
     assert sorted(lines[3:]) == [
         "w1 computes on NVIDIA H100 (GPU-5d5b) with 80.0 GiB",
-        "w1 has been unfit for imdb_lstm@3 for 20 min: damaged: a file.",
-        "w1 has been unfit for trainings of markov for 20 min: unwritable: disk full.",
         "w2 computes on NVIDIA H100 (GPU-5d5b) with 20.0 GiB of 80.0 GiB",
     ]
-
-
-NOW_MS = 10_000_000
-
-
-def died(
-    seconds_ago: int, cause: DeathCause = DeathCause.EXIT, message: str = "It exited."
-) -> ChildDeath:
-    return ChildDeath(at_ms=NOW_MS - 1_000 * seconds_ago, cause=cause, message=message, pid=7)
-
-
-@pytest.mark.parametrize(
-    ("deaths", "said"),
-    [
-        ([], ""),
-        ([died(3_601)], ""),
-        ([died(3_599)], "'s child died once in the last hour, last exit 59 min ago: It exited."),
-        (
-            [died(5, message="a\x1b[2J\u202eb")],
-            "'s child died once in the last hour, last exit 5 s ago: a\\x1b[2J\\u202eb",
-        ),
-        (
-            [died(4_000), died(3_000, DeathCause.SIGNAL), died(180, DeathCause.OUT_OF_MEMORY)],
-            "'s child died 2 times in the last hour, last out_of_memory 3 min ago: It exited.",
-        ),
-        *(
-            (
-                [died(10 * (deaths - number)) for number in range(deaths)],
-                f"'s child died {times} in the last 10 min, a crash loop, last exit 10 s ago: It "
-                "exited.",
-            )
-            for deaths, times in ((3, "3 times"), (MAX_DEATHS, f"at least {MAX_DEATHS} times"))
-        ),
-        (
-            [died(141), died(131), died(121)],
-            "'s child died 3 times in the last hour, last exit 2 min ago: It exited.",
-        ),
-        (
-            [died(180, DeathCause.WORKER_KILLED)],
-            " died once in the last hour, last worker_killed at most 3 min ago: It exited.",
-        ),
-        (
-            [died(190), died(180, DeathCause.WORKER_KILLED)],
-            " or cpu:0@h1's child died 2 times in the last hour, last worker_killed at most 3 min "
-            "ago: It exited.",
-        ),
-    ],
-)
-def test_deaths_of_the_last_hour_are_one_line(
-    capsys: Capture, deaths: Sequence[ChildDeath], said: str
-) -> None:
-    before = a_worker_status(worker="cpu:0@h1-a", deaths=tuple(deaths), started_at_ms=1)
-    its_successor = before.model_copy(update={"worker": "cpu:0@h1-b", "started_at_ms": 2})
-
-    print_deaths(Screen(), [before, its_successor], NOW_MS)
-
-    assert capsys.readouterr().out.strip() == (f"cpu:0@h1{said}" if said else "")
 
 
 RULE = PlacementRule(

@@ -10,7 +10,6 @@ from seqd.serving import (
     can_run,
     lacking,
     served_routes,
-    takes_nothing_told,
     waiting_of,
     workers_of_model,
 )
@@ -377,26 +376,6 @@ def test_what_is_left_of_named_models_is_told_by_model_and_of_trainings_by_plugi
     topics = left["classify", "topics"]
     assert (topics.seconds, topics.unserved_s, topics.is_measured) == (40.0, 20.0, True)
     assert left["train", "imdb_lstm"].unserved_s == 0
-
-
-def test_who_takes_no_work_though_up_is_told_with_why_a_start_once_it_is_long() -> None:
-    begun = {"started_at_ms": 1_000, "seen_at_ms": 30_999}
-    long = {**STARTING, **begun, "seen_at_ms": 96_000}
-    workers = [
-        *(a_worker("a"), a_worker("b", **STARTING, **begun), a_worker("c", **long)),
-        *(a_worker("d", **long | {"loading": ()}), a_worker("e")),
-    ]
-
-    told = list(takes_nothing_told(workers, {"e": 75.0}))
-
-    assert told == [
-        "c has been starting for 95 s, and loads imdb_lstm@2 and 1 more before it takes jobs: its "
-        "log says more.",
-        "d has been starting for 95 s, and imports its plugins before it takes jobs: its log says "
-        "more.",
-        "e has not been heard of for 75 s, and its process is there: it computes without letting "
-        "its other threads run, or cannot report. `seqd doctor` on its machine says which.",
-    ]
 
 
 def test_workers_are_woken_by_what_their_model_can_do_but_for_trainings() -> None:

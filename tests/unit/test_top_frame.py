@@ -18,6 +18,7 @@ from seqd_schemas import (
     Cordon,
     Counts,
     FailureRecord,
+    ModelPause,
     PluginStatus,
     UnfitVersion,
     WorkerState,
@@ -64,20 +65,23 @@ def test_the_overview_says_how_fast_it_goes_what_waits_and_what_is_wrong() -> No
 
     lines = shown(state)
 
-    assert lines[2:13] == [
+    assert lines[2:16] == [
         "speed     1,000 items/s  █  30 errors/min",
         "workers   2 up: 1 busy, 1 unfit; 1 silent",
         "items     48,000 waiting, 2,048 in hand: ~1:40 of one slot",
         "jobs      3 open",
         "Redis     12.3 MB",
-        "! classify topics: No worker that is up has a plugin with the model topics.",
-        "! 1 worker is not heard of any more: cpu:0@gone-1 (1 min).",
-        "! gpu:1@host0-ab0001 is unfit for imdb_lstm@3: no_memory: 2 GB are missing.",
+        "! No worker that is up can do all that waits of classify topics (25,024 items).",
+        "  No worker that is up has a plugin with the model topics. Start a worker that",
+        "! Not heard of any more, and none is up in their place: 1 worker, cpu:0@gone-1",
+        "  (60 s ago). Run `seqd doctor` on its machine, which looks at its process, and",
+        "! Worker gpu:1@host0-ab0001 (host here), 1 of 2, cannot run imdb_lstm@3:",
+        "  no_memory: 2 GB are missing. Give the slot more memory, or have fewer models",
         "",
         "task      model      state              waiting  items/s  errors/min  workers",
         "classify  imdb_lstm  moving              24,000      500          30  2",
     ]
-    assert lines[13] == (
+    assert lines[16] == (
         "classify  topics     nobody can run it   24,000      500           -  none"
     )
 
@@ -88,7 +92,9 @@ def test_workers_that_were_drained_are_not_up() -> None:
     lines = shown(a_state(workers=[drained]))
 
     assert lines[3] == "workers   0 up; 1 drained"
-    assert "! No worker is up: `seqd workers uncordon --all` ends the drain." in lines
+    assert "! No worker is up: all were drained, and 25,024 items wait. End the drain: `seqd" in (
+        lines
+    )
 
 
 def test_of_what_is_in_hand_a_version_that_nobody_can_run_is_told_apart_where_others_go_on() -> (
@@ -253,19 +259,23 @@ def test_the_last_deaths_of_a_worker_are_told_in_the_overview_and_in_its_details
     overview = shown(state, width=100)
     details = shown(state, View("workers", detail=worker.worker))
 
-    told = "last out_of_memory 10 s ago: It took 2 GB of 2 GB."
-    assert f"! gpu:0@host0's child died once in the last hour, {told}" in overview
+    told = (
+        "! Processes that died within the last hour by out_of_memory: gpu:0@host0 once; the last "
+    )
+    assert f"{told}10 s ago. It" in overview
     assert any("10 s ago: out_of_memory: It took 2 GB of 2 GB." in line for line in details)
 
 
 def test_who_has_paused_a_model_is_told_in_the_overview_and_in_the_details_of_its_queue() -> None:
     queue = a_queue(state="paused", model_pause="Model imdb_lstm is paused by ana@h1.")
-    state = a_state(queues=[queue])
+    pause = ModelPause(model="imdb_lstm", by="ana@h1", at_ms=0)
+    state = a_state(queues=[queue], pauses={"imdb_lstm": pause})
 
     overview = shown(state)
     details = shown(state, View("queues", detail="classify imdb_lstm"))
 
-    assert "! Model imdb_lstm is paused by ana@h1." in overview
+    told = "! The model imdb_lstm is paused by ana@h1. If it may go on: `seqd models resume"
+    assert told in overview
     assert "pause        Model imdb_lstm is paused by ana@h1." in details
 
 

@@ -15,10 +15,6 @@ if TYPE_CHECKING:
     from seqd.doctor.findings import Finding, Report
     from seqd.ledger.acl import Role
 
-#: What an error is, beside the text.
-_STYLES = {"error": "bold red", "warning": "bold yellow"}
-
-
 #: What looks at jobs: a fleet that is well may still have one that stands still.
 _OF_JOBS = "A job is slow or stands still? seqd explain JOB, seqd queues --by-tenant"
 
@@ -115,9 +111,10 @@ def _show(screen: Screen, report: "Report", way_on: str, *, has_fixed: bool) -> 
 
 
 def _show_finding(screen: Screen, one: "Finding") -> None:
+    from seqd.cli.ui.findings import STYLES
     from seqd.cli.ui.tables import print_facts
 
-    screen.say(f"{one.severity}  {one.id}", _STYLES.get(one.severity, ""))
+    screen.say(f"{one.severity}  {one.id}", STYLES[one.severity])
     print_facts(screen, {"  what": one.what, "  why": one.why, "  do": one.do, "  see": one.page})
     screen.say()
 

@@ -39,14 +39,14 @@ def queues(
         queue_reasons,
     )
     from seqd.cli.ui.tables import table_lines
-    from seqd.serving import takes_nothing_told
+    from seqd.doctor.judging import HELD_UP, judged
+    from seqd.ledger.overview import fleet_overview
 
     with options.open_ledger() as ledger:
-        states = ledger.queues.states(by_tenant=by_tenant)
-        no_writes, uploading = ledger.writing.refusal(), ledger.jobs.uploading()
-        told = redis_told(ledger, no_writes)
-        workers = ledger.fleet.workers()
-        held_up = [*takes_nothing_told(workers, ledger.fleet.unheard(workers))]
+        fleet = ledger.transport.run(fleet_overview(ledger))
+        states = ledger.queues.states(by_tenant=True) if by_tenant else fleet.queues
+        told = redis_told(ledger, fleet.no_writes)
+    held_up = [one.what for one in judged(fleet) if one.id in HELD_UP]
     chosen = _chosen(states, every=every)
     # Programs read a list of rows: they find the reason on standard error.
     say_first(screen, told)
@@ -57,12 +57,12 @@ def queues(
         if chosen:
             screen.block(table_lines(columns, chosen, width))
         else:
-            screen.say(no_work_told(uploading))
+            screen.say(no_work_told(fleet.uploading_jobs))
         if others := len(states) - len(chosen):
             noun = "task and model" if others == 1 else "tasks and models"
             screen.say(f"{others} more {noun} without work: --all", "dim")
         # By what workers could write they are all gone, which is no reason then.
-        reasons = queue_reasons(chosen) if no_writes is None else []
+        reasons = queue_reasons(chosen) if fleet.no_writes is None else []
         for sentence in (*reasons, *pause_reasons(chosen), *held_up):
             screen.say()
             screen.say(sentence, "yellow")

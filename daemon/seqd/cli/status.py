@@ -6,26 +6,23 @@ from typing import TYPE_CHECKING
 
 from seqd.cli import options
 from seqd.cli.showing import Found, shown
+from seqd.cli.ui.findings import print_findings
 from seqd.cli.ui.no_writes import redis_told, say_first
 from seqd.cli.ui.screen import Screen
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from seqd.ledger.inbox import InboxState
+    from seqd.ledger.overview import FleetOverview
     from seqd.ledger.retention import Evictions
     from seqd.scaling import RouteWork
-    from seqd_schemas import JobRecord, ModelPause, WorkerStatus
 
-#: Open jobs that are read at most, and those of them that are shown; the newest.
-_READ_JOBS = 200
+#: Open jobs that are shown, the newest.
 _SHOWN_JOBS = 10
 
-#: What to heed while workers are not all of one release; it is the same in both directions.
-_RULE = (
-    "They work side by side. Replace workers before the services that hand jobs in: a worker of an "
-    "older release refuses a request with what only a later one knows."
-)
+#: Findings that stand in the lines on workers, on work and on the inbox.
+_SAID_ABOVE = ("no-workers", "route-unserved", "inbox-stuck")
 
 
 @shown
@@ -34,8 +31,8 @@ def status() -> Found:
 
     Exit status 2 when no server answers.
     """
-    from seqd import __version__
     from seqd.client import Client
+    from seqd.doctor.judging import judged
     from seqd.local.endpoint import redis_url_of
     from seqd.masking import without_password
     from seqd.serving import lacking
@@ -43,62 +40,55 @@ def status() -> Found:
     settings = options.read_settings()
     url = redis_url_of(settings)
     with Client(url, settings=settings) as client:
-        workers = client.workers()
-        jobs = client.open_jobs(_READ_JOBS)
-        inbox = client.inbox()
+        fleet = client.overview()
         work_left = client.work_left()
         evictions = client.evictions()
-        failures = client.failure_count()
-        paused = client.paused_models()
-        no_writes = client.why_no_writes()
-        lacked = lacking(workers, client.catalog())
+        catalog = client.catalog()
     with options.open_ledger() as ledger:
-        unheard = ledger.fleet.unheard(workers)
-        told = redis_told(ledger, no_writes)
+        told = redis_told(ledger, fleet.no_writes)
     server = without_password(url)
-    releases = _releases_of(workers)
+    lacked = lacking(fleet.workers, catalog)
+    releases = Counter(worker.seqd_version for worker in fleet.workers)
 
     def view(screen: Screen) -> None:
         say_first(screen, told)
-        _show(screen, server, workers, jobs, unheard, can_report=no_writes is None)
-        if line := _releases_line(releases, __version__):
+        _show(screen, server, fleet)
+        print_findings(screen, judged(fleet, catalog), without=_SAID_ABOVE)
+        if line := _releases_line(releases):
             screen.say(line, "yellow")
-        for ref, who in lacked.items():
-            screen.say(_lacking_line(ref, who), "red")
-        _show_work(screen, work_left, paused.values(), can_report=no_writes is None)
-        if inbox.entries:
-            screen.say(_inbox_line(inbox))
-        _show_losses(screen, evictions, failures)
+        for route in work_left:
+            if route.items:
+                screen.say(_work_line(route, can_report=fleet.no_writes is None))
+        if fleet.inbox.entries:
+            screen.say(_inbox_line(fleet.inbox))
+        _show_losses(screen, evictions, fleet.failure_count)
 
     found = {
         "server": server,
-        "workers": workers,
-        "releases": releases,
-        "open_jobs": jobs,
+        "workers": fleet.workers,
+        "releases": dict(sorted(releases.items())),
+        "open_jobs": fleet.jobs,
         "work_left": [asdict(route) for route in work_left],
         "evicted_jobs": asdict(evictions),
-        "failures": failures,
-        "inbox": asdict(inbox),
-        "paused_models": list(paused.values()),
-        "takes_no_writes": no_writes,
+        "failures": fleet.failure_count,
+        "inbox": asdict(fleet.inbox),
+        "paused_models": list(fleet.pauses.values()),
+        "takes_no_writes": fleet.no_writes,
         "lacking": {ref: [one.worker for one in who] for ref, who in lacked.items()},
     }
     return Found(found, view)
 
 
-def _releases_of(workers: "Iterable[WorkerStatus]") -> dict[str, int]:
-    """Return how many workers there are of each release, by its version."""
-    return dict(sorted(Counter(worker.seqd_version for worker in workers).items()))
+def _releases_line(releases: "Mapping[str, int]") -> str:
+    """Return that all workers are of one release, and this command of another; else ''."""
+    from seqd import __version__
 
-
-def _releases_line(releases: "Mapping[str, int]", own: str) -> str:
-    """Return what an upgrade needs now; '' where all workers are of this command's release."""
-    if set(releases) <= {own}:
+    if len(releases) != 1 or __version__ in releases:
         return ""
-    told = ", ".join(f"{version} ({count})" for version, count in releases.items())
-    if len(releases) > 1:
-        return f"Workers of {len(releases)} releases of seqd are up: {told}. {_RULE}"
-    return f"The workers are of seqd {told}, this command of {own}. {_RULE}"
+    return (
+        f"The workers are of seqd {next(iter(releases))}, this command of {__version__}: "
+        "docker/upgrade.md"
+    )
 
 
 def _show_losses(screen: Screen, evictions: "Evictions", failures: int) -> None:
@@ -110,20 +100,6 @@ def _show_losses(screen: Screen, evictions: "Evictions", failures: int) -> None:
         screen.say(f"Dead letters of what failed: {failures:,}. See: seqd failures list")
 
 
-def _show_work(
-    screen: Screen,
-    work_left: "Iterable[RouteWork]",
-    paused: "Iterable[ModelPause]",
-    *,
-    can_report: bool,
-) -> None:
-    for route in work_left:
-        if route.items:
-            screen.say(_work_line(route, can_report=can_report))
-    for pause in paused:
-        screen.say(_pause_line(pause), "yellow")
-
-
 def _evictions_line(evictions: "Evictions") -> str:
     soon = evictions.within_hour
     return (
@@ -132,13 +108,6 @@ def _evictions_line(evictions: "Evictions") -> str:
         f"{evictions.memory:,} when Redis was short of memory"
         f"{f'; {soon:,} of them within an hour of their end' if soon else ''}"
     )
-
-
-def _lacking_line(ref: str, workers: "list[WorkerStatus]") -> str:
-    from seqd.doctor.findings import listed
-
-    named = listed(f"{one.worker} (host {one.host})" for one in workers)
-    return f"{ref} is in service, and not in the store of {named}. What to do: seqd doctor"
 
 
 def _work_line(route: "RouteWork", *, can_report: bool) -> str:
@@ -154,15 +123,6 @@ def _work_line(route: "RouteWork", *, can_report: bool) -> str:
     )
 
 
-def _pause_line(pause: "ModelPause") -> str:
-    from seqd.ledger.model_pauses import pause_in_words
-
-    return (
-        f"Model {pause.model} is {pause_in_words(pause)}. Let it go on: seqd models resume "
-        f"{pause.model}"
-    )
-
-
 def _is_unserved(route: "RouteWork") -> bool:
     return 0 < route.unserved_s >= route.seconds and route.waiting_items > 0
 
@@ -173,32 +133,23 @@ def _inbox_line(inbox: "InboxState") -> str:
     return f"Inbox: entries waiting: {inbox.entries:,}{allowed}{age}"
 
 
-def _show(
-    screen: Screen,
-    server: str,
-    workers: "list[WorkerStatus]",
-    jobs: "list[JobRecord]",
-    unheard: "Mapping[str, float]",
-    *,
-    can_report: bool,
-) -> None:
+def _show(screen: Screen, server: str, fleet: "FleetOverview") -> None:
     from seqd.cli.ui.jobs import print_jobs, print_waiting
-    from seqd.cli.ui.workers import print_held_up, print_workers
+    from seqd.cli.ui.workers import print_workers
 
+    can_report = fleet.no_writes is None
     screen.say(f"Redis {server}")
     screen.say()
-    if workers or can_report:
-        print_workers(screen, workers, unheard)
-        print_held_up(screen, workers, unheard)
+    if fleet.workers or can_report:
+        print_workers(screen, fleet.workers, fleet.unheard)
     else:
         screen.say("No worker can report.", "yellow")
     screen.say()
-    if jobs:
-        print_jobs(screen, jobs[:_SHOWN_JOBS])
-        if (rest := len(jobs) - _SHOWN_JOBS) > 0:
-            more = f"{rest} or more others" if len(jobs) == _READ_JOBS else f"{rest} more"
-            screen.say(f"and {more}: seqd jobs list", "dim")
+    if fleet.jobs:
+        print_jobs(screen, fleet.jobs[:_SHOWN_JOBS])
+        if (rest := fleet.open_jobs - _SHOWN_JOBS) > 0:
+            screen.say(f"and {rest:,} more: seqd jobs list", "dim")
         if can_report:
-            print_waiting(screen, jobs)
+            print_waiting(screen, fleet.jobs)
     else:
         screen.say("No open jobs.")

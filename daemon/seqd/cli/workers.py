@@ -69,41 +69,39 @@ Timeout = Annotated[
 @shown
 def list_workers() -> Found:
     """List the workers with their states and what they have in hand, and the rules that stand."""
-    from seqd.cli.ui.deaths import print_deaths
+    from seqd.cli.ui.findings import print_findings
     from seqd.cli.ui.workers import (
-        print_held_up,
         print_memory,
         print_rules,
         print_workers_list,
         seen_workers,
     )
+    from seqd.doctor.judging import OF_WORKERS, judged
+    from seqd.ledger.overview import fleet_overview
 
     with options.open_ledger() as ledger:
-        workers, rules = ledger.fleet.workers(), _standing(ledger)
-        now_ms, silent = ledger.fleet.now_ms(), ledger.fleet.silent_workers()
-        unheard = ledger.fleet.unheard(workers)
+        fleet, rules = ledger.transport.run(fleet_overview(ledger)), _standing(ledger)
+        workers, silent, now_ms = fleet.workers, fleet.silent, fleet.at_ms
         seen = seen_workers(
             workers,
             silent,
-            unheard,
+            fleet.unheard,
             now_ms,
             in_hand=ledger.fleet.in_hand([*(one.worker for one in workers), *silent]),
             last=ledger.fleet.last_records(silent),
         )
-        no_writes = ledger.writing.refusal()
-        told = redis_told(ledger, no_writes)
+        told = redis_told(ledger, fleet.no_writes)
 
     def view(screen: Screen) -> None:
         say_first(screen, told)
-        if seen or no_writes is None:
+        if seen or fleet.no_writes is None:
             print_workers_list(screen, seen)
-        print_held_up(screen, workers, unheard)
+        print_findings(screen, [one for one in judged(fleet) if one.id in OF_WORKERS])
         print_memory(screen, workers)
-        print_deaths(screen, workers, now_ms)
         print_rules(screen, rules, workers, now_ms)
 
     rows = [one.as_json() for one in seen]
-    return Found({"workers": rows, "rules": rules, "takes_no_writes": no_writes}, view)
+    return Found({"workers": rows, "rules": rules, "takes_no_writes": fleet.no_writes}, view)
 
 
 @app.command()

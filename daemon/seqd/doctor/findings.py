@@ -86,6 +86,7 @@ KINDS = {
         "and its own tasks run twice after its visibility timeout.",
     ),
     "no-workers": Kind(_E, "Nobody does the work that waits."),
+    "worker-starting": Kind(_W, "It takes no jobs before it has loaded what it needs first."),
     "worker-silent": Kind(
         _W,
         "It reports nothing, and takes no new work until it goes on or is started again.",

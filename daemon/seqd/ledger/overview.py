@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from seqd.ledger.inbox import InboxState
     from seqd.ledger.ledger import LedgerParts
     from seqd.queue_states import QueueState
-    from seqd_schemas import FailureRecord, JobRecord, WorkerStatus
+    from seqd_schemas import FailureRecord, JobRecord, ModelPause, WorkerStatus
 
 #: Open jobs that are read, and dead letters, the newest.
 MAX_JOBS: Final = 200
@@ -44,6 +44,8 @@ class FleetOverview:
     failure_count: int
     open_jobs: int
     uploading_jobs: int
+    #: Models that are paused or disabled, by their names.
+    pauses: "Mapping[str, ModelPause]"
     inbox: "InboxState"
     #: Memory of Redis; None where the user may not read it.
     memory_bytes: int | None
@@ -69,6 +71,7 @@ def fleet_overview(ledger: "LedgerParts") -> Exchange[FleetOverview]:
         failure_count=(yield from ledger.failures.count.steps()),
         open_jobs=_whole(numbers[0]),
         uploading_jobs=_whole(numbers[1]),
+        pauses=(yield from ledger.model_pauses.all.steps()),
         inbox=(yield from ledger.inbox.state.steps()),
         memory_bytes=_memory(numbers[2], "used_memory"),
         max_memory_bytes=_memory(numbers[2], "maxmemory") or None,

@@ -20,8 +20,9 @@ from seqd.cli.ui.queues import WIDE, no_work_told
 from seqd.cli.ui.tables import broken, clean, cut_to, fact_lines, fitting
 from seqd.ledger.writing import no_writes_line
 
-#: Sentences on what is wrong that the overview has at most, and rows of one look as text.
-_MOST_TROUBLE: Final = 5
+#: Lines on one thing that is wrong, on all of it in the overview, and rows of one look as text.
+_MOST_LINES: Final = 2
+_MOST_TROUBLE: Final = 8
 _MOST_ROWS: Final = 100
 
 #: Lines of a screen that are no part of its body.
@@ -195,16 +196,21 @@ def _unlisted(state: TopState, view: View) -> int:
 
 
 def _trouble(state: TopState, width: int, most: int) -> list[Text]:
-    """Return what is wrong, a line each; the last one says how many more there are."""
+    """Return what is wrong, a few lines each; the last one says how many more there are."""
     assert state.overview is not None
-    told = trouble_told(state.overview)
-    if most <= 0 or not told:
-        return []
-    shown = told if len(told) <= most else told[: max(1, most - 1)]
-    lines = [Text.assemble(("! ", style), (clean(text), style)) for text, style in shown]
-    if len(shown) < len(told):
-        lines.append(Text(f"! and {len(told) - len(shown)} more", style="red"))
-    return [fitting(line, width) for line in lines]
+    blocks = [
+        [Text(f"{'  ' if number else '! '}{part}", style=style) for number, part in parts]
+        for text, style in trouble_told(state.overview)
+        for parts in [list(enumerate(broken(clean(text), max(1, width - 2))[:_MOST_LINES]))]
+    ]
+    lines: list[Text] = []
+    for number, block in enumerate(blocks):
+        is_last = number + 1 == len(blocks)
+        if len(lines) + len(block) > (most if is_last else most - 1):
+            lines.append(Text(f"! and {len(blocks) - number} more", style="red"))
+            break
+        lines += block
+    return lines[: max(0, most)]
 
 
 def _away_notice(state: TopState, width: int) -> list[Text]:

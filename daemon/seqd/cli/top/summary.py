@@ -7,16 +7,14 @@ from typing import TYPE_CHECKING, Final
 from rich.text import Text
 
 from seqd.cli.top.reading import TopState
-from seqd.cli.top.rows import broken_plugins
-from seqd.cli.ui.deaths import death_lines
-from seqd.cli.ui.numbers import age, count, counted, duration, rate, size
-from seqd.cli.ui.queues import pause_reasons, queue_reasons
+from seqd.cli.ui.findings import STYLES
+from seqd.cli.ui.numbers import count, counted, duration, rate, size
 from seqd.cli.ui.tables import fitting
-from seqd.serving import is_drained, shown_state, takes_nothing_told, uncordon_command
+from seqd.doctor.judging import judged
+from seqd.serving import shown_state
 
 if TYPE_CHECKING:
     from seqd.ledger.overview import FleetOverview
-    from seqd_schemas import WorkerStatus
 
 #: Columns of the names on the left, and of a course at least and at most.
 _LABEL: Final = 10
@@ -25,12 +23,8 @@ _MOST_COURSE: Final = 60
 
 _BARS: Final = "▁▂▃▄▅▆▇█"
 
-#: Share of Redis's memory, and seconds that an entry of the inbox waits, from which on it is told.
+#: Share of Redis's memory from which on it is told.
 _MEMORY_SHARE: Final = 0.8
-_INBOX_S: Final = 60.0
-
-#: Workers that a sentence names.
-_MOST_NAMES: Final = 3
 
 
 def summary_lines(state: TopState, width: int) -> list[Text]:
@@ -68,68 +62,11 @@ def bars(course: Sequence[float], width: int) -> str:
 
 
 def trouble_told(overview: "FleetOverview") -> list[tuple[str, str]]:
-    """Return what is wrong, the worst first: a sentence each, with its style."""
-    # By what workers could write they are all gone, which is no reason then.
-    told = _away_told(overview) if overview.no_writes is None else []
-    told += [(sentence, "red") for sentence in _unfit_told(overview.workers)]
-    told += [(sentence, "red") for sentence in death_lines(overview.workers, overview.at_ms)]
-    broken = Counter(name for worker in overview.workers for name in broken_plugins(worker))
-    for name, workers in sorted(broken.items()):
-        on = counted(workers, "worker")
-        told.append((f"Plugin {name} is broken on {on}: `seqd plugins list` says why.", "red"))
-    told += [(sentence, "yellow") for sentence in pause_reasons(overview.queues)]
-    told += [(sentence, "yellow") for sentence in _redis_trouble(overview)]
-    return told
-
-
-def _away_told(overview: "FleetOverview") -> list[tuple[str, str]]:
-    """Return who is away or reports nothing, and what nobody can do for it."""
-    told: list[tuple[str, str]] = []
-    if not overview.workers:
-        told.append(("No worker is up: `seqd up` starts them.", "bold red"))
-    elif all(map(is_drained, overview.workers)):
-        ends = uncordon_command(overview.workers)
-        told.append((f"No worker is up: {ends} ends the drain.", "bold red"))
-    else:
-        told += [(sentence, "red") for sentence in queue_reasons(overview.queues)]
-    if overview.silent:
-        told.append((_silent_told(overview), "red"))
-    held_up = takes_nothing_told(overview.workers, overview.unheard)
-    return told + [(sentence, "yellow") for sentence in held_up]
-
-
-def _silent_told(overview: "FleetOverview") -> str:
-    names = sorted(overview.silent, key=lambda name: -overview.silent[name])
-    listed = ", ".join(
-        f"{n} ({age(overview.silent[n], overview.at_ms)})" for n in names[:_MOST_NAMES]
-    )
-    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
-    verb = "is" if len(names) == 1 else "are"
-    return f"{counted(len(names), 'worker')} {verb} not heard of any more: {listed}{more}."
-
-
-def _unfit_told(workers: "Sequence[WorkerStatus]") -> list[str]:
-    reasons: dict[str, list[str]] = {}
-    for worker in workers:
-        for entry in worker.unfit:
-            what = entry.model if entry.version is None else f"{entry.model}@{entry.version}"
-            told = f"unfit for {what}: {entry.code}: {entry.message}"
-            reasons.setdefault(told, []).append(worker.worker)
-    sentences = []
-    for told, names in reasons.items():
-        who = names[0] if len(names) == 1 else counted(len(names), "worker")
-        sentences.append(f"{who} {'is' if len(names) == 1 else 'are'} {told}")
-    return sentences
-
-
-def _redis_trouble(overview: "FleetOverview") -> list[str]:
-    told = []
+    """Return what `seqd doctor` finds of a fleet, the worst first: sentences with their styles."""
+    told = [(f"{one.what} {one.do}", STYLES[one.severity]) for one in judged(overview)]
     used, most = overview.memory_bytes, overview.max_memory_bytes
     if used is not None and most is not None and used >= _MEMORY_SHARE * most:
-        told.append(f"Redis has used {used / most:.0%} of its maxmemory, {size(most)}.")
-    inbox_s = overview.inbox.oldest_age_s
-    if inbox_s is not None and inbox_s >= _INBOX_S:
-        told.append(f"The oldest entry of the inbox has waited for {duration(inbox_s)}.")
+        told.append((f"Redis has used {used / most:.0%} of its maxmemory, {size(most)}.", "yellow"))
     return told
 
 

@@ -2,19 +2,18 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 from pydantic import JsonValue
 
-from seqd.cli.ui.deaths import death_lines
 from seqd.cli.ui.numbers import age, rate, size
 from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.tables import Cell, Column, print_table
 from seqd.kinds import TRAIN
 from seqd.local.gpus import in_gib
-from seqd.serving import shown_state, takes_nothing_told
+from seqd.serving import shown_state
 from seqd.targets import Place, is_meant, option_of
 from seqd_schemas import Cordon, CordonRule, DeviceStatus, UnfitVersion, WorkerStatus
 
@@ -236,7 +235,7 @@ def print_workers_list(screen: Screen, seen: Sequence[SeenWorker]) -> None:
 def print_workers(
     screen: Screen, workers: Sequence[WorkerStatus], unheard: Collection[str]
 ) -> None:
-    """Print a row for each worker, or that there is none; what they cannot run, and deaths."""
+    """Print a row for each worker, or that there is none."""
     if not workers:
         screen.say("No worker is up: `seqd up` starts them.", "yellow")
         return
@@ -247,11 +246,8 @@ def print_workers(
             screen.say(_device_line(worker.worker, worker.device), "dim")
         for line in memory_lines(worker):
             screen.say(line, "dim")
-        print_unfit(screen, worker, now_ms)
         if worker.cordon is not None:
             screen.say(_cordon_line(worker, worker.cordon, now_ms), "yellow")
-    for line in death_lines(workers, now_ms):
-        screen.say(line, "red")
 
 
 def print_rules(
@@ -310,14 +306,6 @@ def print_unfit(screen: Screen, worker: WorkerStatus, now_ms: int) -> None:
     """Print what a worker cannot run, a line each; nothing where it can run all that it has."""
     for entry in worker.unfit:
         screen.say(_unfit_line(worker, entry, now_ms), "red")
-
-
-def print_held_up(
-    screen: Screen, workers: Iterable[WorkerStatus], unheard: Mapping[str, float]
-) -> None:
-    """Print who is up and takes no work until its plugin lets it; nothing where none is."""
-    for sentence in takes_nothing_told(workers, unheard):
-        screen.say(sentence, "yellow")
 
 
 def _device_line(worker: str, device: DeviceStatus) -> str:
