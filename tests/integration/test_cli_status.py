@@ -63,7 +63,8 @@ def test_work_that_is_left_is_told_in_seconds_of_a_slot_and_whether_any_can_do_i
         (
             ["0.0.2", "0.0.1", "0.0.2"],
             [
-                "Workers of 2 releases of seqd are up: 0.0.1 (1), 0.0.2 (2). Bring the upgrade to its end: docker/upgrade.md. Workers first, then the services that hand jobs in."
+                "Workers of 2 releases of seqd are up: 0.0.1 (1), 0.0.2 (2). Bring the upgrade to "
+                "its end: docker/upgrade.md. Workers first, then the services that hand jobs in."
             ],
         ),
         (

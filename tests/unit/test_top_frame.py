@@ -71,7 +71,7 @@ def test_the_overview_says_how_fast_it_goes_what_waits_and_what_is_wrong() -> No
         "items     48,000 waiting, 2,048 in hand: ~1:40 of one slot",
         "jobs      3 open",
         "Redis     12.3 MB",
-        "! No worker that is up can do all that waits of classify topics (25,024 items).",
+        "! No worker that is up can do all that waits of classify topics (24,000 items).",
         "  No worker that is up has a plugin with the model topics. Start a worker that",
         "! Not heard of any more, and none is up in their place: 1 worker, cpu:0@gone-1",
         "  (60 s ago). Run `seqd doctor` on its machine, which looks at its process, and",
