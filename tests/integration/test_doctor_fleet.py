@@ -17,7 +17,6 @@ from cli_builders import here
 from ledger_fixtures import Environment
 from seqd.doctor.examination import examine
 from seqd.doctor.findings import Report, Severity
-from seqd.doctor.fixes import fix
 from seqd.doctor.fleet import fleet_checks
 from seqd.doctor.running import run_checks
 from seqd.doctor.server import Server
@@ -517,24 +516,6 @@ def test_a_key_that_somebody_has_damaged_is_not_checked_and_hides_nothing(
     assert what == "leases"
     assert "WRONGTYPE" in why
     assert len(report.checked) == 14
-
-
-def test_names_of_workers_that_are_gone_for_more_than_a_day_are_removed_and_no_other(
-    environment: Environment,
-) -> None:
-    publish(environment)
-    silence(environment, "cpu:0@h2-gone", 5 * HOUR_MS)
-    silence(environment, "cpu:0@h3-long", 30 * HOUR_MS)
-    before = whats(examined(environment), "stale-workers")
-
-    done = fix(
-        environment.settings, Server(environment.redis, environment.settings), lambda job: False
-    )
-
-    assert len(before) == 1
-    assert done.fixed == ["Removed 1 name of workers that are gone: cpu:0@h3-long."]
-    assert whats(examined(environment), "stale-workers") == []
-    assert list(environment.ledger.fleet.silent_workers()) == ["cpu:0@h2-gone"]
 
 
 def test_what_is_wrong_with_the_machine_stands_above_what_comes_of_it(

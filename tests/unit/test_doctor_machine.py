@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Event
@@ -15,9 +14,7 @@ from checkout import python_path
 from fake_gpu_fixtures import LOST, Machine
 from plugin_folders import install_plugin
 from seqd.doctor.devices import _covers, device_checks
-from seqd.doctor.files import file_checks
 from seqd.doctor.findings import Check, Finding, NotChecked, Report, Severity, finding
-from seqd.doctor.fixes import fix
 from seqd.doctor.machine import machine_checks
 from seqd.doctor.plugins import plugin_checks
 from seqd.doctor.running import Running, run_checks
@@ -153,54 +150,6 @@ def test_a_variable_that_is_no_setting_is_found(
     assert "SEQD_LEAS_S is no setting and changes nothing. Did you mean 'SEQD_LEASE_S'?" in [
         one.what for one in found
     ]
-
-
-def age(path: Path, hours: float) -> Path:
-    then = time.time() - 3_600 * hours
-    os.utime(path, (then, then))
-    return path
-
-
-def test_stale_files_are_told_of_and_removed_and_no_other(settings: Settings) -> None:
-    run, redis = settings.data_dir / "run", settings.data_dir / "redis"
-    store = ModelStore(settings.store_dir, {})
-    run.mkdir(parents=True)
-    redis.mkdir()
-    for name, hours in (("old", 25), ("young", 23)):
-        (run / f"{name}.heartbeat").write_text("x")
-        age(run / f"{name}.heartbeat", hours)
-    (redis / "redis.sock").touch()
-    age(redis / "redis.sock", 30)
-    staged = {job: store.new_folder("topics", job) for job in ("over", "open", "recent")}
-    for job in ("over", "open"):
-        age(staged[job], 30)
-
-    def is_open(job: str) -> bool:
-        return job == "open"
-
-    told = run_checks(file_checks(settings, is_open))
-    done = fix(settings, None, is_open)
-
-    assert kinds(told) == ["stale-files"] * 3
-    assert done.fixed == [
-        "Removed files of workers that are gone: old.heartbeat.",
-        f"Removed staged versions of trainings that are over: {staged['over'].name}.",
-        "Removed the socket and address of a Redis that is gone: redis.sock.",
-    ]
-    assert done.not_fixed == []
-    assert [one.exists() for one in staged.values()] == [False, True, True]
-    assert [path.name for path in run.iterdir()] == ["young.heartbeat"]
-    assert run_checks(file_checks(settings, is_open)).findings == []
-
-
-def test_what_belongs_to_a_job_that_nobody_can_ask_about_stays(settings: Settings) -> None:
-    staged = age(ModelStore(settings.store_dir, {}).new_folder("topics", "job"), 30)
-
-    done = fix(settings, None, lambda job: None)
-    report = run_checks(file_checks(settings, lambda job: None))
-
-    assert (done.fixed, report.findings, staged.exists()) == ([], [], True)
-    assert [one.what for one in report.not_checked] == ["staged versions"]
 
 
 def test_a_machine_without_a_gpu_is_well(machine: Machine, settings: Settings) -> None:

@@ -194,9 +194,9 @@ def test_the_file_goes_with_the_others_of_its_worker(folder: RunFolder) -> None:
     for file in folder.path.iterdir():
         os.utime(file, (now_s, now_s))
 
-    assert folder.left_behind(now_s + LEFT_BEHIND_S - 60) == {}
-    assert set(folder.left_behind(now_s + LEFT_BEHIND_S + 60)["w1"]) == {*folder.path.iterdir()}
-    folder.remove_files_of("w1")
+    folder.remove_left_behind(now_s + LEFT_BEHIND_S - 60)
+    assert len(list(folder.path.iterdir())) == 3
+    folder.remove_left_behind(now_s + LEFT_BEHIND_S + 60)
     assert list(folder.path.iterdir()) == []
 
 

@@ -21,12 +21,6 @@ _OF_JOBS = "A job is slow or stands still? seqd explain JOB, seqd queues --by-te
 
 @shown
 def doctor(
-    fix: Annotated[
-        bool,
-        typer.Option(
-            "--fix", help="Remove what nobody needs: stale files here, stale names of workers."
-        ),
-    ] = False,
     deep: Annotated[
         bool, typer.Option("--deep", help="Read all bytes of all stored versions.")
     ] = False,
@@ -60,24 +54,20 @@ def doctor(
 
     settings = load_settings()  # what is no setting is a finding, and no line beside the answer
     if manifests:
-        if fix or deep or role is not None:
-            raise InvalidRequest(
-                "--manifest looks at files alone; leave --fix, --deep and --role away"
-            )
+        if deep or role is not None:
+            raise InvalidRequest("--manifest looks at files alone; leave --deep and --role away")
         report = examine_manifests(settings, manifests)
     else:
-        report = examine(settings, Wanted(fixes=fix, deep=deep, role=_role(role)))
+        report = examine(settings, Wanted(deep=deep, role=_role(role)))
     found = {
         "findings": [asdict(one) for one in report.findings],
         "checked": report.checked,
         "not_checked": [asdict(one) for one in report.not_checked],
-        "fixed": report.fixed,
-        "not_fixed": report.not_fixed,
     }
     way_on = _OF_JOBS if report.is_well and not manifests else ""
     return Found(
         found,
-        lambda screen: _show(screen, report, way_on, has_fixed=fix),
+        lambda screen: _show(screen, report, way_on),
         status=0 if report.is_well else 1,
     )
 
@@ -90,17 +80,7 @@ def _role(name: str | None) -> "Role | None":
     )
 
 
-def _show(screen: Screen, report: "Report", way_on: str, *, has_fixed: bool) -> None:
-    for line in report.fixed:
-        screen.say(f"fixed: {line}", "green")
-    for line in report.not_fixed:
-        screen.say(f"not fixed: {line}", "yellow")
-    if has_fixed and not (report.fixed or report.not_fixed):
-        screen.say("There is nothing that --fix removes.")
-    if has_fixed and report.findings:
-        screen.say("--fix does nothing about what follows: each finding says what to do.")
-    if has_fixed:
-        screen.say()
+def _show(screen: Screen, report: "Report", way_on: str) -> None:
     for one in report.findings:
         _show_finding(screen, one)
     for why, names in _by_reason(report).items():

@@ -7,12 +7,8 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
-from redis.exceptions import RedisError
-
 from seqd.doctor.devices import device_checks
-from seqd.doctor.files import file_checks
 from seqd.doctor.findings import Finding, Report, Unchecked
-from seqd.doctor.fixes import fix
 from seqd.doctor.fleet import fleet_checks
 from seqd.doctor.machine import machine_checks
 from seqd.doctor.plugins import plugin_checks
@@ -20,7 +16,6 @@ from seqd.doctor.redis import redis_checks
 from seqd.doctor.running import Running, run_checks
 from seqd.doctor.server import Server, open_server
 from seqd.doctor.store import store_checks
-from seqd.errors import SeqdError, UnknownJob
 
 if TYPE_CHECKING:
     from seqd.ledger.acl import Role
@@ -36,8 +31,6 @@ _LONGEST_DEEP_S: Final = 3_600.0
 class Wanted:
     """What an examination does beyond a look."""
 
-    #: Remove what nobody needs, first.
-    fixes: bool = False
     #: Read all bytes of all stored versions.
     deep: bool = False
     #: Whose rights the user of Redis must have; None: those of any role.
@@ -61,19 +54,15 @@ def examine(settings: "Settings", wanted: Wanted = Wanted()) -> Report:
         )
     ]
     opened = open_server(settings)
-    server = opened if isinstance(opened, Server) else None
     report = Report()
-    if wanted.fixes:
-        report.add(fix(settings, server, lambda job: _is_open(server, job)))
-    here.append(Running(file_checks(settings, lambda job: _is_open(server, job))))
     of_redis, of_fleet = _of_redis(opened, wanted)
     report.add(of_redis)
     # A disk that is full is why a route is not served, so it stands above that.
     for running in here:
         report.add(running.report(until_s))
     report.add(of_fleet)
-    if server is not None:
-        server.redis.close()
+    if isinstance(opened, Server):
+        opened.redis.close()
     return report
 
 
@@ -89,15 +78,3 @@ def _of_redis(opened: Server | Finding, wanted: Wanted) -> tuple[Report, Report]
     report = Report(checked=["redis connection"])
     report.add(run_checks(redis_checks(opened, wanted.role)))
     return report, run_checks(fleet_checks(opened))
-
-
-def _is_open(server: Server | None, job_id: str) -> bool | None:
-    """Return whether a job is open; None where that cannot be told. One nobody knows is not."""
-    if server is None:
-        return None
-    try:
-        return not server.ledger.jobs.get(job_id).state.is_terminal
-    except UnknownJob:
-        return False
-    except (SeqdError, RedisError):
-        return None

@@ -166,8 +166,6 @@ KINDS = {
     ),
     "gpu-kernels": Kind(_E, "The installed framework cannot compute on this GPU.", "sick-gpu"),
     "slots-unusable": Kind(_E, "`seqd up` does not start workers with these settings."),
-    "stale-files": Kind(_W, "They take room, and mislead who looks for what runs."),
-    "stale-workers": Kind(_W, "They are listed as silent, and nobody waits for them."),
     "keda-ignore-null-values": Kind(
         _E, "A Prometheus that is down reads as no work, and KEDA takes every pod away."
     ),
@@ -284,10 +282,6 @@ class Report:
     #: Names of what was looked at.
     checked: list[str] = field(default_factory=list)
     not_checked: list[Unchecked] = field(default_factory=list)
-    #: What was done, a sentence each.
-    fixed: list[str] = field(default_factory=list)
-    #: What would have been done and could not, a sentence each.
-    not_fixed: list[str] = field(default_factory=list)
 
     def of(self, severity: Severity) -> list[Finding]:
         """Return the findings of a severity."""
@@ -303,6 +297,4 @@ class Report:
         self.findings += other.findings
         self.checked += other.checked
         self.not_checked += other.not_checked
-        self.fixed += other.fixed
-        self.not_fixed += other.not_fixed
         self.findings.sort(key=lambda one: list(Severity).index(one.severity))

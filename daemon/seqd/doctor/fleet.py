@@ -11,7 +11,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Final, cast
 
 from seqd.doctor import judging
-from seqd.doctor.findings import Check, Finding, NotChecked, counted, finding
+from seqd.doctor.findings import Check, Finding, NotChecked, finding
 from seqd.doctor.judging import DAY_S, MINUTE_S, MOST, Process, span
 from seqd.ledger.overview import FleetOverview, fleet_overview
 from seqd.ledger.redis import redis_errors
@@ -107,14 +107,6 @@ class _Checks:
 
     def silent(self) -> Iterator[Finding]:
         yield from judging.silence(self._fleet, _Beside(self._server))
-        since_ms = self._fleet.at_ms - 1_000 * DAY_S
-        stale = sum(seen < since_ms for seen in self._fleet.silent.values())
-        if stale:
-            yield finding(
-                "stale-workers",
-                f"{counted(stale, 'name')} of workers in Redis, last heard of more than a day ago",
-                "`seqd doctor --fix` removes them; so do workers by themselves",
-            )
 
     def rules(self) -> Iterator[Finding]:
         old = [

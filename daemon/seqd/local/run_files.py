@@ -1,7 +1,7 @@
 """The folder `run/` of a folder of data: small files in which the processes of a worker say things.
 
 A worker removes its own when it ends. What a killed one leaves, its supervisor removes, or, for
-names that never come back, `seqd doctor --fix` a day later.
+names that never come back, the next worker that starts there, a day later.
 """
 
 import json
@@ -51,12 +51,11 @@ class RunFolder:
             with suppress(OSError):  # what is left goes a day later
                 self.file(worker, kind).unlink(missing_ok=True)
 
-    def left_behind(self, now_s: float) -> dict[str, list[Path]]:
-        """Return the files of workers that have long been silent, by worker, sorted.
+    def remove_left_behind(self, now_s: float) -> None:
+        """Remove the files of workers that have long been silent.
 
         A worker is judged by the youngest of its files: while it drains, it has a heartbeat, too.
         """
-        files: dict[str, list[Path]] = {}
         youngest_s: dict[str, float] = {}
         for path in self.path.iterdir() if self.path.is_dir() else ():
             match = _FILE.fullmatch(path.name)
@@ -64,10 +63,10 @@ class RunFolder:
                 continue
             with suppress(FileNotFoundError):  # it ended just now
                 written_s = path.stat().st_mtime
-                files.setdefault(match[1], []).append(path)
                 youngest_s[match[1]] = max(written_s, youngest_s.get(match[1], written_s))
-        silent = sorted(one for one, at_s in youngest_s.items() if now_s - at_s > LEFT_BEHIND_S)
-        return {worker: files[worker] for worker in silent}
+        for worker, at_s in youngest_s.items():
+            if now_s - at_s > LEFT_BEHIND_S:
+                self.remove_files_of(worker)
 
 
 #: Bytes of the file, which are written in place: that takes no space on a disk that is full.

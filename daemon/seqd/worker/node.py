@@ -12,7 +12,7 @@ import signal
 from collections.abc import Sequence
 from functools import partial
 from math import inf
-from time import monotonic, sleep
+from time import monotonic, sleep, time
 from typing import TYPE_CHECKING
 
 from billiard import active_children
@@ -126,6 +126,7 @@ class Node:
         self._drain = DrainFlag(settings, identity.name)
         self._heartbeat = HeartbeatFile(settings, identity.name)
         self._run_folder = RunFolder(settings.data_dir)
+        self._run_folder.remove_left_behind(time())
         self.registry = Registry.load(settings)
         self._store = open_store(settings, self.registry)
         self._routes = runnable_routes(identity.slot, self.registry.models)
