@@ -15,9 +15,6 @@ HOSTILE_CASES ?= 500
 MINUTES ?= 30
 PLACES ?= 40
 MUTATE ?=
-DRILLS ?=
-PAGES  ?=
-STACK_REVIEWS ?= 25000
 BUILDER ?= docker
 BASE_IMAGE ?=
 REVIEWS = $(DATA)/imdb/train.jsonl.gz
@@ -36,16 +33,16 @@ PARALLEL := -n auto --dist loadfile --no-loadscope-reorder
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all test-long test-gpu test-torch smoke smoke-all check chaos hostile model mutate soak vectors chaos-light chaos-mixed chaos-reviews drills drill-stack bench bench-classify bench-jobs bench-train bench-generate bench-scale bench-interactive bench-service bench-presets bench-retention bench-scripts bench-placement bench-run bench-startup bench-metrics starters schemas settings reference picture scale-picture wheel images clean
+.PHONY: help setup demo test test-all test-long test-gpu test-torch smoke smoke-all check chaos hostile model mutate soak chaos-light chaos-mixed chaos-reviews bench bench-classify bench-jobs bench-train bench-generate bench-interactive bench-retention bench-scripts bench-startup starters schemas settings reference picture wheel images clean
 
 help:
 	@echo "make demo      install what a worker needs and run the main job, end to end"
 	@echo "make test      install the test tools too and run the suite, in about 5 minutes; on another"
 	@echo "               interpreter: make test PYTHON=python3.13"
 	@echo "make test-all  that, and what takes longer: what CI runs"
-	@echo "make test-long what no CI carries: SEEDS=\"1 2 3 4 5\" of chaos and the drills, a soak, 10,000"
-	@echo "               hostile cases, half an hour beside the ledger's model, a million vectors, every"
-	@echo "               template and right, torch, all Pythons"
+	@echo "make test-long what no CI carries: SEEDS=\"1 2 3 4 5\" of chaos, a soak, 10,000"
+	@echo "               hostile cases, half an hour beside the ledger's model, every template and"
+	@echo "               right, torch, all Pythons"
 	@echo "make test-gpu  what needs an NVIDIA GPU; in an environment of its own, $(GPU_VENV)"
 	@echo "make test-torch  what needs torch; in an environment of its own, $(TORCH_VENV)"
 	@echo "make smoke     a minute's worth of tests: does seqd work on this Python?"
@@ -56,35 +53,23 @@ help:
 	@echo "make chaos-light chaos-mixed chaos-reviews     one of the three"
 	@echo "make hostile   throw 10,000 and more hostile inputs at all that reads any; about 2 minutes"
 	@echo "make model     take walks over the ledger beside its model for MINUTES=$(MINUTES), from SEED=$(SEED) on"
-	@echo "make soak      half an hour of mixed work (now: MINUTES=$(MINUTES)): does anything grow? A table,"
-	@echo "               and soak.png"
+	@echo "make soak      half an hour of mixed work (now: MINUTES=$(MINUTES)): does anything grow? A table"
 	@echo "make mutate    break PLACES=$(PLACES) places of each area of the code, drawn by SEED, in a copy,"
 	@echo "               and see whether a test notices; hours, and goes on where it was"
 	@echo "make bench     seqd beside Keras, ONNX Runtime, plain Celery and the tutorial's scripts, on"
 	@echo "               DATA (now: $(DATA)) or made-up texts; BENCH=--json and the like"
-	@echo "               go to all of them; about 25 minutes"
-	@echo "make bench-classify bench-jobs bench-train bench-generate bench-scale bench-interactive bench-service"
+	@echo "               go to all of them; about 20 minutes"
+	@echo "make bench-classify bench-jobs bench-train bench-generate bench-interactive"
 	@echo "               one of them; tests/bench/README.md has what they say"
 	@echo "make bench-retention   what Redis keeps of small jobs that have ended"
 	@echo "make bench-scripts     how long each script of the ledger holds up Redis at worst"
-	@echo "make bench-placement   how often a dozen models are loaded on two workers that hold half of them"
-	@echo "make bench-presets     how good each training preset is; about half an hour"
 	@echo "make bench-startup     what an import, a command and a worker cost before they do anything"
-	@echo "make bench-metrics     what counting costs a worker, and a scrape of the exporter Redis"
 	@echo "make starters  train the models that ship with the plugins again, from DATA"
 	@echo "make schemas   write the JSON Schemas of the wire format again"
 	@echo "make settings  write the table of settings in docker/settings.md again, from the class"
 	@echo "make reference write plugins/reference.md again, and the snapshot of the plugin API's version"
 	@echo "make picture   draw the terminals of README.md and docker/top.md again, from real runs"
-	@echo "make drills    failover, drain, restarts, other releases and more under load, counted: a table;"
-	@echo "               then the fault of each page of the runbook: how soon its cause has a name"
-	@echo "make drill-stack  build the image, start the stack of docker/compose.yaml, and classify"
-	@echo "               STACK_REVIEWS=$(STACK_REVIEWS) reviews twice amid drain, kill, upgrade: stack.txt"
-	@echo "make scale-picture   play loads against the autoscale signal and KEDA's rules, and draw"
-	@echo "               pods over time: scale.png"
 	@echo "make monitoring  write the alert rules for the Prometheus Operator again, from docker/monitoring"
-	@echo "make dashboard-picture   watch a small fleet by Prometheus for two minutes, and draw the dashboard:"
-	@echo "               docker/monitoring/dashboard.png"
 	@echo "make wheel     write the wheel of seqd into dist/"
 	@echo "make images    build the image, target cpu, by BUILDER=docker, podman or buildah, from"
 	@echo "               BASE_IMAGE=NAME@sha256:DIGEST where one is given; see docker/images.md"
@@ -104,12 +89,8 @@ test-all: $(VENV)/dev.stamp $(VENV)/bench.stamp
 test-long: SEEDS = 1 2 3 4 5
 test-long: $(VENV)/dev.stamp $(VENV)/bench.stamp
 	$(PYTEST) $(PARALLEL) -m "not ($(ALL))" --timeout 600
-	$(MAKE) --no-print-directory chaos drills hostile model soak vectors test-torch smoke-all \
+	$(MAKE) --no-print-directory chaos hostile model soak test-torch smoke-all \
 	  SEEDS="$(SEEDS)"
-
-# A million vectors of 256 numbers beside a million labels: speed, bytes in Redis, memory.
-vectors:
-	$(MAKE) bench-run BENCH="--items 1000000 --rounds 1"
 
 # TensorFlow for GPUs and that for CPUs are one package, so each has an environment.
 test-gpu: $(GPU_VENV)/dev.stamp
@@ -172,7 +153,7 @@ chaos-mixed: $(VENV)/dev.stamp
 	done; exit $$status
 
 soak: $(VENV)/dev.stamp
-	$(ENDLESS) --minutes $(MINUTES) --picture soak.png --figures soak.json
+	$(ENDLESS) --minutes $(MINUTES)
 
 hostile: $(VENV)/dev.stamp
 	HOSTILE_NEW=1 HOSTILE_CASES=$(HOSTILE_CASES) $(BIN)/python -P -m pytest tests/hostile --timeout 1200
@@ -185,9 +166,9 @@ mutate: $(VENV)/dev.stamp
 	PYTHONPATH=tests $(BIN)/python -P -m mutation --places $(PLACES) --seed $(SEED) $(MUTATE)
 
 # Each prints medians, ratios and spread; `make bench-NAME BENCH=--help` has what can be set.
-bench: bench-classify bench-jobs bench-train bench-generate bench-scale bench-interactive bench-service
+bench: bench-classify bench-jobs bench-train bench-generate bench-interactive
 
-bench-classify bench-jobs bench-train bench-generate bench-scale bench-interactive bench-service bench-presets bench-retention bench-scripts bench-placement bench-run bench-startup bench-metrics: $(VENV)/bench.stamp
+bench-classify bench-jobs bench-train bench-generate bench-interactive bench-retention bench-scripts bench-startup: $(VENV)/bench.stamp
 	PYTHONPATH=tests $(BIN)/python -P -m bench $(@:bench-%=%) $(if $(wildcard $(DATA)/.),--data $(DATA),) $(BENCH)
 
 starters: $(VENV)/run.stamp
@@ -210,25 +191,9 @@ picture: $(VENV)/dev.stamp
 	$(BIN)/python tests/picture.py daemon/terminal.svg
 	$(BIN)/python tests/top_picture.py docker/top.svg
 
-scale-picture: $(VENV)/dev.stamp
-	PYTHONPATH=tests $(BIN)/python -P -m scale --picture scale.png
-
-.PHONY: monitoring dashboard-picture
+.PHONY: monitoring
 monitoring: $(VENV)/dev.stamp
 	PYTHONPATH=tests $(BIN)/python -P -m monitoring
-
-# It needs Debian's package prometheus.
-dashboard-picture: $(VENV)/dev.stamp
-	PYTHONPATH=tests $(BIN)/python -P -m monitoring --picture docker/monitoring/dashboard.png
-
-# Each counts what was lost, doubled or failed, and the longest stall; tests/drills/README.md has the tables.
-drills: $(VENV)/dev.stamp
-	PYTHONPATH=tests $(BIN)/python -P -m drills $(DRILLS)
-	PYTHONPATH=tests $(BIN)/python -P -m drills.runbook --seeds $(SEEDS) $(PAGES)
-
-# As root, with Debian's podman; see tests/images/test_stack.py.
-drill-stack: $(VENV)/dev.stamp
-	STACK_REVIEWS=$(STACK_REVIEWS) STACK_TABLE=stack.txt $(PYTEST) -m slow -s tests/images/test_stack.py
 
 wheel: $(BIN)/python
 	$(BIN)/python -P -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .

@@ -186,7 +186,7 @@ class Classify(Case):
         self.report.add(f"where a slot's time goes, {reviews}", facts=shares_of_time(work, had_s))
         if facts := batch_facts(work):
             self.report.add("batches", facts=facts)
-        groups = [row(key, "s", [one.usage[key].cpu_s for one in ran]) for key in ran[0].usage]
+        groups = [row(key, "s", [one.cpu_s[key] for one in ran]) for key in ran[0].cpu_s]
         self.report.add(f"processor time of {reviews}", groups)
 
 

@@ -36,23 +36,13 @@ _END_S = 60.0
 _POLL_S = 0.05
 
 
-class Usage(NamedTuple):
-    """Processor time of some processes, and the largest memory that one of them has held."""
-
-    cpu_s: float
-    peak_bytes: int
-
-
 class Ran(NamedTuple):
-    """A command: its seconds, its job, what workers did, and what processes used by then.
-
-    Processor time is that of the command, memory the largest since a process began.
-    """
+    """A command: its seconds, its job, what workers did, and the processor time of each program."""
 
     seconds: float
     record: JobRecord
     work: dict[str, float]
-    usage: dict[str, Usage]
+    cpu_s: dict[str, float]
 
     @property
     def slot_s(self) -> float:
@@ -182,15 +172,12 @@ class Daemon:
 
     def classify(self, path: Path, model: str, count: int) -> "Ran":
         """Run `seqd classify` on a file. Raises SeqdError unless so many results come back."""
-        work, used, before = self._work(), self.usage(), os.times()
-        log, peak_bytes = self.settings.data_dir / "classify.log", 0
+        work, used, before = self._work(), self._cpu_s(), os.times()
+        log = self.settings.data_dir / "classify.log"
         options = ("--model", model, "--force", "--out", str(log.with_name("results.jsonl")))
         began = time.perf_counter()
         with running("seqd", log, self.variables, "classify", str(path), *options) as program:
-            while program.returncode is None:
-                peak_bytes = max(peak_bytes, usage_of([program.pid]).peak_bytes)
-                with suppress(subprocess.TimeoutExpired):
-                    program.wait(0.02)
+            program.wait()
             seconds, after = time.perf_counter() - began, os.times()
         self._items += count
         with self.client() as client:
@@ -199,10 +186,9 @@ class Daemon:
             raise failure(f"Of {count:,} items {record.counts.done:,} came back", log)
         done = {name: now - work[name] for name, now in self._work().items()}
         own = after.children_user + after.children_system
-        usage = {"client": Usage(own - before.children_user - before.children_system, peak_bytes)}
-        for name, now in self.usage().items():
-            usage[name] = Usage(now.cpu_s - used[name].cpu_s, now.peak_bytes)
-        return Ran(seconds, record, done, usage)
+        cpu_s = {name: now - used[name] for name, now in self._cpu_s().items()}
+        client_s = own - before.children_user - before.children_system
+        return Ran(seconds, record, done, {"client": client_s, **cpu_s})
 
     def told(self, *arguments: str) -> Any:
         """Run `seqd … --json`, and return what it prints."""
@@ -223,25 +209,19 @@ class Daemon:
                 raise SeqdError(f"The workers tell of {work['items']:,} of {self._items:,} items.")
             time.sleep(_POLL_S)
 
-    def usage(self) -> dict[str, Usage]:
-        """Return what the server and the workers have used since their start."""
+    def _cpu_s(self) -> dict[str, float]:
+        """Return the processor time of the server and of the workers since their start."""
         server = self.endpoint.pid
         # Redis writes its files by a fork, whose memory is its own.
         of_server = {server, *descendants_of(server)}
         workers = {self._up.pid, *descendants_of(self._up.pid)} - of_server
-        return {"redis": usage_of([server]), "workers": usage_of(workers)}
+        return {"redis": _cpu_s_of([server]), "workers": _cpu_s_of(workers)}
 
 
-def usage_of(pids: Iterable[int]) -> Usage:
-    """Sum up what processes have used, as Linux tells in /proc; one that has ended counts for 0."""
-    cpu_s, peak_bytes = 0.0, 0
-    for pid in pids:
-        if stat := _read(pid, "stat"):
-            cpu_s += (int(stat[11]) + int(stat[12])) / os.sysconf("SC_CLK_TCK")
-        status = _read(pid, "status")
-        if "VmHWM:" in status:
-            peak_bytes = max(peak_bytes, 1024 * int(status[status.index("VmHWM:") + 1]))
-    return Usage(cpu_s, peak_bytes)
+def _cpu_s_of(pids: Iterable[int]) -> float:
+    """Sum up processor time, as Linux tells in /proc; a process that has ended counts for 0."""
+    stats = filter(None, (_read(pid, "stat") for pid in pids))
+    return sum(int(stat[11]) + int(stat[12]) for stat in stats) / os.sysconf("SC_CLK_TCK")
 
 
 def descendants_of(pid: int) -> set[int]:

@@ -117,11 +117,11 @@ def rate(peers: list[Peer], texts: int, do: str, **arguments: object) -> float:
     return texts / took_s
 
 
-def publish_echo(settings: Settings, model: str = ECHO) -> None:
+def publish_echo(settings: Settings) -> None:
     """Lay a version of a model that does nothing into the store."""
     store = ModelStore(settings.store_dir, {})
-    files = store.new_folder(model, "bench")
+    files = store.new_folder(ECHO, "bench")
     (files / "echo.json").write_text("{}")  # as the plugin calls it
     data = DataFingerprint(description="nothing", records=1, sha256="0" * 64)
     draft: dict[str, Any] = {"parameters": {}, "metrics": {}, "data": data, "created_at_ms": 1}
-    store.publish(files, VersionDraft(model=model, plugin_version="1.0", **draft))
+    store.publish(files, VersionDraft(model=ECHO, plugin_version="1.0", **draft))

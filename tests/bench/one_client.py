@@ -1,4 +1,4 @@
-"""One client process of `jobs` and `run`: many jobs of one text each, or one job of many."""
+"""One client process of `jobs`: many jobs of one text each, or one job of many."""
 
 import itertools
 import json
@@ -37,11 +37,6 @@ class Program:
         """Hand all texts in as one job; returns how many did not come back."""
         results = self.client.classify(self.texts, model=model).results()
         return len(self.texts) - sum(1 for _ in results)
-
-    def together_run(self, model: str, task: str) -> int:
-        """Hand all texts in as one job of a plugin's own task; returns how many did not succeed."""
-        results = self.client.run(self.texts, model=model, task=task).results()
-        return len(self.texts) - sum(result.ok for result in results)
 
     def one_by_one(self, model: str, count: int, pause_s: float) -> list[float]:
         """Hand one text in and wait for its result, then the next; gives milliseconds."""

@@ -6,7 +6,6 @@ import pytest
 
 from bench.classify import batch_facts, shares_of_time
 from bench.report import Report, fact, in_turn, latencies, percentile, ratios, row, show, shown
-from bench.scale import sizes_of
 from bench.texts import Reviews
 
 
@@ -120,9 +119,3 @@ def test_a_file_of_more_reviews_than_there_are_repeats_them_with_new_ids(tmp_pat
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     assert [row["custom_id"] for row in rows] == ["review-1", "review-2", "review-3"]
     assert [row["text"] for row in rows] == ["one", "two", "one"]
-
-
-@pytest.mark.parametrize("text", ["", "a", "1,", "2,1", "1,1", "0", "-5", "1e3"])
-def test_sizes_that_are_not_ascending_are_refused(text: str) -> None:
-    with pytest.raises(ValueError):
-        sizes_of(text)

@@ -122,12 +122,8 @@ def test_classify_runs_the_tutorials_network_beside_keras(tmp_path: Path) -> Non
             "retention --jobs 600 --warm-up 40 --clients 2 --pause-s 0", 0, 0, 4, marks=LONG
         ),
         pytest.param("interactive --seconds 1 --bulk 200000 --singles 2", 0, 6, 1, marks=LONG),
-        pytest.param(
-            "service --requests 40 --window 10 --singles 3 --rounds 1", 5, 2, 0, marks=LONG
-        ),
         # Without the starts of workers, which compile their kernels.
         ("startup --rounds 1 --starts 0", 13, 0, 0),
-        pytest.param("metrics --rounds 1 --jobs 50 --scrapes 2", 3, 0, 13, marks=LONG),
     ],
     ids=lambda value: str(value).partition(" ")[0],
 )
@@ -143,17 +139,6 @@ def test_a_case_prints_all_its_figures(
     assert [*map(len, found.values())] == [rows, latencies, facts], found
     assert all(figure > 0 for one in found["rows"] for figure in one["rounds"])
     assert all(one["median"] > 0 for one in found["latencies"])
-
-
-@LONG
-def test_placement_counts_loads_with_and_without_leaving_work_to_others(tmp_path: Path) -> None:
-    options = ("--models", "3", "--fits", "1", "--clients", "2", "--items", "4", "--seconds", "3")
-    report = report_of(tmp_path, "placement", *options, "--before-s", "1")
-
-    loads, items, waits = report["sections"]
-    assert [len(part["rows"]) for part in (loads, items)] == [2, 2]
-    assert all(figure > 0 for one in items["rows"] for figure in one["rounds"])
-    assert [len(one["values_ms"]) > 0 for one in waits["latencies"]] == [True, True]
 
 
 @LONG
@@ -178,17 +163,6 @@ def test_generate_tells_characters_a_second_of_a_stream_and_a_batch(tmp_path: Pa
     assert all(figure > 0 for figures in rows.values() for figure in figures)
 
 
-@LONG
-def test_scale_tells_time_and_memory_of_each_size_for_which_there_is_time(tmp_path: Path) -> None:
-    report = report_of(tmp_path, "scale", "--sizes", "20,60,60000000", "--max-minutes", "5")
-
-    assert [[line["reviews"] for line in part["lines"]] for part in report["sections"]] == [
-        [20, 60],
-        [20, 60],
-    ]
-    assert report["notes"][0].startswith("60,000,000 reviews and more were left out")
-
-
 def test_scripts_tells_the_longest_call_of_a_script(tmp_path: Path) -> None:
     options = ("--jobs", "200", "--items", "2000", "--repeats", "1", "--only", "checkpoint")
     report = report_of(tmp_path, "scripts", *options)
@@ -197,27 +171,6 @@ def test_scripts_tells_the_longest_call_of_a_script(tmp_path: Path) -> None:
     assert [one["name"] for one in times["latencies"]] == ["checkpoint: a training's checkpoints"]
     assert counts["facts"][0]["value"] == 4
     assert report["notes"][0].startswith("longer than 20 ms by the clock: ")
-
-
-@LONG
-def test_presets_are_trained_with_each_seed_and_measured_on_other_data(tmp_path: Path) -> None:
-    for name, count, seed in [("train", 80, 1), ("test", 40, 2)]:
-        lines = [
-            json.dumps({"text": f"a {word} film, {number + seed}", "label": label}) + "\n"
-            for number in range(count // 2)
-            for word, label in (("fine", "pos"), ("dull", "neg"))
-        ]
-        (tmp_path / f"{name}.jsonl").write_text("".join(lines))
-
-    files = ("--train", "train.jsonl", "--test", "test.jsonl")
-    report = report_of(
-        tmp_path, "presets", *files, "--preset", "fast", "--seed", "3", "--seed", "4"
-    )
-
-    found = rows_of(report)
-    assert len(found["accuracy"]) == 2
-    assert found["accuracy, mean over the seeds"] == [pytest.approx(sum(found["accuracy"]) / 2)]
-    assert all(seconds > 0 for seconds in found["training"])
 
 
 @pytest.mark.parametrize(

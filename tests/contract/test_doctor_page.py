@@ -37,6 +37,17 @@ def test_each_page_of_the_runbook_that_a_finding_names_is_one_that_there_is(root
     assert anchors <= pages
 
 
+def test_each_page_of_the_runbook_says_what_one_sees_how_it_is_named_and_what_to_do(root: Path):
+    pages = re.findall(r"^## .+\n((?:(?!^## ).*\n)*)", runbook(root), re.M)
+
+    for page in pages:
+        for part in ("**You see**", "**Name the cause**", "**Do**", "**By itself**"):
+            assert page.count(part) == 1, page
+        (cause,) = re.findall(r"\*\*Name the cause\*\*.*?(?=\n\n)", page, re.S)
+        assert "`seqd " in cause, page
+    assert len(pages) > 15
+
+
 def test_each_finding_that_the_runbook_names_is_one_that_there_is(root: Path) -> None:
     named = set(re.findall(r"`([a-z]+(?:-[a-z]+)+)`", runbook(root))) - NO_FINDINGS
 

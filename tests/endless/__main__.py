@@ -75,10 +75,6 @@ def main() -> int:
     is_well = _print(soak, figures, sum(counts.values()), asked.on)
     if asked.figures:
         asked.figures.write_text(json.dumps({**asdict(soak), **figures}))
-    if asked.picture and soak.seconds:
-        from endless.picture import draw  # what draws takes memory that is not the client's
-
-        draw(soak, asked.picture)
     return 0 if is_well else 1
 
 
@@ -98,7 +94,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--reviews", type=Path, help="JSON Lines, gzipped: id, text; else made up")
     parser.add_argument("--count", type=int, default=4_000, help="of reviews that are made up")
     parser.add_argument("--figures", type=Path, help="write figures and curves there, as JSON")
-    parser.add_argument("--picture", type=Path, help="draw the curves there")
     return parser
 
 
@@ -125,7 +120,7 @@ def _run(
     kinds = {**KINDS[asked.on]}
     if counts:
         kinds.pop("dying_children", None)
-    with _sampled(soak, Sampler(fleet, work), asked.every_s):
+    with _sampled(soak, Sampler(fleet), asked.every_s):
         clock = StallClock(lambda: _done(work))
         with work.running(kinds), clock:
             if counts:
@@ -161,7 +156,7 @@ def _sampled(soak: Soak, sampler: Sampler, every_s: float) -> Iterator[None]:
         while not over.is_set():
             second = time.monotonic() - began
             with suppress(RedisError, OSError):
-                soak.add(second, sampler.sample(second))
+                soak.add(second, sampler.sample())
             if len(soak.seconds) % 60 == 59:
                 print(f"{second / 60:5.1f} min", flush=True)
             over.wait(every_s)

@@ -28,14 +28,10 @@ class Curve:
     """One figure over time. `values` are NaN where there was nothing to measure."""
 
     name: str
-    #: The picture's panel that it is drawn in.
-    panel: str
     #: Rise that is still flat: a share of the curve's median, and at least so much.
     share: float
     least: float
     by_peaks: bool = False
-    #: False of a curve that is drawn and not judged.
-    is_judged: bool = True
     values: list[float] = field(default_factory=list)
 
 
@@ -98,7 +94,7 @@ class Soak:
                 for second, value in zip(self.seconds, curve.values, strict=True)
                 if second >= self.warm_up_s and value == value
             ]
-            if curve.is_judged and len(points) >= MIN_SAMPLES:
+            if len(points) >= MIN_SAMPLES:
                 found.append(verdict_of(curve, points))
         return found
 

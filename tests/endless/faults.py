@@ -11,6 +11,8 @@ import os
 import random
 import shutil
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -19,7 +21,8 @@ from typing import TypeVar
 
 import redis
 
-from drills.load import seqd
+from checkout import python_path
+from cli_builders import clean_environment
 from endless.fleet import LEASE_S, Fleet
 from seqd_schemas import WorkerState, WorkerStatus
 
@@ -41,6 +44,8 @@ COUNTS = {
 FREEZE_S = 3 * LEASE_S
 #: Time for what a worker had sent before it was stopped to reach Redis.
 SETTLE_S = 0.1
+#: Longest wait for a drain, which waits for the unit in hand.
+DRAIN_S = 120.0
 #: Longest wait for the embedded server, and bounds of what lasts a while.
 REVIVAL_S = 30.0
 READ_ONLY_S = (1.0, 6.0)
@@ -130,9 +135,8 @@ class Faults:
         """Drain a worker, as an operator does, and let it work again."""
         worker = self._busy()
         target = f"{worker.slot}@{worker.host}"
-        up = self._fleet.first.up
-        seqd(up, "workers", "drain", target, "--wait", "--yes", "--reason", "a fault")
-        seqd(up, "workers", "uncordon", target)
+        self._workers("drain", target, "--wait", "--yes", "--reason", "a fault")
+        self._workers("uncordon", target)
         return target
 
     def cut_connections(self) -> str:
@@ -199,6 +203,16 @@ class Faults:
             if keys := [*queues, *taken]:
                 client.delete(*keys)
             return f"the messages of {len(queues)} queues, and the record of those taken"
+
+    def _workers(self, *arguments: str) -> None:
+        data_dir = str(self._fleet.first.up.settings.data_dir)
+        subprocess.run(
+            [sys.executable, "-P", "-m", "seqd", "workers", *arguments],
+            env=clean_environment(SEQD_DATA_DIR=data_dir, PYTHONPATH=python_path()),
+            stdout=subprocess.DEVNULL,
+            timeout=DRAIN_S,
+            check=True,
+        )
 
     def _draw(self, shares: dict[Moment, int]) -> Moment:
         return self._choice.choices(list(shares), list(shares.values()))[0]

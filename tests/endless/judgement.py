@@ -144,12 +144,8 @@ class StallClock:
 
     @property
     def stall_s(self) -> float:
-        """Seconds of the longest standstill since `start_over`."""
+        """Seconds of the longest standstill."""
         return self._longest_s
-
-    def start_over(self) -> None:
-        """Forget the standstills so far: the fault comes now."""
-        self._longest_s = 0.0
 
     def _run(self) -> None:
         try:

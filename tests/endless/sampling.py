@@ -9,7 +9,6 @@ from redis import Redis
 
 from endless.curves import Curve
 from endless.fleet import Fleet
-from endless.work import Work
 
 MB = 1e6
 
@@ -17,15 +16,13 @@ MB = 1e6
 class Sampler:
     """Takes samples; each is a curve and its value, by the curve's name."""
 
-    def __init__(self, fleet: Fleet, work: Work) -> None:
+    def __init__(self, fleet: Fleet) -> None:
         self._hosts = (fleet.first, fleet.second)
-        self._work = work
         self._redis = Redis.from_url(fleet.url)
-        self._last: tuple[float, int] | None = None
 
-    def sample(self, second: float) -> dict[str, tuple[Curve, float]]:
+    def sample(self) -> dict[str, tuple[Curve, float]]:
         """Look at everything once."""
-        rows = [*self._processes(), *self._server(), *self._files(), *self._rate(second)]
+        rows = [*self._processes(), *self._server(), *self._files()]
         return {curve.name: (curve, value) for curve, value in rows}
 
     def _processes(self) -> Iterator[tuple[Curve, float]]:
@@ -39,31 +36,24 @@ class Sampler:
                     files, threads = process.num_fds(), process.num_threads()
             except psutil.Error:  # it has just ended
                 continue
-            yield Curve(f"{name}, MB", "memory of processes, MB", 0.03, 3.0), memory
-            yield Curve(f"{name}, open files", "open files", 0.0, 3.0, by_peaks=True), files
-            yield Curve(f"{name}, threads", "threads", 0.0, 2.0, by_peaks=True), threads
+            yield Curve(f"{name}, MB", 0.03, 3.0), memory
+            yield Curve(f"{name}, open files", 0.0, 3.0, by_peaks=True), files
+            yield Curve(f"{name}, threads", 0.0, 2.0, by_peaks=True), threads
 
     def _server(self) -> Iterator[tuple[Curve, float]]:
         memory = self._redis.info("memory")
-        yield Curve("Redis used, MB", "Redis, MB", 0.05, 2.0), memory["used_memory_dataset"] / MB
-        yield Curve("keys", "keys in Redis", 0.05, 100), self._redis.dbsize()
-        connections = Curve("connections", "connections to Redis", 0.0, 5.0, by_peaks=True)
+        yield Curve("Redis used, MB", 0.05, 2.0), memory["used_memory_dataset"] / MB
+        yield Curve("keys", 0.05, 100), self._redis.dbsize()
+        connections = Curve("connections", 0.0, 5.0, by_peaks=True)
         yield connections, self._redis.info("clients")["connected_clients"]
 
     def _files(self) -> Iterator[tuple[Curve, float]]:
         logs = sum(_bytes_of(host.folder / "logs")[1] for host in self._hosts)
-        yield Curve("logs, MB", "logs, MB", 0.1, 0.2, by_peaks=True), logs / MB
+        yield Curve("logs, MB", 0.1, 0.2, by_peaks=True), logs / MB
         pairs = [_bytes_of(host.folder) for host in self._hosts]
         count, size = (sum(pair) for pair in zip(*pairs, strict=True))
-        yield Curve("files", "files on disk", 0.02, 8.0, by_peaks=True), count
-        yield Curve("files, MB", "files on disk, MB", 0.2, 20.0, by_peaks=True), size / MB
-
-    def _rate(self, second: float) -> Iterator[tuple[Curve, float]]:
-        items = sum(tally.items for tally in [*self._work.tallies.values()])
-        before, self._last = self._last, (second, items)
-        if before is not None:
-            rate = Curve("items a second", "items a second", 0.0, 0.0, is_judged=False)
-            yield rate, (items - before[1]) / (second - before[0])
+        yield Curve("files", 0.02, 8.0, by_peaks=True), count
+        yield Curve("files, MB", 0.2, 20.0, by_peaks=True), size / MB
 
 
 def _bytes_of(folder: Path) -> tuple[int, int]:

@@ -1,29 +1,27 @@
 """The stack of docker/compose.yaml under load, from the first start to one from its volumes alone.
 
-Real reviews, where they are. STACK_REVIEWS=25000 sends so many in each job and more; STACK_TABLE
-names a file for the table that docker/README.md has.
+Real reviews, where they are.
 """
 
 import json
 import os
 import signal
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import cycle
 from pathlib import Path
+from threading import Event
 
 import pytest
 
 from checkout import ROOT
 from container_builders import Storage
-from drills.load import Load, loaded
-from drills.result import DrillResult, counted, table
-from endless.judgement import StallClock
+from endless.judgement import StallClock, Tally, judged
 from endless.work import Reviews
 from seqd.client import Client
 from seqd.errors import RedisUnreachable
 from seqd.settings import Settings
-from seqd_schemas import ITEM_RESULT
+from seqd_schemas import ITEM_RESULT, Item
 from stack_builders import Stack, missing_parts, running_stack
 from worker_fixtures import wait_until
 
@@ -38,11 +36,8 @@ NEXT = "localhost/seqd:next"
 REVIEWS = ROOT.parent / "shared" / "data" / "imdb" / "train.jsonl.gz"
 MADE_UP = ("A wonderful film, moving and beautifully acted.", "Dull, badly written, a waste.")
 
-#: Reviews of each of the two jobs at least.
-WANTED = int(os.environ.get("STACK_REVIEWS", "6000"))
-
 #: Reviews of the job in the middle of which all is killed: a quick machine does 6,000 in 2 s.
-IN_FILE = max(WANTED, 150_000)
+IN_FILE = 150_000
 
 #: Items that wait at most: enough for two workers, and so few that a fault does not outlast them.
 AHEAD = 6_000
@@ -64,43 +59,70 @@ def stack(
         yield stack
 
 
+class Load:
+    """A job of reviews that goes on until it is finished, and how many of them are done."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._is_over, self._sent = Event(), 0
+        self._client, self._watcher = Client(settings=settings), Client(settings=settings)
+        self._done = StallClock(lambda: self._watcher.job(self._job.job_id).record().counts.done)
+        self._job = self._client.classify(self._items(), model="imdb_lstm")
+
+    @classmethod
+    @contextmanager
+    def put_on(cls, settings: Settings) -> Iterator["Load"]:
+        load = cls(settings)
+        try:
+            with load._done:
+                load.wait_for_more(200)
+                yield load
+        finally:
+            load._is_over.set()
+            load._client.close()
+            load._watcher.close()
+
+    def wait_for_more(self, items: int) -> None:
+        wanted = self._done.value + items
+        wait_until(lambda: self._done.value >= wanted, f"{items} more are done", DEADLINE_S)
+
+    def finish(self) -> Tally:
+        """Send no more, wait for the end of the job, and count what came."""
+        self._is_over.set()
+        self._job.wait(timeout_s=DEADLINE_S)
+        return judged(self._job.results(), self._sent)
+
+    def _items(self) -> Iterator[Item]:
+        for text in cycle(texts()):
+            while self._sent - self._done.value > AHEAD and not self._is_over.wait(0.01):
+                continue
+            if self._is_over.is_set():
+                return
+            self._sent += 1
+            yield Item(custom_id=f"row-{self._sent}", text=text)
+
+
 def test_nothing_is_lost_while_workers_go_and_come_and_all_of_it_is_killed(
     stack: Stack, storage: Storage, tmp_path: Path
 ):
     storage.build("cpu", NEXT, REVISION="fedcba9876543210")
-    rows = []
-
-    started_s = _seconds_of(lambda: stack.compose("up", "-d", "--wait", timeout_s=READY_S))
+    stack.compose("up", "-d", "--wait", timeout_s=READY_S)
     _wait_until_ready(stack, 2)
+
     settings = Settings(data_dir=tmp_path / "client", redis_url=stack.url("client"))
-    with loaded(settings, tmp_path, texts(), AHEAD) as load:
-        rows.append(_drill(load, "drain", lambda: _drain_one(stack)))
-        rows.append(_drill(load, "a worker joins", lambda: _scale(stack, 3)))
-        rows.append(_drill(load, "kill", lambda: _kill_one(stack)))
-        rows.append(_drill(load, "rolling upgrade", lambda: _upgrade(stack)))
-        wait_until(lambda: load.sent >= WANTED, "all are sent", DEADLINE_S)
-        result = load.finish("all of these, one job")
-    rows.append(_kill_all_amid_a_job(stack, tmp_path))
+    with Load.put_on(settings) as load:
+        _drain_one(stack)
+        load.wait_for_more(200)
+        _scale(stack, 3)
+        load.wait_for_more(200)
+        _kill_one(stack)
+        load.wait_for_more(200)
+        _upgrade(stack)
+        load.wait_for_more(200)
+        came = load.finish()
 
-    said = f"{table([*rows, result])}\n\nup -d --wait: {started_s:.0f} s\n"
-    print(said)
-    if path := os.environ.get("STACK_TABLE"):
-        Path(path).write_text(said)
-    for row in (*rows, result):
-        assert row.is_clean, said
-    assert result.items >= WANTED
-
-
-def _drill(load: Load, name: str, act: Callable[[], object]) -> DrillResult:
-    """Do something to the stack; return the longest stall of it and of what came after."""
-    before = load.clock.value
-    load.clock.start_over()
-    act()
-    load.wait_for_more(200)
-    items = load.clock.value - before
-    row = DrillResult(name=name, stall_s=load.clock.stall_s, items=items)
-    print(row.row(), flush=True)
-    return row
+    assert came.is_clean, came
+    came = _kill_all_amid_a_job(stack, tmp_path)
+    assert came.is_clean, came
 
 
 def _drain_one(stack: Stack) -> None:
@@ -142,7 +164,7 @@ def _upgrade(stack: Stack) -> None:
     assert {one.image for one in stack.containers("worker")} == {NEXT}
 
 
-def _kill_all_amid_a_job(stack: Stack, tmp_path: Path) -> DrillResult:
+def _kill_all_amid_a_job(stack: Stack, tmp_path: Path) -> Tally:
     """Have the stack start from its volumes alone, amid a job; return what came of that."""
     wanted = [f"review-{number}" for number in range(1, IN_FILE + 1)]
     rows = [{"id": one, "text": text} for one, text in zip(wanted, cycle(texts()), strict=False)]
@@ -152,7 +174,6 @@ def _kill_all_amid_a_job(stack: Stack, tmp_path: Path) -> DrillResult:
     job_id = _cli(stack, "classify", "/input/reviews.jsonl", "--detach").split()[-1]
     with _Watch(stack, tmp_path, job_id) as watch:
         wait_until(lambda: watch.clock.value > 0, "the job is under way", DEADLINE_S)
-        watch.clock.start_over()
         stack.storage.podman("kill", *killed)
         # By itself, and last: the others depend on Redis, and Podman removes several at once.
         stack.storage.podman("rm", *killed[1:])
@@ -164,8 +185,7 @@ def _kill_all_amid_a_job(stack: Stack, tmp_path: Path) -> DrillResult:
 
     results = _cli(stack, "jobs", "results", job_id).splitlines()
     came = (ITEM_RESULT.validate_json(line) for line in results if line.startswith("{"))
-    name = "all killed, started from the volumes"
-    return counted(name, IN_FILE, came, watch.clock.stall_s, ids=wanted)
+    return judged(came, IN_FILE, ids=wanted)
 
 
 class _Watch:
@@ -236,9 +256,3 @@ def _wait_until_ready(stack: Stack, workers: int) -> None:
             return len([state for state in states if state in ("ready", "busy")]) >= workers
 
         wait_until(are_ready, f"{workers} workers are ready", READY_S)
-
-
-def _seconds_of(act: Callable[[], object]) -> float:
-    began_s = time.monotonic()
-    act()
-    return time.monotonic() - began_s

@@ -15,6 +15,7 @@ from redis import Redis
 
 from builders import a_chunk
 from cli_builders import here
+from clock_fixtures import ClockServer
 from ledger_fixtures import open_environment
 from redis_fixtures import PrivateServer
 from sentinel_fixtures import SentinelGroup
@@ -104,6 +105,17 @@ def test_a_server_that_is_in_order_has_no_finding_and_all_is_looked_at(settings:
 
     assert (report.findings, report.not_checked) == ([], [])
     assert len(report.checked) == 12
+
+
+def test_a_clock_that_differs_from_this_machines_is_said_with_by_how_much(
+    clock_server: ClockServer, tmp_path: Path
+) -> None:
+    clock_server.step(3_600)
+
+    report = examined(Settings(redis_url=clock_server.url, data_dir=tmp_path))
+
+    said = the_finding(report, "redis-clock-skew").what
+    assert "3,600.0 s ahead of that of this one" in said.replace("3,599.9", "3,600.0")
 
 
 @pytest.mark.parametrize(

@@ -1,17 +1,14 @@
 """A real Prometheus watches a real fleet: queries answer, alerts fire for faults, and end."""
 
 import re
-import time
 from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 
 import pytest
 
 from deploy_files import DOCKER
 from monitoring.files import RULES, metrics_of, panels, queries, with_short_waits
 from monitoring.fleet import WatchedFleet, watched_fleet
-from monitoring.picture import draw
 from monitoring.prometheus import is_installed, wait_for_alerts
 from seqd_schemas import TenantLimits
 from worker_fixtures import wait_until
@@ -91,16 +88,6 @@ def test_each_query_of_the_dashboard_answers_and_names_what_is_exported(
     assert named - known <= OF_SOME_WORKERS
     told = (DOCKER / "metrics.md").read_text(encoding="utf-8")
     assert {name for name in OF_SOME_WORKERS if f"`{name}`" not in told} == set()
-
-
-def test_the_dashboard_is_drawn_from_what_its_queries_answer(
-    sound_fleet: WatchedFleet, tmp_path: Path
-) -> None:
-    now_s = time.time()
-
-    draw(sound_fleet.prometheus, now_s - 10, now_s, tmp_path / "dashboard.png")
-
-    assert (tmp_path / "dashboard.png").read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.long

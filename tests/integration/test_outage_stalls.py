@@ -1,7 +1,7 @@
 """How long a job stands still after Redis was away: from its return to the next commit.
 
 Leases are the default's 30 s here, so that whoever waits for one to run out shows. The design
-allows 5 s for an outage that is shorter than a lease; `make drills` measures that.
+allows 5 s for an outage that is shorter than a lease.
 """
 
 import time

@@ -1,13 +1,13 @@
 """The primary that Sentinels watch: found, lost in a failover, and not there for reasons."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import trustme
 
 from cli_builders import here
-from drills.failover import lose_primary_under_load
 from redis_fixtures import PrivateServer, binary_of_kind, newest_server
 from sentinel_fixtures import (
     FAILOVER_S,
@@ -194,15 +194,32 @@ def test_what_is_set_about_sentinels_is_shown_without_the_password_refused_and_w
     "hangs",
     [
         pytest.param(False, id="killed"),
-        pytest.param(True, marks=pytest.mark.long, id="hangs"),  # and `make drills` has it
+        pytest.param(True, marks=pytest.mark.long, id="hangs"),
     ],
 )
-def test_a_job_completes_though_its_primary_is_killed(
+def test_a_job_completes_though_its_primary_goes_while_it_is_sent(
     sentinels: SentinelGroup, tmp_path: Path, hangs: bool
 ):
-    result = lose_primary_under_load(sentinels, tmp_path, 800, hangs=hangs)
+    cluster = Cluster(live_settings(sentinels, tmp_path), tmp_path)
+    former = sentinels.primary()
 
-    assert (result.lost, result.doubled, result.failed) == (0, 0, 0)
+    def texts() -> Iterator[str]:
+        for number in range(800):
+            if number == 400:
+                former.freeze() if hangs else former.kill()
+            yield f"text {number}"
+
+    try:
+        cluster.start_ready()
+        client = cluster.client()
+
+        job = client.classify(texts(), model="echo", durable=False)
+        job.wait(timeout_s=90)
+
+        labels = [(result.custom_id, result.output.label) for result in job.results()]
+        assert labels == [(f"row-{n}", f"text {n - 1}") for n in range(1, 801)]
+    finally:
+        cluster.close()
 
 
 @pytest.mark.slow

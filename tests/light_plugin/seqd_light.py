@@ -10,7 +10,6 @@ count steps in; one that is `held` begins no fourth step before that.
 
 A worker whose folder of data holds a file `sick`, or `sick-` with its name, is sick: each line
 names a place (load, warm_up, classify, generate, train) and what is raised there (`SICKNESSES`).
-`classify fits-2` is a device whose memory holds two items at a time.
 
 A version whose file has a `prefix` begins each label and text with it. One with a `trick` does that
 for each text that it labels; `bad` is one too, and `load` breaks it when it is loaded.
@@ -171,10 +170,6 @@ class CudaError(RuntimeError):
     """Named as the libraries of devices name theirs."""
 
 
-class ResourceExhaustedError(Exception):
-    """Named as TensorFlow names its own, when the memory of a device does not hold a tensor."""
-
-
 #: What a sick worker raises; `nan` raises nothing and gives numbers that are none.
 SICKNESSES: dict[str, Callable[[], BaseException]] = {
     "cuda": lambda: CudaError("CUDA error: an illegal memory access was encountered"),
@@ -187,7 +182,7 @@ SICKNESSES: dict[str, Callable[[], BaseException]] = {
 }
 
 
-def _be_sick(place: str, items: int = 1) -> bool:
+def _be_sick(place: str) -> bool:
     """Raise what the worker is to raise there; return True where it is to give NaN."""
     gives_nan = False
     folder, worker = os.environ.get("SEQD_DATA_DIR"), os.environ.get("SEQD_WORKER", "")
@@ -195,18 +190,10 @@ def _be_sick(place: str, items: int = 1) -> bool:
         file = Path(folder or "") / name
         for line in file.read_text().splitlines() if file.exists() else ():
             where, what = line.split()
-            if where == place and what.startswith("fits-"):
-                _hold(int(what.removeprefix("fits-")), items)
-            elif where == place and what != "nan":
+            if where == place and what != "nan":
                 raise SICKNESSES[what]()
             gives_nan = gives_nan or (where, what) == (place, "nan")
     return gives_nan
-
-
-def _hold(fit: int, items: int) -> None:
-    """Do as TensorFlow does on a device whose memory holds no more than `fit` items at once."""
-    if items > fit:
-        raise ResourceExhaustedError(f"OOM when allocating tensor with shape[{items},512]")
 
 
 def _is_cured() -> bool:
@@ -311,7 +298,7 @@ class Echo(LoadedModel):
         _be_sick("warm_up")
 
     def classify(self, items, parameters, context):
-        if _be_sick("classify", len(items)):
+        if _be_sick("classify"):
             nan = float("nan")
             return [Classification.model_construct(label="a", score=nan) for _ in items]
         outcomes = [self._label(item, items, parameters, context) for item in items]

@@ -1,5 +1,5 @@
 """What `docker/monitoring` has, read for tests, and a Prometheus that uses it: a fleet is watched.
 
-`files` reads rules and dashboard, `prometheus` runs the server and asks it, `picture` draws the
-dashboard from its answers. `make monitoring` and `make dashboard-picture` run it.
+`files` reads rules and dashboard, `prometheus` runs the server and asks it, `fleet` is what it
+watches. `make monitoring` writes the rules for the Prometheus Operator.
 """

@@ -4,7 +4,6 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import yaml
@@ -56,12 +55,6 @@ class Panel:
     y: int
     width: int
     height: int
-    is_stacked: bool
-    #: Texts that stand for numbers.
-    texts: dict[str, str]
-    #: Numbers from which a colour holds.
-    colours: list[tuple[float, str]]
-    most: float | None
     queries: tuple[Query, ...]
 
 
@@ -112,12 +105,6 @@ def _short_window(found: re.Match[str]) -> str:
 def _panel_of(found: dict[str, Any]) -> Panel:
     place = found["gridPos"]
     defaults = found.get("fieldConfig", {}).get("defaults", {})
-    steps = defaults.get("thresholds", {}).get("steps", [])
-    texts = {
-        value: shown["text"]
-        for mapping in defaults.get("mappings", [])
-        for value, shown in mapping["options"].items()
-    }
     return Panel(
         kind=found["type"],
         title=found["title"],
@@ -126,16 +113,10 @@ def _panel_of(found: dict[str, Any]) -> Panel:
         y=place["y"],
         width=place["w"],
         height=place["h"],
-        is_stacked="stacking" in defaults.get("custom", {}),
-        texts=texts,
-        colours=[
-            (float("-inf") if one["value"] is None else one["value"], one["color"]) for one in steps
-        ],
-        most=defaults.get("max"),
         queries=tuple(Query(one["expr"], one["legendFormat"]) for one in found.get("targets", [])),
     )
 
 
-def write_prometheus_rule(path: Path = PROMETHEUS_RULE) -> None:
+def write_prometheus_rule() -> None:
     """Write the object for the Prometheus Operator."""
-    path.write_text(prometheus_rule(), encoding="utf-8")
+    PROMETHEUS_RULE.write_text(prometheus_rule(), encoding="utf-8")

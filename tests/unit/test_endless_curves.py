@@ -4,8 +4,8 @@ import random
 
 from endless.curves import Curve, Soak, Verdict, verdict_of
 
-MEMORY = Curve("worker, MB", "memory", share=0.03, least=3.0)
-FILES = Curve("files, MB", "files", share=0.2, least=20.0, by_peaks=True)
+MEMORY = Curve("worker, MB", share=0.03, least=3.0)
+FILES = Curve("files, MB", share=0.2, least=20.0, by_peaks=True)
 
 
 def verdict_on(curve: Curve, value_at: "list[float]") -> Verdict:
@@ -53,7 +53,7 @@ def test_the_warm_up_counts_for_nothing_and_neither_does_a_gap():
 
 
 def test_a_file_more_in_each_child_that_starts_rises_and_one_sample_of_a_start_does_not():
-    files = Curve("worker, open files", "open files", share=0.0, least=3.0, by_peaks=True)
+    files = Curve("worker, open files", share=0.0, least=3.0, by_peaks=True)
     steady = [(5.0 * n, 22.0) for n in range(200)]
     start = [*steady[:150], (750.0, 27.0), *steady[151:]]
     leak = [(5.0 * n, 22.0 + n // 25) for n in range(200)]

@@ -1,1 +1,0 @@
-"""Plays loads against the autoscale signal and an autoscaler; `python -m scale` draws them."""
