@@ -27,7 +27,7 @@ SEAMS = {
 }
 
 #: Files that import more. Each that is rewritten without takes one away; none is added.
-FILES_THAT_IMPORT_MORE = 276
+FILES_THAT_IMPORT_MORE = 275
 
 
 def imports_of(path: Path) -> Iterator[str]:
@@ -57,4 +57,4 @@ def test_no_more_files_of_tests_know_the_inside_than_did():
         if any(is_inside(module) for module in imports_of(path))
     ]
 
-    assert len(files) == FILES_THAT_IMPORT_MORE, "\n".join(map(str, files))
+    assert len(files) <= FILES_THAT_IMPORT_MORE, "\n".join(map(str, files))
