@@ -19,8 +19,6 @@ from seqd.escaping import printable
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from rich.text import Text
-
     from seqd.models.source_folders import PluginSource
     from seqd.testing.checks.report import CheckResult, Report
     from seqd.testing.checks.running import Progress
@@ -161,34 +159,9 @@ def _progress_line(
 
 
 def _print_failure(screen: Screen, result: "CheckResult") -> None:
-    if screen.is_live:
-        screen.console.print(_headline(result))
-    else:
-        screen.say(f"{result.id}  {result.model} ({result.part}): {result.meaning}")
-    for name, text in result.facts():
-        _say_fact(screen, name, text.removeprefix(f"{Path.cwd()}/"))
+    headline, *facts = result.lines()
+    screen.say(headline, "bold red")
+    for fact in facts:
+        screen.say(fact.replace(f"{Path.cwd()}/", ""))
     screen.say()
     sys.stdout.flush()  # other checks may take minutes
-
-
-def _headline(result: "CheckResult") -> "Text":
-    from rich.text import Text
-
-    subject = f"{result.model} ({result.part}): {result.meaning}"
-    return Text.assemble((f"{result.id}  ", "bold red"), printable(subject))
-
-
-def _say_fact(screen: Screen, name: str, text: str) -> None:
-    label = f"  {name + ':' if name else '':<6}"
-    if not screen.is_live:
-        screen.say(label + text)
-        return
-    from rich.padding import Padding
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table.grid()
-    table.add_column(width=len(label))
-    table.add_column(overflow="fold")
-    table.add_row(Text(label), Text(printable(text)))
-    screen.console.print(Padding(table, 0))

@@ -1,7 +1,7 @@
 """What came out of the checks of a plugin: one result a check, and the counts of all."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Final
 
@@ -59,18 +59,15 @@ class CheckResult(BaseModel):
 
     def lines(self) -> list[str]:
         """Return what an author reads of a failure: what was seen, where, and the cure."""
-        lines = [f"{self.id} {self.model} ({self.part}): {self.meaning}"]
-        return lines + [f"  {name + ':' if name else '':<6}{said}" for name, said in self.facts()]
-
-    def facts(self) -> Iterator[tuple[str, str]]:
-        """Yield what an author reads of a failure: what was seen, where, and the cure."""
-        yield "seen", self.seen
+        facts = [("seen:", self.seen)]
         if self.place is not None:
             function = f", in {self.place.function}" if self.place.function else ""
-            yield "at", f"{self.place}{function}"
-        yield from (("", line) for line in self.stack)
+            facts.append(("at:", f"{self.place}{function}"))
+        facts += [("", line) for line in self.stack]
         if self.cure:
-            yield "do", self.cure
+            facts.append(("do:", self.cure))
+        headline = f"{self.id}  {self.model} ({self.part}): {self.meaning}"
+        return [headline, *(f"  {name:<6}{said}" for name, said in facts)]
 
 
 class Report(BaseModel):
