@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from seqd.models.loading import Candidate
+from seqd.models.loading import PluginSource
 from seqd.models.registry import Registry
 from seqd.settings import Settings
 
@@ -22,5 +22,5 @@ def place(file: Path, code: str, function: str) -> str:
     return f"({file.name}, line {line}, in {function})"
 
 
-def _candidate(name: str, plugin: object) -> Candidate:
-    return Candidate(name=name, load=lambda: plugin, address=getattr(plugin, "__name__", ""))
+def _candidate(name: str, plugin: object) -> PluginSource:
+    return PluginSource(name=name, loads=lambda: plugin, address=getattr(plugin, "__name__", ""))

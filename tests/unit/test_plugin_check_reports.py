@@ -19,7 +19,8 @@ from seqd.hookspecs import (
 )
 from seqd.models.agreement import brief, close, with_values
 from seqd.models.catalog import built_in_version
-from seqd.models.source_folders import PluginSource, source_of
+from seqd.models.loading import PluginSource
+from seqd.models.source_folders import source_of
 from seqd.plugin import Label, classifier
 from seqd.plugin import model as decorated
 from seqd.testing.checks.catalog import Part, checks_of, known_ids

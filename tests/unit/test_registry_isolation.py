@@ -13,7 +13,7 @@ import seqd
 from faults_page import assert_said, rows_below
 from plugin_builders import a_registry_of
 from seqd.hookspecs import hookimpl
-from seqd.models.loading import Candidate
+from seqd.models.loading import PluginSource
 from seqd.models.registry import Registry
 from seqd.settings import Settings
 from seqd_schemas import PluginState
@@ -105,9 +105,11 @@ def import_from_zoo(name: str) -> object:
     return module
 
 
-def caged(name: str) -> Candidate:
+def caged(name: str) -> PluginSource:
     load = partial(import_from_zoo, name)
-    return Candidate(name=name, load=load, distribution=f"zoo-{name}", version="1.0", address=name)
+    return PluginSource(
+        name=name, loads=load, distribution=f"zoo-{name}", version="1.0", address=name
+    )
 
 
 def registry_of(*names: str, **settings: object) -> Registry:
@@ -149,7 +151,7 @@ def test_ctrl_c_during_an_import_ends_the_loading():
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        Registry([Candidate(name="slow", load=interrupted)], Settings())
+        Registry([PluginSource(name="slow", loads=interrupted)], Settings())
 
 
 def test_a_broken_plugins_other_hooks_are_never_called():
@@ -239,7 +241,9 @@ def test_what_a_module_does_while_it_is_loaded_is_told_with_what_to_do(kind, tmp
         importlib.import_module("seqd_of_test")
         return import_from_zoo("sound")
 
-    registry = Registry([Candidate("early", load, address="seqd_of_test")], Settings())
+    registry = Registry(
+        [PluginSource(name="early", loads=load, address="seqd_of_test")], Settings()
+    )
     if kind != "missing":
         sys.modules.pop("jax", None)
 

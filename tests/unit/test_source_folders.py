@@ -1,14 +1,12 @@
 """Where a plugin's source is, what authors are told of mistakes, and which names others have."""
 
-from functools import partial
-from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 from seqd.errors import InvalidRequest, UnknownPlugin
-from seqd.models.loading import Candidate, discover
-from seqd.models.source_folders import PluginSource, chosen, read_source, taken_names
+from seqd.models.loading import PluginSource, discover
+from seqd.models.source_folders import chosen, read_source, taken_names
 
 PROJECT = '[project]\nname = "seqd-hello"\nversion = "0.3"\n'
 ENTRY = '[project.entry-points.seqd]\nhello = "seqd_hello:plugin"\n'
@@ -50,7 +48,7 @@ def test_one_file_is_a_plugin_with_the_name_of_its_module(tmp_path):
     (found,) = read_source(write(tmp_path, seqd_hello=PLUGIN) / "seqd_hello.py")
 
     assert (found.name, found.address) == ("hello", "seqd_hello")
-    assert found.candidate().origin == "(none)"
+    assert found.origin == "(none)"
 
 
 @pytest.mark.parametrize(
@@ -119,8 +117,8 @@ def test_what_is_no_source_is_told(tmp_path):
     assert said["broken"].startswith(f"{tmp_path / 'broken' / 'pyproject.toml'} cannot be read: ")
 
 
-def mine(name: str, distribution: str = "seqd-mine", module: str = "seqd_mine") -> Candidate:
-    return Candidate(name, partial(import_module, module), distribution, "1", module)
+def mine(name: str, distribution: str = "seqd-mine", module: str = "seqd_mine") -> PluginSource:
+    return PluginSource(name=name, distribution=distribution, version="1", address=module)
 
 
 def test_a_plugin_and_a_model_that_ship_with_seqd_are_taken():

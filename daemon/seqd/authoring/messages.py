@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from seqd.models.source_folders import PluginSource
+from seqd.models.loading import PluginSource
 from seqd.testing.checks.catalog import Part
 from seqd.testing.checks.examples import PluginExamples
 from seqd.testing.checks.report import CheckResult

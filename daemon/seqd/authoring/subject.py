@@ -34,7 +34,6 @@ from seqd.inputs.datasets import FileDataset
 from seqd.kinds import TRAIN, kind_of_task
 from seqd.local.pinning import slots_here
 from seqd.models.catalog import catalog_entry, versions_zero
-from seqd.models.loading import Candidate
 from seqd.models.registry import Registry
 from seqd.models.source_folders import chosen, read_source
 from seqd.models.store import ModelStore
@@ -134,10 +133,9 @@ class Subject:
         source = order.source
         if source.path:  # as it is now: it may have changed since it was read, or be gone
             source = chosen(read_source(Path(source.path)), source.name)
-        candidate = source.candidate()
-        with _told_where_it_stands(f"The import of the plugin {candidate.name}", IMPORT_S):
-            registry = Registry.alone([candidate])
-        model = _model_of(registry, order.model, candidate)
+        with _told_where_it_stands(f"The import of the plugin {source.name}", IMPORT_S):
+            registry = Registry.alone([source])
+        model = _model_of(registry, order.model, source.name)
         (slot,) = slots_here(order.slot)
         device = Device(slot.name, slot.kind, slot.threads, slot.framework_bytes)
         if slot.kind == "gpu":
@@ -237,24 +235,24 @@ class Subject:
         return fixed or cast("type[BaseModel]", self.model.tasks[task].output)
 
 
-def _model_of(registry: Registry, name: str, candidate: Candidate) -> Model:
+def _model_of(registry: Registry, name: str, plugin: str) -> Model:
     """Return the model that is meant. Raises PluginFault for a broken plugin, and for names."""
     (status,) = registry.statuses
     if status.state is not PluginState.READY:
         raise PluginFault(f"the plugin {status.name!r} is broken: {status.reason}")
     models = registry.models
     if not models:
-        raise PluginFault(f"the plugin {candidate.name!r} brings no model, so nothing can be tried")
-    if not name and (len(models) == 1 or candidate.name in models):
-        return models.get(candidate.name) or next(iter(models.values()))
+        raise PluginFault(f"the plugin {plugin!r} brings no model, so nothing can be tried")
+    if not name and (len(models) == 1 or plugin in models):
+        return models.get(plugin) or next(iter(models.values()))
     if not name:
         raise InvalidRequest(
-            f"the plugin {candidate.name!r} brings the models {listed(models)}. Say which one: "
+            f"the plugin {plugin!r} brings the models {listed(models)}. Say which one: "
             f"--model {next(iter(models))}."
         )
     if name not in models:
         raise UnknownModel(
-            f"the plugin {candidate.name!r} brings no model {name!r}. Its models: "
+            f"the plugin {plugin!r} brings no model {name!r}. Its models: "
             f"{listed(models)}.{did_you_mean(name, models)}"
         )
     return models[name]

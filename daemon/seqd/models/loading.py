@@ -8,8 +8,7 @@ import re
 import shlex
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
 from importlib import metadata
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -17,6 +16,7 @@ from types import CodeType, ModuleType
 from typing import Final
 
 import pluggy
+from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import SchemaError
 
 import seqd
@@ -39,24 +39,30 @@ BUILT_IN: Final[Mapping[str, str]] = {"job_log": "seqd.models.job_log:plugin"}
 UNPACKAGED: Final = "(none)"
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """One thing to try, and where it comes from."""
+class PluginSource(BaseModel):
+    """A plugin by its address, and what has to be on `sys.path` for it.
+
+    Any process can load it by that: it may be sent to another.
+    """
+
+    model_config = ConfigDict(frozen=True)
 
     name: str
-    #: Imports it and gives the plugin object. May raise anything.
-    load: Callable[[], object]
+    #: `module` or `module:attribute`, as in an entry point.
+    address: str = ""
+    #: Folders that are to stand first on `sys.path`.
+    import_folders: tuple[str, ...] = ()
     distribution: str = UNPACKAGED
     version: str = ""
-    #: `module` or `module:attribute`, for messages.
-    address: str = ""
-    #: Folders that have to be on `sys.path`, of a plugin that is given by its source.
-    import_folders: Sequence[str | Path] = ()
+    #: The folder of its `pyproject.toml`, or its file; '' for what is installed or in memory.
+    path: str = ""
+    #: Gives the plugin in the place of its address, in this process alone.
+    loads: Callable[[], object] | None = Field(default=None, exclude=True)
 
     @property
     def module(self) -> str:
         """The module part of the address."""
-        return self.address.partition(":")[0]
+        return self.address.partition(":")[0].strip()
 
     @property
     def package(self) -> str:
@@ -68,35 +74,41 @@ class Candidate:
         """The distribution and its version, for messages."""
         return f"{self.distribution} {self.version}".strip()
 
+    def load(self) -> object:
+        """Import it and return what its address names. May raise anything."""
+        if self.loads is not None:
+            return self.loads()
+        sys.path[:0] = [folder for folder in self.import_folders if folder not in sys.path]
+        return EntryPoint(self.name, self.address, PROJECT).load()
 
-def discover() -> tuple[Candidate, ...]:
-    """Find all candidates: those that ship with seqd first, then by name and distribution.
+
+def discover() -> tuple[PluginSource, ...]:
+    """Find all installed plugins: those that ship with seqd first, then by name and distribution.
 
     So no other distribution can take the name of a model that ships with seqd: the first has it.
     `entry_points(group=...)` reads each distribution once even when `sys.path` has it twice,
     and keeps two distributions that use one name, so that the second can be refused.
     """
     found = [
-        Candidate(name, EntryPoint(name, address, PROJECT).load, PROJECT, seqd.__version__, address)
+        PluginSource(name=name, address=address, distribution=PROJECT, version=seqd.__version__)
         for name, address in BUILT_IN.items()
     ]
     found += [_installed(entry) for entry in entry_points(group=PROJECT)]
     return tuple(sorted(found, key=_order))
 
 
-def _order(candidate: Candidate) -> tuple[bool, str, str, str]:
+def _order(candidate: PluginSource) -> tuple[bool, str, str, str]:
     is_foreign = candidate.distribution != PROJECT
     return is_foreign, candidate.name, candidate.distribution, candidate.address
 
 
-def _installed(entry: EntryPoint) -> Candidate:
+def _installed(entry: EntryPoint) -> PluginSource:
     distribution = entry.dist
-    return Candidate(
+    return PluginSource(
         name=entry.name,
-        load=entry.load,
+        address=entry.value,
         distribution=UNPACKAGED if distribution is None else distribution.name,
         version="" if distribution is None else distribution.version,
-        address=entry.value,
     )
 
 
@@ -104,7 +116,7 @@ def _installed(entry: EntryPoint) -> Candidate:
 MESSAGE_CHARS = 1_000
 
 
-def reason_for(error: BaseException, candidate: Candidate) -> str:
+def reason_for(error: BaseException, candidate: PluginSource) -> str:
     """Say in one line why the plugin is broken, and where. A PluginFault says itself what to do."""
     said = " ".join(text_of(error).split())[:MESSAGE_CHARS]
     if not isinstance(error, PluginFault):
@@ -115,7 +127,7 @@ def reason_for(error: BaseException, candidate: Candidate) -> str:
     return said if place is None else f"{said.rstrip('.')} ({place})."
 
 
-def _hint(error: BaseException, candidate: Candidate) -> str:
+def _hint(error: BaseException, candidate: PluginSource) -> str:
     if isinstance(error, SystemExit):
         return "It called sys.exit() while it was loaded; a plugin may only define things then."
     if isinstance(error, ModuleNotFoundError) and error.name:
@@ -123,13 +135,13 @@ def _hint(error: BaseException, candidate: Candidate) -> str:
     if type(error).__name__ == "PluginValidationError":
         return "Compare its hooks with those in plugins/README.md."
     if candidate.module:
-        folders = os.pathsep.join(map(str, candidate.import_folders))
+        folders = os.pathsep.join(candidate.import_folders)
         path = f"PYTHONPATH={shlex.quote(folders)} " if folders else ""
         return f'Try it alone: {path}python -c "import {candidate.module}".'
     return "Its author has to mend it."
 
 
-def _hint_on_missing_module(missing: str, candidate: Candidate) -> str:
+def _hint_on_missing_module(missing: str, candidate: PluginSource) -> str:
     if missing == candidate.module and _brings_its_module(candidate):
         return (
             f"This process does not find the module of its entry point: {candidate.distribution} "
@@ -144,7 +156,7 @@ def _hint_on_missing_module(missing: str, candidate: Candidate) -> str:
     return f"{_IMPORT_INSIDE.format(library)} {install}" if library in HEAVY else install
 
 
-def _brings_its_module(candidate: Candidate) -> bool:
+def _brings_its_module(candidate: PluginSource) -> bool:
     """Return True where the distribution has the module's file, or a .pth, as an editable one."""
     try:
         files = metadata.files(candidate.distribution) or []
@@ -236,7 +248,7 @@ _RETURN_A_LIST: Final = "Return a list of models, such as [MyModel()]."
 
 
 def load_plugin(
-    candidate: Candidate, manager: pluggy.PluginManager, owners: Mapping[str, PluginStatus]
+    candidate: PluginSource, manager: pluggy.PluginManager, owners: Mapping[str, PluginStatus]
 ) -> tuple[PluginStatus, Mapping[str, Model]]:
     """Load one plugin; return how it stands, and its models where it is ready.
 
@@ -268,7 +280,7 @@ def load_plugin(
 
 
 def status_of(
-    candidate: Candidate, state: PluginState, reason: str = "", **more: object
+    candidate: PluginSource, state: PluginState, reason: str = "", **more: object
 ) -> PluginStatus:
     """Make the table's line for a candidate, its texts cut to what the wire takes."""
     fields = {
@@ -281,13 +293,13 @@ def status_of(
     return PluginStatus.model_validate(fields | more)
 
 
-def refuse(candidate: Candidate, reason: str, **more: object) -> PluginStatus:
+def refuse(candidate: PluginSource, reason: str, **more: object) -> PluginStatus:
     """List a candidate as broken and tell the log, once."""
     LOG.error("plugin %s (%s) is broken: %s", candidate.name, candidate.origin, reason)
     return status_of(candidate, PluginState.BROKEN, reason, **more)
 
 
-def _register(candidate: Candidate, plugin: object, manager: pluggy.PluginManager) -> None:
+def _register(candidate: PluginSource, plugin: object, manager: pluggy.PluginManager) -> None:
     """Register the plugin, or leave `manager` as it was.
 
     pluggy >= 1.7 validates before it changes anything, but accepts a hook without a
@@ -376,14 +388,14 @@ def _imported_at(libraries: Iterable[str], package: str) -> str:
     return ""
 
 
-def _broken(candidate: Candidate, error: BaseException, seconds: float) -> PluginStatus:
+def _broken(candidate: PluginSource, error: BaseException, seconds: float) -> PluginStatus:
     LOG.debug("plugin %s raised", candidate.name, exc_info=error)
     code = error.code if isinstance(error, PluginFault) else "import_failed"
     return refuse(candidate, reason_for(error, candidate), code=code, import_seconds=seconds)
 
 
 def _ready(
-    candidate: Candidate, models: Mapping[str, Model], seconds: float, own_s: float
+    candidate: PluginSource, models: Mapping[str, Model], seconds: float, own_s: float
 ) -> PluginStatus:
     # Without its waits for a processor: on a busy machine a light plugin has longer ones than this.
     if own_s > IMPORT_BUDGET_S:

@@ -10,7 +10,7 @@ import pluggy
 from seqd.errors import InvalidSettings, NameTaken, UnknownModel
 from seqd.hookspecs import Device, Model, SeqdHooks
 from seqd.hookspecs.hooks import PROJECT
-from seqd.models.loading import Candidate, discover, implements, load_plugin, refuse, status_of
+from seqd.models.loading import PluginSource, discover, implements, load_plugin, refuse, status_of
 from seqd.models.store import ModelStore
 from seqd.plugin.calls import PluginCall
 from seqd.settings import Settings, load_settings
@@ -21,7 +21,7 @@ from seqd_schemas import Event, JobRecord, PluginState, PluginStatus, WorkerStat
 class Registry:
     """Plugins and models of one process; nothing changes once it is loaded."""
 
-    def __init__(self, candidates: Sequence[Candidate], settings: Settings) -> None:
+    def __init__(self, candidates: Sequence[PluginSource], settings: Settings) -> None:
         """Load the candidates in their order. Raises InvalidSettings, see `load`."""
         self._manager = pluggy.PluginManager(PROJECT)
         self._manager.add_hookspecs(SeqdHooks)
@@ -47,7 +47,7 @@ class Registry:
         return cls(discover(), settings)
 
     @classmethod
-    def alone(cls, candidates: Sequence[Candidate]) -> Self:
+    def alone(cls, candidates: Sequence[PluginSource]) -> Self:
         """Load these and no others, whatever the settings enable or require."""
         every = {"enabled_plugins": None, "disabled_plugins": ()}
         return cls(candidates, load_settings(**every, required_models=(), required_plugins=()))
@@ -102,7 +102,7 @@ class Registry:
         """Tell observers that this worker ended a job."""
         notify(self._manager, "seqd_job_finished", job=job)
 
-    def _take(self, candidate: Candidate, settings: Settings) -> PluginStatus:
+    def _take(self, candidate: PluginSource, settings: Settings) -> PluginStatus:
         why_not = _disabled(candidate.name, settings)
         if why_not:
             return status_of(candidate, PluginState.DISABLED, why_not)
@@ -168,7 +168,7 @@ class Registry:
         return f"{said} `seqd plugins list` shows every plugin with its state."
 
 
-def _check_selection(candidates: Sequence[Candidate], settings: Settings) -> None:
+def _check_selection(candidates: Sequence[PluginSource], settings: Settings) -> None:
     installed = {candidate.name for candidate in candidates}
     selections = {
         "SEQD_ENABLED_PLUGINS": settings.enabled_plugins or (),

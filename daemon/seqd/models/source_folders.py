@@ -8,76 +8,18 @@ import re
 import sys
 import tomllib
 from collections.abc import Collection, Mapping, Sequence
-from importlib.metadata import EntryPoint
 from pathlib import Path
 from types import ModuleType
 from typing import cast
 
-from pydantic import BaseModel, ConfigDict
-
 from seqd.errors import InvalidInput, InvalidRequest, UnknownPlugin
 from seqd.hookspecs.hooks import PROJECT
-from seqd.models.loading import UNPACKAGED, Candidate
+from seqd.models.loading import UNPACKAGED, PluginSource
 from seqd.models.registry import Registry
 from seqd.validation import did_you_mean, listed
 
 _PYPROJECT = "pyproject.toml"
 _GROUP = f"[project.entry-points.{PROJECT}]"
-
-
-class PluginSource(BaseModel):
-    """A plugin by its address, and what has to be on `sys.path` for it.
-
-    Any process can load it by that: it may be sent to another.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    name: str
-    #: `module` or `module:attribute`, as in an entry point.
-    address: str
-    #: Folders that are to stand first on `sys.path`.
-    import_folders: tuple[str, ...] = ()
-    distribution: str = UNPACKAGED
-    version: str = ""
-    #: The folder of its `pyproject.toml`, or its file; '' for what is installed or in memory.
-    path: str = ""
-
-    @property
-    def module(self) -> str:
-        """The module part of the address."""
-        return self.address.partition(":")[0].strip()
-
-    @property
-    def package(self) -> str:
-        """The outermost package of the module, or the module itself."""
-        return self.module.partition(".")[0]
-
-    def candidate(self) -> Candidate:
-        """Return what the plugin host loads."""
-        return Candidate(
-            name=self.name,
-            load=self.load,
-            distribution=self.distribution,
-            version=self.version,
-            address=self.address,
-            import_folders=self.import_folders,
-        )
-
-    def load(self) -> object:
-        """Import it and return what its address names. May raise anything."""
-        sys.path[:0] = [folder for folder in self.import_folders if folder not in sys.path]
-        return EntryPoint(self.name, self.address, PROJECT).load()
-
-
-def installed_source(candidate: Candidate) -> PluginSource:
-    """Return where an installed plugin is."""
-    return PluginSource(
-        name=candidate.name,
-        address=candidate.address,
-        distribution=candidate.distribution,
-        version=candidate.version,
-    )
 
 
 def source_of(plugin: object) -> PluginSource:
@@ -250,7 +192,7 @@ def _table(content: Mapping[str, object], name: str) -> Mapping[str, object]:
 
 
 def taken_names(
-    mine: Candidate, models: Collection[str], installed: Sequence[Candidate]
+    mine: PluginSource, models: Collection[str], installed: Sequence[PluginSource]
 ) -> dict[str, str]:
     """Return which names of a plugin and its models others have, and what to do about each.
 
@@ -273,7 +215,7 @@ def taken_names(
     return found
 
 
-def _is_same(one: Candidate, mine: Candidate) -> bool:
+def _is_same(one: PluginSource, mine: PluginSource) -> bool:
     """Return True for the plugin itself, where it is installed, too, and for those beside it."""
     return one.package == mine.package or _plain(one.distribution) == _plain(mine.distribution)
 

@@ -19,7 +19,7 @@ from seqd.escaping import printable
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from seqd.models.source_folders import PluginSource
+    from seqd.models.loading import PluginSource
     from seqd.testing.checks.report import CheckResult, Report
     from seqd.testing.checks.running import Progress
 

@@ -16,8 +16,8 @@ from seqd.cli.ui.screen import Screen
 from seqd.errors import InvalidInput, InvalidRequest, UnknownPlugin
 from seqd.inputs.items import ItemRules, task_rules
 from seqd.kinds import kind_of_task
-from seqd.models.loading import discover
-from seqd.models.source_folders import PluginSource, chosen, installed_source, read_source
+from seqd.models.loading import PluginSource, discover
+from seqd.models.source_folders import chosen, read_source
 from seqd.parameters import check_parameters
 from seqd.validation import did_you_mean, listed
 
@@ -40,7 +40,7 @@ def order_of(
     if (path := path_of(subject)) is not None:
         source = chosen(read_source(path), plugin)
         return Load(source=source, model=model, version=version, slot=slot)
-    installed = {one.name: installed_source(one) for one in reversed(discover())}
+    installed = {one.name: one for one in reversed(discover())}
     if subject not in installed:
         plugin, model, named = _of_model(subject, installed)
         return Load(source=installed[plugin], model=model, version=version or named, slot=slot)
@@ -87,7 +87,7 @@ def names_taken_from(mine: PluginSource, models: "Collection[str]") -> dict[str,
     keep_stdout_from_plugins()
     logging.disable(logging.CRITICAL)  # a broken one among them is no matter of this plugin
     try:
-        return taken_names(mine.candidate(), models, discover())
+        return taken_names(mine, models, discover())
     finally:
         logging.disable(logging.NOTSET)
 

@@ -5,7 +5,7 @@ import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import islice
 from threading import Event, Thread, get_ident
 from time import monotonic, process_time
@@ -13,10 +13,9 @@ from types import FrameType
 from typing import Final, Self
 
 from seqd.local.process_states import RunDelay
-from seqd.models.loading import HEAVY
+from seqd.models.loading import HEAVY, PluginSource
 from seqd.models.plugin_frames import package_of
 from seqd.models.registry import Registry
-from seqd.models.source_folders import PluginSource
 from seqd.testing.checks.failures import place_at, place_in
 from seqd.testing.checks.report import Place
 from seqd_schemas import PluginState
@@ -60,22 +59,22 @@ class ImportRecord:
 
 def load_observed(source: PluginSource) -> tuple[Registry, ImportRecord]:
     """Load a plugin as a worker does, and return what its import did."""
-    record, plain = ImportRecord(), source.candidate()
+    record = ImportRecord()
     watch = AuditWatch(_opened)
 
     def load() -> object:
         before = set(sys.modules)
         try:
             with _measured(record, source), watch, _noting_place(record, source):
-                plugin = plain.load()
+                plugin = source.load()
                 # Once more than the registry does: each call has to give the models.
                 getattr(plugin, "seqd_register_models", list)()
             return plugin
         finally:
             record.heavy = sorted(SLOW_LIBRARIES & (set(sys.modules) - before))
 
-    observed = replace(plain, load=load, version=plain.version or "0")
-    registry = Registry.alone([observed])
+    observed = {"loads": load, "version": source.version or "0"}
+    registry = Registry.alone([source.model_copy(update=observed)])
     record.opened = watch.found
     (status,) = registry.statuses
     record.reason = "" if status.state is PluginState.READY else status.reason

@@ -19,9 +19,9 @@ import pytest
 
 from seqd.errors import InvalidInput, SeqdError
 from seqd.hookspecs import Model
-from seqd.models.loading import Candidate
+from seqd.models.loading import PluginSource
 from seqd.models.registry import Registry
-from seqd.models.source_folders import PluginSource, source_of
+from seqd.models.source_folders import source_of
 from seqd.testing.checks.catalog import Part, checks_of
 from seqd.testing.checks.examples import PluginExamples, examples_of
 from seqd.testing.checks.report import CheckResult, CheckState, loads_result
@@ -106,8 +106,8 @@ def _source_of(tests: type[PluginChecks]) -> PluginSource:
 def _registry_of(tests: type[PluginChecks]) -> Registry:
     """Load the plugin's descriptions here, where it is imported already."""
     source = _source_of(tests)
-    load = source.load if tests.plugin is source else lambda: tests.plugin
-    return Registry.alone([Candidate(source.name, load, address=source.address)])
+    loads = None if tests.plugin is source else lambda: tests.plugin
+    return Registry.alone([source.model_copy(update={"loads": loads})])
 
 
 def _declared(tests: type[PluginChecks], model: str) -> Mapping[str, str]:

@@ -15,7 +15,7 @@ from seqd.authoring.messages import Begun, Found, Has, Report, RunChecks
 from seqd.authoring.plugin_child import PluginChild
 from seqd.errors import InvalidRequest
 from seqd.hookspecs import PLUGIN_API_VERSION
-from seqd.models.source_folders import PluginSource
+from seqd.models.loading import PluginSource
 from seqd.testing.checks.catalog import FIRST, Check, Part, checks_of, known_ids
 from seqd.testing.checks.children import STACK_LINES, Ended, run_child
 from seqd.testing.checks.examples import PluginExamples

@@ -32,7 +32,7 @@ from seqd.hookspecs import (
     hookimpl,
 )
 from seqd.kinds import CLASSIFY, GENERATE, TRAIN
-from seqd.models.loading import Candidate, discover
+from seqd.models.loading import PluginSource, discover
 from seqd.models.plugin_frames import raised_by_plugin
 from seqd.models.registry import Registry
 from seqd.models.store import ModelStore
@@ -120,8 +120,8 @@ def registry_of(
     What stands in `stubs` at the time of a call counts, so a model may be exchanged.
     """
     models = [_description(name, stubs, orders) for name in sorted(stubs)]
-    candidate = Candidate(
-        name="stubs", load=lambda: _Plugin(models), version=__version__, address=__name__
+    candidate = PluginSource(
+        name="stubs", loads=lambda: _Plugin(models), version=__version__, address=__name__
     )
     registry = Registry([candidate], settings)
     for status in registry.statuses:
@@ -163,7 +163,7 @@ def _all_installed() -> Mapping[str, Model]:
     return _models_of(discover())
 
 
-def _models_of(candidates: Sequence[Candidate]) -> Mapping[str, Model]:
+def _models_of(candidates: Sequence[PluginSource]) -> Mapping[str, Model]:
     return Registry.alone(candidates).models
 
 
