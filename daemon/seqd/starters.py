@@ -145,32 +145,20 @@ def _is_version(folder: Path) -> bool:
 
 
 def _replace(folder: Path, write: Callable[[Path], None]) -> Path:
-    """Have a version written beside the folder, and put it there once it is complete.
-
-    The one that was there is moved away before, and back where that fails or is interrupted.
-    """
+    """Have a version written beside the folder, and put it there once it is complete."""
     with _placing(folder):
         beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
-        staged, before = beside / "new", beside / "before"
+        staged = beside / "new"
         staged.mkdir()
         write(staged)
         with _placing(folder):
-            _swap(folder, staged, before)
+            if folder.exists():
+                folder.rename(beside / "before")
+            staged.rename(folder)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
     return folder
-
-
-def _swap(folder: Path, staged: Path, before: Path) -> None:
-    try:
-        if folder.exists():
-            folder.rename(before)
-        staged.rename(folder)
-    except BaseException:  # Ctrl-C, too
-        if before.exists() and not folder.exists():
-            before.rename(folder)
-        raise
 
 
 @contextmanager

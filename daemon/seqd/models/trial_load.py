@@ -36,28 +36,23 @@ def trial_of(
 ) -> Callable[[Artifact], None] | None:
     """Return what loads a version for a trial; `untried` is how to do without, for its error.
 
-    None where its plugin is not here, and for a model that needs a GPU to load.
+    None where its plugin is not here, and for a model that needs a GPU to load. What is returned
+    raises PluginFault, with file and line, unless a version loads and warms up on this machine's
+    cores; its manifest has to be in its folder.
     """
     if plugin not in registry.models or registry.models[plugin].needs.device == "gpu":
         return None
-    return lambda artifact: check_loads(registry, plugin, artifact, timeout_s, untried)
+    name, package = registry.plugin_of(plugin).name, _package_of(registry.models[plugin])
 
+    def check(artifact: Artifact) -> None:
+        fault = _fault_in((name, plugin, str(artifact.folder)), package, timeout_s)
+        if fault:
+            raise PluginFault(
+                f"{plugin} cannot load these files: {fault}. Nothing is changed. Mend the files or "
+                f"the plugin; {untried}"
+            )
 
-def check_loads(
-    registry: Registry, plugin: str, artifact: Artifact, timeout_s: float, untried: str
-) -> None:
-    """Raise PluginFault, with file and line, unless a version loads and warms up.
-
-    `plugin` is the plugin's model. The manifest of the version has to be in its folder. It is
-    loaded on this machine's cores.
-    """
-    what = (registry.plugin_of(plugin).name, plugin, str(artifact.folder))
-    fault = _fault_in(what, _package_of(registry.model(plugin)), timeout_s)
-    if fault:
-        raise PluginFault(
-            f"{plugin} cannot load these files: {fault}. Nothing is changed. Mend the files or the "
-            f"plugin; {untried}"
-        )
+    return check
 
 
 def _fault_in(what: tuple[str, str, str], package: str, timeout_s: float) -> str:
