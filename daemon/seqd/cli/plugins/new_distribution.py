@@ -101,15 +101,6 @@ STYLES: Final[Mapping[str, Style]] = {
     ),
 }
 
-#: What a file holds, for the table of the README.
-_HOLDS: Final[Mapping[str, str]] = {
-    "__init__.py": "the model",
-    "learner.py": "scikit-learn: learning, and the files of a version",
-    "network.py": "the network; the one module that imports {library}",
-    "training.py": "the training loop, with checkpoints",
-    "words.py": "texts as numbers",
-}
-
 
 @dataclass(frozen=True, slots=True)
 class Distribution:
@@ -144,7 +135,7 @@ class Distribution:
         """Return the contents by path. Raises LibraryMissing where Jinja is not installed."""
         environment = _environment()
         templates = self._templates(environment)
-        values = self._values(templates)
+        values = self._values()
         return {
             path: environment.get_template(template).render(values)
             for path, template in templates.items()
@@ -167,7 +158,7 @@ class Distribution:
         named = {"package": self.package, "gitignore": ".gitignore"}
         return "/".join([named.get(first, first), *rest])
 
-    def _values(self, paths: Mapping[str, str]) -> dict[str, object]:
+    def _values(self) -> dict[str, object]:
         style, task = STYLES[self.style], TASKS[self.task]
         summary = _SUMMARIES[self.task, "" if style.library else self.style]
         return {
@@ -188,19 +179,7 @@ class Distribution:
             "dev": ["mypy>=1.14,<3", "pytest>=8.3,<10", *style.dev],
             "untyped": ", ".join(f'"{one}"' for one in style.untyped),
             "rate": 1.0 if self.task != OWN_TASK else 5.0,
-            "files": self._described(paths),
         }
-
-    def _described(self, paths: Mapping[str, str]) -> list[tuple[str, str]]:
-        library = STYLES[self.style].library
-        described = [
-            (path, _HOLDS[name].format(library=library))
-            for path in sorted(paths)
-            if (name := path.removeprefix(f"{self.package}/")) in _HOLDS
-        ]
-        if self.learns:
-            described.append((TASKS[self.task].data, "a few examples to learn from"))
-        return [*described, ("tests/", "tests of the model, and of the contract of seqd")]
 
     def serve_command(self) -> str:
         """Return a command that has a daemon run the model's task once."""
