@@ -125,8 +125,9 @@ def test_a_missing_right_inside_a_script_is_named_and_damages_no_job(fleet: Flee
         Ledger(redis, fleet.settings).control.cancel(job_id)
 
     assert str(refusal.value).startswith(
-        f"Redis at 127.0.0.1:{fleet.server.port} does not permit the user 'client' the command "
-        "HMGET in the script 'end_job'. "
+        f"Redis at 127.0.0.1:{fleet.server.port} does not permit the user 'client' "
+        f"{'a command' if fleet.version < KEY_ACCESS_SINCE else 'the command HMGET'} in the script "
+        "'end_job'. "
     )
     assert environment.record(job_id).state is JobState.QUEUED
     worker.close()

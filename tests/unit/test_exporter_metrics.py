@@ -13,13 +13,12 @@ from seqd.errors import InvalidSettings
 from seqd.exporter.metrics import MOST_TENANTS, OTHER, Reading, bounded, metrics_of
 from seqd.exporter.reading import FleetReader
 from seqd.exporter.rights import RightsWatch
-from seqd.ledger.backlog import FleetState
 from seqd.ledger.figures import FleetFigures
 from seqd.scaling import RouteWork
 from seqd.settings import Settings
 from seqd_schemas import TenantLimits, TenantRecord
 
-FIGURES = FleetFigures(FleetState([], [], {"open": 0}), now_ms=5_000)
+FIGURES = FleetFigures([], [], {"open": 0}, now_ms=5_000)
 
 
 def values(reading: Reading) -> dict[tuple[str, ...], float]:
@@ -127,7 +126,7 @@ def test_workers_are_counted_by_what_is_wrong_with_them():
         ),
     ]
 
-    found = values(Reading(FleetFigures(FleetState([], workers, {}), now_ms=5_000), 0.1))
+    found = values(Reading(FleetFigures([], workers, {}, now_ms=5_000), 0.1))
 
     assert found["seqd_unfit_workers",] == 1
     assert found["seqd_breaker_open_workers",] == 2
@@ -144,8 +143,8 @@ def test_a_clock_that_is_off_is_no_silence_and_is_told_of_only_by_workers_that_m
         a_worker_status(worker="older", seen_at_ms=5_000),
     ]
 
-    found = values(Reading(FleetFigures(FleetState([], workers, {}), now_ms=5_000), 0.1))
-    of_older = values(Reading(FleetFigures(FleetState([], workers[2:], {}), now_ms=5_000), 0.1))
+    found = values(Reading(FleetFigures([], workers, {}, now_ms=5_000), 0.1))
+    of_older = values(Reading(FleetFigures([], workers[2:], {}, now_ms=5_000), 0.1))
 
     assert found["seqd_clock_offset_seconds",] == 60
     assert found["seqd_longest_silence_seconds",] == 0

@@ -466,7 +466,7 @@ def _still_up(ledger: "Ledger", wanted: Sequence[str], names: set[str]) -> list[
     drained = {one.worker for one in meant if one.cordon and one.cordon.phase == "drained"}
     up = ({one.worker for one in meant} | (names & ledger.fleet.silent_workers().keys())) - drained
     held = ledger.fleet.in_hand(up)
-    return [f"{name} ({held[name][1]} units in hand)" for name in sorted(up)]
+    return [f"{name} ({held.get(name, (0, 0))[1]} units in hand)" for name in sorted(up)]
 
 
 def _not_ready(

@@ -5,13 +5,13 @@ that nobody knows, and not that there is no work. What could not be read of it i
 worker or job is a label, and of models and tenants only so many are.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from prometheus_client.core import GaugeMetricFamily, Metric
 
 from seqd import __version__
-from seqd.ledger.backlog import FleetState, by_state
 from seqd.ledger.figures import FleetFigures, ServerState
 from seqd.ledger.inbox import InboxState
 from seqd.ledger.retention import Evictions
@@ -60,9 +60,9 @@ def metrics_of(reading: Reading) -> Iterator[Metric]:
     figures = reading.figures
     if figures is None:
         return
-    yield from _of_work(bounded(figures.state.routes))
-    yield from _of_fleet(figures.state)
-    yield from _of_workers(figures.state.workers, figures.now_ms)
+    yield from _of_work(bounded(figures.routes))
+    yield from _of_fleet(figures)
+    yield from _of_workers(figures.workers, figures.now_ms)
     if figures.silent_workers is not None:
         yield _gauge(
             "seqd_silent_workers",
@@ -148,8 +148,8 @@ def _of_work(routes: list[RouteWork]) -> Iterator[Metric]:
     )
 
 
-def _of_fleet(state: FleetState) -> Iterator[Metric]:
-    workers = by_state(state.workers)
+def _of_fleet(figures: FleetFigures) -> Iterator[Metric]:
+    workers = Counter(str(worker.state) for worker in figures.workers)
     yield _gauge(
         "seqd_workers",
         "Workers that are up, by what they do.",
@@ -159,7 +159,7 @@ def _of_fleet(state: FleetState) -> Iterator[Metric]:
     yield _gauge(
         "seqd_jobs",
         "Jobs: open, uploading (of those, with input still to come).",
-        {(name,): count for name, count in state.jobs.items()},
+        {(name,): count for name, count in figures.jobs.items()},
         ("state",),
     )
 

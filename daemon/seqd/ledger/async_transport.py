@@ -53,7 +53,7 @@ from seqd.ledger.exchange import (
     run_awaiting,
 )
 from seqd.ledger.listener import Listener, ended
-from seqd.ledger.outage import Attempts, seconds_left, unbounded_context
+from seqd.ledger.outage import seconds_left, unbounded_context
 from seqd.ledger.redis import outage_of, redis_errors
 from seqd.ledger.transport import steps_of
 from seqd_schemas import Keys
@@ -75,18 +75,13 @@ W = TypeVar("W")
 class AsyncDriver:
     """What the parts of a ledger have in the place of a driver that blocks."""
 
-    def __init__(self, redis: "Redis") -> None:
-        self._redis = redis
+    def __init__(self) -> None:
         #: Tasks that wait for news just now, or for their turn to ask.
         self.waiting = 0
 
     def run(self, exchange: Exchange[T]) -> T:
         """Raise RuntimeError: nothing of this ledger may block."""
         raise RuntimeError(f"{exchange} would block; run its `steps` by an AsyncTransport.")
-
-    def attempts(self) -> Attempts:
-        """Return the attempts at a step whose reply may say that it was refused just now."""
-        return Attempts(outage_of(self._redis), 0)
 
     @property
     def look_s(self) -> float:
@@ -101,7 +96,7 @@ class AsyncTransport:
 
     def __init__(self, redis: "Redis", keys: Keys, prefix: str, wake_key: str) -> None:
         """`wake_key` is a stream of this client's own, by which its listener is woken."""
-        self.driver = AsyncDriver(redis)
+        self.driver = AsyncDriver()
         self._redis = redis
         self._outage = outage_of(redis)
         self._keys = keys

@@ -5,9 +5,8 @@ queue. `seqd.scaling` makes seconds of it.
 """
 
 import json
-from collections import Counter, defaultdict
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections import defaultdict
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 from seqd.kinds import TRAIN
@@ -49,16 +48,6 @@ OLDEST_JOBS = 500
 _LAST_EVENTS = 8
 
 
-@dataclass(frozen=True, slots=True)
-class FleetState:
-    """The work that is left, the workers that are up, and the jobs."""
-
-    routes: list[RouteWork]
-    workers: "list[WorkerStatus]"
-    #: Jobs by state: `open`, and `uploading` of them.
-    jobs: Mapping[str, int]
-
-
 @dataclass(slots=True)
 class _Held:
     """What workers hold of one queue."""
@@ -70,14 +59,6 @@ class _Held:
     workers: int = 0
     reported: int = 0
     reported_s: float = 0.0
-
-
-@dataclass(slots=True)
-class _Sample:
-    """Leases of a worker: how many there are, and some of them."""
-
-    count: int
-    members: list[str] = field(default_factory=list)
 
 
 class Backlog(Part):
@@ -109,16 +90,6 @@ class Backlog(Part):
         queues = yield from self.queues.steps()
         rates = yield from self.rates.steps()
         return work_left(queues, rates, workers, known)
-
-    @exchange
-    def state(self) -> Exchange[FleetState]:
-        """Return what is left, who is up, and how many jobs there are."""
-        workers = yield from self._fleet.workers.steps()
-        routes = yield from self.routes.steps(workers)
-        counted = (self._keys.open_jobs(), self._keys.uploads())
-        replies = yield from pipeline(Command(("ZCARD", key)) for key in counted)
-        opened, uploading = cast(list[int], replies)
-        return FleetState(routes, workers, {"open": opened, "uploading": uploading})
 
     @exchange
     def rates(self) -> Exchange[dict[str, Rate]]:
@@ -170,7 +141,9 @@ class Backlog(Part):
 
     def _held(self, now_ms: int) -> Exchange[defaultdict[str, _Held]]:
         """Return what workers hold, by queue; also those that died, until their leases run out."""
-        samples = yield from self._samples()
+        names = cast(list[bytes], (yield from command("ZRANGE", self._keys.workers(), 0, -1)))
+        known = [name.decode(errors="replace") for name in names]
+        samples = (yield from self._fleet.held.steps(known, LEASES_LOOKED_AT)).values()
         members = [member.rpartition(" ") for sample in samples for member in sample.members]
         asked = []
         for job_id, _, unit in members:
@@ -192,7 +165,7 @@ class Backlog(Part):
                     continue
                 queue = row[0].decode()
                 queues.add(queue)
-                of_queue, stands_for = held[queue], sample.count / len(sample.members)
+                of_queue, stands_for = held[queue], sample.units / len(sample.members)
                 of_queue.units += stands_for
                 items = _items_of(unit, row, cast(bytes | None, size)) * stands_for
                 of_queue.items += items
@@ -204,21 +177,6 @@ class Backlog(Part):
             for queue in queues:
                 held[queue].workers += 1
         return held
-
-    def _samples(self) -> Exchange[list[_Sample]]:
-        names = cast(list[bytes], (yield from command("ZRANGE", self._keys.workers(), 0, -1)))
-        asked = []
-        for name in names:
-            key = self._keys.worker_leases(name.decode(errors="replace"))
-            asked.append(Command(("SCARD", key)))
-            asked.append(Command(("SRANDMEMBER", key, LEASES_LOOKED_AT)))
-        rows = yield from pipeline(asked)
-        counts, leases = cast(list[int], rows[::2]), cast(list[list[bytes]], rows[1::2])
-        return [
-            _Sample(count, [member.decode(errors="replace") for member in some])
-            for count, some in zip(counts, leases, strict=True)
-            if count and some
-        ]
 
     def _oldest_waits(self, now_ms: int) -> Exchange[dict[str, float]]:
         """Return by queue the seconds since its oldest job was made that nobody has begun."""
@@ -232,11 +190,6 @@ class Backlog(Part):
                 wait_s = max(0.0, (now_ms - int(created)) / 1000)
                 waits[queue.decode()] = max(wait_s, waits.get(queue.decode(), 0.0))
         return waits
-
-
-def by_state(workers: "list[WorkerStatus]") -> Counter[str]:
-    """Return how many workers are in each state."""
-    return Counter(str(worker.state) for worker in workers)
 
 
 def _items_of(unit: str, row: list[bytes | None], size: bytes | None) -> int:

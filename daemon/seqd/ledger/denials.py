@@ -1,12 +1,12 @@
 """What a server with users says when a right is missing, and our error for it.
 
 Every server says it in another way, and inside a script in yet another: Redis 6.2 names there
-neither the command nor the key, but the line of the script.
+neither the command nor the key.
 """
 
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from redis.exceptions import NoPermissionError, ResponseError
 
@@ -33,7 +33,6 @@ _COMMAND = re.compile(r"to run the '([^']+)' command")
 #: What Redis 6.2 says of a command in a script.
 _OF_COMMAND = "can't run this command or subcommand"
 _OF_PIPELINE = re.compile(r"Command # \d+ \((.*)\) of pipeline caused error: (.*)", re.DOTALL)
-_LINE_OF_SCRIPT = re.compile(r"@user_script:\s?(\d+): The user executing the script can't ")
 
 
 class DeniedCommand(NoPermissionError):
@@ -86,17 +85,10 @@ class ScriptDenied(NoPermissionError):
         self.denial = denial
 
 
-def denied_in_script(
-    error: ResponseError, name: str, source_of: Callable[[str], str]
-) -> Denial | None:
+def denied_in_script(error: ResponseError, name: str) -> Denial | None:
     """Return what was denied inside the script of that name; None for any other error."""
     denial = denial_of(error)
-    if denial is None:
-        return None
-    command = denial.command
-    if not command and (match := _LINE_OF_SCRIPT.search(str(error))):
-        command = _command_in(source_of(name).split("\n")[int(match[1]) - 1])
-    return Denial(command, script=name, is_of_key=denial.is_of_key)
+    return None if denial is None else replace(denial, key="", script=name)
 
 
 def no_permission(address: str, user: str, role: str, denial: Denial) -> RedisNoPermission:
@@ -117,11 +109,6 @@ def _what_of(denial: Denial) -> str:
         key = f"the key {denial.key[:_MAX_KEY_CHARS]!r}" if denial.key else "a key of seqd's"
         return f"{key} for {command}" if command else key
     return f"the command {command}" if command else "a command"
-
-
-def _command_in(line: str) -> str:
-    found = re.search(r"\(\s*'([A-Z]{3,})'", line)
-    return found[1].lower() if found else ""
 
 
 def _key_of(words: Sequence[str]) -> str:

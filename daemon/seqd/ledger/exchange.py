@@ -14,9 +14,6 @@ from itertools import chain
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Concatenate, Generic, ParamSpec, Protocol, TypeVar, cast, overload
 
-from redis.exceptions import ResponseError
-
-from seqd.ledger.outage import Attempts
 from seqd_schemas import Keys
 
 if TYPE_CHECKING:
@@ -121,13 +118,6 @@ class Until:
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
-    """Raise what an error of Redis means that stood in the place of a reply."""
-
-    error: ResponseError
-
-
-@dataclass(frozen=True, slots=True)
 class Pause:
     """Wait for so many seconds; no reply."""
 
@@ -173,19 +163,7 @@ class Start:
     is_daemon: bool = False
 
 
-Request = (
-    Command
-    | Pipeline
-    | ScriptCall
-    | Listen
-    | Until
-    | Fault
-    | Pause
-    | Durable
-    | Next
-    | Finish
-    | Start
-)
+Request = Command | Pipeline | ScriptCall | Listen | Until | Pause | Durable | Next | Finish | Start
 
 A = TypeVar("A")
 T = TypeVar("T")
@@ -234,9 +212,6 @@ class Driver(Protocol):
 
     def run(self, exchange: Exchange[T]) -> T:
         """Return what an exchange returns, and raise what it raises."""
-
-    def attempts(self) -> Attempts:
-        """Return the attempts at a step whose reply may say that it was refused just now."""
 
     @property
     def look_s(self) -> float:

@@ -14,11 +14,11 @@ from seqd.errors import RedisNoPermission
 from seqd.ledger.exchange import Command, Exchange, pipeline
 
 if TYPE_CHECKING:
-    from seqd.ledger.backlog import FleetState
     from seqd.ledger.inbox import InboxState
     from seqd.ledger.ledger import LedgerParts
     from seqd.ledger.retention import Evictions
-    from seqd_schemas import TenantRecord
+    from seqd.scaling import RouteWork
+    from seqd_schemas import TenantRecord, WorkerStatus
 
 T = TypeVar("T")
 
@@ -43,7 +43,11 @@ class ServerState:
 class FleetFigures:
     """One look at a fleet. None stands for what could not be read, unlike the rest."""
 
-    state: "FleetState"
+    routes: "list[RouteWork]"
+    #: Those that are up.
+    workers: "list[WorkerStatus]"
+    #: Jobs by state: `open`, and `uploading` of them.
+    jobs: Mapping[str, int]
     #: The time on the server's clock.
     now_ms: int
     #: Workers of the last day that are not heard of any more, and did not end in order.
@@ -59,7 +63,11 @@ class FleetFigures:
 
 def fleet_figures(ledger: "LedgerParts") -> Exchange[FleetFigures]:
     """Return the figures. Raises where the work itself, or the workers, cannot be read."""
-    state = yield from ledger.backlog.state.steps()
+    workers = yield from ledger.fleet.workers.steps()
+    routes = yield from ledger.backlog.routes.steps(workers)
+    counted = (ledger.keys.open_jobs(), ledger.keys.uploads())
+    replies = yield from pipeline(Command(("ZCARD", key)) for key in counted)
+    opened, uploading = cast(list[int], replies)
     now_ms = yield from ledger.fleet.now_ms.steps()
     silent = yield from _if_possible(ledger.fleet.silent_workers.steps)
     tenants = yield from _if_possible(lambda: ledger.tenants.busiest.steps(MAX_TENANTS))
@@ -68,7 +76,9 @@ def fleet_figures(ledger: "LedgerParts") -> Exchange[FleetFigures]:
     failures = yield from _if_possible(ledger.failures.count.steps)
     evictions = yield from _if_possible(ledger.retention.evictions.steps)
     return FleetFigures(
-        state,
+        routes,
+        workers,
+        {"open": opened, "uploading": uploading},
         now_ms,
         silent_workers=None if silent is None else len(silent),
         tenants=tenants,

@@ -8,6 +8,7 @@ none of the workers that are up serves.
 import json
 import logging
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
 from time import monotonic, time
 from typing import TYPE_CHECKING, TypeVar, cast
 
@@ -65,6 +66,15 @@ def clock_offset_ms(asked_ms: float, took_ms: float, server_ms: int) -> int:
     if asked_ms > server_ms:
         return int(asked_ms - server_ms)
     return min(0, int(asked_ms + took_ms - server_ms))
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What a worker holds."""
+
+    units: int
+    #: Some of them, as `JOB UNIT`.
+    members: list[str]
 
 
 class Fleet(Part):
@@ -226,22 +236,31 @@ class Fleet(Part):
         return {status.worker: status for status in found}
 
     @exchange
+    def held(self, workers: "Iterable[str]", most: int) -> Exchange[dict[str, Held]]:
+        """Return, by worker that holds any, how many units, and at most so many of them."""
+        names, asked = list(workers), []
+        for name in names:
+            key = self._keys.worker_leases(name)
+            asked += [Command(("SCARD", key)), Command(("SRANDMEMBER", key, most))]
+        replies = yield from pipeline(asked)
+        rows = zip(names, cast(list[int], replies[::2]), replies[1::2], strict=True)
+        return {
+            name: Held(units, [one.decode(errors="replace") for one in cast(list[bytes], some)])
+            for name, units, some in rows
+            if units and some
+        }
+
+    @exchange
     def in_hand(self, workers: "Iterable[str]") -> Exchange[dict[str, tuple[int, int]]]:
         """Return, by worker, how many jobs it holds units of, and how many units.
 
-        Jobs are counted among `MAX_COUNTED` of its units.
+        Jobs are counted among `MAX_COUNTED` of its units. Who holds none is left out.
         """
-        names = list(workers)
-        asked = []
-        for name in names:
-            key = self._keys.worker_leases(name)
-            asked += [Command(("SCARD", key)), Command(("SRANDMEMBER", key, MAX_COUNTED))]
-        replies = yield from pipeline(asked)
-        held = {}
-        for name, units, members in zip(names, replies[::2], replies[1::2], strict=True):
-            jobs = {member.partition(b" ")[0] for member in cast(list[bytes], members)}
-            held[name] = (len(jobs), cast(int, units))
-        return held
+        held = yield from self.held.steps(workers, MAX_COUNTED)
+        return {
+            name: (len({member.partition(" ")[0] for member in one.members}), one.units)
+            for name, one in held.items()
+        }
 
     @exchange
     def recent_workers(self, max_age_s: float) -> "Exchange[list[WorkerStatus]]":

@@ -6,7 +6,7 @@ newest, and the rest is counted.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
 
 from seqd.ledger.exchange import Command, Exchange, pipeline
 from seqd_schemas import Keys
@@ -31,7 +31,7 @@ class FleetOverview:
     queues: "list[QueueState]"
     #: Those that are up, sorted by name.
     workers: "list[WorkerStatus]"
-    #: Units that each of them holds.
+    #: Units that each of them holds, if it holds any.
     units_in_hand: Mapping[str, int]
     #: Workers of the last day that are not heard of any more, and when they were.
     silent: Mapping[str, int]
@@ -59,11 +59,12 @@ def fleet_overview(ledger: "LedgerParts") -> Exchange[FleetOverview]:
     """Return the fleet as it is now."""
     workers = yield from ledger.fleet.workers.steps()
     numbers = yield from _numbers(ledger.keys)
+    held = yield from ledger.fleet.held.steps([one.worker for one in workers], 1)
     return FleetOverview(
         at_ms=(yield from ledger.fleet.now_ms.steps()),
         queues=(yield from ledger.queues.states.steps(workers=workers)),
         workers=workers,
-        units_in_hand=(yield from _units_in_hand(ledger.keys, [one.worker for one in workers])),
+        units_in_hand={name: one.units for name, one in held.items()},
         silent=(yield from ledger.fleet.silent_workers.steps()),
         unheard=(yield from ledger.fleet.unheard.steps(workers)),
         jobs=(yield from ledger.jobs.newest_open.steps(MAX_JOBS)),
@@ -87,12 +88,6 @@ def _numbers(keys: Keys) -> Exchange[list[object]]:
         Command(("INFO", "memory")),
     )
     return list((yield from pipeline(asked, raises=False)))
-
-
-def _units_in_hand(keys: Keys, workers: list[str]) -> Exchange[dict[str, int]]:
-    asked = (Command(("SCARD", keys.worker_leases(name))) for name in workers)
-    replies = yield from pipeline(asked)
-    return dict(zip(workers, cast(list[int], replies), strict=True))
 
 
 def _whole(reply: object) -> int:

@@ -13,9 +13,7 @@ from typing import cast
 from redis.exceptions import NoScriptError, ResponseError
 
 from seqd.ledger.denials import ScriptDenied, denied_in_script
-from seqd.ledger.exchange import Argument, Command, Exchange, Pause, Reply
-from seqd.ledger.outage import Attempts, Trouble
-from seqd.ledger.redis import trouble_of
+from seqd.ledger.exchange import Argument, Command, Exchange, Reply
 from seqd.ledger.wakeup import wakeup_message
 from seqd_schemas import JobAction, JobState
 
@@ -152,21 +150,6 @@ def _text_of(file: str) -> str:
     return (resources.files("seqd.ledger") / "lua" / file).read_text(encoding="utf-8")
 
 
-def refusal_in(reason: str) -> tuple[Trouble, ResponseError]:
-    """Return what a reply means that says why something was refused."""
-    error = ResponseError(reason)
-    return trouble_of(error) or Trouble.REFUSED, error
-
-
-def again(attempts: Attempts, reason: str) -> Exchange[bool]:
-    """Wait for the end of an outage that a reply told of; False where that took too long."""
-    wait_s = attempts.wait_s(*refusal_in(reason))
-    if wait_s is None:
-        return False
-    yield Pause(wait_s)
-    return True
-
-
 def script_steps(name: str, prefix: str, arguments: tuple[Argument, ...]) -> Exchange[Reply]:
     """Run a script, which is loaded where the server does not have it; return its reply."""
     called = Command(("EVALSHA", digest_of(name), 0, prefix, *arguments))
@@ -183,7 +166,7 @@ def script_steps(name: str, prefix: str, arguments: tuple[Argument, ...]) -> Exc
 
 def _meaning(error: ResponseError, name: str) -> ResponseError:
     """Return an error that a script of ours has ended with, as what it means."""
-    if denial := denied_in_script(error, name, source_of):
+    if denial := denied_in_script(error, name):
         # Nothing of the job is damaged: the user lacks a right.
         return ScriptDenied(str(error), denial)
     return _with_job(error)

@@ -17,7 +17,6 @@ from seqd.ledger.exchange import (
     Command,
     Durable,
     Exchange,
-    Fault,
     Finish,
     Listen,
     Next,
@@ -36,7 +35,7 @@ from seqd.ledger.exchange import (
     heard,
     run,
 )
-from seqd.ledger.outage import Attempts, waiting_unless
+from seqd.ledger.outage import waiting_unless
 from seqd.ledger.redis import outage_of, redis_errors, until_durable
 from seqd.ledger.scripts import script_steps
 from seqd_schemas import Keys
@@ -135,10 +134,6 @@ class Transport:
     def look_s(self) -> float:
         """Seconds after which whoever waits looks at its job."""
         return LOOK_S
-
-    def attempts(self) -> Attempts:
-        """Return the attempts at a step whose reply may say that it was refused just now."""
-        return Attempts(outage_of(self._redis), 0)
 
     def run(self, exchange: Exchange[T]) -> T:
         """Return what an exchange returns, and raise what it raises.
@@ -240,8 +235,6 @@ def steps_of(request: Request, redis: "AnyRedis", prefix: str) -> Exchange[objec
             return (yield from heard(request))
         case Durable(keys, timeout_s):
             return (yield from until_durable(redis, keys, timeout_s))
-        case Fault(error):
-            raise error
         case _:
             raise TypeError(f"{request!r} is no request.")
 

@@ -15,6 +15,7 @@ from seqd.ledger.units import Death
 from seqd_schemas import Keys
 
 if TYPE_CHECKING:
+    from seqd.ledger.fleet import Fleet
     from seqd_schemas import Event
 
 #: Units of a job that are counted at most, and how many one step of a scan reads.
@@ -184,21 +185,19 @@ class Holdings:
     tenants: Mapping[str, str]
 
 
-def holdings_of(keys: Keys, workers: Sequence[str]) -> Exchange[Holdings]:
+def holdings_of(keys: Keys, fleet: "Fleet", workers: Sequence[str]) -> Exchange[Holdings]:
     """Read whose jobs workers have in hand; looks at `MAX_WORKERS` of them."""
-    names = workers[:MAX_WORKERS]
-    asked = (Command(("SRANDMEMBER", keys.worker_leases(name), MAX_LEASES)) for name in names)
-    rows = cast(list[list[bytes]], (yield from pipeline(asked)))
-    held = {
-        name: Counter(_text(member).rpartition(" ")[0] for member in members)
-        for name, members in zip(names, rows, strict=True)
-        if members
+    held = yield from fleet.held.steps(workers[:MAX_WORKERS], MAX_LEASES)
+    units = {
+        name: dict(Counter(member.rpartition(" ")[0] for member in one.members))
+        for name, one in held.items()
     }
-    jobs = sorted({job_id for units in held.values() for job_id in units})[:MAX_JOBS]
+    jobs = sorted({job_id for own in units.values() for job_id in own})[:MAX_JOBS]
     tenants = (Command(("HGET", keys.job(job_id), "tenant")) for job_id in jobs)
     found = cast(list[bytes | None], (yield from pipeline(tenants)))
-    named = {job: _text(name) for job, name in zip(jobs, found, strict=True) if name}
-    return Holdings({name: dict(units) for name, units in held.items()}, named)
+    return Holdings(
+        units, {job: _text(name) for job, name in zip(jobs, found, strict=True) if name}
+    )
 
 
 def tenants_waiting(keys: Keys, queue: str, priority: str) -> Exchange[list[str]]:

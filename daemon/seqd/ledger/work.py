@@ -19,11 +19,10 @@ from redis.exceptions import ResponseError
 
 from seqd.errors import LeaseLost, RedisUnreachable, failure_of
 from seqd.ledger.blobs import errored_items, pack, pack_line, pack_results
-from seqd.ledger.control import call_past_damage, damaged_job, fail_damaged, reason_of
+from seqd.ledger.control import call_past_damage, damaged_job, reason_of
 from seqd.ledger.exchange import (
     Argument,
     Exchange,
-    Fault,
     Part,
     Reply,
     command,
@@ -32,9 +31,7 @@ from seqd.ledger.exchange import (
 )
 from seqd.ledger.failures import cut_traceback, failure_lines
 from seqd.ledger.jobs import JOB
-from seqd.ledger.redis import trouble_of
 from seqd.ledger.scripts import (
-    again,
     as_argument,
     as_bytes,
     as_int,
@@ -402,51 +399,40 @@ class Work:
             self._call("release_unit", *(as_argument(part) for part in row[:3]), wait_ms, 0)
 
     def _commit(self, rows: _Batch, plugin_version: str) -> list[CommitOutcome | NotCommitted]:
-        attempts = self._transport.attempts()
-        replies = dict[int, Reply]()
-        waiting = list(enumerate(rows))
-        while waiting:
-            answers = self._commit_replies([row for _, row in waiting], plugin_version)
-            replies |= {at: answer for (at, _), answer in zip(waiting, answers, strict=True)}
-            # Only those: of a unit that was committed a repeat would say `duplicate`.
-            refused = [(at, row) for at, row in waiting if _is_passing(replies[at])]
-            if refused:
-                why = _error_of(replies[refused[0][0]])
-                if not self._transport.run(again(attempts, why)):
-                    break
-            waiting = refused
-        return [self._outcome(unit, replies[at]) for at, (unit, _) in enumerate(rows)]
-
-    def _commit_replies(self, rows: _Batch, plugin_version: str) -> list[Reply]:
-        """Commit units in one step; return the reply of each."""
-        version = plugin_version.replace("\n", " ")  # the job has a version a line
-        arguments: list[Argument] = [self._settings.usage_days, version]
+        # A job has a version a line.
+        head = (self._settings.usage_days, plugin_version.replace("\n", " "))
+        if len(rows) == 1:
+            return [self._committed_alone(head, *rows[0])]
+        arguments: list[Argument] = [*head]
         for unit, row in rows:
             arguments += (unit.job_id, unit.name, unit.attempt, *row)
         try:
-            return as_list(self._transport.call("commit", *arguments))
-        except ResponseError as error:
-            if len(rows) > 1:  # a shared key is damaged: committed alone, each unit names its job
-                alone = (self._commit_replies([row], plugin_version) for row in rows)
-                return [reply for replies in alone for reply in replies]
-            return [f"error {error}".encode()]
+            outcomes = [as_text(one) for one in as_list(self._transport.call("commit", *arguments))]
+        except ResponseError:  # a key is damaged that they share
+            outcomes = ["error"] * len(rows)
+        return [
+            self._committed_alone(head, unit, row)
+            if outcome.startswith("error")
+            else CommitOutcome(outcome)
+            for outcome, (unit, row) in zip(outcomes, rows, strict=True)
+        ]
 
-    def _outcome(self, unit: Unit, reply: Reply) -> CommitOutcome | NotCommitted:
-        what, _, reason = as_text(reply).partition(" ")
-        if what != "error":
-            return CommitOutcome(what)
-        if reason.startswith("seqd: "):
-            return MiscountedResults(reason)
+    def _committed_alone(
+        self, head: Sequence[Argument], unit: Unit, row: Sequence[Argument]
+    ) -> CommitOutcome | NotCommitted:
+        """Commit one unit, whose job fails where it is damaged."""
         try:
-            self._transport.send(Fault(ResponseError(reason)))
+            reply = self._call("commit", *head, unit.job_id, unit.name, unit.attempt, *row)
         except ResponseError as error:
-            if not fail_damaged(self._transport, unit.job_id, error):
-                # Another key of the ledger is damaged, or it is an error that we do not know.
-                raise RedisUnreachable(
-                    f"Redis refused what came of unit {unit.name} of job {unit.job_id}, which is "
-                    f"sound: {error}. The unit is tried again."
-                ) from error
-        return CommitOutcome.ENDED
+            if str(error).startswith("seqd: "):
+                return MiscountedResults(str(error))
+            # Another key of the ledger is damaged, or it is an error that we do not know.
+            raise RedisUnreachable(
+                f"Redis refused what came of unit {unit.name} of job {unit.job_id}, which is "
+                f"sound: {error}. The unit is tried again."
+            ) from error
+        (outcome,) = as_list(reply)
+        return CommitOutcome(as_text(outcome))
 
     @property
     def _backoff_ms(self) -> int:
@@ -593,18 +579,6 @@ def _commit_row(done: Finished, rows: Sequence[bytes]) -> Sequence[Argument]:
     lines = failure_lines(done.unit, done.results, done.tracebacks or {}) if errored else ""
     counted = (succeeded, errored, int(done.fenced), "", blob, tokens, busy_ms)
     return (*counted, lines, len(rows), *rows)
-
-
-def _error_of(reply: Reply) -> str:
-    """Return what was wrong with a unit by the reply of its commit, '' for nothing."""
-    what, _, reason = as_text(reply).partition(" ")
-    return reason if what == "error" else ""
-
-
-def _is_passing(reply: Reply) -> bool:
-    """Return True where a unit was not committed for a reason that passes by itself."""
-    reason = _error_of(reply)
-    return reason != "" and trouble_of(ResponseError(reason)) is not None
 
 
 def _raised(outcome: CommitOutcome | NotCommitted) -> CommitOutcome:

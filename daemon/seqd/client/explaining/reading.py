@@ -16,7 +16,6 @@ from seqd.errors import UnknownJob
 from seqd.ledger import LedgerParts
 from seqd.ledger.exchange import Command, Exchange, command, pipeline
 from seqd.ledger.unit_states import (
-    Holdings,
     accounts_of,
     holdings_of,
     tenants_waiting,
@@ -26,7 +25,7 @@ from seqd.validation import did_you_mean
 from seqd_schemas import JobRecord, JobState
 
 if TYPE_CHECKING:
-    from seqd_schemas import WorkerStatus
+    pass
 
 #: Newest jobs among which the one is looked for that an unknown identifier may have meant.
 NEWEST_JOBS = 200
@@ -78,7 +77,8 @@ def _facts(ledger: LedgerParts, record: JobRecord) -> Exchange[Facts]:
     if record.state is JobState.PAUSED and at_ms is not None:
         paused_by = yield from ledger.audit.pause_of.steps(record.job_id, at_ms)
     workers = yield from ledger.fleet.workers.steps()
-    holdings = yield from _holdings(ledger, workers)
+    names = [status.worker for status in workers]
+    holdings = yield from holdings_of(ledger.keys, ledger.fleet, names)
     rates = yield from ledger.backlog.rates.steps()
     left = yield from command("HGETALL", ledger.keys.work_left())
     no_writes = yield from ledger.writing.refusal.steps()
@@ -102,12 +102,6 @@ def _facts(ledger: LedgerParts, record: JobRecord) -> Exchange[Facts]:
         no_writes=no_writes,
         unheard=(yield from ledger.fleet.unheard.steps(workers)),
     )
-
-
-def _holdings(ledger: LedgerParts, workers: "Sequence[WorkerStatus]") -> Exchange[Holdings]:
-    if not workers:
-        return Holdings({}, {})
-    return (yield from holdings_of(ledger.keys, [status.worker for status in workers]))
 
 
 def _counts(row: dict[bytes, bytes]) -> dict[str, int]:

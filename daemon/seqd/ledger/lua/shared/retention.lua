@@ -167,35 +167,25 @@ end
 -- Returns how many.
 local function evict(tenant, reason, spared_ms, spared, is_enough)
   local key, ids = tenant_key(tenant), {}
-  local at, needed = 0, 0  -- number of the bucket, and jobs of it that others continue
   local soon = 0  -- of the removed jobs, those that had just ended
   while evictable > 0 do
-    local bucket = redis.call('ZRANGE', key .. ':ended', at, at)[1]
+    local bucket = redis.call('ZRANGE', key .. ':ended', 0, 0)[1]
     if not bucket or is_enough() then break end
     evictable = evictable - 1
     local list = key .. ':ended:' .. bucket
     local id = redis.call('LINDEX', list, 0)
     local job = id and read_ended(id)
-    -- Else it was removed before, or another job has its identifier by now.
+    -- Else it was removed before, is held for a job that continues it, or another job has its identifier by now.
     local is_there = job and job.state and not is_open(job.state) and job.tenant == tenant
       and bucket_of_job(job) == bucket
     if is_there and NOW - job.ended < spared_ms then break end
-    local is_last = redis.call('LLEN', list) <= needed + 1
-    if is_there and spared and is_last and redis.call('ZCARD', key .. ':ended') == at + 1 then break end
-    if not id then
-      forget_bucket(tenant, bucket)
-    elseif is_there and open_continuation(job) then
-      redis.call('LPOP', list)
-      redis.call('RPUSH', list, id)
-      needed = needed + 1
-      if is_last then at, needed = at + 1, 0 end
-    else
-      redis.call('LPOP', list)
-      if is_there then
-        remove_ended(id, job)
-        ids[#ids + 1] = id
-        if NOW - job.ended < EVICTED_SOON_MS then soon = soon + 1 end
-      end
+    local is_last = redis.call('LLEN', list) == 1 and redis.call('ZCARD', key .. ':ended') == 1
+    if is_there and spared and is_last then break end
+    if id then redis.call('LPOP', list) else forget_bucket(tenant, bucket) end
+    if is_there then
+      remove_ended(id, job)
+      ids[#ids + 1] = id
+      if NOW - job.ended < EVICTED_SOON_MS then soon = soon + 1 end
     end
   end
   note_evicted(ids, reason, soon)
