@@ -155,6 +155,10 @@ class Paused(_JobEvent):
     """Somebody paused the job: no unit is begun until it is resumed."""
 
     event: Literal["paused"] = Field(default="paused", description="What happened.")
+    by: ShortText | None = Field(
+        default=None,
+        description="Who paused it, and with which filter where that paused others, too.",
+    )
 
 
 class Resumed(_JobEvent):

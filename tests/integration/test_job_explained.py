@@ -7,7 +7,6 @@ from pathlib import Path
 from threading import Event, Thread
 
 import pytest
-from pytest import MonkeyPatch
 
 from builders import a_chunk, a_classify_job, a_worker_status
 from cli_builders import here
@@ -19,6 +18,7 @@ from seqd.client.explaining.reading import explained
 from seqd.client.explaining.records import Explanation
 from seqd.errors import UnknownItem, UnknownJob
 from seqd.ledger.units import Death
+from seqd.local.caller import caller
 from seqd_schemas import (
     DeathCause,
     ItemChunk,
@@ -193,39 +193,19 @@ def test_a_job_of_a_paused_model_waits_for_it_with_who_paused_it_and_why(
     assert codes == ["paused", "model_paused"]
 
 
-def pause_by(environment: Environment, who: str, target: str, monkeypatch: MonkeyPatch) -> None:
-    monkeypatch.setattr("seqd.ledger.audit.user_name", lambda: who)
-    environment.ledger.audit.note("jobs.pause", target)
-
-
-def a_moment_later(environment: Environment) -> None:
-    environment.wait_for_clock(environment.ledger.fleet.now_ms() + 1)
-
-
-def test_a_paused_job_is_told_with_who_paused_it_where_the_audit_has_that(
-    environment: Environment, monkeypatch: MonkeyPatch
-) -> None:
-    audit, control = environment.ledger.audit, environment.ledger.control
+def test_a_paused_job_is_told_with_who_paused_it(environment: Environment) -> None:
     for job_id in ("j1", "j2", "j3"):
-        environment.submit_units(1, job_id=job_id)
-    control.pause("j3")  # nobody has written it down
-    a_moment_later(environment)
-    pause_by(environment, "eve", "model=other", monkeypatch)
-    audit.note("jobs.pause", "model=other", {"acted_on": 0}, "done")
-    pause_by(environment, "ana", "j1", monkeypatch)
-    control.pause("j1")
-    pause_by(environment, "bob", "tenant=acme", monkeypatch)
-    control.pause("j2")
-    audit.note("jobs.pause", "tenant=acme", {"acted_on": 1}, "done")
-    a_moment_later(environment)
-    pause_by(environment, "eve", "j1", monkeypatch)  # it was paused before
+        environment.submit_units(1, a_classify_job(metadata={"name": job_id}), job_id=job_id)
+    with Client(settings=environment.settings) as client:
+        client.job("j1").pause()
+        client.pause_jobs(metadata={"name": "j2"})
+    environment.ledger.control.pause("j3")  # by somebody who does not say who it is
 
     told = [explain(environment, job_id).headline for job_id in ("j1", "j2", "j3")]
 
-    assert re.match(
-        r"Job j1 is paused: it has been paused for .+ s by ana@[^ ,]+: no unit", told[0]
-    )
-    assert re.search(r" s by bob@[^ ,]+, with all that match tenant=acme: no unit", told[1])
+    me = re.escape(caller())
+    assert re.match(rf"Job j1 is paused: it has been paused for .+ s by {me}: no unit", told[0])
+    assert re.search(rf" s by {me}, with all that match metadata.name=j2: no unit", told[1])
     assert re.search(r"it has been paused for [0-9.]+ s: no unit", told[2])
 
 

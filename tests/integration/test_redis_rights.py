@@ -158,18 +158,6 @@ def test_a_client_that_would_do_what_an_operator_does_is_told_of_that_role(
 
 
 @on_servers_with_key_access
-def test_who_paused_a_job_is_told_to_those_who_may_read_the_audit(fleet: Fleet) -> None:
-    with connect(fleet.url(Role.WORKER)) as redis:
-        job_id = open_environment(redis, fleet.settings).submit(chunk=a_chunk(), sealed=True)
-    fleet.client().job(job_id).pause()
-
-    roles = (Role.OPERATOR, Role.CLIENT)
-    told = [" s by " in fleet.client(role).explain(job_id).headline for role in roles]
-
-    assert told == [True, False]
-
-
-@on_servers_with_key_access
 @pytest.mark.parametrize("role", [Role.CLIENT, Role.OPERATOR])
 def test_what_is_in_the_audit_is_neither_changed_nor_removed_by_who_adds_to_it(
     fleet: Fleet, role: Role

@@ -47,6 +47,7 @@ from seqd.ledger.blobs import ResultLine
 from seqd.ledger.exchange import Exchange, Give, Reading, Taken, mapped
 from seqd.ledger.jobs import READ_ROWS, EventsGone
 from seqd.ledger.outage import waiting_at_most
+from seqd.local.caller import caller
 from seqd.validation import shown
 from seqd_schemas import (
     GenerateJob,
@@ -495,7 +496,7 @@ class JobSteps(Generic[Output]):
 
     def pause(self) -> Exchange[JobState]:
         """Let no further unit be begun; return the state afterwards."""
-        act = self.ledger.control.pause.steps(self.job_id)
+        act = self.ledger.control.pause.steps(self.job_id, caller())
         return (yield from self._steered(JobAction.PAUSE, act))
 
     def resume(self) -> Exchange[JobState]:

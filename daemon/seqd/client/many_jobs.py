@@ -10,12 +10,13 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from seqd.client.job_steps import JobSteps
-from seqd.errors import REDIS_ERRORS, InvalidRequest, SeqdError, UnknownJob
+from seqd.errors import REDIS_ERRORS, InvalidRequest, SeqdError, UnknownJob, wire_text
 from seqd.ledger import LedgerParts
 from seqd.ledger.audit import ALL_JOBS
 from seqd.ledger.exchange import Exchange
 from seqd.ledger.job_filter import ANY_JOB, JobFilter, JobFilters, job_filter
 from seqd.ledger.many_jobs import JobGroup, Selection
+from seqd.local.caller import caller
 from seqd.validation import shown
 from seqd_schemas import JobAction, JobState
 
@@ -175,9 +176,10 @@ def _walk(
     done: JobsActedOn,
     on_step: OnActed | None,
 ) -> Exchange[None]:
+    by = wire_text(f"{caller()}, with all that match {_in_words(selection)}")[:500]
     cursor = b""
     while True:
-        step = yield from ledger.many_jobs.act.steps(selection, cursor)
+        step = yield from ledger.many_jobs.act.steps(selection, cursor, by)
         cursor = step.cursor
         done.looked_at += step.looked_at
         done.gone += step.gone

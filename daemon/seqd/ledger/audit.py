@@ -48,11 +48,6 @@ _STEP_ENTRIES: Final = 500
 
 _MOST_CHARS: Final = 500
 
-#: Milliseconds from an act's entry until it is done, at most: a client waits for Redis for as long.
-#: And those of one on many jobs; where its program was killed there is no entry of its end.
-_LONGEST_CALL_MS: Final = 60_000
-_LONGEST_ACT_MS: Final = 3_600_000
-
 #: The target of an act on all jobs, which no filter narrows.
 ALL_JOBS: Final = "all jobs"
 
@@ -167,42 +162,6 @@ class Audit(Part):
                 break
             last = f"({entries[-1][0].decode()}"
         return found[:limit]
-
-    @exchange
-    def pause_of(self, job_id: str, at_ms: int) -> "Exchange[AuditRecord | None]":
-        """Return the act that paused a job at a time: on the job itself, or by a filter.
-
-        None where the last entries before have neither, or the user may not read them.
-        """
-        asked = Command(("XREVRANGE", self._keys.audit(), at_ms, "-", "COUNT", _STEP_ENTRIES))
-        (reply,) = yield from pipeline([asked], raises=False)
-        if isinstance(reply, ResponseError):
-            return None
-        entries = cast(list[StreamEntry], reply)
-        pauses = [entry for entry in _read(entries) if entry.action == "jobs.pause"]
-        for one in pauses:
-            is_of_it = one.target == job_id and not one.outcome
-            if is_of_it and at_ms - one.at_ms <= _LONGEST_CALL_MS:
-                return one
-        return _under_way(pauses, at_ms)
-
-
-def _under_way(pauses: "list[AuditRecord]", at_ms: int) -> "AuditRecord | None":
-    """Return the newest act by a filter that had begun and not ended, of entries newest first."""
-    ended: set[tuple[str, str, int]] = set()
-    for one in pauses:
-        whose = (one.target, one.host, one.pid)
-        is_wide = "=" in one.target or one.target == ALL_JOBS
-        if one.outcome and one.at_ms < at_ms:
-            ended.add(whose)
-        elif (
-            not one.outcome
-            and is_wide
-            and whose not in ended
-            and at_ms - one.at_ms <= _LONGEST_ACT_MS
-        ):
-            return one
-    return None
 
 
 def audited(

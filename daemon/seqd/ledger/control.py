@@ -63,13 +63,13 @@ class Control(Part):
         return as_text(reply) == "ended"
 
     @exchange
-    def pause(self, job_id: str) -> Exchange[JobState]:
-        """Let no further unit of a job be claimed.
+    def pause(self, job_id: str, by: str = "") -> Exchange[JobState]:
+        """Let no further unit of a job be claimed; `by` says who does.
 
         Units in hand are finished; a training stops at its next checkpoint. A job that had ended
         keeps its state. Raises UnknownJob.
         """
-        return JobState(_known(job_id, as_text((yield from script("pause", job_id)))))
+        return JobState(_known(job_id, as_text((yield from script("pause", job_id, by)))))
 
     @exchange
     def resume(self, job_id: str) -> Exchange[JobState]:

@@ -90,20 +90,23 @@ class ManyJobs(Part):
         return (yield from _step("count", selection, cursor, LOOKED_AT_ONCE))
 
     @exchange
-    def act(self, selection: Selection, cursor: bytes) -> Exchange[Step]:
-        """Act on the next jobs that match, behind a cursor; b'' for the first.
+    def act(self, selection: Selection, cursor: bytes, by: str = "") -> Exchange[Step]:
+        """Act on the next jobs that match, behind a cursor; b'' for the first. `by` says who does.
 
         Of a retry it finds them, and changes nothing.
         """
         action = selection.action
         name = "find" if action is JobAction.RETRY else action.value
-        return (yield from _step(name, selection, cursor, ACTED_AT_ONCE[action]))
+        return (yield from _step(name, selection, cursor, ACTED_AT_ONCE[action], by))
 
 
-def _step(name: str, selection: Selection, cursor: bytes, most: int) -> Exchange[Step]:
+def _step(
+    name: str, selection: Selection, cursor: bytes, most: int, by: str = ""
+) -> Exchange[Step]:
     until = "" if selection.until_ms is None else selection.until_ms
     span = (selection.index, cursor, selection.since_ms, until)
-    called = yield from script("act_on_jobs", name, *span, selection.as_json, LOOKED_AT_ONCE, most)
+    bounds = (LOOKED_AT_ONCE, most)
+    called = yield from script("act_on_jobs", name, *span, selection.as_json, *bounds, by)
     reply = as_list(called)
     jobs, told = ([_readable(part) for part in as_list(row)] for row in reply[4:6])
     counted = as_list(reply[6])

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, cast
 
 from seqd.client.explaining.items import item_explained
-from seqd.client.explaining.reasons import Facts, last_event_ms
+from seqd.client.explaining.reasons import Facts
 from seqd.client.explaining.records import Explanation
 from seqd.client.explaining.sentences import explanation
 from seqd.client.job_steps import JobSteps
@@ -22,7 +22,7 @@ from seqd.ledger.unit_states import (
     unit_states_of,
 )
 from seqd.validation import did_you_mean
-from seqd_schemas import JobRecord, JobState
+from seqd_schemas import JobRecord
 
 if TYPE_CHECKING:
     pass
@@ -72,10 +72,6 @@ def _facts(ledger: LedgerParts, record: JobRecord) -> Exchange[Facts]:
     if record.state.is_terminal:
         return Facts(record, states, errors=errors)
     pauses = yield from ledger.model_pauses.all.steps()
-    paused_by = None
-    at_ms = last_event_ms(Facts(record, states), "paused")
-    if record.state is JobState.PAUSED and at_ms is not None:
-        paused_by = yield from ledger.audit.pause_of.steps(record.job_id, at_ms)
     workers = yield from ledger.fleet.workers.steps()
     names = [status.worker for status in workers]
     holdings = yield from holdings_of(ledger.keys, ledger.fleet, names)
@@ -98,7 +94,6 @@ def _facts(ledger: LedgerParts, record: JobRecord) -> Exchange[Facts]:
         accounts=accounts,
         errors=errors,
         pauses=pauses,
-        paused_by=paused_by,
         no_writes=no_writes,
         unheard=(yield from ledger.fleet.unheard.steps(workers)),
     )

@@ -29,7 +29,6 @@ from seqd.serving import (
     who_died,
 )
 from seqd_schemas import (
-    AuditRecord,
     JobRecord,
     JobState,
     ModelPause,
@@ -77,8 +76,6 @@ class Facts:
     errors: Mapping[str, int] = field(default_factory=dict)
     #: Models that are paused or disabled.
     pauses: Mapping[str, ModelPause] = field(default_factory=dict)
-    #: The act that paused the job, where the audit has it and may be read.
-    paused_by: AuditRecord | None = None
     #: Why Redis takes no writes just now; None where it does.
     no_writes: str | None = None
     #: Those of the workers that report nothing, and for how many seconds: their parents renew.
@@ -260,11 +257,8 @@ def _paused(facts: Facts) -> Reason:
 
 def _by(facts: Facts) -> str:
     """Return who paused a job, and with which filter where that paused others, too."""
-    act = facts.paused_by
-    if act is None:
-        return ""
-    others = "" if act.target == facts.record.job_id else f", with all that match {act.target}"
-    return f" by {act.who or 'somebody'}@{act.host}{others}"
+    event = next((event for event in facts.states.events if event.event == "paused"), None)
+    return f" by {event.by}" if event is not None and event.by else ""
 
 
 def _lost_workers(facts: Facts) -> Iterable[Reason]:

@@ -2,7 +2,7 @@
 --
 -- ARGV: prefix, action (cancel, pause, resume, remove; count or find, which change nothing), index (`jobs`, or
 --       `jobs:open` where all that match are open), cursor ('' to begin), milliseconds since which and until
---       which they were accepted ('' for now), the filter as JSON, jobs to look at, jobs to act on.
+--       which they were accepted ('' for now), the filter as JSON, jobs to look at, jobs to act on, who does.
 -- Keys: jobs, jobs:open, hashes of jobs, templates, and those of end_job.lua, pause.lua, resume.lua and remove.lua.
 -- Returns: {cursor to go on from, '' at the end; milliseconds until which; jobs looked at; entries of the index
 --          whose job is gone; jobs acted on, none of those that are counted; {job, why it was left as it is, ...};
@@ -30,7 +30,7 @@ end
 local ACTS = {
   find = function() end,
   cancel = function(id) stop_job(id, 'cancelled', '') end,
-  pause = function(id) pause_job(id) end,
+  pause = function(id) pause_job(id, ARGV[10]) end,
   resume = function(id) resume_job(id) end,
   remove = function(id)
     local outcome = remove_job(id)

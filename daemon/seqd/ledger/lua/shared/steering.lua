@@ -2,8 +2,9 @@
 --
 -- Shared by the scripts that do it to one job, and by act_on_jobs.lua, which does it to many.
 
--- Let no further unit of a job be claimed; returns its state afterwards, or 'unknown'.
-local function pause_job(id)
+-- Let no further unit of a job be claimed; returns its state afterwards, or 'unknown'. `by` says who does, '' where
+-- that is not known.
+local function pause_job(id, by)
   local state = redis.call('HGET', job_key(id), 'state')
   if not state then return 'unknown' end
   if not may_pause(state) then return state end
@@ -11,7 +12,8 @@ local function pause_job(id)
   dequeue_job(id, job)
   count_work(job.queue, 0 - counts_of(job)[6] - tonumber(job.unread or '0'))
   redis.call('HSET', job_key(id), 'state', 'paused')
-  emit(id, 'paused', counts_json(job_key(id)), true)
+  local body = counts_json(job_key(id))
+  emit(id, 'paused', by == '' and body or body .. ',"by":' .. cjson.encode(by), true)
   return 'paused'
 end
 
