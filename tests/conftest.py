@@ -25,10 +25,15 @@ ROOT = Path(__file__).parent.parent
 PROCESSES_PER_CORE = 3
 
 #: Files that run in one process: of the image, which is built once; beside Keras, whose import
-#: takes six seconds; and on the worker of `task_fixtures`, whose start takes as much.
+#: takes six seconds; over all sources, which are parsed once; and on the worker of `task_fixtures`,
+#: whose start takes as much.
 TOGETHER = {
     "images": ("test_containers", "test_stack"),
     "networks": ("test_char_lstm", "test_imdb", "test_imdb_learners"),
+    "sources": (
+        *("test_checkout", "test_house_style", "test_import_rules", "test_seams"),
+        "test_source_rules",
+    ),
     "tasks": (
         *("test_cli_run", "test_cli_schema", "test_plugin_samples", "test_run_client"),
         *("test_run_evaluations", "test_run_files", "test_run_inbox", "test_run_tasks"),

@@ -37,6 +37,11 @@ class Source:
             gc.freeze()  # The tree stays, and nobody need look at it again.
             gc.enable()
 
+    @cached_property
+    def nodes(self) -> tuple[ast.AST, ...]:
+        """All nodes of the tree. Once: many rules ask, and a walk takes as long as to parse."""
+        return tuple(ast.walk(self.tree))
+
     @property
     def package(self) -> str:
         """The top package, such as `seqd` or `seqd_markov`."""
@@ -50,17 +55,9 @@ class Source:
         """True when the file is one of the modules or inside one of them."""
         return is_under(self.module, modules)
 
-    def imports(self) -> tuple[tuple[int, str], ...]:
-        """Return each import, wherever it stands, as line and full dotted name."""
-        return self._imports
-
-    @cached_property
-    def _imports(self) -> tuple[tuple[int, str], ...]:
-        # Once: many rules ask, and each walk takes as long as to parse.
-        return tuple(self._walked())
-
-    def _walked(self) -> Iterator[tuple[int, str]]:
-        for node in ast.walk(self.tree):
+    def imports(self) -> Iterator[tuple[int, str]]:
+        """Yield each import, wherever it stands, as line and full dotted name."""
+        for node in self.nodes:
             if isinstance(node, ast.Import):
                 yield from ((node.lineno, alias.name) for alias in node.names)
             elif isinstance(node, ast.ImportFrom):

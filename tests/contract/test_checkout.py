@@ -55,7 +55,7 @@ def test_each_path_that_a_test_hands_to_a_process_has_the_checkout_on_it(sources
         (source.where(value.lineno), ast.unparse(value))
         for source in sources_of_tests
         if "PYTHONPATH" in source.text
-        for node in ast.walk(source.tree)
+        for node in source.nodes
         for value in _python_paths(node)
     ]
 

@@ -8,7 +8,7 @@ MAX_FUNCTION_LINES = 60
 
 
 def functions(source):
-    for node in ast.walk(source.tree):
+    for node in source.nodes:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             yield node
 

@@ -116,7 +116,7 @@ def test_no_text_is_run_as_code(sources):
         source.where(node.lineno)
         for source in sources
         if "eval(" in source.text or "exec(" in source.text
-        for node in ast.walk(source.tree)
+        for node in source.nodes
         if isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("eval", "exec")
     ]
 
@@ -132,7 +132,7 @@ def test_only_the_settings_read_the_environment(sources):
     for source in sources:
         if source.is_in(*readers) or not re.search("environ|getenv", source.text):
             continue
-        for node in ast.walk(source.tree):
+        for node in source.nodes:
             text = ast.unparse(node) if isinstance(node, ast.Call | ast.Subscript) else ""
             reads = text.startswith(("os.getenv(", "os.environ.get("))
             if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Load):

@@ -74,7 +74,7 @@ def test_each_python_that_a_module_starts_is_told_so(sources):
     unsafe = [
         source.where(node.lineno)
         for source in sources
-        for node in ast.walk(source.tree)
+        for node in source.nodes
         if isinstance(node, ast.List)
         and node.elts
         and ast.unparse(node.elts[0]) == "sys.executable"
@@ -98,7 +98,7 @@ def test_no_message_is_sent_with_a_delay_and_all_by_the_scripts(sources) -> None
         (source, call, _called(call))
         for source in sources
         if source.is_in("seqd")
-        for call in ast.walk(source.tree)
+        for call in source.nodes
         if isinstance(call, ast.Call)
     ]
 
@@ -114,6 +114,20 @@ def test_no_message_is_sent_with_a_delay_and_all_by_the_scripts(sources) -> None
     }
     assert delayed == [], "Put a unit back with `wait_s` instead: the ledger has timers."
     assert senders == set()
+
+
+def test_no_connection_is_made_without_the_certificates_and_the_login_of_the_settings(sources):
+    connects = {"seqd.ledger.connect", "seqd.ledger.redis.connect"}
+    calls = {
+        source.where(call.lineno): {keyword.arg for keyword in call.keywords}
+        for source in sources
+        if source.is_in("seqd") and connects & {name for _, name in source.imports()}
+        for call in source.nodes
+        if isinstance(call, ast.Call) and ast.unparse(call.func) == "connect"
+    }
+
+    assert len(calls) >= 5
+    assert [place for place, keywords in calls.items() if "access" not in keywords] == []
 
 
 def _called(call: ast.Call) -> str:
