@@ -103,7 +103,7 @@ test-torch: $(TORCH_VENV)/dev.stamp
 	  tests/integration/test_example_plugins.py tests/integration/test_new_plugins.py
 
 smoke: $(VENV)/dev.stamp
-	$(PYTEST) $(PARALLEL) --hypothesis-profile quick -m "smoke and not slow"
+	$(PYTEST) $(PARALLEL) --hypothesis-profile quick -m "smoke and (not slow or network)"
 
 # Each in an environment of its own, where the machine has it; says which it has not, and fails for
 # it with SEQD_CI=1.

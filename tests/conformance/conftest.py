@@ -27,6 +27,9 @@ FOLDER = Path(__file__).parent
 #: Checks that take seconds of each version, and are left to `make test-all`.
 SLOW = {"M2", "M3"}
 
+#: Plugins of the examples and their models.
+EXAMPLES = {"embed", "ngrams", *KIT_EXAMPLES}
+
 
 def _folders() -> list[str]:
     """Where to find the plugins of the guide and of the examples, unless one is installed."""
@@ -75,8 +78,10 @@ def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
 
 
 def _is_slow(check: PlannedCheck) -> bool:
-    """True for the trainings of networks, measured memory, and what takes another process."""
-    return check.id in SLOW or _trains_a_network(check) or _is_long(check)
+    """True for examples, trainings of networks, measured memory, and what takes another process."""
+    if check.model in EXAMPLES or check.id in SLOW:
+        return True
+    return _trains_a_network(check) or _is_long(check)
 
 
 def _is_long(check: PlannedCheck) -> bool:

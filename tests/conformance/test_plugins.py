@@ -13,7 +13,7 @@ from seqd.testing.checks.catalog import known_ids
 from seqd_schemas import PluginState
 
 # The first test of a part runs all its checks; each of their processes imports the library.
-pytestmark = [pytest.mark.network, pytest.mark.smoke, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.processes, pytest.mark.smoke, pytest.mark.timeout(900)]
 
 #: A class of tests for each plugin, such as `TestMarkov`, as its author would write it.
 globals().update(

@@ -22,7 +22,7 @@ from seqd.hookspecs import Device, WorkItem
 from seqd.testing import MemoryCheckpoints, MemoryRunContext
 from seqd_char_lstm import CharLstm, GenerateParameters, TrainParameters
 
-pytestmark = pytest.mark.network
+pytestmark = [pytest.mark.network, pytest.mark.slow]
 
 TEXT = "The cat sat on the mat. The rat sat on a cat. " * 8  # 368 characters
 #: On its slot Keras learns and serves; no GPU is needed for it.
@@ -56,7 +56,6 @@ def tensors_of(context):
     return load_file(context.folder / "weights.safetensors")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "parameters",
     [
@@ -84,7 +83,6 @@ def test_the_compiled_learner_and_keras_learn_the_same_from_the_same_text(tmp_pa
         np.testing.assert_allclose(array, kerass[name], atol=1e-4, err_msg=name)
 
 
-@pytest.mark.slow
 def test_what_is_hidden_from_keras_is_so_and_a_stopped_training_goes_on(tmp_path):
     hiding = {"dropout": 0.2, "input_dropout": 0.2, "recurrent_dropout": 0.1, "ema_momentum": 0.9}
     parameters = STREAMS | hiding | {"validation_split": 0.1, "sample_length": 5}
@@ -112,18 +110,13 @@ def test_what_is_hidden_from_keras_is_so_and_a_stopped_training_goes_on(tmp_path
     assert files_of(resumed) == files_of(whole)
 
 
-@pytest.mark.smoke
 @pytest.mark.parametrize(
     "config",
     [
-        pytest.param(WINDOW, id="window"),
-        pytest.param(STREAM | {"ngram_share": 0.3}, id="mixture"),
-        pytest.param(STREAM, id="stream", marks=pytest.mark.slow),
-        pytest.param(
-            STREAM | {"layers": 1, "embedding_dim": 0, "units": 48},
-            id="one-hot",
-            marks=pytest.mark.slow,
-        ),
+        pytest.param(WINDOW, id="window", marks=pytest.mark.smoke),
+        pytest.param(STREAM | {"ngram_share": 0.3}, id="mixture", marks=pytest.mark.smoke),
+        pytest.param(STREAM, id="stream"),
+        pytest.param(STREAM | {"layers": 1, "embedding_dim": 0, "units": 48}, id="one-hot"),
     ],
 )
 def test_without_numba_keras_predicts_and_writes_the_same(config, monkeypatch):
@@ -200,7 +193,6 @@ def test_steps_epochs_and_samples_of_windows_are_reported(tmp_path):
     assert context.samples[0].prompt == context.samples[1].prompt
 
 
-@pytest.mark.slow
 def test_windows_have_seeds_held_out_texts_and_cases_as_streams_have(tmp_path):
     held_out = "The rat sat on the mat! The cat sat."
     contexts = [a_context(tmp_path / name, TEXT, held_out) for name in ("a", "b", "c")]

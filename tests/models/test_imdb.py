@@ -29,12 +29,12 @@ from seqd.inputs.datasets import NamedDataset
 from seqd.testing import MemoryCheckpoints, MemoryRunContext, MemoryTrainContext
 from seqd_modelkit.optimizers import AdamW
 
-pytestmark = [pytest.mark.network, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.network, pytest.mark.slow, pytest.mark.timeout(300)]
 
 #: Sizes of the tutorial's network.
 TUTORIAL = CONFIG | {"max_tokens": 500, "embedding_dim": 32, "units": 100, "vocabulary_size": 500}
-#: The least and the most of a network; `test_imdb_serving` holds the kernels of all beside NumPy.
-QUICK = {"tutorial", "pooled, read from both ends"}
+#: The least and the most of a network.
+SMOKE = {"tutorial", "pooled, read from both ends"}
 MANY_WORDS = [f"w{number}" for number in range(496)]
 
 
@@ -49,11 +49,10 @@ def some_records() -> list[tuple[str, str]]:
 # Predicting
 
 
-@pytest.mark.smoke
 @pytest.mark.parametrize(
     "changes",
     [
-        pytest.param(changes, id=name, marks=() if name in QUICK else pytest.mark.slow)
+        pytest.param(changes, id=name, marks=pytest.mark.smoke if name in SMOKE else ())
         for name, changes in NETWORKS.items()
     ],
 )
@@ -75,7 +74,6 @@ def test_without_numba_keras_serves_the_same_and_so_it_does_on_a_gpu(changes, mo
     )
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("changes", [{}, POOLED | BOTH], ids=str)
 def test_each_of_many_reviews_gets_kerass_probability_at_the_tutorials_sizes(changes):
     config = TUTORIAL | changes
@@ -123,7 +121,6 @@ def test_the_engine_for_a_gpu_counts_what_it_fills_up():
 # Learning
 
 
-@pytest.mark.slow
 def test_keras_begins_with_the_loss_of_the_compiled_learner_and_learns(tmp_path):
     compiled = a_context(tmp_path / "compiled", good_and_bad())
     keras = a_context(tmp_path / "keras", good_and_bad(), device=GPU)
@@ -139,7 +136,6 @@ def test_keras_begins_with_the_loss_of_the_compiled_learner_and_learns(tmp_path)
     assert keras.steps[-1].metrics["loss"] < 0.7 * of_keras
 
 
-@pytest.mark.slow
 def test_a_stopped_training_goes_on_with_keras_and_another_networks_state_is_refused(tmp_path):
     # All reviews are padded to one length, for which Keras compiles its step once.
     parameters = {"embedding_dropout": 0.2, "dropout": 0.3}

@@ -10,7 +10,7 @@ from seqd_imdb_lstm.artifact import VersionConfig
 from seqd_imdb_lstm.batches import Batch
 from seqd_imdb_lstm.learner import CompiledLearner, first_weights
 
-pytestmark = pytest.mark.network
+pytestmark = [pytest.mark.network, pytest.mark.slow]
 
 WORDS = 40
 TOKENS = 30
@@ -69,7 +69,6 @@ def a_compiled_learner(config: VersionConfig, threads: int = 1) -> CompiledLearn
     return CompiledLearner(config, TrainParameters(), first, threads)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("shape", "labels"),
     [

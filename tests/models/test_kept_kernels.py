@@ -127,10 +127,12 @@ def test_a_kernel_is_compiled_again_when_one_has_changed_that_it_calls(package: 
     assert changed == "3.0 1"
 
 
+@pytest.mark.slow
 def test_without_a_folder_each_process_compiles(package: Path):
     assert [run(package, None) for _ in range(2)] == ["2.0 1", "2.0 1"]
 
 
+@pytest.mark.slow
 def test_a_kernel_that_a_power_failure_cut_short_is_compiled_again_and_kept(
     package: Path, kept: Path
 ):
