@@ -130,6 +130,18 @@ def test_a_worker_that_is_killed_is_replaced_under_a_new_name_and_leaves_nothing
     assert [path.name for path in run.path.iterdir()] == ["another.heartbeat"]
 
 
+def test_a_worker_that_ends_in_order_is_no_death_and_another_is_started_at_once(
+    stage: Stage,
+) -> None:
+    stage.on(Change.READY, 1, lambda change: os.kill(change.pid, signal.SIGTERM))
+    stage.on(Change.STARTED, 2, stage.stop)
+
+    stage.run(OBEDIENT)
+
+    assert stage.kinds()[:4] == [Change.STARTED, Change.READY, Change.ENDED, Change.STARTED]
+    assert stage.changes[0].worker_id not in stage.deaths
+
+
 def test_the_wait_grows_with_each_death_in_a_row_and_what_the_dead_started_dies_too(
     stage: Stage,
 ) -> None:

@@ -73,14 +73,13 @@ def test_a_drained_slot_stays_down_also_over_a_restart_until_it_is_uncordoned(
         target = name.rpartition("-")[0]
         assert drained.out == f"drain {target}: {name}\nDrained.\n"
         assert f"(repair); `seqd workers uncordon {target}` starts it again" in up.screen()
-        assert up.screen().count(" started ") == 2
         uncordoned = seqd(up, "workers", "uncordon", target)
         assert uncordoned.out == f"Uncordoned {target}.\n"
         wait_until(lambda: states(up).get("cpu:0") == "ready", "it is started again", 40)
         assert seqd(up, "workers", "drain", f"cpu:1@{host}", "--wait").status == 0
 
     with running_up(tmp_path, slots="cpu:0,cpu:1") as up:
-        assert "cpu:1  drained: by " in up.screen()
+        assert re.search(r"cpu:1  drained  pid \d+: by ", up.screen())
         assert states(up) == {"cpu:0": "ready", "cpu:1": "drained"}
         again = seqd(up, "workers", "uncordon", f"cpu:1@{host}")
         assert again.out == f"Uncordoned cpu:1@{host}.\n"

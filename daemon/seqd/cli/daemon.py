@@ -21,8 +21,9 @@ from seqd.local.redis_server import EmbeddedServer
 from seqd.local.redis_watchdog import RedisWatchdog, ServerChange
 from seqd.local.slots import Slot
 from seqd.local.supervisor import GRACE_S, Change, OnChange, Supervisor, WorkerChange
-from seqd.serving import is_listening
+from seqd.serving import is_drained, is_listening
 from seqd.settings import Settings
+from seqd.targets import option_of
 from seqd_schemas import WorkerStatus
 
 log = logging.getLogger(__name__)
@@ -83,7 +84,7 @@ class Daemon:
             on_change=self._note_change,
             on_worker_death=self._note_death,
             is_ready=self._is_ready,
-            held_by=self._held_by,
+            drained_by=self._drained_by,
             periodic_task=self._look_around,
             grace_s=GRACE_S + settings.drain_s,
         )
@@ -94,11 +95,7 @@ class Daemon:
 
     def run(self) -> int:
         """Run the workers until a signal or `stop`; return the exit status. See `Supervisor`."""
-        try:
-            return self._supervisor.run()
-        finally:
-            if self._redis_is_up():
-                self._rules.close()
+        return self._supervisor.run()
 
     def stop(self) -> None:
         """Request the end of all workers; safe from any thread."""
@@ -129,11 +126,18 @@ class Daemon:
             if worker_id is not None:
                 self._supervisor.replace(worker_id)
 
-    def _held_by(self, slot: Slot, worker_id: str) -> str:
-        return self._rules.held_by(slot, worker_id) if self._redis_is_up() else ""
+    def _drained_by(self, worker_id: str) -> str:
+        """Return the rule for which a worker waits, in words, by what it has published."""
+        status = self._workers.get(worker_id)
+        if status is None or status.cordon is None or not is_drained(status):
+            return ""
+        rule = status.cordon
+        why = f" ({rule.reason})" if rule.reason else ""
+        option = option_of(rule.target)
+        return f"by {rule.by or 'somebody'}{why}; `seqd workers uncordon {option}` starts it again"
 
     def _note_change(self, change: WorkerChange) -> None:
-        if change.change in (Change.STARTED, Change.READY):
+        if change.change in (Change.STARTED, Change.READY, Change.DRAINED):
             self._running[change.worker_id] = change
         elif change.change is not Change.KEPT:
             self._running.pop(change.worker_id, None)
@@ -141,8 +145,6 @@ class Daemon:
             self._on_look(self._ours())
         if change.change is Change.DIED:
             self._dead.note_unasked(change.worker_id)
-        elif change.change is Change.DRAINED:
-            self._rules.note_drained(self._slots[change.slot], change.worker_id)
         elif change.change is Change.STARTED:
             self._rules.note_started(change.slot)
         elif change.change is Change.KEPT:

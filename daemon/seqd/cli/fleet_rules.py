@@ -1,24 +1,21 @@
-"""`FleetRules` has `seqd up` follow operators' rules: which slots stay empty, whom it replaces.
+"""`FleetRules` has `seqd up` follow operators' rules: which of its workers it replaces, and when.
 
 It looks twice a second, at one number as long as nothing changes. What was seen last holds while
-Redis is away. A slot that a drain keeps empty is published as a worker that is drained, so that
-the fleet shows it.
+Redis is away.
 """
 
 import logging
 import os
 import socket
 import time
-from collections.abc import Callable, Iterable, Mapping
-from functools import partial
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from seqd import __version__
 from seqd.errors import REDIS_ERRORS, RedisRefused
 from seqd.local.slots import Slot
 from seqd.settings import Settings
-from seqd.targets import Place, drain_for, is_meant, option_of
-from seqd_schemas import Cordon, CordonAction, CordonRule, WorkerState, WorkerStatus
+from seqd.targets import Place, is_meant
+from seqd_schemas import CordonAction, CordonRule
 
 if TYPE_CHECKING:
     from seqd.ledger import Ledger
@@ -45,9 +42,7 @@ class FleetRules:
         self._holder = f"{self._host}-{os.getpid()}"
         self._rules: list[CordonRule] = []
         self._version: tuple[bytes | None] | None = None
-        self._looked_s = self._published_s = float("-inf")
-        #: Slots that a drain keeps empty, with their last workers.
-        self._drained: dict[str, tuple[Slot, str]] = {}
+        self._looked_s = float("-inf")
         #: The requests to restart that were known when a slot's last worker was started.
         self._known_at_start: dict[str, list[CordonRule]] = {}
         self._has_turn = False
@@ -57,43 +52,15 @@ class FleetRules:
         self._given_up: set[CordonRule] = set()
 
     def look(self) -> None:
-        """Read the rules where they have changed, and publish which slots are drained."""
+        """Read the rules where they have changed."""
         now_s = time.monotonic()
-        if now_s - self._looked_s < LOOK_S:
-            return
-        self._looked_s = now_s
-        self._try(self._read)
-        if self._drained and now_s - self._published_s >= self._settings.heartbeat_s:
-            self._published_s = now_s
-            self._try(self._publish)
-
-    def held_by(self, slot: Slot, worker_id: str) -> str:
-        """Return the drain that keeps a slot empty, in words; '' where a worker may run."""
-        self._looked_s = float("-inf")  # as it is now: the worker knew of a rule that we may not
-        self.look()
-        rule = drain_for(self._rules, self._place(slot, worker_id))
-        if rule is None:
-            return ""
-        why = f" ({rule.reason})" if rule.reason else ""
-        option = option_of(rule.target)
-        return f"by {rule.by or 'somebody'}{why}; `seqd workers uncordon {option}` starts it again"
-
-    def note_drained(self, slot: Slot, worker_id: str) -> None:
-        """Publish from now that a slot is drained."""
-        self._drained[slot.name] = (slot, worker_id)
-        self._published_s = float("-inf")
+        if now_s - self._looked_s >= LOOK_S:
+            self._looked_s = now_s
+            self._try(self._read)
 
     def note_started(self, slot_name: str) -> None:
-        """Publish that no more: a worker is started there. The one before may have published it."""
+        """Note that a slot's worker was started now, after the requests that are known."""
         self._known_at_start[slot_name] = self._restarts()
-        self._drained.pop(slot_name, None)
-        name = Place("", slot_name, self._host).slot_at_host
-        self._try(partial(self._ledger.fleet.forget_worker, name))
-
-    def close(self) -> None:
-        """Publish nothing more: this `seqd up` ends."""
-        for slot_name in list(self._drained):
-            self.note_started(slot_name)
 
     def has_restarts(self) -> bool:
         """Return True where somebody has asked for workers to be restarted."""
@@ -147,42 +114,8 @@ class FleetRules:
             self._rules = self._ledger.cordons.rules()
             self._version = (version,)
 
-    def _publish(self) -> None:
-        now_ms = self._ledger.fleet.now_ms()
-        for slot, worker_id in self._drained.values():
-            rule = drain_for(self._rules, self._place(slot, worker_id))
-            if rule is not None:
-                self._ledger.fleet.publish_worker(self._status(slot, rule, now_ms))
-
-    def _status(self, slot: Slot, rule: CordonRule, now_ms: int) -> WorkerStatus:
-        return WorkerStatus(
-            worker=self._place(slot, "").slot_at_host,
-            slot=slot.name,
-            tasks=slot.tasks,
-            host=self._host,
-            pid=os.getpid(),
-            state=WorkerState.DRAINING,
-            plugins=(),
-            labels=dict(self._labels),
-            cordon=Cordon(
-                phase="drained",
-                target=rule.target,
-                reason=rule.reason,
-                by=rule.by,
-                since_ms=rule.at_ms,
-            ),
-            supervised=True,
-            seqd_version=__version__,
-            started_at_ms=now_ms,
-            seen_at_ms=now_ms,
-        )
-
     def _place(self, slot: Slot, worker_id: str) -> Place:
-        return Place(worker_id, slot.name, self._host, self._labels)
-
-    @property
-    def _labels(self) -> Mapping[str, str]:
-        return self._settings.labels
+        return Place(worker_id, slot.name, self._host, self._settings.labels)
 
     def _try(self, step: Callable[[], object]) -> None:
         """Take a step that a Redis which is away or refuses us puts off, to the next look.

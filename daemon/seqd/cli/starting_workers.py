@@ -42,7 +42,7 @@ class StartingWorkers:
                 self._ledger.fleet.publish_worker(self._status(change, slot), START_S)
             elif change.change is not Change.KEPT and name in self._names:
                 self._names.discard(name)
-                if change.change is not Change.READY:
+                if change.change not in (Change.READY, Change.DRAINED):
                     self._ledger.fleet.forget_worker(name)
         except REDIS_ERRORS as error:
             log.debug("a worker that starts is not published: %s", error)

@@ -42,7 +42,9 @@ class Change(StrEnum):
     KILLED = "killed"
     """It was asked to end, did not in time, and was killed."""
     DRAINED = "drained"
-    """A rule of an operator keeps its slot empty, which `detail` tells, until it is removed."""
+    """It waits until a rule of an operator is removed, which `detail` tells."""
+    ENDED = "ended"
+    """It ended in order, for a rule of an operator or a signal of its own. A new one follows."""
     REPLACED = "replaced"
     """It ended once its successor took work, or, on a GPU, to make room for it."""
     KEPT = "kept"
@@ -232,9 +234,6 @@ _LOG_LINES = 8
 
 CommandFactory = Callable[[Slot, str], Sequence[str]]
 
-#: Says why no worker may be started on a slot, whose last worker had this name; '' if one may.
-HeldBy = Callable[[Slot, str], str]
-
 
 @dataclass(slots=True)
 class _Place:
@@ -252,8 +251,6 @@ class _Place:
     due_s: float | None = None
     #: True while its device is gone: it is looked for before each start.
     has_lost_device: bool = False
-    #: The worker that ended for a rule of an operator, '' before any; None where there is no rule.
-    drained: str | None = None
     #: True while `child` ends so that its successor can be started.
     makes_room: bool = False
 
@@ -279,11 +276,11 @@ class Supervisor:
     happens. `on_worker_death(worker_id)` is called after a worker ended in any other way than
     by itself on request, and its process group was killed: its leases can be released at
     once. `is_ready(worker_id)` is asked about a started worker, a few times a second, until
-    it takes work. `held_by(slot, last_worker_id)` says why no worker may run on a slot: one that
-    ends by itself is then not started again before it says nothing. `is_back(slot)` is asked, with
-    back-off, before a slot whose device was lost gets another worker. `periodic_task()` is called a
-    few times a second from the startup until the last worker has ended, such as to look after an
-    embedded server. What these raise ends the supervisor, after every worker was stopped.
+    it takes work, and so is `drained_by(worker_id)`: the rule of an operator for which it waits, in
+    words, '' without one. `is_back(slot)` is asked, with back-off, before a slot whose device was
+    lost gets another worker. `periodic_task()` is called a few times a second from the startup
+    until the last worker has ended, such as to look after an embedded server. What these raise ends
+    the supervisor, after every worker was stopped.
     """
 
     def __init__(
@@ -295,7 +292,7 @@ class Supervisor:
         on_change: OnChange = lambda change: None,
         on_worker_death: Callable[[str], None] = lambda worker_id: None,
         is_ready: Callable[[str], bool] = lambda worker_id: True,
-        held_by: HeldBy = lambda slot, worker_id: "",
+        drained_by: Callable[[str], str] = lambda worker_id: "",
         periodic_task: Callable[[], object] = lambda: None,
         is_back: Callable[[Slot], bool] = device_is_back,
         command: CommandFactory = worker_command,
@@ -308,7 +305,7 @@ class Supervisor:
         self._on_change = on_change
         self._on_worker_death = on_worker_death
         self._is_ready = is_ready
-        self._held_by = held_by
+        self._drained_by = drained_by
         self._retiring: list[_Retiring] = []
         self._periodic_task = periodic_task
         self._is_back = is_back
@@ -361,7 +358,7 @@ class Supervisor:
     def _start_up(self) -> None:
         make_log_folder(self._settings.data_dir / "logs")
         for place in self._places:
-            self._start_unless_held(place, "")
+            self._start_worker(place)  # the first start of all: what fails is the operator's
 
     def _main_loop(self) -> None:
         while not self._stop.count and any(map(_has_a_future, self._places)):
@@ -399,16 +396,18 @@ class Supervisor:
     def _look_after(self, place: _Place) -> None:
         if place.successor is not None:
             self._look_after_successor(place, place.successor)
-        if place.drained is not None:
-            self._start_unless_held(place, place.drained)
-        elif place.child is None:
+        child = place.child
+        if child is None:
             if place.due_s is not None and time.monotonic() >= place.due_s:
-                self._start_unless_held(place, "")
-        elif place.child.has_ended():
-            self._reap_ended(place, place.child)
-        elif not place.child.is_ready and self._is_ready(place.child.worker_id):
-            place.child.is_ready = True
-            self._tell(Change.READY, place, place.child)
+                self._start_again(place)
+        elif child.has_ended():
+            self._reap_ended(place, child)
+        elif not child.is_ready and self._is_ready(child.worker_id):
+            child.is_ready = True
+            self._tell(Change.READY, place, child)
+        elif not child.is_ready and (why := self._drained_by(child.worker_id)):
+            child.is_ready = True
+            self._tell(Change.DRAINED, place, child, why)
 
     def _look_after_successor(self, place: _Place, successor: Child) -> None:
         if successor.has_ended():
@@ -438,17 +437,6 @@ class Supervisor:
                 one.child.kill()
                 self._reap_killed(one.place, one.child, forced=False)
 
-    def _start_unless_held(self, place: _Place, last_worker: str) -> None:
-        why = self._held_by(place.slot, last_worker)
-        if not why:
-            if place.drained is None and place.starts == 0:
-                self._start_worker(place)  # the first start of all: what fails is the operator's
-            else:
-                self._start_again(place)
-        elif place.drained is None:
-            place.drained, place.due_s = last_worker, None
-            self._tell_of_slot(Change.DRAINED, place, why)
-
     def _new_child(self, place: _Place) -> Child:
         worker_id = new_worker_id(place.slot)
         child = Child.start(
@@ -463,7 +451,7 @@ class Supervisor:
 
     def _start_worker(self, place: _Place) -> None:
         place.child = self._new_child(place)
-        place.due_s = place.drained = None
+        place.due_s = None
         self._tell(Change.STARTED, place, place.child)
 
     def _start_again(self, place: _Place) -> None:
@@ -476,7 +464,6 @@ class Supervisor:
         try:
             self._start_worker(place)
         except OSError as error:
-            place.drained = None
             place.deaths_in_a_row += 1
             wait_s = self._restarts.wait_s(place.deaths_in_a_row)
             place.due_s = time.monotonic() + wait_s
@@ -484,22 +471,19 @@ class Supervisor:
             self._tell_of_slot(Change.DIED, place, why)
 
     def _reap_ended(self, place: _Place, child: Child) -> None:
-        why = self._held_by(place.slot, child.worker_id) if child.exit_status() == 0 else ""
-        if why:
-            place.drained = child.worker_id
-            self._tell(Change.DRAINED, place, child, why)
+        # One that ends before it has taken work, or waited, might do so without an end.
+        if child.exit_status() == 0 and (child.is_ready or place.makes_room):
+            self._tell(Change.REPLACED if place.makes_room else Change.ENDED, place, child)
             self._forget(place, child)
-        elif place.makes_room and child.exit_status() == 0:
-            self._tell(Change.REPLACED, place, child, child.end_in_words())
-            self._forget(place, child)
-            self._start_again(place)
+            if place.successor is None:
+                self._start_again(place)
         else:
             self._reap_dead(place, child)
         place.makes_room = False
         if place.child is None and place.successor is not None:
             # Its place is free already.
             place.child, place.successor = place.successor, None
-            place.due_s = place.drained = None
+            place.due_s = None
 
     def _reap_dead(self, place: _Place, child: Child) -> None:
         if child.exit_status() == CONFIG_EXIT_STATUS:
@@ -577,4 +561,4 @@ class Supervisor:
 
 
 def _has_a_future(place: _Place) -> bool:
-    return place.child is not None or place.due_s is not None or place.drained is not None
+    return place.child is not None or place.due_s is not None

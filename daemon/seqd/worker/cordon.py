@@ -156,9 +156,11 @@ class DrainedWait:
         return drain_for(ledger.cordons.rules(), identity.place)
 
     def wait(self, rule: CordonRule) -> bool:
-        """Wait while a drain means the worker; False when it was asked to end before that.
+        """Wait while a drain means the worker; False where it is to end.
 
-        Its heartbeat goes on, so that nobody takes it for dead, and it is never ready.
+        So it is when it was asked to, and under `seqd up`, which starts another that has the code
+        of that time. Its heartbeat goes on, so that nobody takes it for dead, and it is never
+        ready.
         """
         log.warning(
             "drained worker=%s: it starts after `seqd workers uncordon %s`: %s",
@@ -183,21 +185,16 @@ class DrainedWait:
                 sleep(SIGNAL_LOOK_S)
         if current is None:
             log.info("uncordoned worker=%s: it starts", self._identity.name)
-            return True
-        log.info("asked to end by %s", signal.Signals(signals[0]).name)
+            if not self._settings.supervised:
+                return True
+        else:
+            log.info("asked to end by %s", signal.Signals(signals[0]).name)
         self._heartbeat.remove()
         try_now(
             "worker not removed from the fleet",
             lambda: self._ledger.fleet.forget_worker(self._identity.name),
         )
         return False
-
-    def leave(self, rule: CordonRule, place: Place) -> None:
-        """Publish the slot as drained, for a worker that ends by a rule: until `seqd up` does.
-
-        In between nobody would be up, and who waits be told that.
-        """
-        self._publish(rule, self._ledger.fleet.now_ms(), place.slot_at_host)
 
     def _look(self, known: CordonRule) -> CordonRule | None:
         """Return the drain that means this worker now; what is known while Redis is away."""
@@ -209,13 +206,12 @@ class DrainedWait:
         try_now("rules not looked at", look, is_repeated=True)
         return found[0]
 
-    def _publish(self, rule: CordonRule, started_at_ms: int, name: str = "") -> None:
+    def _publish(self, rule: CordonRule, started_at_ms: int) -> None:
         now_ms, offset_ms = self._ledger.fleet.clock()
         status = status_without_child(
             self._identity, self._settings, self._registry.statuses, now_ms
         )
         update = {
-            "worker": name or status.worker,
             "pid": os.getpid(),
             "state": WorkerState.DRAINING,
             "cordon": cordon_of(rule, "drained"),

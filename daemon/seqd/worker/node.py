@@ -154,8 +154,6 @@ class Node:
         watchdog = Watchdog(settings, channel, self._deaths)
         self._app = create_app(settings.redis_url or "", settings, self._outage)
         self._signals: EndSignals | None = None
-        #: The operator's rule that has it end.
-        self._drain_reason = ""
         #: What runs from its start to its end, in the order in which it starts.
         self._tasks = (
             watchdog,
@@ -177,12 +175,10 @@ class Node:
             return True
         self._release_former()
         self._drain.lower()
-        return self._drained_wait().wait(rule)
-
-    def _drained_wait(self) -> DrainedWait:
-        return DrainedWait(
+        waiting = DrainedWait(
             self._ledger, self._settings, self._identity, self.registry, self._heartbeat
         )
+        return waiting.wait(rule)
 
     def boot(self) -> None:
         """Check that there is something to run and a server to listen on, with all rights on it.
@@ -268,7 +264,6 @@ class Node:
         log.info("listening worker=%s routes=%s", self._identity.name, ",".join(self._routes))
 
     def _drain_by_rule(self, why: str) -> None:
-        self._drain_reason = why
         if self._signals is not None:
             self._signals.request(why)
 
@@ -278,10 +273,6 @@ class Node:
 
     def _leave_fleet(self) -> None:
         self._ledger.work.release_worker(self._identity.name, crashed=False)
-        is_followed = self._settings.supervised and self._drain_reason
-        rule = DrainedWait.rule(self._ledger, self._identity) if is_followed else None
-        if rule is not None:
-            self._drained_wait().leave(rule, self._identity.place)
         self._ledger.fleet.forget_worker(self._identity.name)
 
     def _on_child_ended(self, pid: int, exit_code: int | None, **_: object) -> None:
