@@ -9,10 +9,8 @@ import pytest
 from builders import a_worker_status
 from ledger_fixtures import Environment
 from seqd.cli.dead_workers import DeadWorkers
-from seqd.cli.starting_workers import StartingWorkers
 from seqd.ledger.units import Death
 from seqd.local.slots import parse_slot
-from seqd.local.supervisor import Change, WorkerChange
 from seqd.worker.context import Identity
 from seqd.worker.death_record import DeathRecord, Deaths, DeathsFile
 from seqd_schemas import (
@@ -74,20 +72,6 @@ def test_a_worker_whose_child_dies_has_been_starting_since_then_however_often_it
 
     assert first_ms >= now_ms
     assert published(environment).started_at_ms == first_ms
-
-
-def test_a_worker_that_seqd_up_starts_tells_of_deaths_in_its_place_before_it_publishes_itself(
-    environment: Environment, tmp_path: Path
-) -> None:
-    record, _ = record_of(environment, tmp_path, "cpu:0@host-a")
-    record.note(KILLED, 11)
-    environment.ledger.fleet.note_gone("cpu:0@host-a")
-    change = WorkerChange(Change.STARTED, "cpu:0", "cpu:0@host-b", 12, 2, tmp_path / "log")
-
-    StartingWorkers(environment.ledger, environment.settings).note(change, parse_slot("cpu:0"))
-
-    status = published(environment)
-    assert (status.worker, [death.pid for death in status.deaths]) == ("cpu:0@host-b", [11])
 
 
 def test_the_next_child_reads_the_last_deaths_and_counts_all(

@@ -245,17 +245,6 @@ def test_every_header_that_celery_writes_is_among_the_hostile_ones():
     assert set(message.body[2]) == set(LINKS)
 
 
-def test_a_queue_that_is_none_is_mended(cluster: Cluster, broker: redis.Redis):
-    pid = cluster.workers[0].pid
-    key = cluster.settings.keys.wakeup(ROUTE)
-    wait_until(lambda: broker.llen(key) == 0, "an empty queue")
-
-    broker.set(key, "a string")
-
-    wait_until(lambda: broker.type(key) != b"string", "the key is gone")
-    assert_that_work_goes_on(cluster, pid)
-
-
 def peak_memory_bytes(pid: int) -> int:
     """The most memory that a process has had, in bytes."""
     status = Path(f"/proc/{pid}/status")

@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping, Sequence
 
 from seqd.cli.dead_workers import DeadWorkers
 from seqd.cli.fleet_rules import FleetRules
-from seqd.cli.starting_workers import StartingWorkers
 from seqd.errors import REDIS_ERRORS
 from seqd.ledger import Ledger, connect
 from seqd.ledger.acl import Role
@@ -74,7 +73,6 @@ class Daemon:
         self._running: dict[str, WorkerChange] = {}
         self._workers: Mapping[str, WorkerStatus] = {}
         self._rules = FleetRules(self._ledger, settings)
-        self._starting = StartingWorkers(self._ledger, settings)
         self._slots = {slot.name: slot for slot in slots}
         self._dead = DeadWorkers(self._ledger)
         self._supervisor = Supervisor(
@@ -137,20 +135,19 @@ class Daemon:
         return f"by {rule.by or 'somebody'}{why}; `seqd workers uncordon {option}` starts it again"
 
     def _note_change(self, change: WorkerChange) -> None:
+        before = self._running.get(change.worker_id)
         if change.change in (Change.STARTED, Change.READY, Change.DRAINED):
             self._running[change.worker_id] = change
         elif change.change is not Change.KEPT:
             self._running.pop(change.worker_id, None)
         if change.change is Change.READY:
             self._on_look(self._ours())
-        if change.change is Change.DIED:
+        if change.change is Change.DIED and before is not None and before.change is Change.READY:
             self._dead.note_unasked(change.worker_id)
         elif change.change is Change.STARTED:
             self._rules.note_started(change.slot)
         elif change.change is Change.KEPT:
             self._rules.give_up_restarts()
-        if self._redis_is_up():
-            self._starting.note(change, self._slots[change.slot])
         self._on_change(change)
 
     def _redis_is_up(self) -> bool:

@@ -25,7 +25,7 @@ class DeadWorkers:
         self._told = ""
 
     def note_unasked(self, worker_id: str) -> None:
-        """Note that nobody had asked a worker to end: the next one tells of it."""
+        """Note that nobody had asked a worker to end that took work: the next one tells of it."""
         self._unasked.add(worker_id)
 
     def add(self, worker_id: str) -> None:

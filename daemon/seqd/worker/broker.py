@@ -198,7 +198,7 @@ class TolerantConnection:
 
 
 class TolerantChannel(redis.Channel):
-    """A channel on which a queue that is none costs itself only."""
+    """A channel whose unacknowledged messages are wakeups again when they are queued anew."""
 
     def _connparams(self, asynchronous: bool = False) -> dict[str, object]:
         """Return how to connect: with the protocol that the ledger's connections have, too.
@@ -209,15 +209,6 @@ class TolerantChannel(redis.Channel):
         kind = settings["connection_class"]
         tolerant = type(kind.__name__, (TolerantConnection, kind), {})
         return {**settings, "protocol": 2, "connection_class": tolerant}
-
-    def _brpop_read(self, **options: object) -> bool | None:
-        """Deliver the message that has come."""
-        try:
-            return bool(super()._brpop_read(**options))  # type: ignore[no-untyped-call]
-        except ResponseError as error:
-            if "WRONGTYPE" not in str(error) or not self._remove_false_queues():
-                raise
-            return True
 
     def _do_restore_message(
         self,
@@ -233,18 +224,6 @@ class TolerantChannel(redis.Channel):
             raise ValueError(f"it is of the queue {routing_key!r:.200}")
         push = pipe.lpush if leftmost else pipe.rpush
         push(routing_key, wakeup_message(routing_key.removeprefix(first)))
-
-    def _remove_false_queues(self) -> bool:
-        """Delete what stands under a queue's name and is no list; return False if nothing does."""
-        removed = False
-        with self.conn_or_acquire() as client:
-            for queue in self.active_queues:
-                # kombu puts the prefix in front of some commands' keys, and TYPE is not among them.
-                kind = client.execute_command("TYPE", f"{self.global_keyprefix}{queue}")
-                if kind not in (b"list", b"none", "list", "none"):
-                    log.warning("deleted %s, which is no queue but a %s", queue, kind)
-                    removed = bool(client.delete(queue)) or removed
-        return removed
 
 
 class TolerantSentinelChannel(TolerantChannel, redis.SentinelChannel):

@@ -157,7 +157,7 @@ class DeathRecord:
     def _is_gone(self, last: WorkerStatus) -> bool:
         """Return True for a worker of this place that is no more.
 
-        One of our name is, but for what `seqd up` has published for us. One of another name may be
+        One of our name is, but for what this process has published. One of another name may be
         about to make room: its process tells.
         """
         if last.worker == self._identity.name:

@@ -28,6 +28,7 @@ from seqd.ledger.server_check import check_server
 from seqd.ledger.units import Death
 from seqd.local.device_check import check_device
 from seqd.local.kernel_folder import keep_kernels
+from seqd.local.process_states import start_ticks_of
 from seqd.local.run_files import DEATHS, DRAINING, READINESS, RunFolder
 from seqd.local.slots import Slot
 from seqd.masking import without_password
@@ -45,6 +46,7 @@ from seqd.worker.context import (
     publish_catalog,
     queues_of,
     runnable_routes,
+    status_without_child,
 )
 from seqd.worker.cordon import DrainedWait, DrainWatch
 from seqd.worker.death_record import DeathRecord
@@ -57,6 +59,7 @@ from seqd.worker.logs import (
     log_and_continue,
     log_whatever_is_written,
     name_worker_of_log,
+    try_now,
     write_directly_again,
 )
 from seqd.worker.orders import ModelOrderWatch
@@ -68,6 +71,10 @@ if TYPE_CHECKING:
     from seqd.worker.metrics import MetricsEndpoint
 
 log = logging.getLogger(__name__)
+
+#: Seconds for which a worker that was announced is expected to publish itself: most of it are
+#: imports of plugins.
+ANNOUNCED_S = 120.0
 
 #: Seconds that a worker whose device is lost has to end by itself.
 LOST_END_S = 20.0
@@ -127,6 +134,8 @@ class Node:
         self._heartbeat = HeartbeatFile(settings, identity.name)
         self._run_folder = RunFolder(settings.data_dir)
         self._run_folder.remove_left_behind(time())
+        if settings.supervised:  # whoever else starts one may give it the name of one that is up
+            try_now("worker not published", self._announce, is_repeated=True)
         self.registry = Registry.load(settings)
         self._store = open_store(settings, self.registry)
         self._routes = runnable_routes(identity.slot, self.registry.models)
@@ -164,6 +173,22 @@ class Node:
             self._orders,
             DrainWatch(self._ledger, identity.place, self._drain_by_rule),
         )
+
+    def _announce(self) -> None:
+        """Publish that a worker is coming, which may bring a model that no other has.
+
+        It is silent while it imports its plugins. Of its children's deaths it tells what the one
+        before in its place did.
+        """
+        fleet = self._ledger.fleet
+        before = fleet.last_of_place(self._identity.name)[-1:]
+        status = status_without_child(self._identity, self._settings, (), fleet.now_ms())
+        update = {
+            "pid": os.getpid(),
+            "pid_start_ticks": start_ticks_of("self"),
+            "deaths": tuple(death for one in before for death in one.deaths),
+        }
+        fleet.publish_worker(status.model_copy(update=update), ANNOUNCED_S)
 
     def may_begin(self) -> bool:
         """Wait while an operator's drain means this worker; False when it is asked to end first.
