@@ -3,14 +3,11 @@
 `canvas` makes the matplotlib figure that each is drawn on, by the file back end, with no window and
 no global state, and writes the file whole or not at all. Text comes from data, so none of it is
 read as mathematics or markup.
-
-In the picture of a sweep the values of a numeric parameter are the axis, with a line for each
-combination of the others. Anything else becomes bars, one a combination.
 """
 
 import secrets
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from seqd.analysis.curves import Curve, curves_of, spoken
 from seqd.analysis.sweeps import SweepReport, is_less_better, shown
 from seqd.errors import InvalidRequest
-from seqd_schemas import EpochMetrics, ParameterValue, TrainedVersion
+from seqd_schemas import EpochMetrics
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -60,13 +57,8 @@ _MARKED_EPOCHS: Final = 40
 
 #: Bars that a picture has; of more, those that are listed first.
 _MOST_BARS: Final = 48
-#: Longest name that stands below a bar; with a longer one bars lie, their names beside them.
-_UPRIGHT_CHARS: Final = 4
 #: Longest name beside a bar, in characters.
 _BAR_CHARS: Final = 30
-#: Bars that still have room for their numbers.
-_NUMBERED_BARS: Final = 24
-
 #: Classes whose cells still have room for a number and whose names still have room.
 _NUMBERED_CLASSES: Final = 12
 _NAMED_CLASSES: Final = 40
@@ -74,24 +66,14 @@ _NAMED_CLASSES: Final = 40
 #: Longest name at an axis, in characters.
 _CLASS_CHARS: Final = 18
 
-#: Lines that can still be told apart; more become bars.
-_MOST_LINES: Final = 8
 #: Bars that a picture has; of more, the best.
 _MOST_COMBINATIONS: Final = 32
-#: From this ratio of the largest to the smallest value on, the axis is logarithmic.
-_LOG_FROM: Final = 8.0
-#: Longest name beside a bar or in the legend, in characters.
+#: Longest name beside the bar of a combination, in characters.
 _SWEEP_CHARS: Final = 40
-
-#: Colours of Okabe and Ito, and marks, so that lines are told apart in grey too.
-_COLOURS: Final = (_BLUE, "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#000000", "#f0e442", _GREY)
-_MARKS: Final = "osD^vP*X"
 
 _Form = Callable[[float], str]
 _FOUR_DIGITS: Final[_Form] = "{:.4f}".format
 _ONE_DIGIT: Final[_Form] = "{:.1f}".format
-
-_Lines = Mapping[str, Sequence[tuple[float, TrainedVersion]]]
 
 
 @dataclass(slots=True)
@@ -175,17 +157,12 @@ def draw_distribution(table: "Inspection", path: Path, *, model: str) -> Canvas:
     columns += [table.columns.index(table.distribution.shares)]
     pairs = [(str(row[columns[0]]), float(row[columns[1]])) for row in table.rows[:_MOST_BARS]]
     names, shares = [name for name, _ in pairs], [share for _, share in pairs]
-    is_upright = max(map(len, names)) <= _UPRIGHT_CHARS
-    long = 1.6 + 0.26 * max(8, len(names))
-    with canvas(path, long if is_upright else 8.0, 4.4 if is_upright else long) as sheet:
+    with canvas(path, 8.0, 1.6 + 0.26 * max(8, len(names))) as sheet:
         left_out = len(table.rows) - len(names)
         more = f", the first {len(names)} of {len(table.rows)}" if left_out else ""
         axes = sheet.figure.add_subplot()
         axes.set_title(f"{model}. {table.title}{more}", fontsize=10, loc="left", wrap=True)
-        if is_upright:
-            _draw_upright(axes, names, shares)
-        else:
-            _draw_lying(axes, names, shares)
+        _draw_shares(axes, names, shares)
     return sheet
 
 
@@ -201,17 +178,38 @@ def draw_evaluation(report: "Report", path: Path, *, title: str) -> Canvas:
 
 
 def draw_sweep(report: SweepReport, path: Path) -> Canvas:
-    """Draw a sweep into a PNG file, the best version in orange.
+    """Draw a sweep into a PNG file: a bar for each combination, the best version in orange.
 
     Raises InvalidRequest, see `canvas`, and ValueError where the versions have no figure in common.
     """
     if report.figure is None:
         raise ValueError("the versions have no figure to compare by")
-    axis = _axis_of(report)
-    lines = {} if axis is None else _sweep_lines(report, axis)
-    if axis is None or len(lines) > _MOST_LINES:
-        return _draw_bars(report, report.figure, path)
-    return _draw_lines(report, report.figure, axis, lines, path)
+    figure = report.figure
+    sign = 1.0 if is_less_better(figure) else -1.0
+    ranked = sorted(report.trained, key=lambda name: sign * report.trained[name].metrics[figure])
+    names = ranked[:_MOST_COMBINATIONS]
+    left_out = len(ranked) - len(names)
+    with canvas(path, 10.0, 1.6 + 0.28 * len(names)) as sheet:
+        quality, time = sheet.figure.subplots(1, 2, sharey=True)
+        more = f", the best {len(names)} of {len(ranked)}" if left_out else ""
+        sheet.figure.suptitle(f"{report.model}: the effect of {_joined(report.parameters)}{more}")
+        versions = [report.trained[name] for name in names]
+        colours = [_ORANGE if name == report.best else _BLUE for name in names]
+        figures = [one.metrics[figure] for one in versions]
+        _draw_one_bar_each(quality, figures, colours, spoken(figure), _FOUR_DIGITS)
+        _draw_one_bar_each(
+            time, [one.seconds for one in versions], colours, "seconds to train", _ONE_DIGIT
+        )
+        values = [", ".join(map(shown, one.parameters.values())) for one in versions]
+        quality.set_yticks(range(len(names)), [_shortened(value, _SWEEP_CHARS) for value in values])
+        quality.set_ylabel(", ".join(spoken(name) for name in report.parameters))
+        quality.margins(y=0.5 / len(names))
+        quality.invert_yaxis()
+        if report.best is not None:
+            best = report.trained[report.best]
+            quality.set_title(f"best: {best.model}@{best.version}", fontsize=9, color=_ORANGE)
+        _zoom(quality, figures)
+    return sheet
 
 
 def _write(figure: "Figure", path: Path) -> None:
@@ -254,17 +252,7 @@ def _draw_curve(axes: "Axes", curve: Curve, epochs: int) -> None:
     axes.legend(frameon=False)
 
 
-def _draw_upright(axes: "Axes", names: list[str], shares: list[float]) -> None:
-    bars = axes.bar(range(len(names)), shares, color=_BLUE, width=0.75)
-    if len(names) <= _NUMBERED_BARS:
-        numbers = [f"{share:.3f}" for share in shares]
-        axes.bar_label(bars, numbers, padding=2, fontsize=7, rotation=90)
-    axes.set_xticks(range(len(names)), names, fontsize=9)
-    axes.set_ylabel("probability")
-    axes.margins(x=0.5 / len(names), y=0.15)
-
-
-def _draw_lying(axes: "Axes", names: list[str], shares: list[float]) -> None:
+def _draw_shares(axes: "Axes", names: list[str], shares: list[float]) -> None:
     short = [_shortened(name, _BAR_CHARS) for name in names]
     bars = axes.barh(range(len(names)), shares, color=_BLUE, height=0.75)
     axes.bar_label(bars, [f"{share:.3f}" for share in shares], padding=3, fontsize=8)
@@ -324,63 +312,6 @@ def _draw_calibration(axes: "Axes", report: "Report") -> None:
     axes.legend(loc="upper left", frameon=False)
 
 
-def _draw_lines(report: SweepReport, figure: str, axis: str, lines: _Lines, path: Path) -> Canvas:
-    with canvas(path, 10.0, 4.6) as sheet:
-        quality, time = sheet.figure.subplots(1, 2)
-        sheet.figure.suptitle(f"{report.model}: the effect of {_joined(report.parameters)}")
-        for number, (name, points) in enumerate(lines.items()):
-            style = {
-                "color": _COLOURS[number],
-                "marker": _MARKS[number],
-                "label": _shortened(name, _SWEEP_CHARS),
-            }
-            values = [value for value, _ in points]
-            quality.plot(values, [one.metrics[figure] for _, one in points], **style)
-            time.plot(values, [one.seconds for _, one in points], **style)
-        _name_axes(quality, axis, spoken(figure))
-        _name_axes(time, axis, "seconds to train")
-        for axes in (quality, time):
-            axes.margins(x=0.07, y=0.18)
-        time.set_ylim(bottom=0.0)
-        _mark_best_version(quality, report, figure, axis)
-        for axes in (quality, time):
-            _scale(axes, sorted({value for points in lines.values() for value, _ in points}))
-        if len(lines) > 1:
-            time.legend(frameon=False, fontsize=9)
-        if len(lines) == 1:
-            (points,) = lines.values()
-            _label_points(
-                quality, [(value, one.metrics[figure]) for value, one in points], _FOUR_DIGITS
-            )
-            _label_points(time, [(value, one.seconds) for value, one in points], _ONE_DIGIT)
-    return sheet
-
-
-def _draw_bars(report: SweepReport, figure: str, path: Path) -> Canvas:
-    sign = 1.0 if is_less_better(figure) else -1.0
-    ranked = sorted(report.trained, key=lambda name: sign * report.trained[name].metrics[figure])
-    names = ranked[:_MOST_COMBINATIONS]
-    left_out = len(ranked) - len(names)
-    with canvas(path, 10.0, 1.6 + 0.28 * len(names)) as sheet:
-        quality, time = sheet.figure.subplots(1, 2, sharey=True)
-        more = f", the best {len(names)} of {len(ranked)}" if left_out else ""
-        sheet.figure.suptitle(f"{report.model}: the effect of {_joined(report.parameters)}{more}")
-        versions = [report.trained[name] for name in names]
-        colours = [_ORANGE if name == report.best else _BLUE for name in names]
-        figures = [one.metrics[figure] for one in versions]
-        _draw_one_bar_each(quality, figures, colours, spoken(figure), _FOUR_DIGITS)
-        _draw_one_bar_each(
-            time, [one.seconds for one in versions], colours, "seconds to train", _ONE_DIGIT
-        )
-        values = [", ".join(map(shown, one.parameters.values())) for one in versions]
-        quality.set_yticks(range(len(names)), [_shortened(value, _SWEEP_CHARS) for value in values])
-        quality.set_ylabel(", ".join(spoken(name) for name in report.parameters))
-        quality.margins(y=0.5 / len(names))
-        quality.invert_yaxis()
-        _zoom(quality, figures)
-    return sheet
-
-
 def _draw_one_bar_each(
     axes: "Axes", values: Sequence[float], colours: Sequence[str], name: str, form: _Form
 ) -> None:
@@ -397,77 +328,6 @@ def _zoom(axes: "Axes", values: Sequence[float]) -> None:
         span = max(high - low, 0.01 * high)
         axes.set_xlim(low - 0.4 * span, high + 0.4 * span)
         axes.set_xlabel(f"{axes.get_xlabel()} (the axis does not begin at 0)")
-
-
-def _axis_of(report: SweepReport) -> str | None:
-    """Return the swept number with the most values; None without one that has at least two."""
-    counts = {
-        name: len({shown(one.parameters[name]) for one in report.trained.values()})
-        for name in report.parameters
-        if all(_is_number(one.parameters[name]) for one in report.trained.values())
-    }
-    axis = max(counts, key=lambda name: counts[name], default=None)
-    return axis if axis is not None and counts[axis] > 1 else None
-
-
-def _sweep_lines(report: SweepReport, axis: str) -> _Lines:
-    """Return the points of each line, ascending, by the other parameters of its combinations."""
-    lines: dict[str, list[tuple[float, TrainedVersion]]] = {}
-    for one in report.trained.values():
-        others = (
-            f"{name}={shown(one.parameters[name])}" for name in report.parameters if name != axis
-        )
-        lines.setdefault(", ".join(others), []).append((_number(one, axis), one))
-    for points in lines.values():
-        points.sort(key=lambda point: point[0])
-    return lines
-
-
-def _mark_best_version(axes: "Axes", report: SweepReport, figure: str, axis: str) -> None:
-    if report.best is None:
-        return
-    best = report.trained[report.best]
-    title = f"best: {best.model}@{best.version}"
-    _mark_best(axes, _number(best, axis), best.metrics[figure], title)
-
-
-def _label_points(axes: "Axes", points: Sequence[tuple[float, float]], form: _Form) -> None:
-    """Write each point's number above it, on white, so that no line runs through it."""
-    for x, y in points:
-        axes.annotate(
-            form(y),
-            (x, y),
-            xytext=(0, 9),
-            textcoords="offset points",
-            ha="center",
-            fontsize=8,
-            bbox={"boxstyle": "square,pad=0.1", "color": "white"},
-        )
-
-
-def _name_axes(axes: "Axes", axis: str, name: str) -> None:
-    axes.set_xlabel(spoken(axis))
-    axes.set_ylabel(name)
-    axes.grid(visible=True, alpha=0.25)
-
-
-def _scale(axes: "Axes", values: Sequence[float]) -> None:
-    """Put a tick at each value, on a logarithmic axis where they differ by much."""
-    if values[0] > 0 and values[-1] / values[0] >= _LOG_FROM:
-        axes.set_xscale("log", base=2)
-        axes.minorticks_off()
-    if len(values) <= 12:
-        axes.set_xticks(values, [f"{value:g}" for value in values])
-
-
-def _is_number(value: ParameterValue) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _number(version: TrainedVersion, axis: str) -> float:
-    value = version.parameters[axis]
-    assert isinstance(value, int | float), "an axis has numbers alone"
-    return float(value)
 
 
 def _joined(names: Sequence[str]) -> str:
