@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from seqd.kinds import SERVED_TASKS, TRAIN, kind_of_task
 from seqd.targets import EVERY_WORKER, Place, is_meant, option_of
-from seqd.validation import did_you_mean
+from seqd.wording import first_of
 from seqd_schemas import (
     MAX_DEATHS,
     CatalogEntry,
@@ -16,7 +16,6 @@ from seqd_schemas import (
     DeathCause,
     JobRecord,
     PluginState,
-    PluginStatus,
     UnfitCode,
     UnfitVersion,
     Waiting,
@@ -40,9 +39,6 @@ RECENT_MS = 3_600_000
 LOOP_DEATHS = 3
 _LOOP_MS = 600_000
 _LOOP_LASTS_MS = 120_000
-
-#: Characters from which on a name that begins another makes the two alike.
-_LEAST_PREFIX = 3
 
 
 def serves(status: WorkerStatus, model: str) -> bool:
@@ -424,10 +420,9 @@ def _not_found_yet(what: str, takers: Sequence[WorkerStatus], model: str) -> str
         for status in takers
         if status.versions[model]
     )
-    named = ", ".join(one.worker for one in takers[:_MOST_REASONS])
-    rest = f" and {len(takers) - _MOST_REASONS} more" if len(takers) > _MOST_REASONS else ""
+    named = first_of(one.worker for one in takers)
     return (
-        f"{what} is new, and not yet found by {named}{rest}. {_LOOK_FOR_NEW} One that does not "
+        f"{what} is new, and not yet found by {named}. {_LOOK_FOR_NEW} One that does not "
         f"find it has another store than the worker that made it.{' ' if found else ''}{found}"
     )
 
@@ -509,7 +504,7 @@ def _no_version(record: JobRecord, workers: Sequence[WorkerStatus]) -> str | Non
     without = [one for one in workers if does(one, task, plugin) and lacks_store(one, record)]
     if not without:
         return None
-    named = ", ".join(f"{one.worker} (host {one.host})" for one in without[:_MOST_REASONS])
+    named = first_of(f"{one.worker} (host {one.host})" for one in without)
     return (
         f"No worker that is up and does {task} has found {model}@{record.version} yet: {named}. "
         f"{_LOOK_FOR_NEW} One that does not find it has another store: have them share one "
@@ -527,7 +522,7 @@ def _not_served(task: str, model: str, workers: Sequence[WorkerStatus]) -> str:
         return f"No worker that is up can {task} {model} now. {_listed(told)}"
     held = _held_by_rules(workers, task, model)
     if held:
-        named = ", ".join(status.worker for status in held[:_MOST_REASONS])
+        named = first_of(status.worker for status in held)
         return (
             f"All workers that {task} {model} are cordoned or drained by an operator: {named}. "
             f"`seqd workers list` shows the rules, {uncordon_command(held)} ends them."
@@ -537,7 +532,7 @@ def _not_served(task: str, model: str, workers: Sequence[WorkerStatus]) -> str:
     having = having or [one for one in workers if one.cordon is not None and not one.plugins]
     if having:
         return _no_slot(task, model, having)
-    why = broken_told(workers, model)
+    why = broken_told(workers)
     disabled = _disabled(workers)
     if disabled:
         why += f" Plugins that settings disable there: {', '.join(disabled)}."
@@ -591,55 +586,21 @@ def slot_for(task: str, slot: str) -> str:
     return "cpu:0" if is_cpu else device
 
 
-def unpublished_told(workers: Sequence[WorkerStatus], model: str) -> str:
-    """Return why workers may publish no such model, as a sentence behind another; or ''."""
-    return starting_told(workers) or broken_told(workers, model)
+def unpublished_told(workers: Sequence[WorkerStatus]) -> str:
+    """Return why workers may publish no model, as a sentence behind another; or ''."""
+    return starting_told(workers) or broken_told(workers)
 
 
-def broken_told(workers: Iterable[WorkerStatus], model: str) -> str:
-    """Return which plugins are broken on workers, as a sentence behind another; or ''.
-
-    With the reason of those that may bring the model, by their names, or of one that is alone.
-    """
+def broken_told(workers: Iterable[WorkerStatus]) -> str:
+    """Return which plugins are broken on workers and why, as a sentence behind another; or ''."""
     broken = {
-        plugin.reason: (plugin, status.worker)
+        plugin.reason: f"{plugin.name} on {status.worker}"
         for status in workers
         for plugin in status.plugins
         if plugin.state is PluginState.BROKEN
     }
-    alike = {why: one for why, one in broken.items() if _is_named_like(one[0], model)}
-    names = {plugin.name for plugin, _ in broken.values()}
-    if len(names) == 1:
-        alike = broken
-    told = _listed((f"{one.name} on {worker}", why) for why, (one, worker) in alike.items())
-    others = sorted(names - {plugin.name for plugin, _ in alike.values()})
-    named = ", ".join(others[:_MOST_REASONS])
-    named += f" and {len(others) - _MOST_REASONS} more" if len(others) > _MOST_REASONS else ""
-    if alike and others:
-        return f" Plugins that are broken on workers: {told} Others that are: {named}."
-    if not others:
-        return f" Plugins that are broken on workers: {told}" if alike else ""
-    return f" Plugins that are broken on workers: {named}; `seqd plugins list` shows why."
-
-
-def _is_named_like(plugin: PluginStatus, model: str) -> bool:
-    """Return True where a plugin, its distribution or a model of it is called much as a model."""
-    distribution_of = _plain(plugin.distribution).removeprefix("seqd_")
-    wanted, known = _plain(model), {distribution_of, *map(_plain, (plugin.name, *plugin.models))}
-    return any(
-        one == wanted
-        or (min(len(one), len(wanted)) >= _LEAST_PREFIX and _begins_alike(one, wanted))
-        or (abs(len(one) - len(wanted)) <= 1 and bool(did_you_mean(wanted, [one])))
-        for one in known
-    )
-
-
-def _begins_alike(first: str, second: str) -> bool:
-    return first.startswith(second) or second.startswith(first)
-
-
-def _plain(name: str) -> str:
-    return name.lower().replace("-", "_")
+    told = _listed((who, why) for why, who in broken.items())
+    return f" Plugins that are broken on workers: {told}" if told else ""
 
 
 def starting_told(workers: Iterable[WorkerStatus]) -> str:
@@ -650,9 +611,8 @@ def starting_told(workers: Iterable[WorkerStatus]) -> str:
 
 def _who_starts(starting: Sequence[WorkerStatus]) -> str:
     who = "A worker is" if len(starting) == 1 else "Workers are"
-    named = ", ".join(one.worker for one in starting[:_MOST_REASONS])
-    rest = f" and {len(starting) - _MOST_REASONS} more" if len(starting) > _MOST_REASONS else ""
-    return f"{who} still starting ({named}{rest})"
+    named = first_of(one.worker for one in starting)
+    return f"{who} still starting ({named})"
 
 
 def broken_everywhere(workers: Sequence[WorkerStatus], plugin: str) -> dict[str, tuple[str, str]]:
@@ -681,11 +641,10 @@ def _could_take(status: WorkerStatus, task: str, model: str) -> bool:
 
 
 def _not_placed(task: str, model: str, leaving: Sequence[str]) -> str:
-    named = ", ".join(leaving[:_MOST_REASONS])
-    rest = f" and {len(leaving) - _MOST_REASONS} more" if len(leaving) > _MOST_REASONS else ""
+    named = first_of(leaving)
     return (
         f"No worker that is up serves {model}. These could {task} with it, and a placement or "
-        f"SEQD_SERVES has them leave it to others: {named}{rest}. `seqd models place` lists "
+        f"SEQD_SERVES has them leave it to others: {named}. `seqd models place` lists "
         f"placements, `seqd models place {model} --anywhere` ends that of {model}; or start a "
         "worker that serves it."
     )

@@ -158,7 +158,7 @@ WRONG = """
 worker-crash-loop | error | 3 workers of cpu:0@h5 died within the last hour. | The last lines of
   its log say why: | crash-loop
 worker-silent | warning | Not heard of any more, and none is up in their place: 2 workers, w1 (20
-  min ago, slot cuda:1 of h4, process 77), cpu:0@h3-gone (5.0 h ago). They hold no units. | Run
+  min ago, slot cuda:1 of h4, process 77), cpu:0@h3-gone (5 h ago). They hold no units. | Run
   `seqd doctor` on its machine, | host-cut-off
 worker-deaths | warning | Processes that died within the last hour by signal: cpu:0@h2 2 times,
   cpu:1@h1 once; the last 20 min ago. It took 2 GB of 2 GB. The last that failed by it: item
@@ -168,7 +168,7 @@ worker-clock-skew | warning | The clocks of 2 of 2 machines of workers are off t
   3,600.0 s behind, h1 2.5 s ahead. | Have the clocks of all machines set by NTP: | clock
 worker-draining-forever | warning | cpu:0@h1-a has been draining for 60 min. | See what it does in
   its log; then end it: `kill -KILL 7` on h1. | hang
-cordon-forgotten | warning | The rule to cordon label:pool=a has stood for 3.0 d, by ops@h1,
+cordon-forgotten | warning | The rule to cordon label:pool=a has stood for 3 d, by ops@h1,
   because: repair. | If it is not needed any more: `seqd workers uncordon --label pool=a`. |
 model-paused | warning | The model echo is paused by ana@h1 since 1970-01-01 00:00: wrong labels.
   | If it may go on: `seqd models resume echo`. |

@@ -50,5 +50,4 @@ def admission_of(
             return admit(job, (yield from ledger.fleet.catalog.steps()))
         except UnknownModel as error:
             refusal = error
-    name = ModelReference.parse(job.model).name
-    raise UnknownModel(f"{refusal}{unpublished_told(workers, name)}") from None
+    raise UnknownModel(f"{refusal}{unpublished_told(workers)}") from None

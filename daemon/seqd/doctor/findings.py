@@ -17,9 +17,6 @@ RUNBOOK = "docker/RUNBOOK.md"
 #: Characters of a sentence at most; what comes from outside may be longer.
 _MAX_CHARS = 1_000
 
-#: Names that a sentence lists at most.
-_MOST_NAMES = 5
-
 
 class Severity(StrEnum):
     """How bad a finding is."""
@@ -238,18 +235,6 @@ def sentence(text: str) -> str:
     """Return a text as one line with a full stop, without passwords and control characters."""
     line = one_line(mask_passwords(text.strip()), _MAX_CHARS)
     return line if line.endswith((".", "!", "?")) else f"{line}."
-
-
-def listed(names: Iterable[str], most: int = _MOST_NAMES) -> str:
-    """Return names joined by commas, the first of them, and how many more there are."""
-    every = list(names)
-    rest = f" and {len(every) - most:,} more" if len(every) > most else ""
-    return ", ".join(every[:most]) + rest
-
-
-def counted(number: int, noun: str) -> str:
-    """Return a count with its noun, such as `1 item` or `2 items`."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 class NotChecked(Exception):

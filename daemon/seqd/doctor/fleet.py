@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Final, cast
 
 from seqd.doctor import judging
 from seqd.doctor.findings import Check, Finding, NotChecked, finding
-from seqd.doctor.judging import DAY_S, MINUTE_S, MOST, Process, span
+from seqd.doctor.judging import DAY_S, MINUTE_S, MOST, Process
 from seqd.ledger.overview import FleetOverview, fleet_overview
 from seqd.ledger.redis import redis_errors
 from seqd.ledger.tenants import WHY_OVER
 from seqd.local.process_states import process_state
 from seqd.local.run_files import HEARTBEAT, RunFolder, read_heartbeat
 from seqd.targets import option_of
+from seqd.wording import span
 from seqd_schemas import CordonAction
 
 if TYPE_CHECKING:

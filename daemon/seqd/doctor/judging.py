@@ -9,7 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
-from seqd.doctor.findings import Finding, Severity, counted, finding, listed
+from seqd.doctor.findings import Finding, Severity, finding
 from seqd.kinds import TRAIN
 from seqd.serving import (
     LOOP_DEATHS,
@@ -27,6 +27,7 @@ from seqd.serving import (
     uncordon_command,
     waiting_of,
 )
+from seqd.wording import counted, first_of, span
 from seqd_schemas import DeathCause, ModelReference, PluginState, UnfitCode, WorkerState, task_of
 
 if TYPE_CHECKING:
@@ -247,7 +248,7 @@ def _gone(
         yield finding(
             "worker-silent",
             "Not heard of any more, and none is up in their place: "
-            f"{counted(len(told), 'worker')}, {listed(told)}{_held_by(elsewhere, beside)}",
+            f"{counted(len(told), 'worker')}, {first_of(told)}{_held_by(elsewhere, beside)}",
             "Run `seqd doctor` on its machine, which looks at its process, and see its log; "
             "start it again where it has ended",
         )
@@ -308,7 +309,7 @@ def _death_finding(
     cure = _CURES_OF_DEATHS.get(last.cause, _CURE_OF_DEATH if is_loop or item else _CURE_OF_NO_ITEM)
     return finding(
         "worker-crash-loop" if is_loop else "worker-deaths",
-        f"Processes that died within the last hour by {last.cause}: {listed(told)}; the last "
+        f"Processes that died within the last hour by {last.cause}: {first_of(told)}; the last "
         f"{at_most(last)}{span(ago_s)} ago. {last.message}{_with_others(looping)}{item}",
         f"{cure}. `seqd failures list` names the items" if item else cure,
         anchor=_PAGES_OF_DEATHS.get(last.cause, "crash-loop" if is_loop or item else ""),
@@ -339,7 +340,7 @@ def clocks(fleet: "FleetOverview") -> Iterator[Finding]:
         yield finding(
             "worker-clock-skew",
             f"The clocks of {len(off)} of {counted(len(offsets_s), 'machine')} of workers are "
-            f"off that of Redis: {listed(told)}",
+            f"off that of Redis: {first_of(told)}",
             "Have the clocks of all machines set by NTP: `timedatectl status` shows which is "
             "not. Where all are off alike, it is that of Redis's machine",
         )
@@ -407,7 +408,7 @@ def releases(fleet: "FleetOverview") -> Iterator[Finding]:
         told = [f"{version} ({count})" for version, count in sorted(counts.items())]
         yield finding(
             "mixed-releases",
-            f"Workers of {len(counts)} releases of seqd are up: {listed(told)}",
+            f"Workers of {len(counts)} releases of seqd are up: {first_of(told)}",
             "Bring the upgrade to its end: docker/upgrade.md. Workers first, then the services "
             "that hand jobs in",
         )
@@ -430,11 +431,11 @@ def unfit(fleet: "FleetOverview", catalog: "Mapping[str, CatalogEntry]") -> Iter
     count = len(fleet.workers)
     ordered = sorted(groups.items(), key=lambda item: -len(item[1]))
     for (what, model, code, message), workers in ordered[:MOST]:
-        named = listed([f"{one.worker} (host {one.host})" for one in workers], 3)
+        named = first_of([f"{one.worker} (host {one.host})" for one in workers], 3)
         who = f"Worker {named}" if len(workers) == 1 else f"Workers {named}"
         of = "" if len(workers) == count == 1 else f", {len(workers)} of {count},"
         cure = _CURES.get(cast(UnfitCode, code), "See the logs of workers on {host}")
-        hosts = listed(list(dict.fromkeys(one.host for one in workers)), 3)
+        hosts = first_of(list(dict.fromkeys(one.host for one in workers)), 3)
         yield finding(
             "unfit-workers",
             f"{who}{of} cannot {what}: {code}: {_SHA256.sub(_CUT, message) or 'no reason'}",
@@ -535,7 +536,7 @@ def _with_others(looping: Mapping[str, int]) -> str:
     several = [place for place, deaths in looping.items() if deaths < LOOP_DEATHS]
     if not several or len(several) < len(looping):
         return ""
-    return f" {listed(several, 3)} died again and again within ten minutes, by several causes."
+    return f" {first_of(several, 3)} died again and again within ten minutes, by several causes."
 
 
 def _broken(workers: "Sequence[WorkerStatus]") -> Iterator[Finding]:
@@ -547,7 +548,7 @@ def _broken(workers: "Sequence[WorkerStatus]") -> Iterator[Finding]:
     for (name, reason), names in list(broken.items())[:MOST]:
         yield finding(
             "plugin-broken",
-            f"The plugin {name} is broken on {listed(names, 3)}: {reason}",
+            f"The plugin {name} is broken on {first_of(names, 3)}: {reason}",
             f"Mend it (`seqd plugins check {name}`), or leave it out there: SEQD_DISABLED_PLUGINS",
         )
 
@@ -562,7 +563,7 @@ def _missing(workers: "Sequence[WorkerStatus]") -> Iterator[Finding]:
         if lacking:
             yield finding(
                 "plugin-missing",
-                f"The plugin {name} is missing on {listed(lacking, 3)}, and {len(names)} other "
+                f"The plugin {name} is missing on {first_of(lacking, 3)}, and {len(names)} other "
                 f"{'worker has' if len(names) == 1 else 'workers have'} it",
                 "Install it there, unless that was done since they started (`seqd plugins list` "
                 "says which); then `seqd workers restart`",
@@ -579,7 +580,7 @@ def _versions(workers: "Sequence[WorkerStatus]") -> Iterator[Finding]:
             told = [f"{version or 'none'} ({count})" for version, count in counts.most_common()]
             yield finding(
                 "plugin-versions",
-                f"Workers have the plugin {name} in {len(counts)} versions: {listed(told)}",
+                f"Workers have the plugin {name} in {len(counts)} versions: {first_of(told)}",
                 "Install one version everywhere (`seqd plugins list` says what), then `seqd "
                 "workers restart`",
             )
@@ -592,14 +593,3 @@ def _whereabouts(last: "WorkerStatus | None") -> str:
 
 def _direction(offset_s: float) -> str:
     return f"{abs(offset_s):,.1f} s {'ahead' if offset_s > 0 else 'behind'}"
-
-
-def span(seconds: float) -> str:
-    """Return a span of time, such as `42 s`, `5 min`, `3.2 h` or `2.1 d`."""
-    if seconds < 2 * MINUTE_S:
-        return f"{seconds:.0f} s"
-    if seconds < 2 * HOUR_S:
-        return f"{seconds / MINUTE_S:.0f} min"
-    if seconds < 2 * DAY_S:
-        return f"{seconds / HOUR_S:.1f} h"
-    return f"{seconds / DAY_S:.1f} d"

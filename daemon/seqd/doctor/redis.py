@@ -9,7 +9,7 @@ from typing import Final, cast
 
 from redis.exceptions import RedisError, ResponseError
 
-from seqd.doctor.findings import Check, Finding, NotChecked, Severity, finding, listed
+from seqd.doctor.findings import Check, Finding, NotChecked, Severity, finding
 from seqd.doctor.server import Server, how_to_write
 from seqd.errors import RedisFull, RedisNoPermission, SeqdError
 from seqd.ledger.acl import FOREIGN_KEYS, Role
@@ -17,6 +17,7 @@ from seqd.ledger.redis import has_sentinels, redis_errors, transient_error, user
 from seqd.ledger.rights import OPTIONAL, missing_rights
 from seqd.ledger.scripts import all_scripts, digest_of
 from seqd.ledger.writing import REASONS, primary_of, refused_write
+from seqd.wording import first_of
 
 #: The oldest server that the scripts run on.
 _OLDEST: Final = (6, 2)
@@ -134,7 +135,7 @@ class _Checks:
         yield finding(
             "redis-rights",
             f"The user {user!r} lacks {len(lacking[role])} rights of the role {role}{which}: "
-            f"{listed(lacking[role], 12)}",
+            f"{first_of(lacking[role], 12)}",
             f"Give it those that `seqd redis acl --role {role} --user {user}` prints",
             severity=Severity.ERROR if self._role else None,
         )
@@ -171,7 +172,7 @@ class _Checks:
         waiting = self._waiting_uploads()
         if ratio < share * _NEARLY and not waiting:
             return
-        whose = f", now those of {listed(waiting, 3)}" if waiting else ""
+        whose = f", now those of {first_of(waiting, 3)}" if waiting else ""
         yield finding(
             "redis-memory-high",
             f"Redis at {server.address} uses {ratio:.0%} of {of} ({_mb(used)} of {_mb(whole)}); "
@@ -213,7 +214,7 @@ class _Checks:
         ]
         if failing:
             yield finding(
-                "redis-persistence-failing", f"{where} says err of {listed(failing)}", _DISK
+                "redis-persistence-failing", f"{where} says err of {first_of(failing)}", _DISK
             )
         if info.get("aof_enabled") != 0:
             return
@@ -263,7 +264,7 @@ class _Checks:
         if late:
             yield finding(
                 "redis-replica-lag",
-                f"Replicas of Redis at {server.address} are behind: {listed(late)}",
+                f"Replicas of Redis at {server.address} are behind: {first_of(late)}",
                 "See the network and the disk of the replica, and its log",
             )
 
@@ -354,7 +355,7 @@ class _Checks:
             yield finding(
                 "foreign-celery",
                 "The database of seqd holds keys of another Celery application: "
-                f"{listed(found, 6)}",
+                f"{first_of(found, 6)}",
                 "Give seqd a database of its own (the number at the end of SEQD_REDIS_URL), better "
                 "a Redis of its own",
             )
@@ -378,7 +379,7 @@ def _words_of(command: object) -> list[str]:
 
 def _timed(found: Mapping[str, list[float]]) -> str:
     ordered = sorted(found.items(), key=lambda item: -max(item[1]))
-    return listed(
+    return first_of(
         f"{name} ({len(took)} {'time' if len(took) == 1 else 'times'}, {max(took):.1f} s at most)"
         for name, took in ordered
     )

@@ -177,7 +177,7 @@ class Inbox(PeriodicTask):
             if name in catalog:
                 raise  # it is a version that there is not
             workers = self._ledger.fleet.recent_workers(_WORKERS_AGE_S)
-            raise UnknownModel(f"{error}{unpublished_told(workers, name)}") from None
+            raise UnknownModel(f"{error}{unpublished_told(workers)}") from None
 
 
 def _id_of(entry: Entry) -> str:

@@ -3,15 +3,12 @@
 import time
 from collections.abc import Mapping
 
+from seqd.wording import counted as counted
+
 
 def count(number: int) -> str:
     """Return a whole number with separators, such as `25,000`."""
     return f"{number:,}"
-
-
-def counted(number: int, noun: str) -> str:
-    """Return a count with its noun, such as `1 error` or `2 errors`."""
-    return f"{count(number)} {noun}" if number == 1 else f"{count(number)} {noun}s"
 
 
 def rate(per_second: float) -> str:

@@ -12,7 +12,7 @@ from typing import Final
 
 from pydantic import ValidationError
 
-from seqd.client.explaining.reasons import Facts, span
+from seqd.client.explaining.reasons import Facts
 from seqd.client.explaining.records import ItemExplanation
 from seqd.errors import InvalidInput, InvalidRequest, UnknownItem
 from seqd.kinds import KINDS
@@ -21,6 +21,7 @@ from seqd.ledger.blobs import may_hold, results_named, unpack_items
 from seqd.ledger.exchange import Exchange
 from seqd.ledger.unit_states import TriedUnit, first_blobs, tried_unit
 from seqd.validation import shown
+from seqd.wording import span
 from seqd_schemas import Item, ItemFailure, ItemSuccess
 
 #: Units that are read at most: 2 million items of a model with units of 512.

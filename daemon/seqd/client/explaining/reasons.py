@@ -28,6 +28,7 @@ from seqd.serving import (
     waiting_of,
     who_died,
 )
+from seqd.wording import counted, first_of, span
 from seqd_schemas import (
     JobRecord,
     JobState,
@@ -201,14 +202,12 @@ def jobs_in_words(units: Mapping[str, int], facts: Facts) -> str:
     """Return whose jobs units in hand are of, with their shares, the largest first."""
     total, ordered = sum(units.values()), Counter(units).most_common()
     parts = []
-    for job_id, count in ordered[:MOST_NAMED]:
+    for job_id, count in ordered:
         tenant = facts.holdings.tenants.get(job_id)
         whose = "this job" if job_id == facts.record.job_id else f"job {job_id}"
         of = f" of tenant {tenant}" if tenant and whose != "this job" else ""
         parts.append(f"{whose}{of} ({count / total:.0%})")
-    rest = len(ordered) - MOST_NAMED
-    more = f" and {rest} more" if rest > 0 else ""
-    return f"{', '.join(parts)}{more}"
+    return first_of(parts, MOST_NAMED)
 
 
 def waits_for(facts: Facts) -> list[Reason]:
@@ -265,7 +264,7 @@ def _lost_workers(facts: Facts) -> Iterable[Reason]:
     up = {status.worker for status in facts.workers}
     gone = [(name, units) for name, units in facts.states.workers.items() if name not in up]
     if gone:
-        names = listed([f"{name} ({counted(units, 'unit')})" for name, units in gone])
+        names = first_of([f"{name} ({counted(units, 'unit')})" for name, units in gone], MOST_NAMED)
         yield Reason("dead_worker", f"units are held by workers that are not heard of: {names}")
     for status in facts.workers:
         if status.stopped_pid is not None and (held := facts.states.workers.get(status.worker)):
@@ -346,7 +345,7 @@ def _turn(facts: Facts) -> Iterable[Reason]:
         yield Reason(
             "turn",
             f"{counted(len(facts.tenants), 'tenant')} {_have(len(facts.tenants))} work in the "
-            f"same queue, each gets its share by weight in turn: {listed(told)}",
+            f"same queue, each gets its share by weight in turn: {first_of(told, MOST_NAMED)}",
         )
 
 
@@ -437,34 +436,6 @@ def last_event_ms(facts: Facts, *names: str) -> int | None:
     return next((event.at_ms for event in facts.states.events if event.event in names), None)
 
 
-def counted(number: int, noun: str) -> str:
-    """Return a count with its noun, such as `1 unit` or `2 units`."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
-
-
 def are(number: int) -> str:
     """Return the verb of so many."""
     return "is" if number == 1 else "are"
-
-
-def listed(names: Sequence[str]) -> str:
-    """Return the first of some names, and how many more there are."""
-    rest = len(names) - MOST_NAMED
-    more = f" and {rest} more" if rest > 0 else ""
-    return f"{', '.join(names[:MOST_NAMED])}{more}"
-
-
-def span(seconds: float) -> str:
-    """Return a time span in words, such as `0.8 s`, `40 s`, `3 min` or `2 h 5 min`."""
-    if seconds < 9.95:
-        return f"{max(0.0, seconds):.1f} s"
-    whole = round(seconds)
-    if whole < 120:
-        return f"{whole} s"
-    minutes = round(whole / 60)
-    if minutes < 120:
-        return f"{minutes} min"
-    hours, rest = divmod(minutes, 60)
-    if hours < 48:
-        return f"{hours} h {rest} min" if rest else f"{hours} h"
-    return f"{round(hours / 24)} d"

@@ -7,11 +7,9 @@ from seqd.client.explaining.reasons import (
     answers_of,
     are,
     busy_with,
-    counted,
     held_s,
     last_event_ms,
     left_s,
-    span,
     waits_for,
 )
 from seqd.client.explaining.records import (
@@ -26,6 +24,7 @@ from seqd.client.explaining.records import (
 from seqd.client.requests import rest_told
 from seqd.kinds import KINDS
 from seqd.ledger.unit_states import MAX_LISTED, HeldUnit, TriedUnit
+from seqd.wording import counted, span
 from seqd_schemas import STATES, JobAction, JobRecord, JobState
 
 #: Seconds without progress after which a job is not said to run.
