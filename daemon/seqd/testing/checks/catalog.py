@@ -45,8 +45,6 @@ class Check(Generic[SubjectT]):
     #: What holds where the check passes, in one sentence.
     meaning: str
     run: Callable[[SubjectT], None]
-    #: Checks of one group run one after another in one process, which loads the model once.
-    group: str
     #: A check that takes this many times the usual limit.
     limit_factor: float = 1.0
 
@@ -89,8 +87,7 @@ def known_ids() -> set[str]:
 class Checks(Generic[SubjectT]):
     """The checks of one module: its functions register themselves, in their order."""
 
-    def __init__(self, group: str) -> None:
-        self._group = group
+    def __init__(self) -> None:
         self.checks: list[Check[SubjectT]] = []
 
     def add(
@@ -98,15 +95,12 @@ class Checks(Generic[SubjectT]):
         check_id: str,
         meaning: str,
         *,
-        group: str | None = None,
         limit_factor: float = 1.0,
     ) -> Callable[[Callable[[SubjectT], None]], Callable[[SubjectT], None]]:
         """Register a function as a check, above which it stands."""
 
         def register(function: Callable[[SubjectT], None]) -> Callable[[SubjectT], None]:
-            self.checks.append(
-                Check(check_id, meaning, function, group or self._group, limit_factor)
-            )
+            self.checks.append(Check(check_id, meaning, function, limit_factor))
             return function
 
         return register

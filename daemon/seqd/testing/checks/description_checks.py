@@ -23,7 +23,7 @@ class Description:
     examples: PluginExamples
 
 
-CHECKS: Checks[Description] = Checks("description")
+CHECKS: Checks[Description] = Checks()
 
 
 @CHECKS.add("I1", "Importing and describing open nothing and import no deep-learning library.")

@@ -29,7 +29,7 @@ from seqd.testing.contexts import CPU, MemoryRunContext
 from seqd.worker.outcomes import checked, with_known_label
 from seqd_schemas import Generation, ItemError, OutputBound, Task
 
-CHECKS: Checks[Version] = Checks("outcomes")
+CHECKS: Checks[Version] = Checks()
 
 #: Texts that a model may refuse, but must not stumble over: blank ones, control characters, those
 #: that are written from right to left, signs of several code points, one long word. The last one
@@ -365,7 +365,6 @@ def stops_at_once(version: Version) -> None:
 @CHECKS.add(
     "S2",
     "A stop that is requested half-way ends the call at once.",
-    group="process",
     limit_factor=2,
 )
 def stops_half_way(version: Version) -> None:

@@ -27,7 +27,7 @@ from seqd.testing.checks.report import Place
 from seqd.testing.checks.subjects import Version
 from seqd_schemas import Task
 
-CHECKS: Checks[Version] = Checks("process")
+CHECKS: Checks[Version] = Checks()
 
 #: What Python calls at each line of a call, and may give another.
 TraceFunction: TypeAlias = Callable[[FrameType, str, object], "TraceFunction | None"]

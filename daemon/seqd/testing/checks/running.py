@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from threading import Lock, Semaphore
+from threading import Lock
 from time import monotonic
 from typing import Final, Literal
 
@@ -29,8 +29,8 @@ LIMIT_S: Final = 30.0
 #: Processes that run at once.
 PROCESSES: Final = 2
 
-#: Times that what is left of a group is begun again after a check that ended its process.
-_RESTARTS: Final = 3
+#: Processes that the checks of a part get, where some of them end theirs.
+_MOST_PROCESSES: Final = 4
 
 #: Why the checks of a part do not apply that a model has not.
 NO_TRAIN: Final = "no train"
@@ -133,16 +133,13 @@ class Run:
     #: Is told each failure, as soon as it is there.
     found: Callable[[CheckResult], None] | None = None
     _folder: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="seqd-checks-")))
-    _slots: Semaphore = field(default_factory=lambda: Semaphore(PROCESSES))
     _lock: Lock = field(default_factory=Lock)
     _live: set[PluginChild] = field(default_factory=set)
     _stopped: bool = False
-    _children: int = 0
-    #: The checks that have ended, by part and id; one that several groups begin with counts once.
-    _done: set[tuple[str, Part, str]] = field(default_factory=set)
+    #: The checks that have ended, and all.
+    _done: int = 0
     _total: int = 0
-    #: The failures that were told of, and those that each model's author expects.
-    _found: set[tuple[str, str, str]] = field(default_factory=set)
+    #: The failures that each model's author expects.
     _expected: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     def __enter__(self) -> "Run":
@@ -174,28 +171,38 @@ class Run:
         """Run the checks of all parts, side by side, and return their results in order."""
         wanted = [(model, part) for model, parts in described.parts.items() for part in parts]
         self._total = sum(len(checks_of(part)) for _, part in wanted)
-        with ThreadPoolExecutor(max_workers=max(1, len(wanted))) as pool, self._ending():
+        with ThreadPoolExecutor(max_workers=PROCESSES) as pool, self._ending():
             each = pool.map(lambda one: self.part(*one), wanted)
             return [result for results in each for result in results]
 
     def part(self, model: str, part: Part, ids: Collection[str] | None = None) -> list[CheckResult]:
-        """Run the checks of a part, or those with some ids, and return their results.
+        """Run the checks of a part, or P1 and those with some ids, and return their results.
 
-        Each group begins with P1, and ends with it where it fails.
+        They run in one process; a check that ends it fails, and the rest runs in another.
         """
-        first_check, *checks = checks_of(part)
-        groups: dict[str, list[Check[object]]] = {first_check.group: [first_check]}
-        for check in checks:
-            if ids is None or check.id in ids:
-                groups.setdefault(check.group, [first_check]).append(check)
-        shared = self._own_folder()
-        # The first process of a version that is to be trained trains it.
-        workers = 1 if part is Part.TRAINED else len(groups)
-        with ThreadPoolExecutor(max_workers=workers) as pool, self._ending():
-            first, *others = pool.map(
-                lambda group: self._group(model, part, group, shared), groups.values()
-            )
-        return first + [result for results in others for result in results[1:]]
+        first, *others = checks_of(part)
+        left = [first, *(check for check in others if ids is None or check.id in ids)]
+        results, why = list[CheckResult](), "the process died too often"
+        folder = Path(tempfile.mkdtemp(dir=self._folder))
+        for _ in range(_MOST_PROCESSES):
+            if self._stopped:
+                break
+            ended = self._child(model, part, left, folder)
+            if self._stopped:  # what it was ended for is no finding
+                break
+            results += ended.results
+            left = left[len(ended.results) :]
+            if left and not _first_failed(results):
+                lost = left.pop(0).result(model, part, CheckState.FAILED)
+                results.append(self._died(ended, lost))
+                self._tell_found(results[-1:])
+            if _first_failed(results):
+                why = f"{FIRST} failed"
+                break
+            if not left:
+                break
+        self._done += len(left)
+        return results + _idle(model, part, left, why)
 
     @contextmanager
     def _ending(self) -> Iterator[None]:
@@ -208,44 +215,17 @@ class Run:
                 child.kill("the command was ended")
             raise
 
-    def _group(
-        self, model: str, part: Part, checks: "Sequence[Check[object]]", shared: Path
-    ) -> list[CheckResult]:
-        """Run checks in one process; one that ends it fails, and the rest runs in another."""
-        results: list[CheckResult] = []
-        left, why = list(checks), "the process died too often"
-        for _ in range(_RESTARTS):
-            with self._slots:
-                if self._stopped:
-                    break
-                ended = self._child(model, part, left, shared)
-            if self._stopped:  # what it was ended for is no finding
-                break
-            results += ended.results
-            left = left[len(ended.results) :]
-            if left and not _first_failed(results):
-                lost = left.pop(0).result(model, part, CheckState.FAILED)
-                results.append(self._died(ended, lost))
-            self._tell_found(results)
-            if _first_failed(results):
-                why = f"{FIRST} failed"
-                break
-            if not left:
-                break
-        self._done |= {(model, part, check.id) for check in checks}
-        return results + _idle(model, part, left, why)
-
     def _child(
-        self, model: str, part: Part, checks: "Sequence[Check[object]]", shared: Path
+        self, model: str, part: Part, checks: "Sequence[Check[object]]", folder: Path
     ) -> Ended:
         ids = tuple(check.id for check in checks)
-        asked = {"model": model, "part": part, "checks": ids, "folder": str(shared)}
+        asked = {"model": model, "part": part, "checks": ids, "folder": str(folder)}
 
         def told(report: Report) -> None:
             if isinstance(report, Begun):
                 self._tell(f"{model} ({part}), {report.id}")
             elif isinstance(report, Found):
-                self._done.add((model, part, report.result.id))
+                self._done += 1
                 self._tell_found([report.result])
 
         spec = self._spec("checks").model_copy(update=asked)
@@ -260,24 +240,16 @@ class Run:
             version_folder=None if self.version_folder is None else str(self.version_folder),
         )
 
-    def _own_folder(self) -> Path:
-        with self._lock:
-            self._children += 1
-            return self._folder / str(self._children)
-
     def _tell(self, what: str) -> None:
         if self.progress is not None:
-            self.progress(len(self._done), self._total, what)
+            self.progress(self._done, self._total, what)
 
     def _tell_found(self, results: Sequence[CheckResult]) -> None:
-        """Tell of each failure that is not expected, once."""
+        """Tell of each failure that is not expected."""
         with self._lock:
             for result in _with_expected(results, self._expected, self.examples):
-                key = (result.model, result.part, result.id)
-                if result.state is CheckState.FAILED and key not in self._found:
-                    self._found.add(key)
-                    if self.found is not None:
-                        self.found(result)
+                if result.state is CheckState.FAILED and self.found is not None:
+                    self.found(result)
 
     def _died(self, ended: Ended, result: CheckResult) -> CheckResult:
         """Return the result of a check that ended its process, with where it stood."""

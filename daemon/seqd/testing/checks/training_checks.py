@@ -17,7 +17,7 @@ from seqd.testing.checks.importing import AuditWatch
 from seqd.testing.checks.subjects import Training, tiny_data
 from seqd.testing.contexts import MemoryCheckpoints, MemoryTrainContext
 
-CHECKS: Checks[Training] = Checks("training")
+CHECKS: Checks[Training] = Checks()
 
 #: A training takes as many times the usual limit: it may compile, and load a large library.
 _SLOW: Final = 10.0
