@@ -615,22 +615,6 @@ def _who_starts(starting: Sequence[WorkerStatus]) -> str:
     return f"{who} still starting ({named})"
 
 
-def broken_everywhere(workers: Sequence[WorkerStatus], plugin: str) -> dict[str, tuple[str, str]]:
-    """Return, by worker, why a plugin is broken; empty while one may have it that is sound.
-
-    A worker that has not said yet what it has may, and one on which it is disabled could.
-    """
-    found: dict[str, tuple[str, str]] = {}
-    for status in workers:
-        mine = [one for one in status.plugins if one.name == plugin]
-        if not status.plugins or any(one.state is not PluginState.BROKEN for one in mine):
-            return {}
-        if mine:
-            said = f"plugin {plugin}: {mine[0].reason[:_MOST_CHARS].rstrip('.')}"
-            found[status.worker] = ("broken", said)
-    return found
-
-
 def _could_take(status: WorkerStatus, task: str, model: str) -> bool:
     """Return True for a worker that leaves a model to others, and could take it as it is."""
     return (

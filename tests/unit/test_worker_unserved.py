@@ -12,8 +12,6 @@ from seqd.worker.unserved import Unserved
 from seqd_schemas import (
     CatalogEntry,
     Failure,
-    PluginState,
-    PluginStatus,
     UnfitCode,
     UnfitVersion,
     VersionSummary,
@@ -47,18 +45,11 @@ class Fleet:
         self.jobs = list(jobs)
         self.failed: dict[str, Failure] = {}
         self.asked: list[int] = []
-        #: When each job was handed in.
-        self.created_at_ms: dict[str, int] = {}
 
     def ledger(self) -> Any:
-        entry = a_catalog_entry(model="echo", plugin="light")
-        fleet = SimpleNamespace(workers=lambda: self.workers, catalog=lambda: {"echo": entry})
+        fleet = SimpleNamespace(workers=lambda: self.workers)
         control = SimpleNamespace(open_queues=self._open, fail=self.failed.__setitem__)
-        jobs = SimpleNamespace(get=self._job)
-        return SimpleNamespace(fleet=fleet, control=control, jobs=jobs)
-
-    def _job(self, job_id: str) -> Any:
-        return SimpleNamespace(created_at_ms=self.created_at_ms.get(job_id, 10**13))
+        return SimpleNamespace(fleet=fleet, control=control)
 
     def _open(self, first: int, most: int) -> list[tuple[str, str]]:
         self.asked.append(first)
@@ -108,64 +99,6 @@ def test_it_waits_for_ever_otherwise(clock: SimpleNamespace, workers: tuple[Work
     for _ in range(3):
         unserved.run_once()
         clock.now_s += 10
-
-    assert fleet.failed == {}
-
-
-def a_plugin(state: PluginState = PluginState.BROKEN) -> PluginStatus:
-    return PluginStatus(
-        name="light", distribution="light", version="1", state=state, reason="no libfoo."
-    )
-
-
-def without_plugin(name: str) -> WorkerStatus:
-    other = a_plugin(PluginState.READY).model_copy(update={"name": "other"})
-    return a_worker(name, versions=(), plugins=(other,))
-
-
-def test_jobs_of_a_plugin_that_is_broken_wherever_it_is_fail_after_a_while_trainings_too(
-    clock: SimpleNamespace,
-):
-    broken = a_worker("w1", versions=(), plugins=(a_plugin(),), started_at_ms=1_000)
-    jobs = (("j1", QUEUE), ("j2", "train.echo"), ("before", QUEUE))
-    fleet = Fleet(broken, without_plugin("w2"), jobs=jobs)
-    # One that was accepted before an upgrade broke its plugin waits.
-    fleet.created_at_ms = {"before": 999, "j1": 1_000}
-    unserved = Unserved(fleet.ledger(), 120.0)
-
-    unserved.run_once()
-    failed_first = dict(fleet.failed)
-    clock.now_s += 30
-    unserved.run_once()
-
-    assert failed_first == {}
-    assert {job_id: failure.message for job_id, failure in fleet.failed.items()} == {
-        job_id: f"No worker that is up can run {what} of echo. w1: broken: plugin light: no "
-        "libfoo. Mend one of them and send the job again; `seqd status` shows what each cannot run."
-        for job_id, what in (("j1", "classify"), ("j2", "train"))
-    }
-
-
-@pytest.mark.parametrize(
-    "other",
-    [
-        a_worker("w2", plugins=(a_plugin(PluginState.READY),)),
-        a_worker("w2", versions=(), plugins=(a_plugin(PluginState.DISABLED),)),
-        a_worker("w2", versions=(), plugins=(), state=WorkerState.STARTING),
-    ],
-    ids=["it is sound there", "it is disabled there", "it has not said yet"],
-)
-def test_jobs_of_a_plugin_that_is_broken_on_one_worker_wait_for_another_that_may_come_back(
-    clock: SimpleNamespace, other: WorkerStatus
-):
-    broken = a_worker("w1", versions=(), plugins=(a_plugin(),))
-    fleet = Fleet(broken, jobs=(("j1", QUEUE), ("j2", "train.echo")))
-    unserved = Unserved(fleet.ledger(), 120.0)
-
-    for workers in ([broken], [broken, other], [broken]):
-        fleet.workers = workers
-        unserved.run_once()
-        clock.now_s += 29
 
     assert fleet.failed == {}
 

@@ -2,21 +2,17 @@
 
 Such a job waits while a worker may still come back to it, and then fails with the reason of each
 worker. With no worker up that takes its task and model at all, it waits: nothing is known of those
-that will come.
-
-Where its plugin is broken on all workers that have it, a job fails that was handed in since these
-started. One that was accepted before waits: an upgrade has broken the plugin, and whoever takes it
-back loses no job.
+that will come, and whoever takes an upgrade back that has broken a plugin loses no job.
 """
 
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from time import monotonic
 
 from seqd.errors import NoFitWorker, UnknownJob, failure_of
 from seqd.ledger import Ledger
-from seqd.serving import broken_everywhere, can_run, reasons
-from seqd_schemas import PluginState, QueueName, UnfitCode, WorkerStatus
+from seqd.serving import can_run, reasons
+from seqd_schemas import QueueName, UnfitCode, WorkerStatus
 
 log = logging.getLogger(__name__)
 
@@ -26,10 +22,6 @@ LOOK_AT_JOBS = 100
 
 #: What does not pass by waiting: somebody has to install or replace something.
 LASTING = frozenset({UnfitCode.DAMAGED, UnfitCode.NO_LIBRARY, UnfitCode.LOAD_FAILED})
-
-#: Seconds for which a plugin has to be broken on all workers, or `SEQD_UNFIT_GRACE_S` where that is
-#: less: a sound worker that is restarted is back by then.
-BROKEN_S = 30.0
 
 #: Workers whose reasons a message has.
 _MOST_REASONS = 8
@@ -54,20 +46,13 @@ class Unserved:
         self._next = 0
         #: By queue, when it was first seen that nobody can run it.
         self._since_s: dict[str, float] = {}
-        #: By plugin, when it was first seen broken on all workers that have it.
-        self._broken_since_s: dict[str, float] = {}
 
     def run_once(self) -> None:
         """Look at some of the open jobs, and fail those that have waited long enough."""
         workers = self._ledger.fleet.workers()
-        broken_models = self._broken_models(workers)
         waiting: dict[str, float] = {}
         for job_id, queue in self._page():
             task, model, version = QueueName.parse(queue)
-            broken = broken_models.get(model)
-            if broken and self._came_after(job_id, workers, broken):
-                self._fail(job_id, f"{task} of {model}", broken)
-                continue
             if version is None:
                 continue  # a training, whose worker decides when it releases it
             why = reasons(workers, task, model, version)
@@ -79,40 +64,6 @@ class Unserved:
                 self._fail(job_id, f"{task} of {model}@{version}", why)
         # A queue of which no job was looked at this time keeps its time.
         self._since_s = {**self._kept(workers), **waiting}
-
-    def _broken_models(
-        self, workers: Sequence[WorkerStatus]
-    ) -> dict[str, Mapping[str, tuple[str, str]]]:
-        """Return why each model has a plugin that is broken on all workers, for long enough."""
-        names = {
-            one.name
-            for worker in workers
-            for one in worker.plugins
-            if one.state is PluginState.BROKEN
-        }
-        why = {name: broken_everywhere(workers, name) for name in names}
-        now_s = monotonic()
-        self._broken_since_s = {
-            name: self._broken_since_s.get(name, now_s) for name in names if why[name]
-        }
-        wait_s = min(BROKEN_S, self._grace_s)
-        lasting = {
-            name for name, since_s in self._broken_since_s.items() if now_s - since_s >= wait_s
-        }
-        if not lasting:
-            return {}
-        catalog = self._ledger.fleet.catalog().items()
-        return {model: why[entry.plugin] for model, entry in catalog if entry.plugin in lasting}
-
-    def _came_after(
-        self, job_id: str, workers: Sequence[WorkerStatus], names: Collection[str]
-    ) -> bool:
-        """Return True for a job that was handed in when all of these workers had started."""
-        started_at_ms = max(one.started_at_ms for one in workers if one.worker in names)
-        try:
-            return self._ledger.jobs.get(job_id).created_at_ms >= started_at_ms
-        except UnknownJob:
-            return False  # removed meanwhile
 
     def _page(self) -> list[tuple[str, str]]:
         oldest = self._ledger.control.open_queues(0, LOOK_AT_JOBS)
