@@ -508,7 +508,7 @@ def _no_version(record: JobRecord, workers: Sequence[WorkerStatus]) -> str | Non
     return (
         f"No worker that is up and does {task} has found {model}@{record.version} yet: {named}. "
         f"{_LOOK_FOR_NEW} One that does not find it has another store: have them share one "
-        "(SEQD_DATA_DIR), or bring the version there: `seqd models export`, `seqd models import`."
+        "(SEQD_DATA_DIR)."
     )
 
 

@@ -178,10 +178,10 @@ mixed-releases | warning | Workers of 2 releases of seqd are up: 0.2.0 (1), 0.3.
   upgrade to its end: docker/upgrade.md. | mixed-versions
 unfit-workers | warning | Worker cpu:0@h1-a (host h1), 1 of 3, cannot run echo@2: damaged: a.npz
   is a1a1a1a1a1a1…, and its manifest says b2b2b2b2b2b2…. | `seqd doctor --deep` on h1 names the
-  files. Restore the version's | corrupt-model
+  files. Restore the version's folder from a backup or another host's store. | corrupt-model
 unfit-workers | warning | Worker cpu:0@h2-b (host h2), 1 of 3, cannot run imdb_lstm@3: missing:
-  its store has no such version, which is in service. | Have the workers share one store
-  (SEQD_DATA_DIR), or bring the version to h2: | corrupt-model
+  its store has no such version, which is in service. | Have the workers share one
+  store: SEQD_DATA_DIR on h2. | corrupt-model
 plugin-broken | warning | The plugin bad is broken on cpu:0@h1-a: no module\\x1b[2J named x. |
   Mend it (`seqd plugins check bad`), | plugin-missing
 plugin-missing | warning | The plugin bad is missing on cpu:0@h2-b, and 1 other worker has it. |

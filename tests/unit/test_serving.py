@@ -289,8 +289,7 @@ UNWRITABLE = UnfitVersion(
             WaitingCode.NOT_SERVED,
             "No worker that is up and does classify has found topics@3 yet: w1 (host h2). Workers "
             "look for new versions at least at each heartbeat (SEQD_HEARTBEAT_S). One that does "
-            "not find it has another store: have them share one (SEQD_DATA_DIR), or bring the "
-            "version there: `seqd models export`, `seqd models import`.",
+            "not find it has another store: have them share one (SEQD_DATA_DIR).",
         ),
     ],
 )

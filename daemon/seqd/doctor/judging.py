@@ -103,18 +103,17 @@ _CURES_OF_DEATHS: Final = {
 #: What to do about it; `{host}` is where, `{model}` the model.
 _CURES: Final = {
     UnfitCode.DAMAGED: "`seqd doctor --deep` on {host} names the files. Restore the version's "
-    "folder from a backup or another host (`seqd models export`, `import`), or take it out of "
-    "service: `seqd models rollback {model}`",
-    UnfitCode.MISSING: "Have the workers share one store (SEQD_DATA_DIR), or bring the version to "
-    "{host}: `seqd models export`, `seqd models import`",
+    "folder from a backup or another host's store. Where it is in service, put another version "
+    "there meanwhile: `seqd models promote {model}@N`",
+    UnfitCode.MISSING: "Have the workers share one store: SEQD_DATA_DIR on {host}",
     UnfitCode.UNREADABLE: "Mount the store on {host}, and mend its permissions",
     UnfitCode.UNWRITABLE: "Make room on {host}: `seqd doctor` there says where",
     UnfitCode.NO_LIBRARY: "Install it on {host}, then restart the worker: `seqd workers restart`",
     UnfitCode.NO_MEMORY: "Give the slot more memory, or have fewer models there: SEQD_SERVES",
     UnfitCode.DEVICE_FAULT: "Drain the worker (`seqd workers drain`), and look at the device: "
     "`seqd doctor` on {host}",
-    UnfitCode.BREAKER_OPEN: "See what the plugin raises in the worker's log on {host}; `seqd "
-    "models rollback {model}` goes back to the version before",
+    UnfitCode.BREAKER_OPEN: "See what the plugin raises in the worker's log on {host}. Where "
+    "the version is in service, `seqd models rollback {model}` goes back to the one before",
 }
 
 #: What is known of the process of a worker of another machine that is up and reports nothing, what

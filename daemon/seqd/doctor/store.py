@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 _MOST: Final = 20
 
 _MEND: Final = (
-    "Go back to a version that is whole (`seqd models rollback MODEL`), bring this one again "
-    "(`seqd models import`), or remove it (`seqd models rm`)"
+    "Restore its folder from a backup or another host's store. Else put another version in "
+    "service, where this one is (`seqd models promote MODEL@N`), and remove it: `seqd models rm`"
 )
 
 
