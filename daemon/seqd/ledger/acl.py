@@ -136,8 +136,9 @@ _COMMANDS = {
 #: What Celery's remote control and events call beside that, where they are switched on.
 _REMOTE_CONTROL = ("psubscribe", "publish", "punsubscribe", "script|exists")
 
-#: What the release before reads: this release's rights are given before it goes.
-KEY_FOR_THE_RELEASE_BEFORE = "quarantined"
+#: What the release before reads and writes: this release's rights are given before it goes.
+READ_BY_THE_RELEASE_BEFORE = "quarantined"
+WRITTEN_BY_THE_RELEASE_BEFORE = "ended_leases*"
 
 #: Keys of a Celery application without a prefix, as seqd never writes them.
 FOREIGN_KEYS = (
@@ -231,7 +232,7 @@ def _read_for_metrics(keys: Keys) -> tuple[str, ...]:
         keys.limits(),
         keys.open_jobs(),
         keys.paused_models(),
-        f"{keys.prefix}:{KEY_FOR_THE_RELEASE_BEFORE}",
+        f"{keys.prefix}:{READ_BY_THE_RELEASE_BEFORE}",
         keys.queue("*", "*"),
         keys.queues("*"),
         keys.rates(),
@@ -278,6 +279,7 @@ def _written_by_clients(keys: Keys) -> tuple[str, ...]:
         keys.wakeup("*"),
         keys.completions("*"),
         keys.worker_leases("*"),
+        f"{keys.prefix}:{WRITTEN_BY_THE_RELEASE_BEFORE}",
         keys.durability_mark(),
         keys.work_left(),
     )
@@ -306,7 +308,7 @@ def _read_by_clients(keys: Keys) -> tuple[str, ...]:
         keys.limits(),
         keys.paused_models(),
         keys.placements(),
-        f"{keys.prefix}:{KEY_FOR_THE_RELEASE_BEFORE}",
+        f"{keys.prefix}:{READ_BY_THE_RELEASE_BEFORE}",
         keys.rates(),
         keys.rollout("*", "*"),
         keys.task_schemas(),
