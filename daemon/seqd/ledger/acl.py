@@ -243,6 +243,7 @@ def _read_for_metrics(keys: Keys) -> tuple[str, ...]:
         keys.tenants(),
         keys.uploads(),
         keys.weights(),
+        keys.work_done(),
         keys.work_left(),
         keys.worker("*"),
         keys.workers(),
