@@ -424,12 +424,13 @@ def test_a_command_whose_job_lacks_input_or_is_not_kept_begins_anew_and_says_no_
 
 
 def test_a_command_that_is_not_resumed_begins_anew_and_says_what_it_leaves(
-    commands: Commands, tmp_path: Path
+    commands: Commands, cluster: Cluster, tmp_path: Path
 ) -> None:
     arguments = ("classify", a_csv(tmp_path).name, "-m", "echo", "--out", "r.jsonl")
     full = commands.run_on_a_full_disk(*arguments)
     job_id = re.search(r"Job (\S+) keeps its results", full.err)
     assert job_id is not None, full.err
+    cluster.client().job(job_id[1]).wait()
 
     again = commands.run(*arguments)
 
@@ -465,6 +466,9 @@ def test_a_full_disk_loses_nothing_and_another_input_is_refused_until_that_of_be
     )
     assert left == [".r.jsonl.job", "reviews.csv"]
 
+    job = cluster.client().job(job_id[1])
+    if job.record().sealed:
+        job.wait()
     whole = source.read_text()
     source.write_text(whole.replace("text 0,", "TEXT 0,"))
     another = commands.run(*arguments, "--resume")
@@ -477,7 +481,7 @@ def test_a_full_disk_loses_nothing_and_another_input_is_refused_until_that_of_be
     assert f"seqd jobs results {job_id[1]}" in another.err or rows == 200
     assert resumed.status == 0, resumed.err
     assert len((tmp_path / "r.jsonl").read_text().splitlines()) == rows
-    assert cluster.client().job(job_id[1]).record().state is JobState.COMPLETED
+    assert job.record().state is JobState.COMPLETED
 
 
 def test_a_cancelled_job_is_resumed_by_the_same_command_with_the_same_input_alone(

@@ -60,12 +60,12 @@ def published(client: Client, model: str) -> list[int]:
     return [] if entry is None else [one.version for one in entry.versions]
 
 
-def submit_late(cluster: Cluster, model: str, version: int) -> str:
-    """Hand a job in as a client that has read the catalog a moment before."""
+def submit_late(cluster: Cluster, model: str, version: int, item_ms: int = 250) -> str:
+    """Hand a job of 8 items in as a client that has read the catalog a moment before."""
     assert cluster.settings.redis_url is not None
     redis = connect(cluster.settings.redis_url)
     ledger = Ledger(redis, cluster.settings)
-    job = a_classify_job(model=f"{model}@{version}", parameters={"delay_ms": 250})
+    job = a_classify_job(model=f"{model}@{version}", parameters={"delay_ms": item_ms})
     job_id = new_job_id()
     ledger.submissions.submit(
         job,
@@ -113,9 +113,11 @@ def test_a_collection_that_a_job_leaves_nothing_to_remove_is_no_act_for_the_audi
 ):
     monkeypatch.setenv("SEQD_DATA_DIR", str(module_cluster.settings.data_dir))
 
+    jobs: list[str] = []
+
     def submit_in_between() -> None:
         wait_until(lambda: published(client, model) == [1, 3, 4], "it is published no more")
-        submit_late(module_cluster, model, 2)
+        jobs.append(submit_late(module_cluster, model, 2, item_ms=4_000))
 
     between = threading.Thread(target=submit_in_between)
     between.start()
@@ -127,6 +129,7 @@ def test_a_collection_that_a_job_leaves_nothing_to_remove_is_no_act_for_the_audi
     here(capsys, "models", "gc", model, "--keep", "1")
     assert [one.details for one in client.audit(target=model)] == [{"versions": "3"}]
     assert store.numbers(model) == [1, 2, 4]
+    client.job(jobs[0]).cancel()
 
 
 def test_a_version_that_no_job_runs_on_is_removed_and_published_no_more(
