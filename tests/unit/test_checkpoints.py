@@ -33,7 +33,7 @@ def saved(folder, name="1", arrays=ARRAYS, progress=PROGRESS):
 def test_a_checkpoint_comes_back_as_it_was_saved(folder):
     sha256 = saved(folder)
 
-    checkpoint, data_sha256, epochs = folder.read("1", sha256)
+    checkpoint, state = folder.read("1", sha256)
 
     assert checkpoint.progress == PROGRESS
     assert checkpoint.arrays.keys() == ARRAYS.keys()
@@ -41,8 +41,8 @@ def test_a_checkpoint_comes_back_as_it_was_saved(folder):
         found = checkpoint.arrays[name]
         assert (found.dtype, found.shape) == (array.dtype, array.shape)
         assert (found == array).all()
-    assert data_sha256 == "d" * 64
-    assert epochs == EPOCHS
+    assert state.data_sha256 == "d" * 64
+    assert state.epochs == EPOCHS
 
 
 @pytest.mark.parametrize(

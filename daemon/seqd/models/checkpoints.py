@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
@@ -102,17 +102,11 @@ def _check_progress(progress: Mapping[str, JsonValue]) -> None:
         )
 
 
-class Kept(NamedTuple):
-    """A checkpoint as it was read, with what the daemon keeps beside the plugin's part."""
+def decode(content: Content) -> tuple[Checkpoint, State]:
+    """Turn bytes back into a checkpoint, with what the daemon keeps beside the plugin's part.
 
-    checkpoint: Checkpoint
-    #: Digest of the data that it learnt from, where known.
-    data_sha256: str | None
-    epochs: tuple[EpochMetrics, ...]
-
-
-def decode(content: Content) -> Kept:
-    """Turn bytes back into a checkpoint; raises CheckpointDamaged where they do not fit."""
+    Raises CheckpointDamaged where they do not fit.
+    """
     state, arrays = _read_state(content.state), {}
     if content.arrays is not None:
         from safetensors import SafetensorError
@@ -122,7 +116,7 @@ def decode(content: Content) -> Kept:
             arrays = load(content.arrays)
         except SafetensorError as error:
             raise CheckpointDamaged(f"arrays.safetensors cannot be read: {error}") from None
-    return Kept(Checkpoint(arrays, state.progress), state.data_sha256, state.epochs)
+    return Checkpoint(arrays, state.progress), state
 
 
 def _read_state(state: bytes) -> State:
@@ -171,7 +165,7 @@ class CheckpointFolder:
                 shutil.rmtree(aside, ignore_errors=True)
                 raise
 
-    def read(self, name: str, sha256: str) -> Kept:
+    def read(self, name: str, sha256: str) -> tuple[Checkpoint, State]:
         """Read the checkpoint with this digest.
 
         Raises CheckpointDamaged, which names the file and what is wrong with it.

@@ -38,7 +38,7 @@ class MemoryCheckpoints:
     @property
     def last(self) -> Checkpoint | None:
         """What was saved last."""
-        return None if self._last is None else decode(self._last).checkpoint
+        return None if self._last is None else decode(self._last)[0]
 
     def carry(self, curve: LearningCurve) -> None:
         """Save these epochs from now on, and put what was saved back into them at a `load`."""
@@ -46,10 +46,12 @@ class MemoryCheckpoints:
 
     def load(self) -> Checkpoint | None:
         """Return what was saved last."""
-        if self._last is not None:
-            self.resumes += 1
-            self._curve.restore(decode(self._last).epochs)
-        return self.last
+        if self._last is None:
+            return None
+        checkpoint, state = decode(self._last)
+        self.resumes += 1
+        self._curve.restore(state.epochs)
+        return checkpoint
 
     def due(self) -> bool:
         """True each time that `due_every` more questions have been asked."""

@@ -25,7 +25,7 @@ from seqd.models.source_folders import source_of
 from seqd.testing.checks.catalog import Part, checks_of
 from seqd.testing.checks.examples import PluginExamples, examples_of
 from seqd.testing.checks.report import CheckResult, CheckState, loads_result
-from seqd.testing.checks.running import LIMIT_S, NO_TRAIN, NO_VERSION, Run
+from seqd.testing.checks.running import LIMIT_S, Run, missing_of
 from seqd.testing.checks.subjects import parts_of
 
 _PARAMETER: Final = "seqd_check"
@@ -87,9 +87,7 @@ def _planned(tests: type[PluginChecks]) -> Iterator[PlannedCheck]:
     yield PlannedCheck("L1", _source_of(tests).name, Part.DESCRIPTION)
     for name, model in registry.models.items():
         parts = parts_of(model, has_folder=tests.version_folder is not None)
-        why_not = {} if Part.TRAINING in parts else {Part.TRAINING: NO_TRAIN}
-        if not any(part.is_version for part in parts):
-            why_not[Part.FOLDER] = NO_VERSION
+        why_not = missing_of(parts)
         for part in (Part.DESCRIPTION, *parts, *why_not):
             for check in checks_of(part):
                 yield PlannedCheck(check.id, name, part, why_not.get(part, ""))

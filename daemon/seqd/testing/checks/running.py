@@ -32,10 +32,6 @@ PROCESSES: Final = 2
 #: Processes that the checks of a part get, where some of them end theirs.
 _MOST_PROCESSES: Final = 4
 
-#: Why the checks of a part do not apply that a model has not.
-NO_TRAIN: Final = "no train"
-NO_VERSION: Final = "no version to serve: give its folder with --version-folder"
-
 #: What is told while the checks run: how many have ended, how many there are, and what runs.
 Progress = Callable[[int, int, str], None]
 
@@ -91,12 +87,19 @@ def _check_ids(expected: Collection[str]) -> None:
 
 def _missing_parts(described: Described) -> list[CheckResult]:
     """Return results that did not apply: those of parts that a model has not."""
-    missing: list[CheckResult] = []
-    for model, parts in described.parts.items():
-        if Part.TRAINING not in parts:
-            missing += _idle(model, Part.TRAINING, checks_of(Part.TRAINING), NO_TRAIN)
-        if not any(part.is_version for part in parts):
-            missing += _idle(model, Part.FOLDER, checks_of(Part.FOLDER), NO_VERSION)
+    return [
+        result
+        for model, parts in described.parts.items()
+        for part, why in missing_of(parts).items()
+        for result in _idle(model, part, checks_of(part), why)
+    ]
+
+
+def missing_of(parts: Collection[Part]) -> dict[Part, str]:
+    """Return the parts that a model has not, with the reason why their checks do not apply."""
+    missing = {} if Part.TRAINING in parts else {Part.TRAINING: "no train"}
+    if not any(part.is_version for part in parts):
+        missing[Part.FOLDER] = "no version to serve: give its folder with --version-folder"
     return missing
 
 

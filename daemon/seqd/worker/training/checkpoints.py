@@ -134,15 +134,15 @@ class WorkerCheckpoints:
         reasons = []
         for record in records:
             try:
-                kept = folder.read(record.name, record.sha256)
+                checkpoint, state = folder.read(record.name, record.sha256)
             except CheckpointDamaged as error:
                 log.warning("checkpoint of training job=%s is damaged: %s", run_id, error)
                 reasons.append(str(error))
                 continue
-            self._check_data(kept.data_sha256)
-            self.curve.restore(kept.epochs)
+            self._check_data(state.data_sha256)
+            self.curve.restore(state.epochs)
             self._report_resume(run_id, reasons)
-            return kept.checkpoint
+            return checkpoint
         raise CheckpointDamaged(
             f"No checkpoint of training {run_id} can be gone on from. {'; '.join(reasons)}. Where "
             "workers share a store, they need one SEQD_DATA_DIR for checkpoints too. " + _ANEW
