@@ -37,11 +37,11 @@ def test_every_installed_plugin_is_ready_and_its_models_are_checked(registry):
     assert {"char_lstm", "imdb_lstm", "markov", "length", "ngrams"} <= registry.models.keys()
 
 
-def test_every_clause_of_the_contract_has_a_check():
+def test_every_clause_of_the_contract_has_a_check_or_is_held_when_a_plugin_is_loaded():
     clauses = set(re.findall(r"^    ([A-Z][0-9])  ", contract.__doc__, re.MULTILINE))
 
     assert len(clauses) >= 13
-    assert clauses <= known_ids()
+    assert clauses - known_ids() == {"O1"}  # `test_record_checks.py` has what is refused
 
 
 STARTERS = """
