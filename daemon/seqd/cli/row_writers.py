@@ -7,11 +7,12 @@ import csv
 import io
 import json
 import struct
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime, time
-from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from pydantic_core import PydanticSerializationError, to_json
 
@@ -44,16 +45,17 @@ class Column:
     output: OutputField | None = None
 
 
-class RowWriter(Protocol):
+class RowWriter(ABC):
     """Writes rows of values, in the order of the columns."""
 
+    @abstractmethod
     def write(self, values: Sequence[object]) -> None:
         """Append a row."""
 
-    def finish(self, facts: Mapping[str, str]) -> None:
+    def finish(self, facts: Mapping[str, str]) -> None:  # noqa: B027 - most hold nothing
         """Write what is held, and facts about the file where it has metadata; it stays open."""
 
-    def give_up(self) -> None:
+    def give_up(self) -> None:  # noqa: B027
         """Leave the file as it is: nothing more is written to it."""
 
 
@@ -82,7 +84,7 @@ def json_bytes(value: object) -> bytes:
         return json.dumps(value, default=str).encode()
 
 
-class _JsonRows:
+class _JsonRows(RowWriter):
     def __init__(self, file: BinaryIO, columns: Sequence[Column]) -> None:
         self._file = file
         self._names = [column.name for column in columns]
@@ -90,14 +92,8 @@ class _JsonRows:
     def write(self, values: Sequence[object]) -> None:
         self._file.write(json_bytes(dict(zip(self._names, values, strict=True))) + b"\n")
 
-    def finish(self, facts: Mapping[str, str]) -> None:
-        """Do nothing: nothing is held."""
 
-    def give_up(self) -> None:
-        """Do nothing: nothing is held."""
-
-
-class _DelimitedRows:
+class _DelimitedRows(RowWriter):
     """RFC 4180 but for the ends of lines, which are newlines."""
 
     def __init__(self, file: BinaryIO, columns: Sequence[Column], delimiter: str) -> None:
@@ -118,7 +114,7 @@ class _DelimitedRows:
             self._text.detach()
 
 
-class _Lines:
+class _Lines(RowWriter):
     """One value a line."""
 
     def __init__(self, file: BinaryIO) -> None:
@@ -136,14 +132,8 @@ class _Lines:
             )
         self._file.write(line.encode("utf-8", "replace") + b"\n")
 
-    def finish(self, facts: Mapping[str, str]) -> None:
-        """Do nothing: nothing is held."""
 
-    def give_up(self) -> None:
-        """Do nothing: nothing is held."""
-
-
-class _ParquetRows:
+class _ParquetRows(RowWriter):
     """Row groups of some thousand rows, compressed by zstd."""
 
     def __init__(self, file: BinaryIO, columns: Sequence[Column]) -> None:
@@ -193,7 +183,7 @@ class _ParquetRows:
         self._rows, self._chars = [], 0
 
 
-class _Array:
+class _Array(RowWriter):
     """One matrix of float32: a vector a row, and a row of NaN where there is none.
 
     The header stands at the beginning and has the number of rows, so it is written anew at the end.
@@ -233,9 +223,6 @@ class _Array:
         self._file.seek(0)
         self._file.write(_array_header(self._count, self._dimensions or 0))
         self._file.seek(0, io.SEEK_END)
-
-    def give_up(self) -> None:
-        """Do nothing: nothing is held."""
 
 
 _NAN = struct.pack("<f", float("nan"))

@@ -355,24 +355,20 @@ def _blocks(segments: Iterable[str]) -> Iterator[str]:
 
 @contextmanager
 def _readable(file: str) -> Iterator[Path]:
+    """Yield a path; standard input is copied into a file, so that it is checked as any file is."""
     if file != "-":
         yield Path(file)
         return
     import tempfile
 
-    with tempfile.TemporaryDirectory(prefix="seqd-") as folder:
-        yield _spooled(Path(folder))
-
-
-def _spooled(folder: Path) -> Path:
-    """Copy standard input into a file, so that it is checked as any file is; return its path."""
     from seqd.inputs.live import LiveText
 
-    live = LiveText(sys.stdin.buffer, "standard input")
-    suffix = ".jsonl" if _format_by_head(live.head()) == "jsonl" else ".txt"
-    path = folder / f"stdin{suffix}"
-    _write_copy(path, live.chunks())
-    return path
+    with tempfile.TemporaryDirectory(prefix="seqd-") as folder:
+        live = LiveText(sys.stdin.buffer, "standard input")
+        suffix = ".jsonl" if _format_by_head(live.head()) == "jsonl" else ".txt"
+        path = Path(folder) / f"stdin{suffix}"
+        _write_copy(path, live.chunks())
+        yield path
 
 
 def _label(value: "Value", field: str) -> str | None:
