@@ -25,7 +25,7 @@ from seqd_schemas import (
 )
 
 #: Runs exchanges that send nothing.
-DRIVER = Transport(None, None, None)  # type: ignore[arg-type]
+DRIVER = Transport(None, "")  # type: ignore[arg-type]
 
 
 def answering(answer: Callable[..., object]) -> SimpleNamespace:

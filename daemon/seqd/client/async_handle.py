@@ -24,7 +24,7 @@ class AsyncJobHandle(Awaiting, JobMethods[Output]):
 
     def to_arrow(self, **options: Unpack[PageOptions]) -> "AsyncStream[pyarrow.RecordBatch]":
         """Read the results as record batches of Arrow. See `JobHandle.to_arrow`."""
-        return self._transport.read(self.steps.record_batches(options))
+        return self._transport.read(self.steps.record_batches(**options))
 
     async def trained_version(
         self: "AsyncJobHandle[TrainedVersion]",
@@ -35,7 +35,7 @@ class AsyncJobHandle(Awaiting, JobMethods[Output]):
 
         See `JobHandle.trained_version`.
         """
-        return await self._transport.run(self.steps.trained_version(timeout_s, options))
+        return await self._transport.run(self.steps.trained_version(timeout_s, **options))
 
     async def continuation(self) -> "AsyncJobHandle[Output] | None":
         """Return the job that continues this one; None without one, or when it has been removed.

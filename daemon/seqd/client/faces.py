@@ -54,12 +54,12 @@ class call(Generic[S, P, T]):  # noqa: N801 - a decorator
         self.steps = steps
 
     @overload
-    def __get__(self, face: Blocking, owner: type[S]) -> Callable[P, T]: ...
+    def __get__(self, face: Blocking, owner: type) -> Callable[P, T]: ...
 
     @overload
-    def __get__(self, face: Awaiting, owner: type[S]) -> Callable[P, Coroutine[Any, Any, T]]: ...
+    def __get__(self, face: Awaiting, owner: type) -> Callable[P, Coroutine[Any, Any, T]]: ...
 
-    def __get__(self, face: object, owner: type[S]) -> object:
+    def __get__(self, face: object, owner: type) -> object:
         """Return the method of a face, by its type: each has a function in the place of this."""
         raise NotImplementedError
 
@@ -71,12 +71,12 @@ class reading(Generic[S, P, V]):  # noqa: N801 - a decorator
         self.steps = steps
 
     @overload
-    def __get__(self, face: Blocking, owner: type[S]) -> "Callable[P, Stream[V]]": ...
+    def __get__(self, face: Blocking, owner: type) -> "Callable[P, Stream[V]]": ...
 
     @overload
-    def __get__(self, face: Awaiting, owner: type[S]) -> "Callable[P, AsyncStream[V]]": ...
+    def __get__(self, face: Awaiting, owner: type) -> "Callable[P, AsyncStream[V]]": ...
 
-    def __get__(self, face: object, owner: type[S]) -> object:
+    def __get__(self, face: object, owner: type) -> object:
         """Return the method of a face, by its type: each has a function in the place of this."""
         raise NotImplementedError
 
@@ -93,8 +93,8 @@ def _methods_of(face: type) -> list[tuple[str, _Method]]:
 def _blocking(method: _Method) -> _Function:
     steps = method.steps
     if isinstance(method, reading):
-        return lambda face, *args, **named: face._transport.read(steps(face, *args, **named))
-    return lambda face, *args, **named: face._transport.run(steps(face, *args, **named))
+        return lambda face, *args, **named: face._transport.read(steps(_of(face), *args, **named))
+    return lambda face, *args, **named: face._transport.run(steps(_of(face), *args, **named))
 
 
 def _awaiting(method: _Method) -> _Function:
@@ -103,9 +103,14 @@ def _awaiting(method: _Method) -> _Function:
     steps = method.steps
 
     async def awaited(face: Awaiting, *args: Any, **named: Any) -> object:
-        return await face._transport.run(steps(face, *args, **named))
+        return await face._transport.run(steps(_of(face), *args, **named))
 
     return awaited
+
+
+def _of(face: object) -> object:
+    """Return what the steps of a face's methods are methods of: the face, or its own `steps`."""
+    return getattr(face, "steps", face)
 
 
 def _shown(face: type, name: str, method: _Method, made: _Function, iterator: str) -> _Function:

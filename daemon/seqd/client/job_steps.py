@@ -12,7 +12,7 @@ from functools import cached_property
 from itertools import count
 from math import inf
 from time import monotonic
-from typing import TYPE_CHECKING, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Generic, TypeVar, Unpack, cast
 
 from seqd.client.outputs import OutputReader
 from seqd.client.pages import ALL, Page, PageOptions, ReadOptions, begin
@@ -86,7 +86,7 @@ _ROW = re.compile(r"row-([1-9][0-9]{0,15})")
 
 
 class JobSteps(Generic[Output]):
-    """A job in the ledger; what each method does stands at that of `JobHandle`."""
+    """A job in the ledger: what the handles of both clients do, as exchanges and readings."""
 
     def __init__(
         self,
@@ -114,8 +114,12 @@ class JobSteps(Generic[Output]):
         """What tells, once for all that wait here, why the job waits."""
         return WaitingNotice(self.ledger)
 
-    def record(self) -> Exchange[JobRecord]:
-        """Read the job as it is now."""
+    def record(self) -> "Exchange[JobRecord]":
+        """Read the job as it is now.
+
+        Raises UnknownJob when it is not kept (any more), and JobFailed with the reason when
+        the inbox rejected it, so that there is no record.
+        """
         with self._in_reach():
             try:
                 record = yield from self.ledger.jobs.get.steps(self.job_id)
@@ -126,8 +130,11 @@ class JobSteps(Generic[Output]):
                     raise
         raise JobFailed(self.job_id, rejected.failure)
 
-    def activity(self) -> Exchange[JobActivity]:
-        """Read who works on the job, how often its units were claimed, and how fast it goes."""
+    def activity(self) -> "Exchange[JobActivity]":
+        """Read who works on the job, how often its units were claimed, and how fast it goes.
+
+        Raises what `record` does.
+        """
         record = yield from self.record()
         with self._in_reach():
             return (yield from activity_of(self.ledger.keys, record))
@@ -137,12 +144,22 @@ class JobSteps(Generic[Output]):
         return Watch(self.notice, options)
 
     def events(
-        self, after: str = "0-0", timeout_s: float | None = None, options: WaitOptions | None = None
+        self,
+        after: str = "0-0",
+        *,
+        timeout_s: float | None = None,
+        **options: Unpack[WaitOptions],
     ) -> "Reading[Event]":
-        """Give the events behind stream id `after`, up to the terminal one."""
+        """Follow the job: events behind stream id `after`, live, up to the terminal one.
+
+        The stream is bounded. Of a long job steps and progress go when a thousand events have come
+        behind them; epochs, samples and all others stay, the last thousand at least. Where some are
+        gone behind `after`, a `missed` event says so first. Raises UnknownJob, TimeoutError after
+        `timeout_s` seconds without the end of the job, and NoWorker as `wait` does.
+        """
         check_timeout(timeout_s)
         checked_event_id(after)
-        return self._events_in_reach(after, timeout_s, self._watch(options or {}))
+        return self._events_in_reach(after, timeout_s, self._watch(options))
 
     def _events_in_reach(
         self, after: str, timeout_s: float | None, watch: Watch
@@ -188,11 +205,17 @@ class JobSteps(Generic[Output]):
         return (yield from self.ledger.jobs.exists.steps(self.job_id))
 
     def wait(
-        self, timeout_s: float | None = None, options: WaitOptions | None = None
-    ) -> Exchange[JobRecord]:
-        """Wait for the end of the job, without polling; return its record."""
+        self, timeout_s: float | None = None, **options: Unpack[WaitOptions]
+    ) -> "Exchange[JobRecord]":
+        """Wait for the end of the job, without polling; returns its record.
+
+        Raises JobFailed with the reason, JobCancelled, JobExpired, TimeoutError after `timeout_s`
+        seconds, and what the input's own iterable raised. Where no worker that is up can run the
+        job, a line in the log says so, with the reason, and `on_waiting` is called with it, once
+        each; after `no_worker_timeout_s` seconds without one, NoWorker is raised.
+        """
         check_timeout(timeout_s)
-        watch = self._watch(options or {})
+        watch = self._watch(options)
         limit_s = inf if timeout_s is None else timeout_s
         deadline = monotonic() + limit_s
         try:
@@ -249,7 +272,7 @@ class JobSteps(Generic[Output]):
         return after
 
     def trained_version(
-        self, timeout_s: float | None = None, options: WaitOptions | None = None
+        self, timeout_s: float | None = None, **options: Unpack[WaitOptions]
     ) -> Exchange[TrainedVersion]:
         """Wait for the end of a training; return the version that it made."""
         check_timeout(timeout_s)
@@ -258,11 +281,23 @@ class JobSteps(Generic[Output]):
             raise InvalidRequest(
                 f"Job {self.job_id} is a job of kind {record.kind}, no training. Read `results()`."
             )
-        return _version_of((yield from self.wait(timeout_s, options)))
+        return _version_of((yield from self.wait(timeout_s, **options)))
 
-    def results(self, options: PageOptions | None = None) -> "Reading[Result[Output]]":
-        """Give the results in input order, each as soon as it and all before it are there."""
-        page, watch = self._page(options or {})
+    def results(self, **options: Unpack[PageOptions]) -> "Reading[Result[Output]]":
+        """Read the results in input order, each as soon as it and all before it are there.
+
+        Each is `ok` and has an `output`, or has an `error`; `unwrap()` returns the one, or raises
+        the other as ItemFailed. Items that a cancel or a failure of the job left undone come as
+        errors with the code `cancelled`, those of a job whose time ran out with `expired`. After
+        the last one, raises JobFailed when the job as a whole failed, and what the input's own
+        iterable raised.
+
+        `wait=False` gives those that are there, up to the first that is not. `offset` and `limit`
+        give a page: it is short where the job has no more results, and empty behind its end, and it
+        raises nothing for a job that failed. A page does not read what is in front of it; see
+        `seqd.client.pages.begin`. NoWorker as `wait` does.
+        """
+        page, watch = self._page(options)
         return self._page_results(page, watch)
 
     def _page_results(self, page: Page, watch: Watch) -> "Reading[Result[Output]]":
@@ -277,9 +312,9 @@ class JobSteps(Generic[Output]):
         """What reads the outputs as what the caller wants them as."""
         return OutputReader(self.output)
 
-    def result_lines(self, options: PageOptions | None = None) -> Reading[ResultLine]:
-        """Give what `results` does, each with its JSON."""
-        page, watch = self._page(options or {})
+    def result_lines(self, **options: Unpack[PageOptions]) -> "Reading[ResultLine]":
+        """Read what `results` gives, each with its JSON: what a file of results holds."""
+        page, watch = self._page(options)
         return self._page_lines(page, watch)
 
     def _page_lines(self, page: Page, watch: Watch) -> Reading[ResultLine]:
@@ -295,9 +330,12 @@ class JobSteps(Generic[Output]):
         if page.limit is None:
             yield from self._raise_if_failed(*ended)
 
-    def errors(self, options: ReadOptions | None = None) -> Reading[ItemFailure]:
-        """Give the results that are errors, in input order."""
-        page, watch = self._page(cast(PageOptions, options or {}), ReadOptions)
+    def errors(self, **options: Unpack[ReadOptions]) -> "Reading[ItemFailure]":
+        """Read the results that are errors, in input order; ends, and raises, as `results` does.
+
+        Of a job that has ended no more is read than up to its last error.
+        """
+        page, watch = self._page(cast(PageOptions, options), ReadOptions)
         return self._errors(page, watch)
 
     def _errors(self, page: Page, watch: Watch) -> Reading[ItemFailure]:
@@ -320,7 +358,7 @@ class JobSteps(Generic[Output]):
         record = yield from self.record()
         return table_of(record, (yield from result_schema(self.ledger, record)))
 
-    def record_batches(self, options: PageOptions | None = None) -> "Reading[pyarrow.RecordBatch]":
+    def record_batches(self, **options: Unpack[PageOptions]) -> "Reading[pyarrow.RecordBatch]":
         """Give the results as batches of Arrow."""
         from seqd.client.frames import import_arrow
 
@@ -330,12 +368,15 @@ class JobSteps(Generic[Output]):
     def _record_batches(self, results: Reading[Result]) -> "Reading[pyarrow.RecordBatch]":
         yield from (yield from self.table()).batches(results)
 
-    def _as_they_are(self, options: PageOptions | None) -> Reading[Result]:
+    def _as_they_are(self, options: PageOptions) -> Reading[Result]:
         """Give the results with outputs of a plugin's own task as dictionaries."""
-        return mapped(self.result_lines(options), lambda line: line.result)
+        return mapped(self.result_lines(**options), lambda line: line.result)
 
-    def frame(self, options: PageOptions | None = None) -> "Exchange[pandas.DataFrame]":
-        """Return the results as one data frame of pandas."""
+    def to_pandas(self, **options: Unpack[PageOptions]) -> "Exchange[pandas.DataFrame]":
+        """Return the results as a data frame with the columns of `to_arrow`; holds all of them.
+
+        Raises LibraryMissing without pandas.
+        """
         from seqd.client.frames import import_pandas
 
         import_pandas()
@@ -346,7 +387,10 @@ class JobSteps(Generic[Output]):
         return frame
 
     def output_fields(self) -> "Exchange[tuple[OutputField, ...] | None]":
-        """Return the fields of a plugin's own output; None of a job of another kind."""
+        """Return the fields of a plugin's own output; None of a job of another kind.
+
+        They are the columns of its tables, and those of type `vector` what `to_numpy` takes.
+        """
         from seqd.client.output_fields import fields_of, result_schema
 
         record = yield from self.record()
@@ -354,14 +398,20 @@ class JobSteps(Generic[Output]):
             return None
         return fields_of((yield from result_schema(self.ledger, record)))
 
-    def matrix(
-        self, field: str, options: PageOptions | None = None
+    def to_numpy(
+        self, field: str = "vector", **options: Unpack[PageOptions]
     ) -> "Exchange[NDArray[numpy.float32]]":
-        """Return the vectors of the results as one matrix."""
+        """Return the vectors of a plugin's own task as one matrix of float32: items, dimensions.
+
+        Rows are in input order; `ids()` names their items. The row of an item with an error is NaN
+        all over. Allocated once, where the input is complete and the schema has the dimensions.
+        Takes, and raises, what `results` does. Raises InvalidRequest for a `field` that is no
+        vector, and OutputMismatch where the vectors have different lengths.
+        """
         from seqd.client.matrices import matrix_of
         from seqd.client.output_fields import fields_of, result_schema, vector_field
 
-        page, _ = self._page(options or {})
+        page, _ = self._page(options)
         record = yield from self._record_of_items()
         if not isinstance(record.job, RunJob):
             raise InvalidRequest(
@@ -373,20 +423,26 @@ class JobSteps(Generic[Output]):
         rows = page.rows_of(record.counts.total) if record.sealed else None
         return (yield from matrix_of(self._as_they_are(options), found, rows))
 
-    def ids(self, options: PageOptions | None = None) -> Exchange[list[str]]:
-        """Return the items' names in input order."""
-        lines, names = Taken(self.result_lines(options)), list[str]()
+    def ids(self, **options: Unpack[PageOptions]) -> "Exchange[list[str]]":
+        """Return the `custom_id` of each result in input order: of the rows of `to_numpy`.
+
+        Reads the results, as `results` does.
+        """
+        lines, names = Taken(self.result_lines(**options)), list[str]()
         while (line := (yield from lines.take())) is not None:
             names.append(line.result.custom_id)
         return names
 
-    def result(
-        self, custom_id: str, options: ReadOptions | None = None
-    ) -> "Exchange[Result[Output]]":
-        """Return the result of one item."""
+    def result(self, custom_id: str, **options: Unpack[ReadOptions]) -> "Exchange[Result[Output]]":
+        """Return the result of one item, when it is there.
+
+        One that was given no `custom_id` is looked up at its place: `row-17` is the seventeenth. Of
+        others all results in front are read. Raises UnknownItem when the job has no such item, or,
+        with `wait=False`, when its result is not among those that are there.
+        """
         if not isinstance(custom_id, str):
             raise InvalidRequest(f"custom_id is {shown(custom_id)}; allowed: the name of an item.")
-        page, watch = self._page(cast(PageOptions, options or {}), ReadOptions)
+        page, watch = self._page(cast(PageOptions, options), ReadOptions)
         yield from self._check_that_it_has_items()
         with self._in_reach():
             if numbered := _ROW.fullmatch(custom_id):  # most likely the item of that place
@@ -424,9 +480,16 @@ class JobSteps(Generic[Output]):
             )
         return record
 
-    def stream(self, options: WaitOptions | None = None) -> "Reading[StreamedText]":
-        """Give the texts of a generation while they are written, those of all items at once."""
-        return self._stream(self._watch(options or {}))
+    def stream(self, **options: Unpack[WaitOptions]) -> "Reading[StreamedText]":
+        """Yield texts while they are written, those of all items at once.
+
+        The deltas of a sample come in order and have each of its characters once, also when a
+        worker was killed half-way; the last one has the whole sample as `finished`, or of a
+        plugin's own task the item's output as `output`. An item that failed yields one entry with
+        its `error`. Live for a job that was sent with `stream`; texts
+        of any other come when their unit is done. Ends, and raises, as `results` does.
+        """
+        return self._stream(self._watch(options))
 
     def _stream(self, watch: Watch) -> "Reading[StreamedText]":
         record = yield from self.record()
@@ -442,7 +505,10 @@ class JobSteps(Generic[Output]):
         yield from self._raise_if_failed()
 
     def results_by_now(self) -> "Exchange[dict[str, Result[Output]]]":
-        """Return a sweep's results that are there, by `custom_id`, in order; wait for none."""
+        """Return a sweep's results that are there, by `custom_id`, in order; waits for none.
+
+        Raises InvalidRequest for a job of another kind: its results may be too many to hold.
+        """
         record = yield from self.record()
         if not isinstance(record.job, SweepJob):
             raise InvalidRequest(
@@ -453,7 +519,11 @@ class JobSteps(Generic[Output]):
         return cast("dict[str, Result[Output]]", found)
 
     def merged_results(self) -> "Reading[Result[Output]]":
-        """Give the results with those of later retries in the place of the errors."""
+        """Read the results with those of later retries in the place of the errors they answer.
+
+        Waits for a retry that still runs. In input order, as `results`. Ask the first job: a retry
+        has the items that it was given alone.
+        """
         yield from self._record_of_items()
         chain = [self]
         whole = yield from self.ledger.jobs.continued.steps(self.job_id)
@@ -484,8 +554,8 @@ class JobSteps(Generic[Output]):
             found = earlier
         return found
 
-    def has_checkpoint(self) -> Exchange[bool]:
-        """Return True when a training, or one that it continues, has saved a checkpoint."""
+    def has_checkpoint(self) -> "Exchange[bool]":
+        """True when a training, or one of those that it continues, has saved a checkpoint."""
         found: JobSteps[Output] | None = self
         with suppress(UnknownJob):  # of a job that is not kept, nothing is
             while found is not None:
@@ -494,22 +564,37 @@ class JobSteps(Generic[Output]):
                 found = yield from found._continued()
         return False
 
-    def pause(self) -> Exchange[JobState]:
-        """Let no further unit be begun; return the state afterwards."""
+    def pause(self) -> "Exchange[JobState]":
+        """Let no further unit be begun, with or without a worker up; returns the state afterwards.
+
+        Units that are being worked on are finished; a training stops at a checkpoint. Input
+        may still be sent, and the job may still expire. A job that had ended stays as it is.
+        """
         act = self.ledger.control.pause.steps(self.job_id, caller())
         return (yield from self._steered(JobAction.PAUSE, act))
 
-    def resume(self) -> Exchange[JobState]:
-        """Let the paused job go on; return its state afterwards."""
+    def resume(self) -> "Exchange[JobState]":
+        """Let the paused job go on; returns its state afterwards.
+
+        A job that is not paused stays as it is, also one that has ended: its state says so,
+        where `Client.resume` raises WrongState for what cannot be resumed.
+        """
         act = self.ledger.control.resume.steps(self.job_id)
         return (yield from self._steered(JobAction.RESUME, act))
 
-    def remove(self) -> Exchange[None]:
-        """Forget the ended job with its results and events."""
+    def remove(self) -> "Exchange[None]":
+        """Forget the ended job with its results and events.
+
+        Raises UnknownJob, and WrongState while it, or a job that continues it, has not ended.
+        """
         yield from self._audited("remove", self.ledger.control.remove.steps(self.job_id))
 
-    def cancel(self) -> Exchange[JobState]:
-        """Cancel the job; return its state afterwards."""
+    def cancel(self) -> "Exchange[JobState]":
+        """Cancel the job, with or without a worker up; returns its state afterwards.
+
+        Units that are being worked on are not committed any more; what was stays readable. A
+        job that had ended keeps its state.
+        """
         if self.upload is not None:
             yield from self.upload.give_up()
         act = self.ledger.control.cancel.steps(self.job_id)
@@ -527,25 +612,38 @@ class JobSteps(Generic[Output]):
 
         return (yield from audited(self.ledger.audit, act, f"jobs.{action}", self.job_id))
 
-    def let_go(self, wait_s: float) -> Exchange[None]:
-        """Send no more of the input after `wait_s`, and leave the job as it is."""
+    def let_go(self, wait_s: float = 0.0) -> "Exchange[None]":
+        """Send no more of the input after `wait_s` seconds, and leave the job as it is.
+
+        One that lacks input waits for a client that sends the same input again, with the job's
+        identifier or idempotency key: SEQD_ABANDONED_UPLOAD_S seconds, after which it fails.
+        """
         if self.upload is not None:
             yield from self.upload.let_go(wait_s)
 
-    def give_up(self, error: BaseException) -> Exchange[None]:
+    def give_up(self, error: BaseException) -> "Exchange[None]":
         """Fail the job if its input is not complete yet; `error` is why it never will be."""
         if self.upload is not None:
             yield from self.upload.give_up(error)
 
-    def fail(self, error: Exception) -> Exchange[None]:
-        """End the job as failed by `error`, also where it has all of its input."""
+    def fail(self, error: Exception) -> "Exchange[None]":
+        """Fail the job, also one that has all of its input; `error` says why.
+
+        A job that had ended keeps its state.
+        """
         yield from self.give_up(error)
         told = f"Its sender ended by {type(error).__name__}: {error}"
         known = error if isinstance(error, SeqdError) else Stopped(told)
         yield from self.ledger.control.fail.steps(self.job_id, failure_of(known))
 
-    def uploaded(self) -> Exchange[None]:
-        """Wait until all of the input is in the ledger, or the job has ended."""
+    def uploaded(self) -> "Exchange[None]":
+        """Wait until all of the input is in the ledger, or the job has ended.
+
+        Until then the input must stay open: a job's own thread, or task, reads it. Raises what the
+        input's own iterable raised, IdempotencyConflict when it turned out to be another job's, and
+        RedisUnreachable. Whoever is cancelled or interrupted here takes the input along: the job
+        fails, unless it has all of it.
+        """
         if self.upload is None:
             return
         try:
@@ -557,8 +655,12 @@ class JobSteps(Generic[Output]):
             raise
         yield from self.upload.raise_error()
 
-    def close(self) -> Exchange[None]:
-        """Wait until the input is complete or the job has ended."""
+    def close(self) -> "Exchange[None]":
+        """Wait until the input is complete or the job has ended.
+
+        Raises IdempotencyConflict when it turned out to be another job's, and nothing else has
+        raised that.
+        """
         if self.upload is not None:
             yield from self.upload.join()
             yield from self.upload.raise_untold_conflict()
