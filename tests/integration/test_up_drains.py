@@ -77,6 +77,9 @@ def test_a_drained_slot_stays_down_also_over_a_restart_until_it_is_uncordoned(
         assert uncordoned.out == f"Uncordoned {target}.\n"
         wait_until(lambda: states(up).get("cpu:0") == "ready", "it is started again", 40)
         assert seqd(up, "workers", "drain", f"cpu:1@{host}", "--wait").status == 0
+        # A request to restart means no worker of the next `seqd up`, which starts after it.
+        assert seqd(up, "workers", "restart").status == 0
+        up.wait_for(" replaced ")
 
     with running_up(tmp_path, slots="cpu:0,cpu:1") as up:
         assert re.search(r"cpu:1  drained  pid \d+: by ", up.screen())
@@ -84,6 +87,7 @@ def test_a_drained_slot_stays_down_also_over_a_restart_until_it_is_uncordoned(
         again = seqd(up, "workers", "uncordon", f"cpu:1@{host}")
         assert again.out == f"Uncordoned cpu:1@{host}.\n"
         wait_until(lambda: states(up).get("cpu:1") == "ready", "it is started", 40)
+        assert " replaced " not in up.screen()
 
 
 def test_workers_are_replaced_one_at_a_time_and_only_by_those_that_come_up(tmp_path: Path) -> None:

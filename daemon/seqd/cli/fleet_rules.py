@@ -59,7 +59,9 @@ class FleetRules:
             self._try(self._read)
 
     def note_started(self, slot_name: str) -> None:
-        """Note that a slot's worker was started now, after the requests that are known."""
+        """Note that a slot's worker was started now, after the requests that stand."""
+        self._looked_s = float("-inf")  # the first is started before anybody has looked
+        self.look()
         self._known_at_start[slot_name] = self._restarts()
 
     def has_restarts(self) -> bool:

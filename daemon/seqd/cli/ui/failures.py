@@ -245,7 +245,7 @@ def _what_to_do(record: FailureRecord, *, is_kept: bool) -> list[str]:
         ]
     mended = "Once it is mended, try it again"
     if record.scope is FailureScope.JOB and kind_of_task(record.task).trains:
-        return [f"{mended}, from the last checkpoint: seqd failures replay {record.id}"]
+        return [f"{mended}: seqd failures replay {record.id}"]
     return [
         f"{mended}: seqd failures replay {record.id}",
         f"All with this code: seqd failures replay --code {record.code} --model {record.model}",
