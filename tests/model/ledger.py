@@ -4,6 +4,7 @@ Plain data, and no Redis: what is counted, such as a tenant's account, is added 
 whenever somebody asks. Times are milliseconds of the server's clock, which the test holds.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -113,6 +114,8 @@ class Ledger:
         #: Jobs that an idempotency key of a tenant stands for.
         self.keys: dict[tuple[str, str], str] = {}
         self.past: list[Past] = []
+        #: Places among a tenant's ended jobs at which none is any more: it went, or is held.
+        self.empty_places: Counter[str] = Counter()
         #: Items, and trainings, that tenants have used by day.
         self.usage: dict[tuple[int, str, str], int] = {}
         #: Ranges of files that are offered, by job; see `ingesting`.
@@ -165,6 +168,7 @@ class Ledger:
     def forget(self, job: ModelJob) -> None:
         """Take a job out, and its idempotency key."""
         del self.jobs[job.job_id]
+        self.empty_places[job.tenant] += 1
         for key, job_id in list(self.keys.items()):
             if job_id == job.job_id:
                 del self.keys[key]
@@ -251,6 +255,7 @@ class Ledger:
                 self.emit(earlier, "completed")
             earlier.is_small = False
             earlier.held_by = job.job_id
+            self.empty_places[earlier.tenant] += 1
             span_ms = 1_000 * earlier.ttl_s
             self.warn_before(earlier, "results", self.now_ms + span_ms, span_ms)
 
