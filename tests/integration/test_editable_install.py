@@ -12,6 +12,8 @@ import pytest
 from checkout import ROOT
 from seqd.cli.plugins.new_distribution import Distribution
 
+pytestmark = pytest.mark.slow
+
 #: What a newcomer writes beside the clone.
 SCRIPT = """
 import seqd.client
@@ -80,7 +82,6 @@ def test_nothing_of_the_install_is_an_import_hook(python: Path, tmp_path: Path):
     assert done.stdout == "[]\n"
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("checker", ["mypy", pytest.param("basedpyright", marks=pytest.mark.long)])
 def test_type_checkers_follow_seqd_and_a_new_plugin(
     python: Path, beside_the_clone: Path, checker: str

@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -21,10 +20,6 @@ pytestmark = [pytest.mark.processes, pytest.mark.slow]
 
 NAME = "NVIDIA H100 80GB HBM3"
 MEMORY_BYTES = 80_920 * 2**20
-
-#: Seconds without a result while a device is lost: 0.3 s were measured at load 12, and the other
-#: worker reconciles every 30 s.
-STALL_S = 15.0
 
 
 def start(cluster: Cluster, spec: str, name: str) -> LiveWorker:
@@ -68,7 +63,8 @@ def test_a_device_that_falls_off_the_bus_ends_its_slot_alone_and_its_items_go_on
     empty_cluster: Cluster, machine: Machine
 ) -> None:
     machine.add(2)
-    waits = {"lease_s": 60.0, "heartbeat_s": 20.0, "reconcile_s": 30.0}
+    # No lease ends within the test: what the lost one held is given back.
+    waits = {"lease_s": 1_200.0, "heartbeat_s": 20.0, "reconcile_s": 600.0}
     (half,), (whole,) = slots_here("all@gpu:0=0.5"), slots_here("all@gpu:1")
     lost = empty_cluster.start("lost", half, **waits)
     well = empty_cluster.start("well", whole, **waits)
@@ -83,14 +79,9 @@ def test_a_device_that_falls_off_the_bus_ends_its_slot_alone_and_its_items_go_on
     wait_until_busy(lost)
 
     machine.event(0, XID, 79).change(0, error=LOST)
-    longest_s, last_s = 0.0, time.monotonic()
-    for result in results:
-        longest_s = max(longest_s, time.monotonic() - last_s)
-        last_s = time.monotonic()
-        got.append(result)
+    got += results
 
     assert [result.output.label for result in got] == texts(200)
-    assert longest_s < STALL_S
     assert empty_cluster.crashes(job.job_id) == 0
     assert lost.wait_for_end() == os.EX_OSERR == 71
     assert last_line(lost) == (

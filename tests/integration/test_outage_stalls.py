@@ -1,10 +1,5 @@
-"""How long a job stands still after Redis was away: from its return to the next commit.
+"""A job goes on after Redis was away without waiting for a lease, which is ten minutes here."""
 
-Leases are the default's 30 s here, so that whoever waits for one to run out shows. The design
-allows 5 s for an outage that is shorter than a lease.
-"""
-
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -21,11 +16,8 @@ from worker_fixtures import Cluster, live_settings, wait_until
 
 pytestmark = [pytest.mark.processes, pytest.mark.slow]
 
-#: What a default worker has, as a stall is measured against it.
-DEFAULT_LEASES: dict[str, object] = {"lease_s": 30.0, "heartbeat_s": 10.0, "reconcile_s": 2.0}
-
-#: Longest stall: far from a lease, and from what a busy machine adds to the 5 s of the design.
-ALLOWED_S = 12.0
+#: Longer than all that a test waits for.
+LEASES: dict[str, object] = {"lease_s": 600.0, "heartbeat_s": 10.0, "reconcile_s": 2.0}
 
 #: 200 units of eight items, each unit about 0.16 s: never done before the outage is over.
 TEXTS = [f"text {number}" for number in range(1_600)]
@@ -35,14 +27,12 @@ Clusters = Callable[[str], Cluster]
 
 @pytest.fixture
 def cluster_on(private_server: PrivateServer, tmp_path: Path) -> Iterator[Clusters]:
-    """Makes a cluster with leases of the default, on an address of the server."""
+    """Makes a cluster with such leases, on an address of the server."""
     made: list[Cluster] = []
 
     def make(url: str) -> Cluster:
         settings = live_settings(private_server, tmp_path)
-        made.append(
-            Cluster(settings.model_copy(update=DEFAULT_LEASES | {"redis_url": url}), tmp_path)
-        )
+        made.append(Cluster(settings.model_copy(update=LEASES | {"redis_url": url}), tmp_path))
         return made[-1]
 
     yield make
@@ -83,72 +73,56 @@ def units_in_hand(url: str, cluster: Cluster, job: JobHandle) -> list[str]:
         return list(redis.hkeys(cluster.settings.keys.leases(job.job_id)))
 
 
-def stall_s(url: str, cluster: Cluster, job: JobHandle, what: str) -> float:
-    """Seconds from now, when Redis is back, until what is in hand is committed.
-
-    Readers get results in input order: they stand still at the first unit that is missing.
-    """
-    since, output = time.monotonic(), cluster.settings.keys.output(job.job_id)
+def wait_for_what_is_in_hand(url: str, cluster: Cluster, job: JobHandle) -> None:
+    """Wait until it is committed, far before a lease ends."""
+    output = cluster.settings.keys.output(job.job_id)
     with Redis.from_url(url) as redis:
         for unit in units_in_hand(url, cluster, job):
             wait_until(lambda: bool(redis.hexists(output, unit)), f"unit {unit!r}")  # noqa: B023
-    stalled_s = time.monotonic() - since
-    print(f"\nstall after {what}: {stalled_s:.1f} s")
-    return stalled_s
 
 
-def crash(server: PrivateServer) -> None:
-    server.kill()
-    time.sleep(5.0)
-    server.start()
-
-
-def freeze(server: PrivateServer) -> None:
-    server.freeze()
-    time.sleep(6.0)
-    server.thaw()
-
-
-def read_only(server: PrivateServer) -> None:
-    with Redis.from_url(server.url) as redis:
-        redis.execute_command("REPLICAOF", "127.0.0.1", "1")
-        time.sleep(6.0)
-        redis.execute_command("REPLICAOF", "NO", "ONE")
-
-
-def no_replicas(server: PrivateServer) -> None:
-    with Redis.from_url(server.url) as redis:
-        redis.config_set("min-replicas-to-write", 1)
-        time.sleep(6.0)
-        redis.config_set("min-replicas-to-write", 0)
-
-
-def test_work_goes_on_soon_after_an_outage_that_is_shorter_than_a_lease(
+def test_work_goes_on_after_an_outage_that_is_shorter_than_a_lease(
     cluster_on: Clusters, private_server: PrivateServer
 ) -> None:
     url, cluster = private_server.url, cluster_on(private_server.url)
     worker, client = cluster.start_ready("again"), cluster.client()
 
-    for outage in (read_only, crash, freeze, no_replicas):
-        job = begun_job(client)
-        outage(private_server)
+    redis = Redis.from_url(url)
+    outages: dict[str, tuple[Callable[[], object], Callable[[], object]]] = {
+        "a crash": (private_server.kill, private_server.start),
+        "a freeze": (private_server.freeze, private_server.thaw),
+        "a read-only server": (
+            lambda: redis.execute_command("REPLICAOF", "127.0.0.1", "1"),
+            lambda: redis.execute_command("REPLICAOF", "NO", "ONE"),
+        ),
+        "no replicas": (
+            lambda: redis.config_set("min-replicas-to-write", 1),
+            lambda: redis.config_set("min-replicas-to-write", 0),
+        ),
+    }
 
-        assert stall_s(url, cluster, job, outage.__name__) <= ALLOWED_S
+    def told(what: str) -> int:
+        return worker.whole_log().count(what)
+
+    def go_through(what: str) -> None:
+        wait_until(lambda: told("is away") == told("is back after"), "the one before is over")
+        before, (begin, end) = told("is away"), outages[what]
+        begin()
+        wait_until(lambda: told("is away") > before, f"it notices {what}")
+        end()
+
+    for what in outages:
+        job = begun_job(client)
+        go_through(what)
+
+        wait_for_what_is_in_hand(url, cluster, job)
         assert cluster.crashes(job.job_id) == 0
         job.cancel()
 
     # So does an idle worker.
     worker.wait_until_idle()
-    private_server.kill()
-    time.sleep(13.0)
-    private_server.start()
-    back_at = time.monotonic()
-    record = cluster.client().classify(["b"], model="echo").wait(timeout_s=60)
-    waited_s = time.monotonic() - back_at
-
-    print(f"\nidle worker after a crash: {waited_s:.1f} s")
-    assert record.state is JobState.COMPLETED
-    assert waited_s <= ALLOWED_S
+    go_through("a crash")
+    assert client.classify(["b"], model="echo").wait(timeout_s=60).state is JobState.COMPLETED
 
     # One that is started again under its name does not wait for its own lease.
     job = begun_job(client)
@@ -163,11 +137,10 @@ def test_work_goes_on_soon_after_an_outage_that_is_shorter_than_a_lease(
     worker.kill()
     cluster.start("again")
 
-    # A start, which takes its time on a busy machine, and no lease.
-    assert stall_s(url, cluster, job, "the worker's kill") <= 20.0
+    wait_for_what_is_in_hand(url, cluster, job)
 
 
-def test_a_job_goes_on_soon_after_a_failover(
+def test_a_job_goes_on_after_a_failover(
     cluster_on: Clusters, private_server: PrivateServer, replica: PrivateServer, proxy: TcpProxy
 ) -> None:
     cluster = cluster_on(proxy.url)
@@ -175,10 +148,9 @@ def test_a_job_goes_on_soon_after_a_failover(
     job = begun_job(cluster.client())
 
     private_server.kill()
-    time.sleep(3.8)
     with Redis.from_url(replica.url) as redis:
         redis.execute_command("REPLICAOF", "NO", "ONE")
         redis.config_set("requirepass", private_server.password)
     proxy.point_to("127.0.0.1", replica.port)
 
-    assert stall_s(proxy.url, cluster, job, "failover") <= ALLOWED_S
+    wait_for_what_is_in_hand(proxy.url, cluster, job)

@@ -25,10 +25,9 @@ pytestmark = [pytest.mark.processes, pytest.mark.slow]
 #: One unit, which the last text holds until the worker is cured of it.
 TEXTS = [*(f"text {number}" for number in range(7)), "held"]
 
-#: The next look of a reconciler comes after 60 s and a lease ends after 120 s. Far before that
-#: only the ending worker can have given its unit back and woken the other one.
-AT_ONCE_S = 20.0
-WAITS = {"lease_s": 120.0, "heartbeat_s": 20.0, "reconcile_s": 60.0}
+#: The next look of a reconciler and the end of a lease come after all that a test waits for: only
+#: the ending worker can have given its unit back and woken the other one.
+WAITS = {"lease_s": 1_200.0, "heartbeat_s": 20.0, "reconcile_s": 600.0}
 
 LINES = 4_000
 
@@ -91,13 +90,11 @@ def by_drain(cluster: Cluster, worker: LiveWorker) -> None:
         ledger.cordons.change(add=[rule])
 
 
-def ended(cluster: Cluster, worker: LiveWorker, end: End) -> float:
-    """End a worker, and check how it ended; returns when it was asked to."""
-    began = time.monotonic()
+def ended(cluster: Cluster, worker: LiveWorker, end: End) -> None:
+    """End a worker, and check how it ended."""
     end(cluster, worker)
     assert worker.wait_for_end() == 0
     assert "Traceback" not in worker.whole_log()
-    return began
 
 
 def in_a_fleet(name: str, values: list[object]) -> pytest.MarkDecorator:
@@ -119,7 +116,6 @@ def test_a_busy_worker_ends_in_order_and_the_other_goes_on(
     ending = fleet.wait_for_holder(job.job_id, workers)
     (other,) = (worker for worker in workers if worker is not ending)
 
-    began = time.monotonic()
     for _ in range(times):
         if to_group:
             ending.ask_group_to_end(number)
@@ -127,12 +123,10 @@ def test_a_busy_worker_ends_in_order_and_the_other_goes_on(
             ending.ask_to_end(number)
         time.sleep(0.1)
     assert fleet.wait_for_holder(job.job_id, [other]) is other
-    went_on_after_s = time.monotonic() - began
     cure.touch()
     status = ending.wait_for_end()
 
     assert status == 0
-    assert went_on_after_s < AT_ONCE_S
     results = [item.output.label for item in job.results() if isinstance(item, ItemSuccess)]
     assert results == TEXTS
     wait_until(lambda: not processes_of_group(ending.pid), "no process is left")
@@ -153,10 +147,9 @@ def test_a_training_writes_a_checkpoint_and_goes_on_elsewhere_at_once(
     (other,) = (worker for worker in workers if worker is not ending)
     wait_until(lambda: diary.exists() and "step 5" in diary.read_text(), "it has learnt something")
 
-    began = ended(fleet, ending, end)
+    ended(fleet, ending, end)
     assert fleet.wait_for_holder(job.job_id, [other]) is other
 
-    assert time.monotonic() - began < AT_ONCE_S
     assert job.wait(timeout_s=40).state is JobState.COMPLETED
     steps = [line for line in diary.read_text().splitlines() if line.startswith("step")]
     assert steps == [f"step {number}" for number in range(1, 41)], "a step was done twice"
@@ -177,12 +170,10 @@ def test_a_text_goes_on_where_it_was_on_another_worker(fleet: Cluster, end: End)
     before = list(itertools.islice(deltas, 5))
     ending = fleet.wait_for_holder(job.job_id, workers)
 
-    began = ended(fleet, ending, end)
+    ended(fleet, ending, end)
     after = [next(deltas)]
-    went_on_s = time.monotonic() - began
     after += list(deltas)
 
-    assert went_on_s < AT_ONCE_S
     assert "".join(delta.text for delta in before + after) == whole
     assert sum(delta.finished is None for delta in after) > 2, "it was not live any more"
     assert fleet.starts_of_units(job.job_id) == [2]
@@ -205,10 +196,9 @@ def test_a_file_is_read_on_by_another_worker_and_each_line_comes_once(
     assert not job.record().sealed, "the file was read to its end already"
     ending = who_reads(fleet, workers, job)
 
-    began = ended(fleet, ending, end)
+    ended(fleet, ending, end)
     done = job.record().counts.done
-    wait_until(lambda: job.record().counts.done > done + 80, "the other goes on", AT_ONCE_S)
-    assert time.monotonic() - began < AT_ONCE_S
+    wait_until(lambda: job.record().counts.done > done + 80, "the other goes on")
     assert job.wait(timeout_s=60).state is JobState.COMPLETED
 
     results = list(job.results())

@@ -5,6 +5,7 @@ A failure prints the shortest walk that was found; `make model` takes new ones w
 
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 
 from clock_fixtures import ClockServer
@@ -25,7 +26,7 @@ def adapter(each_clock_server: ClockServer) -> Iterator[Adapter]:
 
 
 def test_the_ledger_does_what_the_model_says(adapter: Adapter) -> None:
-    take_walks(adapter, walks=30, steps=25)
+    take_walks(adapter, walks=hypothesis.settings().max_examples // 2, steps=25)
 
 
 def test_an_ingest_that_may_not_go_on_is_released_with_its_worker(adapter: Adapter) -> None:

@@ -20,7 +20,7 @@ from seqd.inputs.reading import InputFile
 from seqd_schemas import FileFormat, FileSource, RefusedItem
 from worker_fixtures import wait_until
 
-ROWS = 20_000
+ROWS = 10_000
 
 
 def csv_of(word: str, rows: int = ROWS) -> bytes:

@@ -46,7 +46,13 @@ def run(folder: Path, *options: str, in_ci: bool) -> str:
     ).stdout  # fmt: skip
 
 
-@pytest.mark.parametrize("options", [(), ("-n", "2")], ids=["one process", "several"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param((), id="one process"),
+        pytest.param(("-n", "2"), id="several", marks=pytest.mark.slow),
+    ],
+)
 def test_a_skip_that_is_not_listed_fails_and_its_reason_and_the_way_out_are_told(
     tmp_path: Path, options: tuple[str, ...]
 ) -> None:
