@@ -315,6 +315,7 @@ def read_figures(fleet: Fleet, workers: int) -> None:
     reader.evictions()
     reader.failure_count()
     reader.work_left()
+    fleet.seqd(Role.EXPORTER, "status")
     connection = fleet.ledger(Role.EXPORTER).redis
     connection.ping()
     assert int(connection.info("memory")["used_memory"]) > 0

@@ -492,8 +492,7 @@ def buckets_run_out(world: World) -> None:
     world.watched.retention.evict()
 
 
-@case("a full inbox", "open_inbox", "read_inbox", "take_entry", "answer_entry", "trim_inbox",
-      "memory_is_short")  # fmt: skip
+@case("a full inbox", "open_inbox", "read_inbox", "take_entry", "answer_entry", "trim_inbox")
 def full_inbox(world: World) -> None:
     inbox = world.keys.inbox()
     world.watched.transport.call("open_inbox")
@@ -507,9 +506,7 @@ def full_inbox(world: World) -> None:
         world.watched.inbox.refuse_excess()
     with world.short_of_memory():
         world.watched.inbox.refuse_excess()
-    world.watched.inbox.memory_is_short()
     world.redis.delete(world.keys.memory())
-    world.watched.inbox.memory_is_short()
     entries = world.watched.inbox.read_new("worker", None)
     world.watched.inbox.read_own("worker")
     version = world.number()

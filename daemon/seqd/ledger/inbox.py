@@ -171,8 +171,17 @@ class InboxStream(Part):
 
     @exchange
     def memory_is_short(self) -> Exchange[bool]:
-        """Return True when Redis has used up the share of its memory that new work may take."""
-        return as_int((yield from script("memory_is_short"))) == 1
+        """Return True when Redis has used up the share of its memory that new work may take.
+
+        False where the user may not ask for it.
+        """
+        limit = Command(("HGET", self._keys.limits(), "memory_share"))
+        asked = (limit, Command(("INFO", "memory")))
+        share, info = yield from pipeline(asked, raises=False)
+        if not isinstance(info, dict):
+            return False
+        most = info.get("maxmemory", 0) * float(share if isinstance(share, bytes) else 0.8)
+        return bool(0 < most < info.get("used_memory", 0))
 
     @exchange
     def state(self) -> Exchange[InboxState]:
