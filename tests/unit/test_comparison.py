@@ -19,7 +19,8 @@ from seqd.analysis.comparison import (
 )
 from seqd.analysis.measures import CLASSIFICATION
 from seqd.cli.models import comparing
-from seqd.cli.models.gates import Condition
+from seqd.cli.models.gates import judged_on
+from seqd.cli.models.measured_items import Asked
 from seqd.cli.ui.screen import Screen
 from seqd.errors import InvalidRequest
 from seqd_schemas import Classification
@@ -265,13 +266,12 @@ def test_a_gate_keeps_the_figures_that_json_has_numbers_for(
 ) -> None:
     better = a_text_comparison(math.inf, 2.0)
     monkeypatch.setattr(comparing, "compare_versions", lambda *given: better)
-    gate = Condition("book.txt", "", 0.0, {}, "label", {})
 
-    decision = gate.decide("w@1", "w@2", Screen())
+    verdict, figures = judged_on("w@1", "w@2", Asked(file="book.txt"), "", 0.0, Screen())
 
-    assert decision.is_better
-    assert decision.figures == {"bits_per_char_after": 2.0, "items": 100.0}
-    assert a_change(1, 2, gate=decision.figures).gate == decision.figures
+    assert verdict.is_better
+    assert figures == {"bits_per_char_after": 2.0, "items": 100.0}
+    assert a_change(1, 2, gate=figures).gate == figures
 
 
 def test_a_figure_that_is_not_known_decides_nothing() -> None:

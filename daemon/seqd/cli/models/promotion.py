@@ -4,7 +4,6 @@ A worker makes each change, by an order: the store is beside the workers. They l
 so that no item waits for that, and the command ends when new jobs get it.
 """
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,7 +12,7 @@ from seqd.cli import completion, options
 from seqd.cli.exits import NO
 from seqd.cli.label_map import LabelPairs, read_label_map
 from seqd.cli.models import measuring
-from seqd.cli.models.gates import Condition, Decision
+from seqd.cli.models.gates import judged_on
 from seqd.cli.models.ordering import ordered
 from seqd.cli.models.params import check_names_no_version, entry_of
 from seqd.cli.models.rollouts import begin_rollout, end_of, end_rollout, read_rollout
@@ -22,7 +21,7 @@ from seqd.cli.ui.screen import Screen
 from seqd.errors import InvalidRequest
 
 if TYPE_CHECKING:
-    from seqd_schemas import CatalogEntry, OrderAnswer, ServiceChange
+    from seqd_schemas import OrderAnswer, ServiceChange
 
 Reason = Annotated[str, typer.Option("--reason", help="Why, for the model's history.")]
 WarmTimeout = Annotated[
@@ -120,21 +119,32 @@ def promote(
         return end_rollout(wanted.name, wanted.version, reason, screen)
     entry = entry_of(wanted.name)
     version, gate = resolve_version(entry, wanted.version), dict[str, float]()
+    before = entry.labels.get("production")
     if if_better_on is not None:
-        fields = {"format": format_name, "text_field": text_field}
-        label_map = read_label_map(map_label or [])
-        condition = Condition(if_better_on, metric, by, fields, label_field, label_map)
-        decision = _decide(entry, version, condition, screen)
-        if not decision.is_better:
-            before = entry.labels.get("production")
-            found = {"model": entry.model, "in_service": before, "why": decision.reason}
-            return Found(found, status=NO)
-        reason, gate = reason or decision.reason, decision.figures
+        from seqd.cli.models.measured_items import Asked
+
+        asked_data = Asked(
+            file=if_better_on,
+            fields={"format": format_name, "text_field": text_field},
+            label_field=label_field,
+            label_map=read_label_map(map_label or []),
+        )
+        if before not in (None, version):  # else there is nothing to compare with
+            refs = f"{wanted.name}@{before}", f"{wanted.name}@{version}"
+            verdict, gate = judged_on(*refs, asked_data, metric, by, screen)
+            why = f"on {asked_data.data}, {verdict.reason}"
+            if not verdict.is_better:
+                found = {"model": entry.model, "in_service": before, "why": why}
+                return Found(found, f"{refs[1]} is not put in service: {why}.", "yellow", NO)
+            reason = reason or why
     elif metric or by is not None:
         raise InvalidRequest("--metric and --by are for --if-better-on FILE, which is not given")
     if asked is not None:
         return begin_rollout(entry, version, asked, reason, warm_timeout, screen)
-    return _put_in_service(entry, version, reason, warm_timeout, gate, screen)
+    answer = ordered(
+        entry, lambda steps: steps.promote(version, reason, warm_timeout, gate), screen
+    )
+    return _done(entry.model, answer)
 
 
 @shown
@@ -229,29 +239,6 @@ def label(
 
 def _numbered(version: int | None) -> str:
     return "none" if version is None else str(version)
-
-
-def _decide(entry: "CatalogEntry", version: int, condition: Condition, screen: Screen) -> Decision:
-    """Compare a version with the one in service, and say why it is not better where it is not."""
-    name, before = entry.model, entry.labels.get("production")
-    if before in (None, version):
-        return Decision(is_better=True, reason="", figures={})  # there is nothing to compare with
-    decision = condition.decide(f"{name}@{before}", f"{name}@{version}", screen)
-    if not decision.is_better:
-        screen.say(f"{name}@{version} is not put in service: {decision.reason}.", "yellow")
-    return decision
-
-
-def _put_in_service(
-    entry: "CatalogEntry",
-    version: int,
-    reason: str,
-    timeout_s: float,
-    gate: Mapping[str, float],
-    screen: Screen,
-) -> Found:
-    answer = ordered(entry, lambda steps: steps.promote(version, reason, timeout_s, gate), screen)
-    return _done(entry.model, answer)
 
 
 def _done(name: str, answer: "OrderAnswer") -> Found:
