@@ -168,15 +168,6 @@ def at_most(death: ChildDeath) -> str:
     return "at most " if death.cause is DeathCause.WORKER_KILLED else ""
 
 
-def who_died(place: str, deaths: Sequence[ChildDeath]) -> str:
-    """Return who has died of a worker, by its place: `P`, `P's child`, or both."""
-    are_whole = {death.cause is DeathCause.WORKER_KILLED for death in deaths}
-    child = f"{place}'s child"
-    return (
-        place if are_whole == {True} else child if are_whole == {False} else f"{place} or {child}"
-    )
-
-
 def times_told(deaths: int, kept: int) -> str:
     """Return how often a worker has died within a time, of which its record has `kept` deaths.
 

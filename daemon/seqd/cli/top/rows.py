@@ -137,12 +137,8 @@ def trouble_of(worker: WorkerStatus, unheard: Collection[str]) -> int:
     state = shown_state(worker, unheard)
     if state in _TROUBLE:
         return _TROUBLE.index(state)
-    return len(_TROUBLE) if worker.unfit or broken_plugins(worker) else len(_TROUBLE) + 1
-
-
-def broken_plugins(worker: WorkerStatus) -> list[str]:
-    """Return the names of the plugins that are broken on a worker."""
-    return [plugin.name for plugin in worker.plugins if plugin.state is PluginState.BROKEN]
+    is_broken = any(plugin.state is PluginState.BROKEN for plugin in worker.plugins)
+    return len(_TROUBLE) if worker.unfit or is_broken else len(_TROUBLE) + 1
 
 
 def _jobs(state: TopState, view: View) -> "Listing[JobRecord]":

@@ -26,10 +26,10 @@ from seqd.serving import (
     starts_with,
     stopped_told,
     waiting_of,
-    who_died,
 )
 from seqd.wording import counted, first_of, span
 from seqd_schemas import (
+    DeathCause,
     JobRecord,
     JobState,
     ModelPause,
@@ -122,7 +122,8 @@ def _died(status: WorkerStatus, now_ms: int) -> str:
     ago_s = max(0.0, (now_ms - recent[-1].at_ms) / 1000)
     what = f"{recent[-1].cause}: {recent[-1].message.rstrip('.')}"
     # Of the place: a worker tells of those before it in its slot, too.
-    who = who_died(place_of(status.worker), recent[-1:])
+    is_whole = recent[-1].cause is DeathCause.WORKER_KILLED
+    who = place_of(status.worker) if is_whole else f"{place_of(status.worker)}'s child"
     return f". {who} died {at_most(recent[-1])}{span(ago_s)} ago, {what}"
 
 
