@@ -1,4 +1,4 @@
-"""`seqd plugins show`: a plugin of the fleet, or with --local of this machine, and how to call it.
+"""`seqd plugins show`: a plugin of the fleet, else of this machine, and how to call it.
 
 What workers publish is enough, so the plugin need not be installed here.
 """
@@ -46,7 +46,6 @@ def show(
     ],
     sample: Sample = None,
     task: Task = None,
-    local: options.OfThisMachine = False,
 ) -> Found | None:
     """Show what a plugin's models can do: parameters, input and output of each task, limits.
 
@@ -56,7 +55,7 @@ def show(
     from seqd.cli.ui.model_tasks import contract_of, print_model
     from seqd.cli.ui.plugins import print_plugin
 
-    found = _found(name, is_local=local)
+    found = _found(name)
     meant = [entry for entry in found.entries if entry.model == name] or found.entries
     if print_sample(meant, sample, task):
         return None
@@ -71,18 +70,17 @@ def show(
     return Found(told | {"workers": [worker.worker for worker in found.workers]}, view)
 
 
-def _found(name: str, *, is_local: bool) -> _Found:
+def _found(name: str) -> _Found:
     """Return a plugin of the fleet, else of this machine. Raises UnknownPlugin."""
-    fleet = _Fleet({}, [], "") if is_local else _read_fleet()
+    fleet = _read_fleet()
     there = _on_workers(name, fleet)
     if there is not None:
         return there
     here, known = _here(name)
     if here is None:
-        raise UnknownPlugin(_unknown(name, known, fleet, is_local=is_local))
-    if not is_local:
-        why = fleet.lacks or f"No worker that is up has {name}."
-        Screen(to_stderr=True).say(f"{why} This is the plugin of this machine.", "dim")
+        raise UnknownPlugin(_unknown(name, known, fleet))
+    why = fleet.lacks or f"No worker that is up has {name}."
+    Screen(to_stderr=True).say(f"{why} This is the plugin of this machine.", "dim")
     return here
 
 
@@ -127,12 +125,12 @@ def _here(name: str) -> tuple[_Found | None, list[str]]:
     return None, known
 
 
-def _unknown(name: str, here: list[str], fleet: _Fleet, *, is_local: bool) -> str:
+def _unknown(name: str, here: list[str], fleet: _Fleet) -> str:
     from seqd.validation import did_you_mean, listed
 
     there = {plugin.name for worker in fleet.workers for plugin in worker.plugins}
-    said = f"no plugin or model named {name!r}. Plugins here: {listed(here)}."
-    if not is_local:
-        on_workers = f" Plugins on workers: {listed(there)}." if there else ""
-        said += on_workers or f" {fleet.lacks}".rstrip()
-    return said + did_you_mean(name, [*here, *there])
+    on_workers = f" Plugins on workers: {listed(there)}." if there else f" {fleet.lacks}"
+    return (
+        f"no plugin or model named {name!r}. Plugins here: {listed(here)}.{on_workers.rstrip()}"
+        f"{did_you_mean(name, [*here, *there])}"
+    )
