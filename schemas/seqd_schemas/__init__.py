@@ -32,10 +32,10 @@ if TYPE_CHECKING:
 _NAMES = {
     ".audit": "AuditEntry AuditRecord",
     ".base": (
-        "Code Count CustomId EpochMs FORMAT JobId Label LeastFormat MAX_INLINE_ITEMS MAX_JOB_BYTES "
-        "MAX_TEXT_CHARS ModelName ModelRef ModelReference OperatorText ParameterName Parameters "
-        "ParameterValue PluginVersions Positive Scalar Sha256 ShortText TaskName TenantName "
-        "WireModel"
+        "Code Count CustomId EntryId EpochMs FORMAT JobId Label LeastFormat MAX_INLINE_ITEMS "
+        "MAX_JOB_BYTES MAX_TEXT_CHARS ModelName ModelRef ModelReference OperatorText ParameterName "
+        "Parameters ParameterValue PluginVersions Positive Scalar Sha256 ShortText TaskName "
+        "TenantName WireModel"
     ),
     ".cards": (
         "Confusion EvaluatedClass EvaluatedExample EvaluatedMetric MAX_CONFUSIONS MAX_EVALUATIONS "
@@ -48,7 +48,7 @@ _NAMES = {
         "TextDeltas UnitName"
     ),
     ".failures": (
-        "DeathCause Failure FailureId FailureRecord FailureScope ItemError ItemErrorCode "
+        "DeathCause Failure FailureRecord FailureScope ItemError ItemErrorCode "
         "MAX_FAILURE_MESSAGE_CHARS MAX_NAMED_ITEMS MAX_TRACEBACK_BYTES"
     ),
     ".fleet": (
@@ -59,7 +59,7 @@ _NAMES = {
         "PluginStatus TaskSchema UnfitCode UnfitVersion VersionSummary WorkerState WorkerStatus "
         "WorkTotals"
     ),
-    ".inbox": "EntryId InboxAnswer MAX_GIVEN_ID_CHARS",
+    ".inbox": "InboxAnswer MAX_GIVEN_ID_CHARS",
     ".items": "Item ItemChunk LabelledText RefusedItem TextChunk",
     ".jobs": (
         "ClassifyJob DatasetName DataSource FieldName FileFormat FilePath FileSource GenerateJob "

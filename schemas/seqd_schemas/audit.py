@@ -1,10 +1,8 @@
 """The audit: which act of an operator or a client was done, by whom, when and from where."""
 
-from typing import Annotated
+from pydantic import Field
 
-from pydantic import Field, StringConstraints
-
-from seqd_schemas.base import EpochMs, OperatorText, WireModel
+from seqd_schemas.base import Code, EpochMs, OperatorText, WireModel
 from seqd_schemas.events import EventId
 
 
@@ -16,9 +14,7 @@ class AuditEntry(WireModel):
     """What is done, such as `jobs.cancel`."""
     target: OperatorText = ""
     """What it is done to: a job, a model, a worker, a tenant, a filter."""
-    details: dict[
-        Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")], OperatorText
-    ] = Field(default_factory=dict, max_length=32)
+    details: dict[Code, OperatorText] = Field(default_factory=dict, max_length=32)
     """With what: options, and counts."""
     outcome: OperatorText = ""
     """What came of it: a sentence, or the code of an error; empty of an act that is about to be

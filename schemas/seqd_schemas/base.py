@@ -142,6 +142,8 @@ PluginVersions = Annotated[
 #: Milliseconds since 1970-01-01 UTC, on the Redis server's clock.
 EpochMs = Annotated[int, Field(ge=0, le=2**53)]
 Count = Annotated[int, Field(ge=0, le=2**53)]
+#: An entry of a stream in Redis, `MILLISECONDS-NUMBER`.
+EntryId = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,20}-[0-9]{1,20}$")]
 
 Scalar = bool | int | float | Annotated[str, StringConstraints(max_length=16_384)] | None
 #: A plugin parameter's value on the wire: a scalar, or a list of up to 256 scalars.

@@ -4,14 +4,14 @@ Not exceptions: those are `seqd.errors`, which turn into these at a process bord
 """
 
 from enum import StrEnum
-from typing import Annotated
 
-from pydantic import Field, StringConstraints
+from pydantic import Field
 
 from seqd_schemas.base import (
     Code,
     Count,
     CustomId,
+    EntryId,
     EpochMs,
     JobId,
     ModelName,
@@ -26,9 +26,6 @@ from seqd_schemas.base import (
 MAX_NAMED_ITEMS = 8
 MAX_FAILURE_MESSAGE_CHARS = 1_000
 MAX_TRACEBACK_BYTES = 4_000
-
-#: An entry of the stream of dead letters, `MILLISECONDS-NUMBER`.
-FailureId = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,20}-[0-9]{1,20}$")]
 
 
 class ItemErrorCode(StrEnum):
@@ -105,7 +102,7 @@ class FailureScope(StrEnum):
 class FailureRecord(WireModel):
     """One dead letter: the items of a unit that failed with one code, or a job that failed."""
 
-    id: FailureId = Field(description="Its place in the stream of dead letters.")
+    id: EntryId = Field(description="Its place in the stream of dead letters.")
     at_ms: EpochMs = Field(description="When it failed.")
     job_id: JobId = Field(description="The job, which may have been removed since.")
     tenant: TenantName = Field(description="On whose account the job runs.")

@@ -4,14 +4,12 @@ They stand in a stream of their own, `Keys.inbox_answers`: also those to entries
 whose event stream could have one.
 """
 
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import Field
 
-from seqd_schemas.base import JobId, WireModel
+from seqd_schemas.base import EntryId, JobId, WireModel
 from seqd_schemas.failures import Failure
-
-EntryId = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,20}-[0-9]{1,20}$")]
 
 #: Characters of an entry's field `id` that its answer has.
 MAX_GIVEN_ID_CHARS = 256
