@@ -143,11 +143,6 @@ def unknown_in(words: Sequence[str]) -> set[str]:
     return {word for word in left if re.fullmatch(r"--[a-z-]+", word)} - options
 
 
-def known_commands() -> set[str]:
-    """Return the names of all commands."""
-    return set(get_command(app).commands)  # type: ignore[attr-defined]
-
-
 def _commands_of_compose() -> Iterator[Command]:
     for where, service in services():
         if "redis" not in where and "command" in service:

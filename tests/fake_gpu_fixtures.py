@@ -133,14 +133,6 @@ def compile_driver(folder: Path) -> Path:
     return folder
 
 
-def fake_machine(folder: Path) -> Machine:
-    """Return a machine without GPUs, for programs that are started with its `variables`."""
-    driver, described = folder / "driver", folder / "machine"
-    driver.mkdir()
-    described.mkdir()
-    return Machine(described, compile_driver(driver)).write()
-
-
 @pytest.fixture(scope="session")
 def fake_driver(tmp_path_factory: pytest.TempPathFactory) -> Path:
     try:
