@@ -33,7 +33,7 @@ PARALLEL := -n auto --dist loadfile --no-loadscope-reorder
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all test-long test-gpu test-torch smoke smoke-all check chaos hostile model mutate soak chaos-light chaos-mixed chaos-reviews bench bench-classify bench-jobs bench-train bench-generate bench-interactive bench-retention bench-scripts bench-startup starters schemas settings reference picture wheel images clean
+.PHONY: help setup demo test test-all test-long test-gpu test-torch smoke smoke-all check chaos hostile model mutate soak chaos-light chaos-mixed chaos-reviews bench bench-classify bench-jobs bench-train bench-generate bench-interactive bench-scripts bench-startup starters schemas settings reference picture wheel images clean
 
 help:
 	@echo "make demo      install what a worker needs and run the main job, end to end"
@@ -61,7 +61,7 @@ help:
 	@echo "               go to all of them; about 20 minutes"
 	@echo "make bench-classify bench-jobs bench-train bench-generate bench-interactive"
 	@echo "               one of them; tests/bench/README.md has what they say"
-	@echo "make bench-retention   what Redis keeps of small jobs that have ended"
+	@echo "make   what Redis keeps of small jobs that have ended"
 	@echo "make bench-scripts     how long each script of the ledger holds up Redis at worst"
 	@echo "make bench-startup     what an import, a command and a worker cost before they do anything"
 	@echo "make starters  train the models that ship with the plugins again, from DATA"
@@ -168,7 +168,7 @@ mutate: $(VENV)/dev.stamp
 # Each prints medians, ratios and spread; `make bench-NAME BENCH=--help` has what can be set.
 bench: bench-classify bench-jobs bench-train bench-generate bench-interactive
 
-bench-classify bench-jobs bench-train bench-generate bench-interactive bench-retention bench-scripts bench-startup: $(VENV)/bench.stamp
+bench-classify bench-jobs bench-train bench-generate bench-interactive bench-scripts bench-startup: $(VENV)/bench.stamp
 	PYTHONPATH=tests $(BIN)/python -P -m bench $(@:bench-%=%) $(if $(wildcard $(DATA)/.),--data $(DATA),) $(BENCH)
 
 starters: $(VENV)/run.stamp

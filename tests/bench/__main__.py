@@ -14,7 +14,6 @@ from bench.generate import Generate
 from bench.interactive import Interactive
 from bench.jobs import Jobs
 from bench.report import show
-from bench.retention import Retention
 from bench.scripts import Scripts
 from bench.startup import Startup
 from bench.train import Train
@@ -22,7 +21,7 @@ from seqd.errors import SeqdError
 
 CASES: tuple[type[Case], ...] = (
     *(Classify, Jobs, Train, Generate),
-    *(Interactive, Retention, Scripts, Startup),
+    *(Interactive, Scripts, Startup),
 )
 
 #: Seconds after which an exit that got lost is tried again.

@@ -117,10 +117,6 @@ def test_classify_runs_the_tutorials_network_beside_keras(tmp_path: Path) -> Non
             marks=LONG,
         ),
         pytest.param("train --reviews 100 --rounds 1", 6, 0, 0, marks=[LONG, pytest.mark.network]),
-        # So many that they outweigh what connections hold at either moment.
-        pytest.param(
-            "retention --jobs 600 --warm-up 40 --clients 2 --pause-s 0", 0, 0, 4, marks=LONG
-        ),
         pytest.param("interactive --seconds 1 --bulk 200000 --singles 2", 0, 6, 1, marks=LONG),
         # Without the starts of workers, which compile their kernels.
         ("startup --rounds 1 --starts 0", 13, 0, 0),

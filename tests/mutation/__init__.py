@@ -18,8 +18,7 @@ enters, has changed; `--old-map` takes the map as it is.
 Related tests run in turn, the quickest of each file first, and end at the first that fails: those
 that start nothing and take 20 s together, then up to 12 others that take 30 s. One of these that
 fails must fail twice. `caught` and `timed out` are found, `survived` and `unreached` (no quick test
-enters the block) are not. `perhaps` marks those that may make no difference. One that was looked at
-and needs no test stands in `accepted.toml`, with the reason.
+enters the block) are not. `perhaps` marks those that may make no difference.
 
 `.mutation/` has the map, each verdict as a line of JSON (`seed-1.jsonl`), and the report, which
 `--report` prints. A run that was stopped goes on with the next place; `--again` breaks those again

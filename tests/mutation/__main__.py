@@ -11,13 +11,10 @@ from tempfile import TemporaryDirectory
 from mutation.coverage import Coverage
 from mutation.places import Place, draw, lines_of
 from mutation.project import Project
-from mutation.report import read_accepted, show
+from mutation.report import show
 from mutation.run import Run, read_verdicts
 
 ROOT = Path(__file__).parents[2]
-
-#: Survivors that were looked at and need no test.
-ACCEPTED = Path(__file__).with_name("accepted.toml")
 
 PROJECT = Project(
     root=ROOT,
@@ -70,7 +67,7 @@ def main() -> int:
         _run(asked, places, verdicts_file)
     verdicts = read_verdicts(verdicts_file)
     known = [verdicts[place.id] for place in places if place.id in verdicts]
-    text = show(known, read_accepted(ACCEPTED))
+    text = show(known)
     (asked.folder / f"seed-{asked.seed}.txt").write_text(text + "\n", encoding="utf-8")
     print(text)
     left = len(places) - len(known)
