@@ -163,7 +163,7 @@ def test_a_resumed_training_continues_from_the_last_checkpoint_of_those_before_i
     )
 
 
-def test_a_command_that_breaks_off_cancels_its_job_unless_that_has_failed_by_itself(
+def test_a_command_that_breaks_off_fails_its_job_with_the_reason_unless_that_has_failed_by_itself(
     no_worker: Cluster, capsys: pytest.CaptureFixture[str]
 ):
     def breaks_off():
@@ -181,9 +181,11 @@ def test_a_command_that_breaks_off_cancels_its_job_unless_that_has_failed_by_its
     with pytest.raises(typer.Exit), cancelling(training, screen):
         raise KeyboardInterrupt
 
-    acts = {(act.action, act.target) for act in client.audit(100, action="jobs")}
-    assert ("jobs.cancel", open_job.job_id) in acts
-    assert ("jobs.cancel", failed.job_id) not in acts
+    codes = [job.record().failure.code for job in (failed, open_job)]
+    assert codes == ["upload_failed", "stopped"]
+    assert open_job.record().failure.message == "Its sender ended by LookupError()."
+    targets = {act.target for act in client.audit(100, action="jobs.cancel")}
+    assert targets & {failed.job_id, open_job.job_id, training.job_id} == {training.job_id}
     assert capsys.readouterr().err == (
         f"Cancelled job {training.job_id}. Continue it: seqd jobs resume {training.job_id}\n"
     )

@@ -632,7 +632,7 @@ class JobSteps(Generic[Output]):
         A job that had ended keeps its state.
         """
         yield from self.give_up(error)
-        told = f"Its sender ended by {type(error).__name__}: {error}"
+        told = f"Its sender ended by {error!r}."
         known = error if isinstance(error, SeqdError) else Stopped(told)
         yield from self.ledger.control.fail.steps(self.job_id, failure_of(known))
 
