@@ -198,6 +198,7 @@ class Run:
             if left and not _first_failed(results):
                 lost = left.pop(0).result(model, part, CheckState.FAILED)
                 results.append(self._died(ended, lost))
+                self._done += 1
                 self._tell_found(results[-1:])
             if _first_failed(results):
                 why = f"{FIRST} failed"
