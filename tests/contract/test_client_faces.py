@@ -58,7 +58,7 @@ def test_both_faces_take_the_same_parameters(blocking: type, asynchronous: type)
 
 
 #: What asks Redis for nothing; `to_arrow` gives a reader, or an asynchronous iterator of batches.
-SAME_ON_BOTH = [(Client, "job"), (JobHandle, "out_of_reach"), (JobHandle, "to_arrow")]
+SAME_ON_BOTH = [(Client, "job"), (JobHandle, "to_arrow")]
 
 
 @pytest.mark.parametrize(("blocking", "asynchronous"), FACES)

@@ -126,7 +126,7 @@ def cancelling(
     except (JobOutOfReach, IdempotencyConflict):  # of another input: not this command's job
         raise
     except RedisUnreachable as error:
-        raise handle.out_of_reach(error) from error
+        raise handle.steps.out_of_reach(error) from error
     except (KeyboardInterrupt, BrokenPipeError) as interrupt:
         if isinstance(interrupt, BrokenPipeError):
             screen = Screen(to_stderr=True)
@@ -170,7 +170,7 @@ def waiting_for(
         waiting = waiting_of(record, client.workers())
         if waiting is not None:
             screen.say(f"Job {handle.job_id} waits. {waiting.message}", "yellow")
-            handle.notice.has_told(waiting)
+            handle.steps.notice.has_told(waiting)
         yield
 
 

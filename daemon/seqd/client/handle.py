@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, Unpack
 from seqd.client.faces import Blocking, call, reading
 from seqd.client.job_steps import JobSteps
 from seqd.client.pages import PageOptions
-from seqd.client.waiting import WaitingNotice, WaitOptions
-from seqd.errors import JobOutOfReach, RedisUnreachable
+from seqd.client.waiting import WaitOptions
 from seqd.ledger.transport import Transport
 from seqd_schemas import Output, TrainedVersion
 
@@ -32,11 +31,6 @@ class JobMethods(Generic[Output]):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.job_id!r})"
-
-    @property
-    def notice(self) -> WaitingNotice:
-        """What tells, once for all that wait here, why the job waits."""
-        return self.steps.notice
 
     @property
     def is_uploading(self) -> bool:
@@ -69,10 +63,6 @@ class JobMethods(Generic[Output]):
     uploaded = call(JobSteps[Output].uploaded)
     close = call(JobSteps[Output].close)
     rejection = call(JobSteps[Output].rejection)
-
-    def out_of_reach(self, error: RedisUnreachable) -> JobOutOfReach:
-        """Return the error for a Redis that was away for too long, with how to go on."""
-        return self.steps.out_of_reach(error)
 
 
 class JobHandle(Blocking, JobMethods[Output]):

@@ -6,7 +6,6 @@ ordered it waits for the answer, and is raised the error that the worker met.
 
 from collections.abc import Mapping
 from time import monotonic, time_ns
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from seqd.admission import find_model, resolve_version
@@ -25,7 +24,7 @@ from seqd.ledger.submissions import new_job_id
 from seqd.local.caller import caller
 from seqd.serving import is_drained, uncordon_command
 from seqd.validation import shown
-from seqd_schemas import route_of
+from seqd_schemas import MAX_ERROR_RATE, route_of
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -118,26 +117,39 @@ class ModelSteps:
         """The version in service; None where there is none."""
         return self.entry.labels.get(_PRODUCTION)
 
-    def refresh(self) -> Exchange[None]:
-        """Look at the catalog again. Raises UnknownModel."""
+    def refresh(self) -> "Exchange[None]":
+        """Look at what is published now. Raises UnknownModel when the model is gone."""
         self.entry = yield from entry_found(self.ledger, self.entry.model)
 
     def history(self) -> "Exchange[list[ServiceChange]]":
-        """Return the published changes of the version in service, oldest first."""
+        """Return the last changes of the version in service, 20 at most, oldest first.
+
+        It looks at what is published now, as `refresh` does.
+        """
         yield from self.refresh()
         return list(self.entry.history)
 
     def promote(
+        self, version: int | str, *, reason: str = "", warm_timeout_s: float = 60.0
+    ) -> "Exchange[OrderAnswer]":
+        """Put a version, by its number or a label, in service; returns when new jobs get it.
+
+        Workers that have the model loaded load the version first, for `warm_timeout_s` seconds at
+        most; `notes` of the answer say which have not. Raises ServiceChanged where another version
+        is in service than this handle knows of: `refresh` it, and decide anew. Raises WrongState
+        where the version is there already, UnknownModel, NoFitWorker where a worker cannot run it
+        or none can carry it out, OrderUnfinished, RedisNoPermission, and what else a worker meets.
+        """
+        return self.promoted(version, reason, warm_timeout_s, {})
+
+    def promoted(
         self,
         version: int | str,
         reason: str,
         warm_timeout_s: float,
-        gate: Mapping[str, float] = MappingProxyType({}),
+        gate: Mapping[str, float],
     ) -> "Exchange[OrderAnswer]":
-        """Have a version put in service; see `ModelHandle.promote`.
-
-        `gate` has the figures that it is done for.
-        """
+        """Do what `promote` does; `gate` has the figures that it is done for."""
         from seqd_schemas import OrderAction
 
         number = self._version(version)
@@ -148,14 +160,61 @@ class ModelSteps:
         order = self._order(OrderAction.PROMOTE, reason, warm_timeout_s, version=number)
         return (yield from self._ordered(order.model_copy(update={"gate": dict(gate)})))
 
-    def rollback(self, reason: str, warm_timeout_s: float) -> "Exchange[OrderAnswer]":
-        """Have the version put in service that was there before."""
+    def rollback(
+        self, *, reason: str = "", warm_timeout_s: float = 60.0
+    ) -> "Exchange[OrderAnswer]":
+        """Put the version in service that was there before; called again, the one before that.
+
+        While a canary or a shadow goes on, that ends, and the version in service stays. Raises
+        WrongState where none was, and what `promote` does.
+        """
         from seqd_schemas import OrderAction
 
         if self.entry.rollout is not None:  # also where it has ended meanwhile: that is told then
-            return (yield from self.end_rollout(reason, self.entry.rollout.version))
+            return (yield from self.rollout_ended(reason, self.entry.rollout.version))
         order = self._order(OrderAction.ROLLBACK, reason, warm_timeout_s)
         return (yield from self._ordered(order))
+
+    def canary(
+        self,
+        version: int | str,
+        share: float,
+        *,
+        max_error_rate: float = MAX_ERROR_RATE,
+        reason: str = "",
+        warm_timeout_s: float = 60.0,
+    ) -> "Exchange[OrderAnswer]":
+        """Have a version answer a share of the items of new jobs on the model, such as 0.05.
+
+        Each result of such a job names its version. What the candidate cannot answer the version in
+        service does. It ends by itself where more than `max_error_rate` of its items fail with it
+        alone; by `promote`, `rollback` and `end_rollout`. `rollout_counts` has what both did.
+        Raises InvalidRequest for a share that is none, and what `promote` does.
+        """
+        from seqd_schemas import OrderAction
+
+        return self.try_version(
+            OrderAction.CANARY, version, share, max_error_rate, reason, warm_timeout_s
+        )
+
+    def shadow(
+        self,
+        version: int | str,
+        share: float,
+        *,
+        max_error_rate: float = MAX_ERROR_RATE,
+        reason: str = "",
+        warm_timeout_s: float = 60.0,
+    ) -> "Exchange[OrderAnswer]":
+        """Have a version compute a share of the items, too; the version in service answers.
+
+        `rollout_counts` has how often its answer is another one. See `canary`.
+        """
+        from seqd_schemas import OrderAction
+
+        return self.try_version(
+            OrderAction.SHADOW, version, share, max_error_rate, reason, warm_timeout_s
+        )
 
     def try_version(
         self,
@@ -166,7 +225,7 @@ class ModelSteps:
         reason: str,
         warm_timeout_s: float,
     ) -> "Exchange[OrderAnswer]":
-        """Have a canary or a shadow begun; see `ModelHandle.canary`."""
+        """Have a canary or a shadow begun."""
         from seqd_schemas import OrderAction
 
         fields = {
@@ -184,7 +243,14 @@ class ModelSteps:
         order = self._order(action, reason, warm_timeout_s, version=number)
         return (yield from self._ordered(order.model_copy(update=fields)))
 
-    def end_rollout(self, reason: str, version: int | None = None) -> "Exchange[OrderAnswer]":
+    def end_rollout(self, *, reason: str = "") -> "Exchange[OrderAnswer]":
+        """End a canary or a shadow; the version in service answers all items, of open jobs, too.
+
+        Raises WrongState where there is none, and what `promote` does.
+        """
+        return self.rollout_ended(reason)
+
+    def rollout_ended(self, reason: str, version: int | None = None) -> "Exchange[OrderAnswer]":
         """Have the canary or shadow ended that goes on, of `version` where that is given."""
         from seqd_schemas import OrderAction
 
@@ -192,7 +258,10 @@ class ModelSteps:
         return (yield from self._ordered(order))
 
     def rollout_counts(self) -> "Exchange[list[VersionCounts]]":
-        """Return what the versions of the roll-out did that goes on; of none, nothing."""
+        """Return what the versions of the roll-out did that goes on; an empty list without one.
+
+        It looks at what is published now, as `refresh` does.
+        """
         yield from self.refresh()
         rollout = self.entry.rollout
         if rollout is None:
@@ -200,13 +269,13 @@ class ModelSteps:
         return (yield from self.ledger.rollouts.of.steps(self.entry.model, rollout.id))
 
     def label(self, version: int | str, label: str) -> "Exchange[OrderAnswer]":
-        """Have a label moved to a version."""
+        """Move a label to a version. Raises InvalidRequest, and what `promote` does."""
         from seqd_schemas import OrderAction
 
         return (yield from self._move(OrderAction.LABEL, version, label))
 
     def unlabel(self, version: int | str, label: str) -> "Exchange[OrderAnswer]":
-        """Have a label taken away from a version."""
+        """Take a label away from a version; raises InvalidRequest where it has it not."""
         from seqd_schemas import OrderAction
 
         return (yield from self._move(OrderAction.UNLABEL, version, label))

@@ -142,7 +142,7 @@ def promote(
     if asked is not None:
         return begin_rollout(entry, version, asked, reason, warm_timeout, screen)
     answer = ordered(
-        entry, lambda steps: steps.promote(version, reason, warm_timeout, gate), screen
+        entry, lambda steps: steps.promoted(version, reason, warm_timeout, gate), screen
     )
     return _done(entry.model, answer)
 
@@ -163,7 +163,9 @@ def rollback(
     """
     check_names_no_version(model, f". `seqd models promote {model}` puts that version in service")
     entry = entry_of(model)
-    answer = ordered(entry, lambda steps: steps.rollback(reason, warm_timeout), screen)
+    answer = ordered(
+        entry, lambda steps: steps.rollback(reason=reason, warm_timeout_s=warm_timeout), screen
+    )
     if answer.rollout is not None:
         return end_of(model, answer.rollout)
     return _done(model, answer)

@@ -109,7 +109,7 @@ def end_rollout(name: str, version: int | str | None, why: str, screen: Screen) 
 
     entry = entry_of(name)
     number = None if version is None else resolve_version(entry, version)
-    ended = ordered(entry, lambda steps: steps.end_rollout(why, number), screen).rollout
+    ended = ordered(entry, lambda steps: steps.rollout_ended(why, number), screen).rollout
     assert ended is not None, "a worker that has ended it says so"
     return end_of(name, ended)
 
