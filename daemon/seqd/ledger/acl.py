@@ -226,6 +226,7 @@ def _read_for_metrics(keys: Keys) -> tuple[str, ...]:
         keys.evictions(),
         keys.events("*"),
         keys.failures(),
+        keys.failures_replayed(),
         keys.format(),
         keys.inbox(),
         keys.job("*"),
