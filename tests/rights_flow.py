@@ -426,7 +426,7 @@ def scrape(fleet: Fleet, client: Client) -> None:
 def examine(fleet: Fleet) -> None:
     """Have the doctor look at all that it looks at."""
     report = json.loads(fleet.seqd(Role.DOCTOR, "doctor", "--role", "doctor", "--json").out)
-    assert report["not_checked"] == []
+    assert report["not_checked"] == [], report["not_checked"]
 
 
 @contextmanager
