@@ -47,7 +47,7 @@ def redis_6(tmp_path: Path) -> Iterator[PrivateServer]:
 
 def is_durable(redis: Redis, keys: Keys, timeout_s: float) -> bool:
     """Wait until the server's disk has what was written; return whether it has."""
-    return bool(Transport(redis, "test", lambda route: None).send(Durable(keys, timeout_s)))
+    return bool(Transport(redis, "test").send(Durable(keys, timeout_s)))
 
 
 def calls_of(redis: Redis, command: str) -> int:

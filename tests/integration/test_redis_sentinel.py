@@ -131,7 +131,7 @@ def test_what_is_durable_is_also_on_a_replica(tmp_path: Path):
     try:
         group.start()
         with connect(group.url) as redis:
-            transport = Transport(redis, "test", lambda route: None)
+            transport = Transport(redis, "test")
             assert transport.send(Durable(Keys("test"), 2.0))
 
             for replica in group.replicas():
