@@ -191,11 +191,10 @@ class MeasuredItems:
         for entry in self._entries():
             item, given = self._item(entry), self._given(entry.value)
             truth = self._subject.truth(given, entry.where)  # what cannot be read ends it
-            if isinstance(item, Item):
-                is_class = self._subject.output is None
-                self._taker.add(
-                    LabelledRecord(item.text, cast("str | None", truth) if is_class else None)
-                )
+            if isinstance(item, Item) and self._subject.output is None:
+                self._taker.add(LabelledRecord(item.text, cast("str | None", truth)))
+            elif isinstance(item, Item):
+                self._taker.add(LabelledRecord(item.text, None))
                 content = json.dumps([item.text, given], sort_keys=True, default=str)
                 self._digest.update(content.encode() + b"\n")
             yield item
