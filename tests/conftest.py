@@ -31,7 +31,7 @@ TOGETHER = {
     "images": ("test_containers", "test_stack"),
     "networks": ("test_char_lstm", "test_imdb", "test_imdb_learners"),
     "sources": (
-        *("test_checkout", "test_house_style", "test_import_rules", "test_seams"),
+        *("test_checkout", "test_style", "test_import_rules", "test_seams"),
         "test_source_rules",
     ),
     "tasks": (

@@ -63,7 +63,7 @@ def test_a_device_that_falls_off_the_bus_ends_its_slot_alone_and_its_items_go_on
     empty_cluster: Cluster, machine: Machine
 ) -> None:
     machine.add(2)
-    # No lease ends within the test: what the lost one held is given back.
+    # No lease ends within the test: what the lost one held is released.
     waits = {"lease_s": 1_200.0, "heartbeat_s": 20.0, "reconcile_s": 600.0}
     (half,), (whole,) = slots_here("all@gpu:0=0.5"), slots_here("all@gpu:1")
     lost = empty_cluster.start("lost", half, **waits)
