@@ -18,6 +18,8 @@ from worker_fixtures import PLUGIN, Cluster, wait_until
 
 pytestmark = [pytest.mark.processes, pytest.mark.slow]
 
+ABORTS = "import os\nprint('its last words', flush=True)\nos.abort()\n"
+
 HANGS = """import os, pathlib, time
 if note := os.environ.get("NOTE_PID"):
     pathlib.Path(note).write_text(str(os.getpid()))
@@ -42,16 +44,33 @@ def test_a_plugin_that_ends_or_holds_up_the_process_that_loads_plugins_is_told_o
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     crashes = refusal(tmp_path, monkeypatch, "light", crash="import os\nos._exit(9)\n")
+    aborts = refusal(tmp_path, monkeypatch, "light", abort=ABORTS)
     hangs = refusal(tmp_path, monkeypatch, "light", hang=HANGS)
 
     assert crashes == (
         "SEQD_REQUIRED_PLUGINS is light, and a plugin here ended the process that loads plugins, "
         "with status 9: it said nothing"
     )
+    assert aborts == (
+        "SEQD_REQUIRED_PLUGINS is light, and a plugin here ended the process that loads plugins, "
+        "with signal 6 in seqd_abort.py, line 3, in <module>: its last words"
+    )
     assert hangs == (
         "SEQD_REQUIRED_PLUGINS is light, and the plugins here were not loaded within 10 s: it "
         "stood in seqd_hang.py, line 4, in <module>. `seqd plugins list` loads them too; "
         "SEQD_DISABLED_PLUGINS leaves one out."
+    )
+
+
+def test_a_plugin_that_a_setting_names_and_that_is_not_installed_is_told_with_the_setting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SEQD_DISABLED_PLUGINS", "nosuch")
+
+    said = refusal(tmp_path, monkeypatch, "light")
+
+    assert said.startswith(
+        "SEQD_DISABLED_PLUGINS names 'nosuch', which is not installed. Installed: "
     )
 
 

@@ -33,6 +33,6 @@ def check_required_plugins(settings: "Settings", load_s: float = LOAD_S) -> None
             "`seqd plugins list` loads them too; SEQD_DISABLED_PLUGINS leaves one out."
         )
     raise InvalidSettings(
-        f"{named} a plugin here ended the process that loads plugins, with status {here.status}: "
+        f"{named} a plugin here ended the process that loads plugins, with {here.how}: "
         f"{here.last_line}"
     )

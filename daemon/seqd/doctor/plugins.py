@@ -26,8 +26,7 @@ def _plugins(settings: "Settings", load_s: float) -> Iterator[Finding]:
     here = plugins_here(settings, load_s)
     if isinstance(here, Ended):
         what = (
-            f"A plugin here ended the process that loads plugins, with status {here.status}: "
-            f"{here.last_line}"
+            f"A plugin here ended the process that loads plugins, with {here.how}: {here.last_line}"
         )
         cure = "`seqd plugins list` shows the same; leave it out: SEQD_DISABLED_PLUGINS"
         if here.is_late:
@@ -43,5 +42,8 @@ def _plugins(settings: "Settings", load_s: float) -> Iterator[Finding]:
         )
     if here.required:
         yield finding(
-            "plugin-missing", here.required, "Install what is missing", severity=Severity.ERROR
+            "plugin-missing",
+            here.required,
+            "Install what is missing, or correct the setting",
+            severity=Severity.ERROR,
         )

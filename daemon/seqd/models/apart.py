@@ -28,6 +28,9 @@ _START_S: Final = 60.0
 #: What `faulthandler` writes when its time is up, in front of the stacks.
 _TIMEOUT: Final = "Timeout ("
 
+#: What it writes where a signal ends the process, in front of the stacks.
+_FATAL: Final = "Fatal Python error"
+
 
 @dataclass(frozen=True, slots=True)
 class Ended:
@@ -49,9 +52,16 @@ class Ended:
         return f": it stood in {self.place}" if self.place else ""
 
     @property
+    def how(self) -> str:
+        """With what it has ended, and where in a plugin, where that is known."""
+        how = f"status {self.status}" if self.status >= 0 else f"signal {-self.status}"
+        return f"{how} in {self.place}" if self.place else how
+
+    @property
     def last_line(self) -> str:
-        """The last line that was printed."""
-        return (self.printed.strip().splitlines() or ["it said nothing"])[-1]
+        """The last line that was printed, before what `faulthandler` writes of a signal."""
+        words = self.printed.partition(_FATAL)[0]
+        return (words.strip().splitlines() or ["it said nothing"])[-1]
 
 
 def run_apart(
@@ -128,7 +138,11 @@ def main(data_dir: str, seconds: str) -> None:
             registry = Registry.load(settings)
         except InvalidSettings as error:
             required = str(error)
-            registry = Registry.load(settings.model_copy(update={"required_plugins": ()}))
+            nothing = {"required_plugins": (), "required_models": ()}
+            try:
+                registry = Registry.load(settings.model_copy(update=nothing))
+            except InvalidSettings as wrong:  # another setting names what is not installed
+                return PluginsHere((), str(wrong))
         states = registry.statuses
         broken = [(one.name, one.reason) for one in states if one.state is PluginState.BROKEN]
         return PluginsHere(broken, required)

@@ -65,10 +65,9 @@ def _fault_in(what: tuple[str, str, str], package: str, timeout_s: float) -> str
         return f"not within {timeout_s:g} s" + (
             f"; it stood in {ended.place}" if ended.place else ""
         )
-    how = f"status {ended.status}" if ended.status >= 0 else f"signal {-ended.status}"
     last = ended.printed.strip()[-_SHOWN_CHARS:]
     said = f". It printed last: {one_line(last)}" if last else ""
-    return f"its process ended with {how}" + (f" in {ended.place}" if ended.place else said)
+    return f"its process ended with {ended.how}{'' if ended.place else said}"
 
 
 def _package_of(model: Model) -> str:
