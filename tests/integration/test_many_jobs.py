@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import signal
 from collections.abc import Callable, Iterator
 
@@ -226,18 +227,23 @@ def test_ctrl_c_stops_between_two_steps_and_the_same_command_goes_on(
     environment: Environment, command: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hand_in(environment, 1_500)
-    acted_on = "seqd.cli.ui.many_jobs.say_progress"
+    acted_on = "seqd.cli.ui.many_jobs.Progress.acted_on"
 
     with monkeypatch.context() as during:
         # It comes while the first step is shown.
         during.setattr(acted_on, lambda *_: signal.raise_signal(signal.SIGINT))
         stopped = command("cancel", "--tenant", "acme", "--yes")
     left = environment.redis.zcard(environment.keys.open_jobs())
+    monkeypatch.setenv("FORCE_COLOR", "1")  # as on a terminal
     again = command("cancel", "--tenant", "acme", "--yes")
 
     assert (stopped.status, left) == (130, 1_500 - ACTED_AT_ONCE[JobAction.CANCEL])
     assert stopped.out.endswith(" The same command goes on with the rest.\n")
     assert again.out == f"{left:,} jobs were cancelled.\n"
+    assert re.findall(r"1,0\d\d (jobs looked at|of [\d,]+ jobs)", again.err) == [
+        "jobs looked at",
+        f"of {left:,} jobs",
+    ]
 
 
 def test_retry_by_filter_makes_one_job_for_each_that_has_failed_items(cluster: Cluster) -> None:

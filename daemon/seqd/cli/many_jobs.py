@@ -115,13 +115,14 @@ takes_filters = options.takes(ManyJobs, "many")
 
 def act_on_many(action: str, many: ManyJobs) -> Found:
     """Count the jobs that match, ask, and act on each; exit status 2 where some were refused."""
-    from seqd.cli.ui.many_jobs import record_of, say_count, say_outcome
+    from seqd.cli.ui.many_jobs import Progress, record_of, say_count, say_outcome
 
     many.refuse_nothing("rm" if action == "remove" else action)
     filters = many.filters()
     progress = Screen(to_stderr=True)
     with options.open_client() as client:
-        counted = client.count_jobs(action, every=many.every, **filters)
+        on_step = Progress(progress).counted
+        counted = client.count_jobs(action, every=many.every, on_step=on_step, **filters)
         if many.dry_run or not counted.jobs:
             found = {"dry_run": many.dry_run, "finished": not many.dry_run}
             return Found(
@@ -145,7 +146,7 @@ def _act(
     client: "Client", counted: "JobCount", filters: "JobFilters", many: ManyJobs
 ) -> "tuple[JobsActedOn, KeyboardInterrupt | None]":
     """Act on the jobs; Ctrl-C stops between two steps."""
-    from seqd.cli.ui.many_jobs import say_progress
+    from seqd.cli.ui.many_jobs import Progress
     from seqd.client import JobsActedOn
 
     acts = {
@@ -155,13 +156,13 @@ def _act(
         "retry": client.retry_jobs,
         "remove": client.remove_jobs,
     }
-    so_far, screen = JobsActedOn(counted.action), Screen(to_stderr=True)
+    so_far, progress = JobsActedOn(counted.action), Progress(Screen(to_stderr=True))
     with holding_interrupts(lambda: False) as held:
 
         def step(done: JobsActedOn) -> None:
             nonlocal so_far
             so_far = done
-            say_progress(screen, done, counted.jobs)
+            progress.acted_on(done, counted.jobs)
             if held:
                 raise held[0]
 

@@ -13,10 +13,25 @@ _SHOWN = 12
 _SAID_EVERY = 1_000
 
 
-def say_progress(screen: Screen, done: JobsActedOn, jobs: int) -> None:
-    """Say on a terminal how far the acting on so many jobs is, now and then."""
-    if screen.is_live and done.acted_on and done.acted_on % _SAID_EVERY == 0:
-        screen.say(f"{count(done.acted_on)} of {counted(jobs, 'job')}", "dim")
+class Progress:
+    """Says on a terminal how far a walk over jobs is, now and then."""
+
+    def __init__(self, screen: Screen) -> None:
+        self._screen = screen
+        self._said = 0
+
+    def counted(self, found: JobCount) -> None:
+        """Say how many were looked at."""
+        self._say(found.looked_at, "jobs looked at")
+
+    def acted_on(self, done: JobsActedOn, jobs: int) -> None:
+        """Say on how many of so many jobs it was done."""
+        self._say(done.acted_on, f"of {counted(jobs, 'job')}")
+
+    def _say(self, number: int, what: str) -> None:
+        if self._screen.is_live and number // _SAID_EVERY > self._said:  # a step has several jobs
+            self._said = number // _SAID_EVERY
+            self._screen.say(f"{count(number)} {what}", "dim")
 
 
 def say_count(screen: Screen, found: JobCount) -> None:
