@@ -253,6 +253,7 @@ def test_the_help_of_a_model_is_of_its_tasks(run: Run) -> None:
         "weight  1.0         What the score is times. Allowed: 0 to 100.",
         "",
         "pairs compare, output: Comparison",
+        "How alike two texts are; an output that no class of `seqd_schemas` is.",
         "field    type           what it is",
         "overlap  number         Share of the words in both, times weight. Allowed: 0 to",
         "                        100.",

@@ -231,8 +231,8 @@ def test_the_parameters_of_a_model_are_those_that_its_workers_publish(
 
     assert shown.status == 0
     assert lines[0] == ["echo", "train"]
-    assert lines[1] == ["parameter", "type", "default", "allowed", "what", "it", "is"]
-    assert lines[2] == ["epochs", "whole", "number", "2", "1", "to", "1000", "Epochs."]
+    assert lines[1] == ["parameter", "default", "what", "it", "is"]
+    assert lines[2] == ["epochs", "2", "Epochs.", "Allowed:", "1", "to", "1000."]
     assert shown.out.splitlines()[-1] == "preset quick: epochs=1"
 
 

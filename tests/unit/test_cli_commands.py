@@ -115,7 +115,8 @@ def test_the_parameters_of_a_model_of_this_machine_need_no_daemon(
     assert ended.status == 0
     assert ended.out.splitlines()[0] == "imdb_lstm classify"
     assert " ".join(ended.out.splitlines()[2].split()) == (
-        "probabilities false True: the output has the probability of each class."
+        "probabilities false True: the output has the probability of each class. "
+        "Allowed: true or false."
     )
 
 

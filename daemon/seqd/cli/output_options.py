@@ -55,7 +55,7 @@ class ResultOptions:
         _option(
             "--columns",
             metavar="NAMES",
-            help="Columns of the output in order, such as custom_id,label,score.",
+            help="Columns of the output in order, such as custom_id and any field of the results.",
         ),
     ] = None
     force: Annotated[bool, _option("--force", help="Replace files that exist.")] = False

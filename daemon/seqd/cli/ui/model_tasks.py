@@ -45,7 +45,10 @@ def print_task(screen: Screen, entry: CatalogEntry, task: str) -> None:
     if fields := _output_fields(task, schema):
         screen.say()
         name = str(_output(task, schema).get("title", "a record"))
-        print_table(screen, _GIVEN, fields, title=f"{title}, output: {name}")
+        screen.say(f"{title}, output: {name}", "bold")
+        if described := " ".join(str((schema.result or {}).get("description", "")).split()):
+            screen.say(described)
+        print_table(screen, _GIVEN, fields)
     for limit in _limits(entry, task, schema):
         screen.say(limit, "dim")
 
@@ -96,20 +99,25 @@ def _taken(name: str) -> list[Column[Parameter]]:
     return [
         Column(name, lambda one: one.name),
         Column("default", lambda one: one.default_shown),
-        Column("what it is", _what_it_is, wraps=True),
+        # The type has no column of its own here.
+        Column("what it is", lambda one: _described(one, one.allowed or one.type), wraps=True),
     ]
 
 
-def _what_it_is(one: Parameter) -> str:
-    allowed = "" if one.allowed in ("", one.type) else f" Allowed: {one.allowed}."
-    return f"{' '.join(one.description.split())}{allowed}".lstrip()
+def _described(one: Parameter, allowed: str) -> str:
+    described = " ".join(one.description.split())
+    return f"{described} Allowed: {allowed}.".lstrip() if allowed else described
+
+
+def _given(one: Parameter) -> str:
+    return _described(one, "" if one.allowed == one.type else one.allowed)
 
 
 #: What tables say of what a task gives.
 _GIVEN: tuple[Column[Parameter], ...] = (
     Column("field", lambda one: one.name),
     Column("type", lambda one: one.type),
-    Column("what it is", lambda one: _what_it_is(one), wraps=True),
+    Column("what it is", _given, wraps=True),
 )
 
 
