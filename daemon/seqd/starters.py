@@ -148,15 +148,18 @@ def _replace(folder: Path, write: Callable[[Path], None]) -> Path:
     """Have a version written beside the folder, and put it there once it is complete."""
     with _placing(folder):
         beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    before = beside / "before"
     try:
         staged = beside / "new"
         staged.mkdir()
         write(staged)
         with _placing(folder):
             if folder.exists():
-                folder.rename(beside / "before")
+                folder.rename(before)
             staged.rename(folder)
     finally:
+        if before.exists() and not folder.exists():  # Ctrl-C, or an error, between the two
+            before.rename(folder)
         shutil.rmtree(beside, ignore_errors=True)
     return folder
 

@@ -148,6 +148,21 @@ def test_a_cordoned_worker_finishes_what_it_has_and_claims_nothing_until_it_is_u
     assert removed.out == "Uncordoned --label pool=a.\n"
 
 
+def test_a_worker_that_is_cordoned_while_it_loads_claims_nothing_once_it_is_ready(
+    empty_cluster, seqd, monkeypatch
+):
+    empty_cluster.start_ready("w0").stop()  # so that the model is known
+    monkeypatch.setenv("LIGHT_LOAD_S", "5")
+    job = empty_cluster.client().classify(TEXTS[:8], model="echo@1")
+    worker = empty_cluster.start("w1")
+    wait_until(lambda: (status := worker.status()) is not None and status.loading, "it loads")
+
+    seqd("workers", "cordon", "w1", "--yes")
+    wait_until(lambda: phase(worker) == "cordoned", "it has loaded, and has learnt of it")
+
+    assert empty_cluster.starts_of_units(job.job_id) == []
+
+
 def test_a_drained_worker_ends_in_order_and_starts_as_drained_until_it_is_uncordoned(
     empty_cluster, seqd
 ):

@@ -377,6 +377,7 @@ class EchoModel(Model):
 
     def load(self, artifact: Artifact, device: Device) -> LoadedModel:
         _be_sick("load")
+        time.sleep(float(os.environ.get("LIGHT_LOAD_S", "0")))
         content = json.loads((artifact.folder / WEIGHTS).read_text())
         if "records" not in content:
             raise ArtifactDamaged(f"{WEIGHTS} has no field `records`. Train the model again.")

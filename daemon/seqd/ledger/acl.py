@@ -106,7 +106,7 @@ class Rights:
 
 
 #: Of what reads and writes data: what reaches beyond the keys that a user may use.
-_NEVER = ("@dangerous", "dbsize", "randomkey", "scan")
+_NEVER = ("@dangerous", "@scripting", "dbsize", "randomkey", "scan")
 
 #: Of every connection: `select` where the address names another database than 0.
 _CONNECTION = ("ping", "select", "client|setinfo")

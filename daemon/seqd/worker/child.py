@@ -174,6 +174,8 @@ class WorkLoop:
         # Before it is ready: whoever waits for that may use its versions at once.
         log_and_continue("catalog not published", self._context.publish_catalog)
         self._loading = ()
+        # What an operator has asked for while it loaded holds for its first claim, too.
+        try_now("rules not looked at", self._rules.look)
         self._enter(WorkerState.READY)
         self._watch = self._rules.watch(self._closed)
         self._context.registry.notify_worker_ready(self.status())
@@ -226,7 +228,7 @@ class WorkLoop:
         ends_at, waits_until_s = monotonic() + self._slice_s, 0.0
         is_idle = True  # since the last wakeup
         self._rules.is_at_work = True
-        while context.may_claim():
+        while self._rules.may_claim():
             self._rules.follow()
             self._try_unfit_again()
             self._warm_up_required()

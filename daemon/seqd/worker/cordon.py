@@ -69,6 +69,7 @@ class RuleChanges:
         self._publish = publish
         #: True while the thread that works can be waited for: it follows by itself.
         self.is_at_work = False
+        self._looked_s = monotonic()
         self._is_new = False
 
     def watch(self, closed: Event) -> Thread:
@@ -82,13 +83,25 @@ class RuleChanges:
         thread.start()
         return thread
 
+    def may_claim(self) -> bool:
+        """Return whether the child may claim, by rules that were looked at a moment ago.
+
+        A plugin that keeps the interpreter's lock stops the thread that looks.
+        """
+        if monotonic() - self._looked_s > 2 * LOOK_S:
+            try_now("rules not looked at", self.look, is_repeated=True)
+        return self._context.may_claim()
+
     def look(self) -> None:
         """Look at the rules once; wake workers up where they have this one load or claim."""
         context = self._context
+        self._looked_s = monotonic()
         if context.placement.look_at_cordons():
-            if not context.is_cordoned():
-                context.ledger.work.wake_where_due(context.fitness.queues())
+            rule = context.placement.cordon
+            log.info("cordoned: %s" if rule else "uncordoned", *([in_words(rule)] if rule else []))
             self._publish()
+            if rule is None:
+                context.ledger.work.wake_where_due(context.fitness.queues())
         if context.placement.look():
             context.fitness.placement_has_changed()
             self._is_new = True

@@ -133,4 +133,4 @@ class ThreadWorker:
     def _wake(self) -> None:
         """Have it look at once whether it should end."""
         work, route = self._context.ledger.work, self._context.routes[0]
-        log_and_continue("not woken", lambda: work.wake(route))
+        try_now("not woken", lambda: work.wake(route))
