@@ -16,7 +16,7 @@ from seqd.authoring.plugin_child import PluginChild
 from seqd.errors import InvalidRequest
 from seqd.hookspecs import PLUGIN_API_VERSION
 from seqd.models.loading import PluginSource
-from seqd.testing.checks.catalog import FIRST, Check, Part, checks_of, known_ids
+from seqd.testing.checks.catalog import FIRST, RETIRED, Check, Part, checks_of, known_ids
 from seqd.testing.checks.children import STACK_LINES, Ended, run_child
 from seqd.testing.checks.examples import PluginExamples
 from seqd.testing.checks.report import LOADS, CheckResult, CheckState, Place, loads_result
@@ -78,7 +78,7 @@ def check_plugin(
 def _check_ids(expected: Collection[str]) -> None:
     known = known_ids()
     for check_id in expected:
-        if check_id not in known:
+        if check_id not in known | RETIRED:
             raise InvalidRequest(
                 f"expected_failures names the check {check_id!r}, which there is not. Checks: "
                 f"{listed(known)}.{did_you_mean(check_id, known)}"
