@@ -225,11 +225,16 @@ def test_outcomes_of_chance_are_told_by_their_cause_and_the_line_that_draws(tmp_
         f"import random\n\n{layer}\n{SOUND.replace('score=1 / (1 + len(text))', 'score=layer()')}"
     )
 
-    results = results_of(a_plugin(tmp_path, source), {"D1", "B2", "B3", "B4", "W1", "D2", "E2"})
+    (tmp_path / "space").mkdir()  # a namespace package, and no module of the entry point's
+    (tmp_path / "space" / "models.py").write_text(source)
+    path = a_plugin(tmp_path, "from space.models import seqd_register_models\n")
+
+    results = results_of(path, {"D1", "B2", "B3", "B4", "W1", "D2", "E2"})
 
     failed = failed_of(results)
     assert list(failed) == ["D1", "E2"]
     assert {result.why for result in results.values() if not result.ran} == {"D1 failed"}
+    assert Path(failed["D1"].place.file).name == "models.py"
     assert failed["D1"].seen == "classify gives other outcomes when it is called a second time"
     assert (failed["E2"].place.line, failed["E2"].place.function) == (4, "layer")
     assert "(seed=, random_state=)" in failed["E2"].cure

@@ -106,7 +106,7 @@ def test_the_function_to_blame_is_the_one_that_the_author_has_decorated(tmp_path
     model = model_of(blamed)
     version = Version(model, built_in_version(model, "1"), tmp_path, PluginExamples())
 
-    place = place_of(version.method("classify"), "test_plugin_check_reports")
+    place = place_of(version.method("classify"), {"test_plugin_check_reports"})
 
     assert place is not None
     assert place.function.endswith("<locals>.blamed")

@@ -74,6 +74,14 @@ def package_of(file: str) -> str:
     return frame_of(file, 0, "").package
 
 
+def packages_of(*modules: str) -> frozenset[str]:
+    """Return which packages or modules the files of some modules may be of.
+
+    A namespace package is none that a file is of: what follows it is.
+    """
+    return frozenset(part for module in modules for part in module.split("."))
+
+
 def dumped_frames(stacks: str) -> list[Frame]:
     """Return the calls of stacks that `faulthandler` has written, the innermost first."""
     return [frame_of(file, int(line), name) for file, line, name in _DUMPED.findall(stacks)]
@@ -96,8 +104,12 @@ def place_among(frames: Sequence[Frame], package: str = "") -> Frame | None:
 
 def place_of(error: BaseException, package: str = "") -> Frame | None:
     """Return where in the plugin an error was raised; None where none of its calls led there."""
-    frames = [frame_of(*call) for call in _calls(error.__traceback__)]
-    return place_among(frames[::-1], package)
+    return place_among(frames_to(error), package)
+
+
+def frames_to(error: BaseException) -> list[Frame]:
+    """Return the calls that led to an error, the innermost first."""
+    return [frame_of(*call) for call in _calls(error.__traceback__)][::-1]
 
 
 def with_place(text: str, error: BaseException, package: str = "") -> str:

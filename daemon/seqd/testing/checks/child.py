@@ -6,7 +6,7 @@
 import faulthandler
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -31,7 +31,7 @@ from seqd.models.version_files import (
 from seqd.plugin.calls import OneProcess
 from seqd.testing.checks.catalog import FIRST, Check, Part, checks_of
 from seqd.testing.checks.description_checks import Description
-from seqd.testing.checks.examples import PluginExamples, examples_of
+from seqd.testing.checks.examples import PluginExamples, author_packages, examples_of
 from seqd.testing.checks.failures import (
     CheckFailed,
     DoesNotApply,
@@ -69,6 +69,8 @@ class Child:
     say: Callable[[Report], None]
     #: The descriptor that its stacks are written to.
     stacks: int
+    #: The packages of the author's files, once the plugin is loaded.
+    packages: Collection[str] = ()
 
     def within(self, seconds: float) -> None:
         """Have the process ended, with its stacks written, unless this is called again by then."""
@@ -90,6 +92,7 @@ class Child:
         self.say(Found(result=loads))
         for name, of_model in declared.items():
             model = registry.model(name)
+            self.packages = author_packages(self.spec.source.module, model)
             examples = self.spec.examples.over(of_model)
             parts = tuple(parts_of(model, has_folder=self.spec.version_folder is not None))
             expected = dict(examples.expected_failures)
@@ -145,13 +148,13 @@ class Child:
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # noqa: BLE001  a plugin may also call sys.exit()
-            failure, package = failure_of(error), self.spec.source.package
-            place = place_of(failure.at, package) if failure.at is not None else None
+            failure = failure_of(error)
+            place = place_of(failure.at, self.packages) if failure.at is not None else None
             return {
                 "state": CheckState.FAILED,
                 "seen": failure.seen,
                 "cure": failure.cure,
-                "place": place or place_in(error, package),
+                "place": place or place_in(error, self.packages),
             }
         return {}
 
@@ -160,6 +163,7 @@ class Child:
         if imported.reason:
             raise CheckFailed(imported.reason, "")
         model = registry.model(self.spec.model)
+        self.packages = author_packages(self.spec.source.module, model)
         return model, registry
 
     def _subject_or_reason(self, model: Model, registry: Registry) -> object:

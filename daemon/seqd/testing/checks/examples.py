@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from seqd.errors import PluginFault
 from seqd.hookspecs import LabelledRecord, Model
+from seqd.models.plugin_frames import packages_of
 from seqd.plugin.decorated import DecoratedModel
 from seqd.validation import fault_sentence
 from seqd_schemas import ParameterValue
@@ -83,6 +84,11 @@ def examples_of(model: Model) -> PluginExamples:
 def author_object(model: Model) -> object:
     """Return the class or the function."""
     return type(model).author if isinstance(model, DecoratedModel) else type(model)
+
+
+def author_packages(module: str, model: Model) -> frozenset[str]:
+    """Return the packages of the author's files: of the plugin's module, and of the model's."""
+    return packages_of(module, str(getattr(author_object(model), "__module__", module)))
 
 
 def author_method(model: Model, name: str) -> object:

@@ -1,7 +1,7 @@
 """How a check ends where it does not pass, and which line of the plugin is to blame."""
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -39,8 +39,8 @@ def stopped(seen: str, cure: str, at: object) -> Iterator[None]:
     raise CheckFailed(seen, cure, at)
 
 
-def place_of(code: object, package: str) -> Place | None:
-    """Return where a function or class stands; None where that is no file of the plugin.
+def place_of(code: object, packages: Collection[str]) -> Place | None:
+    """Return where a function or class stands; None where that is no file of the plugin's packages.
 
     A place is returned as it is.
     """
@@ -52,7 +52,7 @@ def place_of(code: object, package: str) -> Place | None:
         line = inspect.getsourcelines(target)[1]  # type: ignore[arg-type]
     except (TypeError, OSError):
         return None
-    if file is None or plugin_frames.package_of(file) != package:
+    if file is None or plugin_frames.package_of(file) not in packages:
         return None
     return Place(file=file, line=line, function=getattr(target, "__qualname__", ""))
 
@@ -63,12 +63,12 @@ def place_at(frame: FrameType) -> Place:
     return Place(file=code.co_filename, line=frame.f_lineno, function=code.co_qualname)
 
 
-def place_in(error: BaseException, package: str) -> Place | None:
-    """Return the innermost line of the plugin that an error came through."""
-    frame = plugin_frames.place_of(error, package)
-    if frame is None or frame.package != package:
-        return None
-    return Place(file=frame.path, line=frame.line, function=frame.function)
+def place_in(error: BaseException, packages: Collection[str]) -> Place | None:
+    """Return the innermost line of the plugin's packages that an error came through."""
+    for frame in plugin_frames.frames_to(error):
+        if frame.package in packages:
+            return Place(file=frame.path, line=frame.line, function=frame.function)
+    return None
 
 
 def failure_of(error: BaseException) -> CheckFailed:

@@ -14,7 +14,7 @@ from typing import Final, Self
 
 from seqd.local.process_states import RunDelay
 from seqd.models.loading import HEAVY, PluginSource
-from seqd.models.plugin_frames import package_of
+from seqd.models.plugin_frames import package_of, packages_of
 from seqd.models.registry import Registry
 from seqd.testing.checks.failures import place_at, place_in
 from seqd.testing.checks.report import Place
@@ -86,7 +86,7 @@ def _measured(record: ImportRecord, source: PluginSource) -> Iterator[None]:
     """Measure a block; a hundred times a second note what it imports, and where the plugin is."""
     delay, began, used = RunDelay(), monotonic(), process_time()
     delay.since_last_s()
-    places, packages = Counter[Place](), Counter[str]()
+    places, packages, its_own = Counter[Place](), Counter[str](), packages_of(source.module)
     ended, thread = Event(), get_ident()
 
     def look() -> None:
@@ -94,7 +94,7 @@ def _measured(record: ImportRecord, source: PluginSource) -> Iterator[None]:
             stack = list(_frames_from(sys._current_frames().get(thread)))
             imported = (frame for frame in stack if frame.f_code.co_name == _IMPORTS)
             names = (str(frame.f_locals.get("name", "")) for frame in imported)
-            theirs = (one for one in stack if package_of(one.f_code.co_filename) == source.package)
+            theirs = (one for one in stack if package_of(one.f_code.co_filename) in its_own)
             packages.update(name.partition(".")[0] for name in islice(names, 1))
             places.update(place_at(frame) for frame in islice(theirs, 1))
 
@@ -125,7 +125,7 @@ def _noting_place(record: ImportRecord, source: PluginSource) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        record.place = place_in(error, source.package) or _place_of_syntax(error)
+        record.place = place_in(error, packages_of(source.module)) or _place_of_syntax(error)
         raise
 
 

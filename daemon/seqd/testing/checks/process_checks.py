@@ -21,7 +21,7 @@ from seqd.models.plugin_frames import package_of
 from seqd.plugin import decorated
 from seqd.plugin.calls import OneProcess, printing_into, reap_copies
 from seqd.testing.checks.catalog import Checks
-from seqd.testing.checks.examples import author_method
+from seqd.testing.checks.examples import author_method, author_packages
 from seqd.testing.checks.failures import CheckFailed, DoesNotApply, place_at
 from seqd.testing.checks.report import Place
 from seqd.testing.checks.subjects import Version
@@ -117,12 +117,12 @@ def leaves_random_state(version: Version) -> None:
 def _line_that_changes(state: Callable[[], object], version: Version) -> Place | None:
     """Use the version once more, and return the plugin's line after which a state is another."""
     assert version.spec is not None, "a child has one"
-    package, before = version.spec.source.package, state()
+    packages, before = author_packages(version.spec.source.module, version.model), state()
     places: dict[FrameType, Place] = {}
     found: list[Place] = []
 
     def follow(frame: FrameType, event: str, argument: object) -> TraceFunction | None:
-        if found or package_of(frame.f_code.co_filename) != package:
+        if found or package_of(frame.f_code.co_filename) not in packages:
             return None
         if frame in places and state() != before:
             found.append(places[frame])

@@ -16,6 +16,7 @@ from seqd.authoring.plugin_child import PluginChild
 from seqd.errors import InvalidRequest
 from seqd.hookspecs import PLUGIN_API_VERSION
 from seqd.models.loading import PluginSource
+from seqd.models.plugin_frames import place_among
 from seqd.testing.checks.catalog import FIRST, RETIRED, Check, Part, checks_of, known_ids
 from seqd.testing.checks.children import STACK_LINES, Ended, run_child
 from seqd.testing.checks.examples import PluginExamples
@@ -258,7 +259,9 @@ class Run:
     def _died(self, ended: Ended, result: CheckResult) -> CheckResult:
         """Return the result of a check that ended its process, with where it stood."""
         stack = [Place(file=one.path, line=one.line, function=one.function) for one in ended.stack]
-        its_own = [at for at, one in enumerate(ended.stack) if one.package == self.source.package]
+        own = place_among(ended.stack, self.source.package)
+        package = own.package if own is not None else self.source.package
+        its_own = [at for at, one in enumerate(ended.stack) if one.package == package]
         # To the plugin's last call, or the first ones.
         shown = stack[: min(STACK_LINES, its_own[-1] + 1 if its_own else STACK_LINES)]
         if ended.hung_s is not None:
