@@ -72,11 +72,11 @@ def test_the_overview_says_how_fast_it_goes_what_waits_and_what_is_wrong() -> No
         "jobs      3 open",
         "Redis     12.3 MB",
         "! No worker that is up can do all that waits of classify topics (24,000 items).",
-        "  No worker that is up has a plugin with the model topics. Start a worker that",
+        "  No worker that is up has a plugin with the model topics. Start a worker that …",
         "! Not heard of any more, and none is up in their place: 1 worker, cpu:0@gone-1",
-        "  (60 s ago). Run `seqd doctor` on its machine, which looks at its process, and",
+        "  (60 s ago). Run `seqd doctor` on its machine, which looks at its process, and…",
         "! Worker gpu:1@host0-ab0001 (host here), 1 of 2, cannot run imdb_lstm@3:",
-        "  no_memory: 2 GB are missing. Give the slot more memory, or have fewer models",
+        "  no_memory: 2 GB are missing. Give the slot more memory, or have fewer models …",
         "",
         "task      model      state              waiting  items/s  errors/min  workers",
         "classify  imdb_lstm  moving              24,000      500          30  2",
@@ -276,6 +276,7 @@ def test_who_has_paused_a_model_is_told_in_the_overview_and_in_the_details_of_it
 
     told = "! The model imdb_lstm is paused by ana@h1. If it may go on: `seqd models resume"
     assert told in overview
+    assert "  ana@h1. If it may go on: …" in shown(state, width=40)  # and no half of a command
     assert "pause        Model imdb_lstm is paused by ana@h1." in details
 
 

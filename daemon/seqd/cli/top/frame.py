@@ -201,7 +201,7 @@ def _trouble(state: TopState, width: int, most: int) -> list[Text]:
     blocks = [
         [Text(f"{'  ' if number else '! '}{part}", style=style) for number, part in parts]
         for text, style in trouble_told(state.overview)
-        for parts in [list(enumerate(broken(clean(text), max(1, width - 2))[:_MOST_LINES]))]
+        for parts in [list(enumerate(_first_lines(clean(text), max(1, width - 2))))]
     ]
     lines: list[Text] = []
     for number, block in enumerate(blocks):
@@ -211,6 +211,18 @@ def _trouble(state: TopState, width: int, most: int) -> list[Text]:
             break
         lines += block
     return lines[: max(0, most)]
+
+
+def _first_lines(text: str, room: int) -> list[str]:
+    """Return the first lines of a text; where there are more it shows, and no command is cut."""
+    parts = broken(text, room)
+    if len(parts) <= _MOST_LINES:
+        return parts
+    *before, last = parts[:_MOST_LINES]
+    told = "\n".join([*before, cut_to(f"{last} …", room)])
+    if told.count("`") % 2:
+        told = f"{told[: told.rindex('`')].rstrip()} …"
+    return [cut_to(line, room) for line in told.split("\n")]
 
 
 def _away_notice(state: TopState, width: int) -> list[Text]:
