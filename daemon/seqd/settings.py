@@ -421,14 +421,6 @@ class Settings(BaseSettings):
         description="Port on which a worker serves metrics; of `seqd up` that of the first slot, "
         "and each next slot has the next port. 0: none. It needs `seqd[exporter]`.",
     )
-    celery_remote_control: bool = Field(
-        default=False,
-        description="Have workers answer `celery inspect` and send Celery's events, so that Flower "
-        "shows them and their wakeups. It opens a channel in Redis by which whoever may publish "
-        "there can ask every worker what it does, as often as it likes; no command of `celery "
-        "control` is followed. A Redis with users has to permit it, see docker/security.md.",
-    )
-
     worker_labels: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),
         max_length=MAX_WORKER_LABELS,

@@ -129,7 +129,6 @@ NEEDS: Mapping[str, Page] = {
     "docker/failures.md": Page({"2 causes": BUSY}, services),
     "docker/images.md": Page({"": IMAGE}),
     "docker/kubernetes.md": Page({"": "needs Kubernetes"}),
-    "docker/metrics.md": Page({"celery": "tests/integration/test_celery_remote_control.py"}),
     "docker/models.md": Page(
         daemon=up,
         is_alone=True,

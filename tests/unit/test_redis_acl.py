@@ -69,9 +69,9 @@ def test_on_its_keys_a_role_may_do_all_but_what_reaches_beyond_them():
 
     commands = [rule for rule in rules if rule[0] in "+-"]
     assert commands == [
-        "-@all", "+@read", "+@write", "-@dangerous", "-@scripting", "-dbsize", "-randomkey", "-scan",
-        "+client|setinfo", "+evalsha", "+info", "+ping", "+script|load", "+select", "+time",
-        "+wait", "+waitaof",
+        "-@all", "+@read", "+@write", "-@dangerous", "-@scripting", "-dbsize", "-randomkey",
+        "-scan", "+client|setinfo", "+evalsha", "+info", "+ping", "+script|load", "+select",
+        "+time", "+wait", "+waitaof",
     ]  # fmt: skip
 
 

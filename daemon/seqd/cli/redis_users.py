@@ -56,8 +56,7 @@ def acl(
     """Print the least rights of a role, as the command of Redis that gives them to a user.
 
     `seqd redis acl --role worker | redis-cli` gives them. A password is given by --file, or by
-    hand: nothing here prints one. With SEQD_CELERY_REMOTE_CONTROL a worker's are those that this
-    needs, too.
+    hand: nothing here prints one.
 
     With --check the exit status is 1 where a right is missing that the role cannot do without.
     """
@@ -70,13 +69,12 @@ def acl(
     version, name = _version(server_version), rights.checked_user(user or named.value)
     if password_file is not None and not file:
         raise InvalidRequest("--password-file is for --file; without it no password is printed.")
-    keys, is_on = settings.keys, settings.celery_remote_control
+    keys = settings.keys
     if file:
-        password = _password(password_file)
-        line = rights.users_acl_line(name, named, keys, password, version, remote_control=is_on)
+        line = rights.users_acl_line(name, named, keys, _password(password_file), version)
     else:
-        line = rights.setuser_line(name, named, keys, version, remote_control=is_on)
-    given = rights.rights_of(named, keys, remote_control=is_on)
+        line = rights.setuser_line(name, named, keys, version)
+    given = rights.rights_of(named, keys)
     found: dict[str, object] = {"role": named.value, "user": name, "prefix": settings.prefix}
     found |= {"rules": given.rules(version), "line": line}
     # As it is, however long it is: Redis reads it.

@@ -82,8 +82,6 @@ class Rights:
     #: Categories of commands, such as `@read`, and single commands in small letters.
     commands: tuple[str, ...]
     keys: tuple[KeyPattern, ...]
-    #: Patterns of channels.
-    channels: tuple[str, ...] = ()
 
     def rules(self, version: Version) -> list[str]:
         """Return the rules of a user, who has no other rights."""
@@ -98,11 +96,10 @@ class Rights:
         # Last, since each is a set of rights of its own.
         appended = [rule for rule in keys if rule.startswith("(")]
         own = [rule for rule in keys if not rule.startswith("(")]
-        channels = [f"&{channel}" for channel in self.channels]
         start = [*selectors, "resetkeys", "resetchannels", "-@all"]
         # Behind the categories, of which it takes something away, and in front of what is named.
         without = [f"-{name}" for name in _NEVER] if categories else []
-        return [*start, *own, *channels, *categories, *without, *named, *appended]
+        return [*start, *own, *categories, *without, *named, *appended]
 
 
 #: Of what reads and writes data: what reaches beyond the keys that a user may use.
@@ -133,9 +130,6 @@ _COMMANDS = {
     Role.INBOX: (*_CONNECTION, "hexists", "hget", "xadd", "xlen", "xread"),
 }  # fmt: skip
 
-#: What Celery's remote control and events call beside that, where they are switched on.
-_REMOTE_CONTROL = ("psubscribe", "publish", "punsubscribe", "script|exists")
-
 #: What the release before reads and writes: this release's rights are given before it goes.
 READ_BY_THE_RELEASE_BEFORE = "quarantined"
 WRITTEN_BY_THE_RELEASE_BEFORE = "ended_leases*"
@@ -151,18 +145,9 @@ FOREIGN_KEYS = (
 )
 
 
-def rights_of(role: Role, keys: Keys, *, remote_control: bool = False) -> Rights:
-    """Return the least rights of a role under a prefix.
-
-    With `remote_control` those of a worker that has SEQD_CELERY_REMOTE_CONTROL, and of who asks it.
-    """
-    commands = _COMMANDS[role]
-    if not remote_control or role is not Role.WORKER:
-        return Rights(tuple(sorted(commands)), _keys_of(role, keys))
-    with_control = sorted((*commands, *_REMOTE_CONTROL))
-    # A pattern is subscribed to by the right to that pattern alone.
-    channels = tuple(f"{keys.prefix}:/fanout.{name}" for name in ("celery.pidbox", "celeryev/*"))
-    return Rights(tuple(with_control), _keys_of(role, keys), channels)
+def rights_of(role: Role, keys: Keys) -> Rights:
+    """Return the least rights of a role under a prefix."""
+    return Rights(tuple(sorted(_COMMANDS[role])), _keys_of(role, keys))
 
 
 def _may_be_named(command: str, version: Version) -> bool:
@@ -323,30 +308,21 @@ def _read_by_clients(keys: Keys) -> tuple[str, ...]:
     )
 
 
-def setuser_line(
-    user: str, role: Role, keys: Keys, version: Version = NEWEST, *, remote_control: bool = False
-) -> str:
+def setuser_line(user: str, role: Role, keys: Keys, version: Version = NEWEST) -> str:
     """Return the command that gives a user the rights of a role, and no others.
 
     The user is switched on by it, and keeps its passwords. Quoted as `redis-cli` reads it.
     """
-    rights = rights_of(role, keys, remote_control=remote_control)
-    rules = [_quoted(rule) for rule in rights.rules(version)]
+    rules = [_quoted(rule) for rule in rights_of(role, keys).rules(version)]
     return " ".join(["ACL", "SETUSER", checked_user(user), "on", *rules])
 
 
 def users_acl_line(
-    user: str,
-    role: Role,
-    keys: Keys,
-    password: str,
-    version: Version = NEWEST,
-    *,
-    remote_control: bool = False,
+    user: str, role: Role, keys: Keys, password: str, version: Version = NEWEST
 ) -> str:
     """Return a user's line of the file that Redis's `aclfile` names; it has the password's hash."""
     digest = hashlib.sha256(password.encode()).hexdigest()
-    rules = rights_of(role, keys, remote_control=remote_control).rules(version)
+    rules = rights_of(role, keys).rules(version)
     return " ".join(["user", checked_user(user), "on", f"#{digest}", *rules])
 
 

@@ -24,9 +24,6 @@ from seqd_schemas import wakeup_queue
 if TYPE_CHECKING:
     from seqd.settings import Settings
 
-#: What the names of Celery's channels begin with behind the prefix, where there are any.
-FANOUT_PREFIX = "/fanout."
-
 #: Name of the only Celery task.
 WAKEUP_TASK = "seqd.wakeup"
 
@@ -50,8 +47,6 @@ def broker_settings(redis_url: str, settings: "Settings") -> dict[str, object]:
         "broker_connection_retry_on_startup": True,
         "broker_transport_options": {
             "global_keyprefix": f"{settings.prefix}:",
-            # Of channels, which the rights of a user name; kombu's own has the database's number.
-            "fanout_prefix": FANOUT_PREFIX,
             # A priority is a list of its own in Redis; classes of work live in the ledger.
             "priority_steps": [0],
             # Only redelivers a wakeup, so the value hardly matters.

@@ -44,7 +44,6 @@ from seqd.ledger.wakeup import broker_settings, wakeup_message
 from seqd.settings import Settings
 from seqd.worker.logs import configure_logging
 from seqd.worker.pool import START_LIMIT_S, ChildPool
-from seqd.worker.remote_control import answer_questions_alone
 from seqd_schemas import wakeup_queue
 
 log = logging.getLogger(__name__)
@@ -153,13 +152,10 @@ def create_app(redis_url: str, settings: Settings, outage: Outage | None = None)
         # Slices are bounded by us; a hard limit would acknowledge the wakeup and drop it.
         task_time_limit=None,
         broker_connection_max_retries=None,
-        worker_send_task_events=settings.celery_remote_control,
-        # Whoever can reach Redis could shut workers down by it; what steers them is the ledger. So
-        # where it is on, a worker answers questions alone.
-        worker_enable_remote_control=settings.celery_remote_control,
+        worker_send_task_events=False,
+        # Whoever can reach Redis could shut workers down by it; what steers them is the ledger.
+        worker_enable_remote_control=False,
     )
-    if settings.celery_remote_control:
-        answer_questions_alone()
     return app
 
 

@@ -387,8 +387,7 @@ def _listener(app: Celery, identity: Identity, routes: tuple[str, ...]) -> Liste
         queues=[wakeup_queue(route) for route in routes],
         without_gossip=True,
         without_mingle=True,
-        # Of Celery: Flower takes a worker without one for offline.
-        without_heartbeat=not app.conf.worker_enable_remote_control,
+        without_heartbeat=True,
         optimization="fair",
         quiet=True,
     )

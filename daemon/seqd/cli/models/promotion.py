@@ -111,11 +111,7 @@ def promote(
         )
     asked = read_rollout(share, shadow, max_error_rate)
     if asked is not None and not asked.share:
-        if if_better_on is not None or metric or by is not None or max_error_rate is not None:
-            raise InvalidRequest(
-                "0% ends the trial of a version; --if-better-on, --metric, --by and "
-                "--max-error-rate are for its begin: leave them away"
-            )
+        _refuse_beside_an_end(if_better_on, metric, by, max_error_rate)
         return end_rollout(wanted.name, wanted.version, reason, screen)
     entry = entry_of(wanted.name)
     version, gate = resolve_version(entry, wanted.version), dict[str, float]()
@@ -145,6 +141,16 @@ def promote(
         entry, lambda steps: steps.promoted(version, reason, warm_timeout, gate), screen
     )
     return _done(entry.model, answer)
+
+
+def _refuse_beside_an_end(
+    if_better_on: str | None, metric: str, by: float | None, max_error_rate: str | None
+) -> None:
+    if if_better_on is not None or metric or by is not None or max_error_rate is not None:
+        raise InvalidRequest(
+            "0% ends the trial of a version; --if-better-on, --metric, --by and "
+            "--max-error-rate are for its begin: leave them away"
+        )
 
 
 @shown

@@ -18,7 +18,7 @@ from seqd.settings import Settings
 from seqd.worker.background import Reconciler
 from seqd.worker.child import WorkLoop
 from seqd.worker.context import open_context
-from seqd.worker.logs import log_and_continue, try_now
+from seqd.worker.logs import try_now
 from seqd.worker.orders import ModelOrderWatch
 from seqd_schemas import DeathCause
 
