@@ -365,6 +365,13 @@ REFUSED = [
         "invalid_input]: data.jsonl is empty; at least one entry is due",
     ),
     (
+        ("exact", "loud"),
+        [{"text": 7, "label": "films"}],
+        "invalid_data]: data.jsonl has no item with both a label and two answers: exact@1 gave 1 "
+        "errors and loud@1 1, so there is nothing to compare. `seqd classify` or `seqd run` on the "
+        "file shows them.",
+    ),
+    (
         ("exact", "hasty"),
         [{"text": "films 1", "label": "Films"}, {"text": "books 1", "label": 7}],
         "invalid_data]: no label of data.jsonl is a class of either version, so none could be "
