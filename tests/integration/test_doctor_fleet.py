@@ -80,7 +80,7 @@ def test_a_fleet_that_is_in_order_has_no_finding(environment: Environment) -> No
     report = examined(environment)
 
     assert (report.findings, report.not_checked) == ([], [])
-    assert len(report.checked) == 15
+    assert len(report.checked) == 16
 
 
 def all_is_wrong(environment: Environment) -> None:
@@ -515,7 +515,13 @@ def test_a_key_that_somebody_has_damaged_is_not_checked_and_hides_nothing(
     ((what, why),) = [(one.what, one.why) for one in report.not_checked]
     assert what == "leases"
     assert "WRONGTYPE" in why
-    assert len(report.checked) == 14
+    assert len(report.checked) == 15
+
+    environment.redis.set(environment.keys.workers(), "by hand")
+    report = examined(environment)
+
+    assert not report.is_well
+    assert [one.id for one in report.findings] == ["redis-address"]
 
 
 def test_what_is_wrong_with_the_machine_stands_above_what_comes_of_it(

@@ -5,7 +5,7 @@ import re
 import shutil
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Thread
@@ -19,7 +19,8 @@ from clock_fixtures import ClockServer
 from ledger_fixtures import open_environment
 from redis_fixtures import PrivateServer
 from sentinel_fixtures import SentinelGroup
-from seqd.doctor.findings import Finding, Report, Severity
+from seqd.doctor.findings import Check, Finding, Report, Severity
+from seqd.doctor.fleet import fleet_checks
 from seqd.doctor.redis import redis_checks
 from seqd.doctor.running import run_checks
 from seqd.doctor.server import Server, open_server
@@ -87,10 +88,14 @@ def settings(running: PrivateServer, redis: Redis, tmp_path: Path) -> Settings:
     return Settings(redis_url=running.url, data_dir=tmp_path)
 
 
-def examined(settings: Settings, role: Role | None = None) -> Report:
+def examined(
+    settings: Settings,
+    role: Role | None = None,
+    checks: Callable[[Server], list[Check]] | None = None,
+) -> Report:
     server = open_server(settings)
     assert isinstance(server, Server), server
-    report = run_checks(redis_checks(server, role))
+    report = run_checks(redis_checks(server, role) if checks is None else checks(server))
     server.redis.close()
     return report
 
@@ -209,10 +214,15 @@ def test_a_slow_command_is_named_without_its_arguments(
 
 @contextmanager
 def a_user(
-    running: PrivateServer, redis: Redis, settings: Settings, role: Role
+    running: PrivateServer,
+    redis: Redis,
+    settings: Settings,
+    role: Role,
+    without: Sequence[str] = (),
 ) -> Iterator[Settings]:
-    """Yield the settings of a user with the rights of a role alone."""
+    """Yield the settings of a user with the rights of a role alone, and not to some keys."""
     rules = rights_of(role, settings.keys).rules(running.binary.version)
+    rules = [rule for rule in rules if rule.partition("~")[2] not in without]
     redis.execute_command("ACL", "SETUSER", "looker", "on", ">its-password", *rules)
     url = running.url.replace(f":{running.password}@", "looker:its-password@")
     yield settings.model_copy(update={"redis_url": url})
@@ -264,6 +274,29 @@ def test_each_user_is_told_what_was_not_looked_at_and_which_right_lacks(
     assert {*reasons} <= {*told.values()}
     assert role is Role.INBOX or len(told) == len(reasons)
     assert looked_at <= {*report.checked}
+
+
+def test_a_fleet_that_the_user_may_not_read_is_an_error_and_what_it_tells_less_without_is_none(
+    settings: Settings, running: PrivateServer, redis: Redis
+) -> None:
+    keys = settings.keys
+    with a_user(
+        running,
+        redis,
+        settings,
+        Role.DOCTOR,
+        without=[keys.failures(), keys.rates(), keys.work_done()],
+    ) as own:
+        less = examined(own, checks=fleet_checks)
+    with a_user(running, redis, settings, Role.DOCTOR, without=[keys.workers()]) as own:
+        none = examined(own, checks=fleet_checks)
+
+    assert ([one.id for one in less.findings], less.not_checked) == (["no-workers"], [])
+    found = the_finding(none, "redis-rights")
+    assert found.severity is Severity.ERROR
+    assert found.what == (
+        f"The fleet cannot be looked at: the user may not use the key {keys.workers()}."
+    )
 
 
 def test_a_role_that_is_asked_for_is_an_error_where_a_right_lacks(

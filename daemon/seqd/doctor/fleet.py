@@ -10,11 +10,15 @@ from functools import cached_property
 from time import monotonic
 from typing import TYPE_CHECKING, Final, cast
 
+from redis.exceptions import RedisError
+
 from seqd.doctor import judging
-from seqd.doctor.findings import Check, Finding, NotChecked, finding
+from seqd.doctor.findings import Check, Finding, NotChecked, Severity, finding
 from seqd.doctor.judging import DAY_S, MINUTE_S, MOST, Process
+from seqd.doctor.running import reason_of
+from seqd.errors import RedisNoPermission
 from seqd.ledger.overview import FleetOverview, fleet_overview
-from seqd.ledger.redis import redis_errors
+from seqd.ledger.redis import redis_errors, user_of
 from seqd.ledger.tenants import WHY_OVER
 from seqd.local.process_states import process_state
 from seqd.local.run_files import HEARTBEAT, RunFolder, read_heartbeat
@@ -39,6 +43,7 @@ def fleet_checks(server: "Server") -> list[Check]:
     """Return the checks of the fleet."""
     checks = _Checks(server)
     return [
+        Check("fleet", checks.readable),
         Check("workers", checks.by_reports(checks.judged(judging.workers_up))),
         Check("silent workers", checks.by_reports(checks.silent)),
         Check("deaths of workers' processes", checks.judged(judging.deaths)),
@@ -82,6 +87,25 @@ class _Checks:
     def _fleet(self) -> "FleetOverview":
         """The fleet, read once: what is said of it is of one moment."""
         return self._ledger.transport.run(fleet_overview(self._ledger))
+
+    def readable(self) -> Iterator[Finding]:
+        """Say why the fleet cannot be read, for which the other checks look at nothing."""
+        try:
+            _ = self._fleet
+        except RedisNoPermission as error:
+            user = user_of(self._server.redis)
+            yield finding(
+                "redis-rights",
+                f"The fleet cannot be looked at: {reason_of(error)}",
+                f"Give the user those that `seqd redis acl --role doctor --user {user}` prints",
+                severity=Severity.ERROR,
+            )
+        except RedisError as error:
+            yield finding(
+                "redis-address",
+                f"The fleet cannot be looked at: {reason_of(error)}",
+                "Find out who else writes to this Redis, and remove the key: `redis-cli del KEY`",
+            )
 
     def judged(
         self, judge: "Callable[[FleetOverview], Iterator[Finding]]"

@@ -14,6 +14,7 @@ from itertools import chain
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Concatenate, Generic, ParamSpec, Protocol, TypeVar, cast, overload
 
+from seqd.errors import RedisNoPermission
 from seqd_schemas import Keys
 
 if TYPE_CHECKING:
@@ -195,6 +196,14 @@ def pipeline(commands: Iterable[Command], *, raises: bool = True) -> Exchange[li
     """Send commands in one round trip, where there are any; return their replies."""
     sent = tuple(commands)
     return cast(list[object], (yield Pipeline(sent, raises))) if sent else []
+
+
+def permitted(asked: Exchange[T], otherwise: T) -> Exchange[T]:
+    """Return what an exchange returns; `otherwise` where the user lacks the right for it."""
+    try:
+        return (yield from asked)
+    except RedisNoPermission:
+        return otherwise
 
 
 def listen(streams: Mapping[str, str], wait_s: float, count: int = 500) -> Exchange[Heard]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from seqd.ledger.exchange import Command, Exchange, pipeline
+from seqd.ledger.exchange import Command, Exchange, permitted, pipeline
 from seqd_schemas import Keys
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class FleetOverview:
 
 
 def fleet_overview(ledger: "LedgerParts") -> Exchange[FleetOverview]:
-    """Return the fleet as it is now."""
+    """Return the fleet as it is now, without dead letters and rates that the user may not read."""
     workers = yield from ledger.fleet.workers.steps()
     numbers = yield from _numbers(ledger.keys)
     held = yield from ledger.fleet.held.steps([one.worker for one in workers], 1)
@@ -68,8 +68,8 @@ def fleet_overview(ledger: "LedgerParts") -> Exchange[FleetOverview]:
         silent=(yield from ledger.fleet.silent_workers.steps()),
         unheard=(yield from ledger.fleet.unheard.steps(workers)),
         jobs=(yield from ledger.jobs.newest_open.steps(MAX_JOBS)),
-        failures=(yield from ledger.failures.newest.steps(MAX_FAILURES)),
-        failure_count=(yield from ledger.failures.count.steps()),
+        failures=(yield from permitted(ledger.failures.newest.steps(MAX_FAILURES), [])),
+        failure_count=(yield from permitted(ledger.failures.count.steps(), 0)),
         open_jobs=_whole(numbers[0]),
         uploading_jobs=_whole(numbers[1]),
         pauses=(yield from ledger.model_pauses.all.steps()),

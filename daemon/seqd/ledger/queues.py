@@ -6,7 +6,16 @@ the states of what is read.
 
 from typing import TYPE_CHECKING, Final, cast
 
-from seqd.ledger.exchange import Command, Exchange, Part, Whole, command, exchange, pipeline
+from seqd.ledger.exchange import (
+    Command,
+    Exchange,
+    Part,
+    Whole,
+    command,
+    exchange,
+    permitted,
+    pipeline,
+)
 from seqd.ledger.model_pauses import ModelPauses, pause_told
 from seqd.queue_states import (
     JobRow,
@@ -52,12 +61,12 @@ class Queues(Part):
         fleet = (yield from self._fleet.workers.steps()) if workers is None else workers
         catalog = yield from self._fleet.catalog.steps()
         work = yield from self._backlog.queues.steps()
-        rates = yield from self._backlog.rates.steps()
+        rates = yield from permitted(self._backlog.rates.steps(), {})
         facts = QueueFacts(
             now_ms=(yield from self._fleet.now_ms.steps()),
             work=work,
             rates=rates,
-            done=(yield from self._done()),
+            done=(yield from permitted(self._done(), {})),
             workers=fleet,
             jobs=(yield from self._jobs(LOOKED_AT_BY_TENANT if by_tenant else LOOKED_AT)),
             known=[(task, model) for model, entry in catalog.items() for task in entry.all_tasks],
