@@ -10,7 +10,7 @@ from functools import cached_property
 from time import monotonic
 from typing import TYPE_CHECKING, Final, cast
 
-from redis.exceptions import RedisError
+from redis.exceptions import ResponseError
 
 from seqd.doctor import judging
 from seqd.doctor.findings import Check, Finding, NotChecked, Severity, finding
@@ -100,7 +100,9 @@ class _Checks:
                 f"Give the user those that `seqd redis acl --role doctor --user {user}` prints",
                 severity=Severity.ERROR,
             )
-        except RedisError as error:
+        except ResponseError as error:
+            if "WRONGTYPE" not in str(error):
+                raise
             yield finding(
                 "redis-address",
                 f"The fleet cannot be looked at: {reason_of(error)}",
