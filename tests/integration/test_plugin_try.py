@@ -97,8 +97,8 @@ def test_faults_of_a_plugin_are_told_as_a_worker_finds_them_and_with_their_place
     assert f'  File "{module}", line 1, in <module>\n' in broken.err
     assert broken.err.splitlines()[-1] == (
         "error[plugin_fault]: the plugin 'hello' is broken: ModuleNotFoundError: No module named "
-        "'seqd_nothing_here' (seqd_hello.py, line 1, in <module>). Install seqd_nothing_here here, "
-        "or disable the plugin with SEQD_DISABLED_PLUGINS=hello."
+        "'seqd_nothing_here' (seqd_hello.py, line 1, in <module>). Install seqd_nothing_here here; "
+        "a daemon does without the plugin by SEQD_DISABLED_PLUGINS=hello."
     )
 
 

@@ -105,7 +105,8 @@ def test_up_starts_no_server_and_no_worker_without_a_required_plugin(tmp_path: P
     assert said.startswith(
         "error[invalid_settings]: SEQD_REQUIRED_PLUGINS names what is not ready here. hello is "
         "broken: ModuleNotFoundError: No module named 'libfoo' (seqd_hello.py, line 1, in "
-        "<module>). Install libfoo here, or disable the plugin with SEQD_DISABLED_PLUGINS=hello. "
+        "<module>). Install libfoo here; a daemon does without the plugin by "
+        "SEQD_DISABLED_PLUGINS=hello. "
         "The plugins:\n"
     )
     assert not (tmp_path / "data" / "logs").exists()

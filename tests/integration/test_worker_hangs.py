@@ -87,7 +87,7 @@ def test_an_item_that_keeps_the_lock_costs_no_crash_and_all_say_that_its_worker_
     assert (waiting, status and status.pid) == (None, pid)
     for view, said in shown_by.items():
         assert "No worker" not in said, view
-        assert re.search(rf"{unheard}, and its process is there: it", " ".join(said.split())), view
+        assert re.search(rf"{unheard}: ", " ".join(said.split())), view
     assert " moving " in shown_by["queues"]
     assert shown_by["queues"].splitlines()[1].endswith(" 1 silent")
     assert " 1 up: 1 silent" in shown_by["top"]

@@ -257,6 +257,6 @@ def test_a_kill_of_long_ago_says_nothing_of_a_child_that_dies_now(tmp_path: Path
 
     assert death.cause is DeathCause.SIGNAL
     assert death.message == (
-        "The worker's process was ended by SIGKILL, which nobody here has sent; the kernel counts "
-        "no kill for want of memory."
+        "The worker's process was ended by SIGKILL, which no process of seqd has sent; the kernel "
+        "counts no kill for want of memory."
     )

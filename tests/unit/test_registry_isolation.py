@@ -25,8 +25,8 @@ REASONS = {
     '(raises_on_import.py, line 3, in <module>). Try it alone: python -c "import '
     'raises_on_import".',
     "misses_a_module": "ModuleNotFoundError: No module named 'a_library_nobody_has' "
-    "(misses_a_module.py, line 3, in <module>). Install a_library_nobody_has here, or disable the "
-    "plugin with SEQD_DISABLED_PLUGINS=misses_a_module.",
+    "(misses_a_module.py, line 3, in <module>). Install a_library_nobody_has here; a daemon does "
+    "without the plugin by SEQD_DISABLED_PLUGINS=misses_a_module.",
     "exits_on_import": "SystemExit: usage: exits_on_import FILE (exits_on_import.py, line 5, in "
     "<module>). It called sys.exit() while it was loaded; a plugin may only define things then.",
     "no_hooks": "it implements no hook of seqd, and nothing of it is decorated by seqd.plugin. "
@@ -214,7 +214,8 @@ HEAVY = {
     "missing": (
         "import jax.numpy\n",
         "Import jax inside load() or train(), not at the top of a module: it takes seconds and may "
-        "take the GPU. Install jax here, or disable the plugin with SEQD_DISABLED_PLUGINS=early.",
+        "take the GPU. Install jax here; a daemon does without the plugin by "
+        "SEQD_DISABLED_PLUGINS=early.",
     ),
     "no plugin": (
         "from seqd.plugin import classifier\n\n\n"

@@ -94,7 +94,8 @@ def denied_in_script(error: ResponseError, name: str) -> Denial | None:
 def no_permission(address: str, user: str, role: str, denial: Denial) -> RedisNoPermission:
     """Return the error for a missing right, which says what it is and how to give it."""
     what = _what_of(denial)
-    if role == "client" and denial.script in OPERATORS_SCRIPTS:
+    reads_audit = denial.key.endswith(":audit") and denial.command != "xadd"
+    if role == "client" and (denial.script in OPERATORS_SCRIPTS or reads_audit):
         role = "operator"
     where = f" in the script {denial.script!r}" if denial.script else ""
     return RedisNoPermission(

@@ -580,11 +580,13 @@ def _cause_and_advice(redis: "AnyRedis", error: RedisError) -> tuple[str, str]:
             "Try again when its Sentinels have put another in its place, or set SEQD_REDIS_URL to "
             "a server that runs.",
         )
-    return (
-        f"No answer from Redis at {address}: {_reason(error)}",
-        "A running `seqd up` starts its own server again within seconds; else start one with `seqd "
-        "up`, or set SEQD_REDIS_URL to a server that runs.",
-    )
+    if "found" in redis.connection_pool.connection_kwargs:
+        advice = (
+            "A running `seqd up` starts its server again within seconds; else start one with it."
+        )
+    else:
+        advice = "Start that server, or set SEQD_REDIS_URL to one that runs; `seqd up` has its own."
+    return f"No answer from Redis at {address}: {_reason(error)}", advice
 
 
 def _not_now(redis: "AnyRedis", error: RedisError, code: str) -> str:

@@ -151,7 +151,7 @@ def _hint_on_missing_module(missing: str, candidate: PluginSource) -> str:
     if missing == candidate.module:
         return f"Its entry point names a module that {candidate.distribution} does not bring."
     library = missing.partition(".")[0]
-    install = f"Install {library} here, or disable the plugin with "
+    install = f"Install {library} here; a daemon does without the plugin by "
     install += f"SEQD_DISABLED_PLUGINS={candidate.name}."
     return f"{_IMPORT_INSIDE.format(library)} {install}" if library in HEAVY else install
 

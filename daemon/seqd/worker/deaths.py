@@ -113,7 +113,7 @@ _MAX_NAME_CHARS = 100
 
 #: What is said of a SIGKILL that nobody here has sent: where the kernel counts those for want of
 #: memory, and this was none, and where it does not count them.
-_BY_SOMEBODY = ", which nobody here has sent; the kernel counts no kill for want of memory"
+_BY_SOMEBODY = ", which no process of seqd has sent; the kernel counts no kill for want of memory"
 _BY_MEMORY = ", as the system does where memory is short"
 
 #: Bytes of the file that are read; a stack has at most 100 frames.
