@@ -33,8 +33,8 @@ RECORDS = [{"text": "a", "label": "pos"}]
 WAYS_TO_DIE = (
     (
         "kill",
-        r"was ended by SIGKILL, which no process of seqd has sent; the kernel counts no kill for "
-        r"want of memory\.",
+        r"was ended by SIGKILL, which no process of seqd has sent; the kernel counts no kill "
+        r"for want of memory\.",
     ),
     ("segfault", r"was ended by SIGSEGV; it stood in seqd_light\.py, line \d+, in <lambda>\."),
     ("exit", r"exited with status 9\."),
