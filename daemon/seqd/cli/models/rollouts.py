@@ -98,8 +98,8 @@ def _say_begun(screen: Screen, name: str, begun: "Rollout") -> None:
     )
     screen.say(
         f"It ends by itself where clearly more than {percent(begun.max_error_rate)} of its items "
-        f"fail with it and not with {name}@{begun.serving}. Counts: seqd models show {name}; in service: "
-        f"seqd models promote {ref}; end: seqd models promote {ref} --{option} 0%"
+        f"fail with it and not with {name}@{begun.serving}. Counts: seqd models show {name}; "
+        f"in service: seqd models promote {ref}; end: seqd models promote {ref} --{option} 0%"
     )
 
 
