@@ -163,9 +163,8 @@ def test_a_server_that_is_not_there_is_named() -> None:
     refused = errno.ECONNREFUSED
     assert str(error.value) == (
         f"No answer from Redis at 127.0.0.1:{port}: Error {refused} connecting to "
-        f"127.0.0.1:{port}. {os.strerror(refused)}. A running `seqd up` starts its own server "
-        "again within seconds; else start one with `seqd up`, or set SEQD_REDIS_URL to a server "
-        "that runs."
+        f"127.0.0.1:{port}. {os.strerror(refused)}. Start that server, or set SEQD_REDIS_URL to "
+        "one that runs; `seqd up` has its own."
     )
 
 

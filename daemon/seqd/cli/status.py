@@ -91,7 +91,7 @@ def _releases_line(releases: "Mapping[str, int]") -> str:
     )
 
 
-def _show_losses(screen: Screen, evictions: "Evictions", failures: int) -> None:
+def _show_losses(screen: Screen, evictions: "Evictions", failures: int | None) -> None:
     from seqd.ledger.retention import Evictions
 
     if evictions != Evictions():

@@ -61,7 +61,7 @@ class call(Generic[S, P, T]):  # noqa: N801 - a decorator
 
     def __get__(self, face: object, owner: type) -> object:
         """Return the method of a face, by its type: each has a function in the place of this."""
-        raise NotImplementedError
+        raise AttributeError(f"{owner.__qualname__} is no face: a subclass of it has the method")
 
 
 class reading(Generic[S, P, V]):  # noqa: N801 - a decorator
@@ -78,7 +78,7 @@ class reading(Generic[S, P, V]):  # noqa: N801 - a decorator
 
     def __get__(self, face: object, owner: type) -> object:
         """Return the method of a face, by its type: each has a function in the place of this."""
-        raise NotImplementedError
+        raise AttributeError(f"{owner.__qualname__} is no face: a subclass of it has the method")
 
 
 _Method = call[Any, Any, Any] | reading[Any, Any, Any]
@@ -108,9 +108,9 @@ def _awaiting(method: _Method) -> _Function:
     return awaited
 
 
-def _of(face: object) -> object:
-    """Return what the steps of a face's methods are methods of: the face, or its own `steps`."""
-    return getattr(face, "steps", face)
+def _of(face: Any) -> object:
+    """Return what the steps of a face's methods are methods of: a handle's `steps`, or the face."""
+    return face.steps if getattr(face, "has_steps", False) else face
 
 
 def _shown(face: type, name: str, method: _Method, made: _Function, iterator: str) -> _Function:

@@ -4,7 +4,7 @@ A handle keeps no state of its own beyond its upload: any number of handles, in 
 can stand for one job (`Client.job`).
 """
 
-from typing import TYPE_CHECKING, Any, Generic, Unpack
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Unpack
 
 from seqd.client.faces import Blocking, call, reading
 from seqd.client.job_steps import JobSteps
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 class JobMethods(Generic[Output]):
     """What the handles of both clients have."""
+
+    #: What its methods do stands in `steps`.
+    has_steps: ClassVar = True
 
     def __init__(self, transport: Any, steps: JobSteps[Output], *, durable: bool = False) -> None:
         #: The job's identifier; `Client.job` makes a new handle from it, anywhere.

@@ -1,7 +1,7 @@
 """`ModelHandle`: a model of the fleet, which version of it is in service, and changes of that."""
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from seqd.client.faces import Blocking, call
 from seqd.client.model_steps import ModelSteps
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 class ModelMethods:
     """What the handles of both clients have."""
+
+    #: What its methods do stands in `steps`.
+    has_steps: ClassVar = True
 
     def __init__(self, transport: Any, classify: Callable[..., Any], steps: ModelSteps) -> None:
         """`classify` is the client's own."""

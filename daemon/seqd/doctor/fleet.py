@@ -18,7 +18,7 @@ from seqd.doctor.judging import DAY_S, MINUTE_S, MOST, Process
 from seqd.doctor.running import reason_of
 from seqd.errors import RedisNoPermission
 from seqd.ledger.overview import FleetOverview, fleet_overview
-from seqd.ledger.redis import redis_errors, user_of
+from seqd.ledger.redis import redis_errors
 from seqd.ledger.tenants import WHY_OVER
 from seqd.local.process_states import process_state
 from seqd.local.run_files import HEARTBEAT, RunFolder, read_heartbeat
@@ -93,11 +93,11 @@ class _Checks:
         try:
             _ = self._fleet
         except RedisNoPermission as error:
-            user = user_of(self._server.redis)
             yield finding(
                 "redis-rights",
                 f"The fleet cannot be looked at: {reason_of(error)}",
-                f"Give the user those that `seqd redis acl --role doctor --user {user}` prints",
+                "Run `seqd doctor` as a user of its own, with the rights that `seqd redis acl "
+                "--role doctor` prints",
                 severity=Severity.ERROR,
             )
         except ResponseError as error:

@@ -304,8 +304,9 @@ def _death_finding(
         place_of(one.worker) for one, death in died if death in deaths_in_loop(one, now_ms)
     )
     is_loop = bool(looping)
-    ago_s, item = (now_ms - last.at_ms) / 1000, _item_of(last, fleet.failures)
-    cure = _CURES_OF_DEATHS.get(last.cause, _CURE_OF_DEATH if is_loop or item else _CURE_OF_NO_ITEM)
+    ago_s, item = (now_ms - last.at_ms) / 1000, _item_of(last, fleet.failures or ())
+    is_harmless = fleet.failures is not None and not (is_loop or item)
+    cure = _CURES_OF_DEATHS.get(last.cause, _CURE_OF_NO_ITEM if is_harmless else _CURE_OF_DEATH)
     return finding(
         "worker-crash-loop" if is_loop else "worker-deaths",
         f"Processes that died within the last hour by {last.cause}: {first_of(told)}; the last "

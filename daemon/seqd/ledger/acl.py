@@ -162,7 +162,7 @@ def _keys_of(role: Role, keys: Keys) -> tuple[KeyPattern, ...]:
     if role is Role.EXPORTER:
         return tuple(KeyPattern(pattern, Access.READ) for pattern in _read_for_metrics(keys))
     if role is Role.DOCTOR:
-        more = (keys.cordons(), keys.timers(), keys.weights(), *FOREIGN_KEYS)
+        more = (keys.cordons(), keys.timers(), *FOREIGN_KEYS)
         return _sorted([keys.durability_mark()], (*_read_for_metrics(keys), *more), [])
     if role is Role.INBOX:
         return (

@@ -39,9 +39,10 @@ class FleetOverview:
     unheard: Mapping[str, float]
     #: The newest open jobs, newest first.
     jobs: "list[JobRecord]"
-    #: The newest dead letters, newest first, and how many there are.
-    failures: "list[FailureRecord]"
-    failure_count: int
+    #: The newest dead letters, newest first, and how many there are; None where the user may not
+    #: read them.
+    failures: "list[FailureRecord] | None"
+    failure_count: int | None
     open_jobs: int
     uploading_jobs: int
     #: Models that are paused or disabled, by their names.
@@ -68,8 +69,8 @@ def fleet_overview(ledger: "LedgerParts") -> Exchange[FleetOverview]:
         silent=(yield from ledger.fleet.silent_workers.steps()),
         unheard=(yield from ledger.fleet.unheard.steps(workers)),
         jobs=(yield from ledger.jobs.newest_open.steps(MAX_JOBS)),
-        failures=(yield from permitted(ledger.failures.newest.steps(MAX_FAILURES), [])),
-        failure_count=(yield from permitted(ledger.failures.count.steps(), 0)),
+        failures=(yield from permitted(ledger.failures.newest.steps(MAX_FAILURES), None)),
+        failure_count=(yield from permitted(ledger.failures.count.steps(), None)),
         open_jobs=_whole(numbers[0]),
         uploading_jobs=_whole(numbers[1]),
         pauses=(yield from ledger.model_pauses.all.steps()),

@@ -191,7 +191,7 @@ def _unlisted(state: TopState, view: View) -> int:
     if overview is not None and view.name == "jobs":
         return max(0, overview.open_jobs - len(overview.jobs))
     if overview is not None and view.name == "failures":
-        return max(0, overview.failure_count - len(overview.failures))
+        return max(0, (overview.failure_count or 0) - len(overview.failures or ()))
     return 0
 
 

@@ -76,7 +76,7 @@ def state_of(
     """Return a state of what was read just now."""
     from seqd.client.failure_groups import grouped
 
-    failures = sorted(grouped(overview.failures), key=lambda group: -group.last_at_ms)
+    failures = sorted(grouped(overview.failures or ()), key=lambda group: -group.last_at_ms)
     return TopState(server, overview, rates, failures, monotonic(), None, job)
 
 
