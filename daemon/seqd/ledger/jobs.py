@@ -326,13 +326,6 @@ class Jobs(Part):
             as_text(reply[4]),
         )
 
-    def rows(self, job_id: str, unit: int | str) -> Iterator[bytes]:
-        """Yield the rows of results of a unit or part, one at a time; none before its commit."""
-        number = 0
-        while (row := self.row(job_id, unit, number)) is not None:
-            yield row
-            number += 1
-
     @exchange
     def row(self, job_id: str, unit: int | str, number: int) -> Exchange[bytes | None]:
         """Return a row of results of a unit or part, counted from 0; None where there is none."""
