@@ -1,7 +1,5 @@
 """What `seqd doctor` says last: where jobs are looked at, unless something is an error."""
 
-from pathlib import Path
-
 import pytest
 
 from cli_builders import here
@@ -27,12 +25,3 @@ def test_who_finds_no_error_is_told_where_jobs_are_looked_at(
 
     assert (LINE in ended.out.splitlines()) is is_said
     assert ended.status == (0 if is_said else 1)
-
-
-def test_who_has_files_looked_at_is_told_nothing_of_jobs(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    manifest = tmp_path / "empty.yaml"
-    manifest.write_text("---\n")
-
-    assert LINE not in here(capsys, "doctor", "--manifest", str(manifest)).out

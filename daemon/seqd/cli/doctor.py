@@ -1,7 +1,6 @@
 """`seqd doctor`: what is wrong with Redis, the fleet and this machine, and what to do about it."""
 
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -9,7 +8,6 @@ import typer
 from seqd.cli import options
 from seqd.cli.showing import Found, shown
 from seqd.cli.ui.screen import Screen
-from seqd.errors import InvalidRequest
 
 if TYPE_CHECKING:
     from seqd.doctor.findings import Finding, Report
@@ -24,15 +22,6 @@ def doctor(
     deep: Annotated[
         bool, typer.Option("--deep", help="Read all bytes of all stored versions.")
     ] = False,
-    manifests: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--manifest",
-            metavar="FILE",
-            help="A manifest of Kubernetes, whose traps are looked for and nothing else; may be "
-            "given again.",
-        ),
-    ] = None,
     role: Annotated[
         str | None,
         typer.Option(
@@ -49,25 +38,18 @@ def doctor(
     reaches Redis, and without Redis it examines this machine.
     """
     from seqd.doctor.examination import Wanted, examine
-    from seqd.doctor.manifests import examine_manifests
     from seqd.settings import load_settings
 
     settings = load_settings()  # what is no setting is a finding, and no line beside the answer
-    if manifests:
-        if deep or role is not None:
-            raise InvalidRequest("--manifest looks at files alone; leave --deep and --role away")
-        report = examine_manifests(settings, manifests)
-    else:
-        report = examine(settings, Wanted(deep=deep, role=_role(role)))
+    report = examine(settings, Wanted(deep=deep, role=_role(role)))
     found = {
         "findings": [asdict(one) for one in report.findings],
         "checked": report.checked,
         "not_checked": [asdict(one) for one in report.not_checked],
     }
-    way_on = _OF_JOBS if report.is_well and not manifests else ""
     return Found(
         found,
-        lambda screen: _show(screen, report, way_on),
+        lambda screen: _show(screen, report),
         status=0 if report.is_well else 1,
     )
 
@@ -80,14 +62,14 @@ def _role(name: str | None) -> "Role | None":
     )
 
 
-def _show(screen: Screen, report: "Report", way_on: str) -> None:
+def _show(screen: Screen, report: "Report") -> None:
     for one in report.findings:
         _show_finding(screen, one)
     for why, names in _by_reason(report).items():
         screen.say(f"Not checked: {', '.join(names)}: {why}", "dim")
     screen.say(_closing_line(report), "bold")
-    if way_on:
-        screen.say(way_on, "dim")
+    if report.is_well:
+        screen.say(_OF_JOBS, "dim")
 
 
 def _show_finding(screen: Screen, one: "Finding") -> None:

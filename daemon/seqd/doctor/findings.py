@@ -163,34 +163,6 @@ KINDS = {
     ),
     "gpu-kernels": Kind(_E, "The installed framework cannot compute on this GPU.", "sick-gpu"),
     "slots-unusable": Kind(_E, "`seqd up` does not start workers with these settings."),
-    "keda-ignore-null-values": Kind(
-        _E, "A Prometheus that is down reads as no work, and KEDA takes every pod away."
-    ),
-    "keda-activation-threshold": Kind(
-        _E, "Activation is strictly greater: the last items of a fleet of none would never wake it."
-    ),
-    "keda-redis-scaler": Kind(
-        _E, "The list holds wakeups without content: its length is not the work that is left."
-    ),
-    "keda-waiting-only": Kind(
-        _E, "Work in hand does not count, so pods are taken away in the middle of it."
-    ),
-    "keda-no-fallback": Kind(
-        _W, "While no metric comes, a fleet of none stays one, and nobody says so."
-    ),
-    "keda-fallback-behavior": Kind(
-        _W, "KEDA goes to `replicas` at once, and takes busy pods away (keda#6659)."
-    ),
-    "keda-cooldown": Kind(_W, "A trickle of short jobs starts and ends the fleet again and again."),
-    "keda-scaled-job": Kind(
-        _E, "A worker does not end when nothing waits, so its Job never does, and they pile up."
-    ),
-    "k8s-grace-period": Kind(
-        _E, "The kubelet ends workers before they have released what they hold."
-    ),
-    "k8s-service-links": Kind(
-        _W, "A service of the namespace named seqd-… sets variables that look like settings."
-    ),
 }
 
 
