@@ -35,7 +35,7 @@ TOGETHER = {
         "test_source_rules",
     ),
     "tasks": (
-        *("test_cli_run", "test_cli_schema", "test_plugin_samples", "test_run_client"),
+        *("test_cli_run", "test_cli_schema", "test_plugin_shown", "test_run_client"),
         *("test_run_evaluations", "test_run_files", "test_run_inbox", "test_run_tasks"),
     ),
 }

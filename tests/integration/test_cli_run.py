@@ -214,11 +214,6 @@ REFUSED = [
         "records with the fields left, right, weight. Use JSON Lines with an object a line, or "
         "CSV with a column for each field",
     ),
-    (
-        ("stars", "scor", "--help"),
-        "error[invalid_request]: stars has no task 'scor' for `seqd run`; it has: score. Did "
-        "you mean 'score'?",
-    ),
 ]
 
 
@@ -233,15 +228,12 @@ def test_what_cannot_be_run_is_refused_with_what_can(run: Run, tmp_path: Path) -
         assert ended.err == message.format(folder=tmp_path) + "\n"
 
 
-def test_the_help_of_a_model_is_of_its_tasks(run: Run) -> None:
-    ended = run("pairs", "--help")
+def test_the_parameters_of_a_model_are_told_with_what_its_tasks_take_and_give(run: Run) -> None:
+    ended = run("pairs", command="models params")
 
     assert ended.status == 0
     assert ended.out.splitlines() == [
         "pairs compare: Compares two texts.",
-        "  seqd run pairs compare FILE",
-        '  seqd run pairs compare --text \'{"left": …, "right": …}\'',
-        "",
         "pairs compare",
         "parameter  default  what it is",
         "delay_ms   0        Milliseconds an item takes. Allowed: 0 to 60000.",
@@ -260,13 +252,11 @@ def test_the_help_of_a_model_is_of_its_tasks(run: Run) -> None:
         "shared   list of texts  The words in both, sorted. Allowed: a list of 0 to 1000,",
         "                        each a text of 0 to 256 characters.",
         "A unit of work has 64 items.",
-        "",
-        "Options that all tasks have: seqd run --help",
     ]
 
 
-def test_the_help_of_a_task_says_what_vectors_and_records_within_records_hold(run: Run) -> None:
-    vectors, labels = run("vectors", "embed", "-h"), run("topics", "tag", "--help")
+def test_parameters_say_what_vectors_and_records_within_records_hold(run: Run) -> None:
+    vectors, labels = (run(name, command="models params") for name in ("vectors", "topics"))
 
     assert "vector     vector         The vector. Allowed: 256 numbers." in vectors.out
     assert "labels          list of records  The labels, each once" in labels.out

@@ -20,8 +20,6 @@ class _Source(NamedTuple):
     module: str
     name: str
     heading: str
-    #: The class of the command, in its module; "" for that of the others.
-    class_name: str = ""
 
 
 _COMMANDS = {
@@ -34,7 +32,7 @@ _COMMANDS = {
     "train": _Source("train", "train", _WORK),
     "sweep": _Source("train", "sweep", _WORK),
     "generate": _Source("generate", "generate", _WORK),
-    "run": _Source("run", "run", _WORK, "RunCommand"),
+    "run": _Source("run", "run", _WORK),
     "status": _Source("status", "status", _LOOK),
     "doctor": _Source("doctor", "doctor", _LOOK),
     "top": _Source("top.command", "top", _LOOK),
@@ -84,8 +82,7 @@ class _Group(TyperGroup):
         if isinstance(command, typer.Typer):
             alone.add_typer(command, name=name, rich_help_panel=source.heading)
         else:
-            kind = getattr(module, source.class_name) if source.class_name else None
-            alone.command(name, cls=kind, rich_help_panel=source.heading)(command)
+            alone.command(name, rich_help_panel=source.heading)(command)
         found = get_group(alone).commands[name]
         _let_help_flow(found)
         return found

@@ -1,7 +1,6 @@
 """`seqd run`: a task that a model's plugin has named, such as `embed`, with each text or record.
 
 What a task takes and gives is in the catalog: the input is read, and results are shown, by that.
-`seqd run MODEL --help` tells it.
 """
 
 import os
@@ -10,7 +9,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperCommand
 
 from seqd.cli import completion, options
 from seqd.cli.job_options import takes_job_options
@@ -36,8 +34,7 @@ _Parameters = Annotated[
         "-p",
         "--set",
         metavar="NAME=VALUE",
-        help="A parameter of the task; may be given again. `seqd run MODEL TASK --help` lists "
-        "them.",
+        help="A parameter of the task; may be given again. `seqd models params` lists them.",
         autocompletion=completion.parameters,
     ),
 ]
@@ -59,20 +56,6 @@ _Stream = Annotated[
 ]
 
 
-class RunCommand(TyperCommand):
-    """The command, whose help behind a model is of that model's tasks."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Read what was typed; print the help of a model, and exit, where that is asked for."""
-        if not ctx.resilient_parsing and not {"--help", "-h"}.isdisjoint(args):
-            typed, _, _ = self.make_parser(ctx).parse_args(args=list(args))
-            model, task = typed.get("model"), typed.get("task")
-            if typed.get("help") and isinstance(model, str):
-                _show_help(model, task if isinstance(task, str) else None)
-                ctx.exit()
-        return super().parse_args(ctx, args)
-
-
 @takes_job_options()
 @takes_output_options
 @shown
@@ -81,7 +64,7 @@ def run(
     task: Annotated[
         str | None,
         typer.Argument(
-            help="A task of the model; `seqd run MODEL --help` lists them.",
+            help="A task of the model; `seqd models params MODEL` lists them.",
             autocompletion=completion.run_tasks,
         ),
     ] = None,
@@ -326,19 +309,3 @@ def _printer(
     rows = InputRows(feed.source, (feed.text_field,))
     text_of = lambda custom_id: str(rows.of(custom_id).get(feed.text_field, ""))  # noqa: E731
     return OutputPrinter(Screen(), schema, [], text_of).show
-
-
-def _show_help(model: str, task: str | None) -> None:
-    """Print what a model's tasks take and give, or one of them. Raises UnknownModel."""
-    from seqd.cli.models.params import entry_of
-    from seqd.cli.ui.model_tasks import print_help
-    from seqd.errors import InvalidRequest
-    from seqd.validation import did_you_mean, listed
-
-    entry = entry_of(model.partition("@")[0])
-    if task is not None and task not in entry.run_tasks:
-        raise InvalidRequest(
-            f"{entry.model} has no task {task[:40]!r} for `seqd run`; it has: "
-            f"{listed(entry.run_tasks)}.{did_you_mean(task, entry.run_tasks)}"
-        )
-    print_help(Screen(), entry, model, [*entry.run_tasks] if task is None else [task])

@@ -32,7 +32,7 @@ def with_record(
     schema = record.model_json_schema()
     examples = given or schema.get("examples")
     content = (
-        examples[item.index % len(examples)] if examples else value_of(schema, schema, item.text)
+        examples[item.index % len(examples)] if examples else _value_of(schema, schema, item.text)
     )
     try:
         made = record.model_validate(content)
@@ -41,19 +41,19 @@ def with_record(
         return None
 
 
-def value_of(field: Schema, root: Schema, text: str) -> JsonValue:
+def _value_of(field: Schema, root: Schema, text: str) -> JsonValue:
     """Return a value that a schema allows, with the text in each place for a text."""
     if "$ref" in field:
         definitions = cast("Mapping[str, Schema]", root["$defs"])
-        return value_of(definitions[str(field["$ref"]).rpartition("/")[2]], root, text)
+        return _value_of(definitions[str(field["$ref"]).rpartition("/")[2]], root, text)
     if "const" in field or "enum" in field:
         choices = cast("list[JsonValue]", field.get("enum", [None]))
         return field.get("const", choices[0])
     if either := cast("list[Schema]", field.get("anyOf") or field.get("oneOf") or []):
-        return value_of(either[0], root, text)
+        return _value_of(either[0], root, text)
     if field.get("type") == "object":
         fields = cast("Mapping[str, Schema]", field.get("properties", {}))
-        return {name: value_of(part, root, text) for name, part in fields.items()}
+        return {name: _value_of(part, root, text) for name, part in fields.items()}
     if field.get("type") == "array":
         return _elements_of(field, root, text)
     if field.get("format") == VECTOR_FORMAT:
@@ -68,11 +68,11 @@ def value_of(field: Schema, root: Schema, text: str) -> JsonValue:
 def _elements_of(field: Schema, root: Schema, text: str) -> list[JsonValue]:
     if "prefixItems" in field:
         parts = cast("list[Schema]", field["prefixItems"])
-        return [value_of(part, root, text) for part in parts]
+        return [_value_of(part, root, text) for part in parts]
     least, most = (cast("int", field.get(name, ELEMENTS)) for name in ("minItems", "maxItems"))
     count = min(max(ELEMENTS, least), most)
     element = cast("Schema", field.get("items", {}))
-    return [value_of(element, root, text[place:]) for place in range(count)]
+    return [_value_of(element, root, text[place:]) for place in range(count)]
 
 
 def _number_of(field: Schema) -> JsonValue:

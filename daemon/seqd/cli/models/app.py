@@ -15,11 +15,10 @@ from seqd.cli.models.compare import compare
 from seqd.cli.models.evaluate import evaluate
 from seqd.cli.models.files import collect, export_version, import_version, remove
 from seqd.cli.models.ordering import rename
-from seqd.cli.models.params import entry_of, params
+from seqd.cli.models.params import params
 from seqd.cli.models.pausing import disable, pause, resume
 from seqd.cli.models.placing import place
 from seqd.cli.models.promotion import history, label, promote, rollback
-from seqd.cli.plugins.sample_options import Sample, Task, print_sample
 from seqd.cli.showing import Found, shown
 from seqd.cli.ui.numbers import counted
 from seqd.cli.ui.screen import Screen
@@ -77,8 +76,6 @@ def show(
         bool,
         typer.Option("--measure", help="Measure first how fast it is on this machine's cores."),
     ] = False,
-    sample: Sample = None,
-    task: Task = None,
     is_local: Local = False,
     *,
     screen: Screen,
@@ -91,10 +88,6 @@ def show(
     too: --local, --state, --plot and --measure look into that store alone. `seqd models show markov
     --state a` prints the transition probabilities from `a`.
     """
-    if sample is not None or task is not None:
-        entry = entry_of(model.partition("@")[0], local=is_local)
-        print_sample([entry], sample, task)
-        return None
     if not is_local and state is None and plot is None and not measures:
         from seqd.cli.models.fleet import show_fleet_model
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from seqd.cli import completion, options
-from seqd.cli.plugins.sample_options import Sample, Task, print_sample
 from seqd.cli.showing import Found, shown
 from seqd.cli.ui.screen import Screen
 from seqd.errors import RedisUnreachable, UnknownPlugin
@@ -44,9 +43,7 @@ def show(
         str,
         typer.Argument(help="A plugin, or a model of one.", autocompletion=completion.models),
     ],
-    sample: Sample = None,
-    task: Task = None,
-) -> Found | None:
+) -> Found:
     """Show what a plugin's models can do: parameters, input and output of each task, limits.
 
     It is read from the workers, so the plugin need not be installed here. Where none has it, that
@@ -56,9 +53,6 @@ def show(
     from seqd.cli.ui.plugins import print_plugin
 
     found = _found(name)
-    meant = [entry for entry in found.entries if entry.model == name] or found.entries
-    if print_sample(meant, sample, task):
-        return None
 
     def view(screen: Screen) -> None:
         print_plugin(screen, found.status, found.workers)

@@ -1,6 +1,6 @@
 """What the tasks of a model take and give, as tables: parameters, input, output and limits."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
 from pydantic import JsonValue
 
@@ -35,6 +35,8 @@ def print_task(screen: Screen, entry: CatalogEntry, task: str) -> None:
     """Print what a task of a model takes and gives."""
     schema = entry.all_tasks[task]
     title = f"{entry.model} {task}"
+    if schema.summary:
+        screen.say(f"{title}: {schema.summary}", "bold")
     if parameters := parameters_of(schema):
         print_table(screen, _taken("parameter"), parameters, title=title)
     else:
@@ -53,25 +55,6 @@ def print_task(screen: Screen, entry: CatalogEntry, task: str) -> None:
         screen.say(limit, "dim")
 
 
-def print_help(screen: Screen, entry: CatalogEntry, model: str, tasks: Collection[str]) -> None:
-    """Print how `seqd run` does tasks of a model; `model` is as it was typed."""
-    if not tasks:
-        screen.say(
-            f"{entry.model} has no task for `seqd run`. It can: {', '.join(entry.all_tasks)}; "
-            f"their parameters: seqd models params {entry.model}"
-        )
-        return
-    for name in tasks:
-        task = entry.run_tasks[name]
-        screen.say(f"{model} {name}" + (f": {task.summary}" if task.summary else ""), "bold")
-        screen.say(f"  seqd run {model} {name} FILE")
-        screen.say(f"  seqd run {model} {name} --text {_example(task)}")
-        screen.say()
-        print_task(screen, entry, name)
-        screen.say()
-    screen.say("Options that all tasks have: seqd run --help", "dim")
-
-
 def contract_of(entry: CatalogEntry) -> dict[str, JsonValue]:
     """Return the same as a program reads it, by task."""
     return {
@@ -83,15 +66,6 @@ def contract_of(entry: CatalogEntry) -> dict[str, JsonValue]:
         }
         for task, schema in entry.all_tasks.items()
     }
-
-
-def _example(task: TaskSchema) -> str:
-    """Return what may stand behind `--text`."""
-    if task.input is None:
-        return '"..."'
-    required = [one.name for one in input_of(task) if one.is_required and "." not in one.name]
-    fields = ", ".join(f'"{name}": …' for name in required)
-    return f"'{{{fields}}}'"
 
 
 def _taken(name: str) -> list[Column[Parameter]]:
