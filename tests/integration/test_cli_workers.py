@@ -88,9 +88,15 @@ def test_a_drain_is_not_over_while_its_worker_is_not_heard_of(
     environment: Environment, seqd: Seqd
 ) -> None:
     publish(environment, "w1")
-    environment.redis.pexpire(environment.keys.worker("w1"), 500)
 
-    waited = seqd("drain", "w1", "--yes", "--wait", "--timeout-s", "2")
+    def fall_silent() -> None:
+        wait_until(environment.ledger.cordons.rules, "it is to be drained")
+        environment.redis.delete(environment.keys.worker("w1"))
+
+    with ThreadPoolExecutor() as pool:
+        silent = pool.submit(fall_silent)
+        waited = seqd("drain", "w1", "--yes", "--wait", "--timeout-s", "2")
+        silent.result()
 
     assert waited.status == 75
     assert "not drained" in waited.err
