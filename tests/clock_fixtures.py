@@ -1,7 +1,8 @@
-"""A Redis server whose clock a test may step; a plugin that `conftest` loads.
+"""Clocks that a test holds and steps: a Redis server's, and one of a process; loaded by `conftest`.
 
     clock_server     one for this test alone, by Debian's libfaketime; skips where that is missing
     each_clock_server   one for the tests of a file, of each kind and version that is installed
+    HeldClock        what is passed in as the `clock` of whatever decides by time in a process
 
 Only `TIME` and what hangs on it are stepped: the server's own waits go by the monotonic clock.
 """
@@ -9,6 +10,7 @@ Only `TIME` and what hangs on it are stepped: the server's own waits go by the m
 import shutil
 import subprocess
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -16,6 +18,17 @@ import pytest
 
 from redis_fixtures import PrivateServer, server_binaries
 from seqd.local.redis_binaries import ServerBinary, find_server_binaries
+
+
+@dataclass
+class HeldClock:
+    """A clock that stands still until it is stepped: `clock.now_s += 5`."""
+
+    now_s: float = 100.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
 
 #: Where Debian, and a build from source, put the library.
 FOLDERS = ("/usr/lib/*/faketime", "/usr/lib/faketime", "/usr/local/lib/faketime")

@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 
 from builders import a_catalog_entry, a_worker_status
+from clock_fixtures import HeldClock
 from ledger_fixtures import Environment
 from plugin_folders import install_plugin
 from seqd.client import Client
 from seqd.errors import UnknownModel
 from seqd.local.endpoint import redis_url_of
 from seqd.settings import Settings
-from seqd.worker import background
 from seqd.worker.background import StaleEntries
 from seqd_schemas import JobState, PluginState, PluginStatus
 from up_builders import running_up
@@ -88,18 +88,17 @@ def publish(environment: Environment, model: str, published_at_ms: int = 1) -> N
 
 
 def test_a_model_leaves_the_catalog_when_it_was_not_served_for_the_time_of_grace(
-    environment: Environment, monkeypatch: pytest.MonkeyPatch
+    environment: Environment,
 ) -> None:
-    now_s = [100.0]
-    monkeypatch.setattr(background, "monotonic", lambda: now_s[0])
+    clock = HeldClock()
     fleet = environment.ledger.fleet
     for model in ("served", "left", "own"):
         publish(environment, model)
     publish(environment, "new", published_at_ms=fleet.now_ms() + 60_000)
-    stale = StaleEntries(fleet, ("own",), grace_s=5.0)
+    stale = StaleEntries(fleet, ("own",), grace_s=5.0, clock=clock)
 
     def looked_at(after_s: float) -> set[str]:
-        now_s[0] += after_s
+        clock.now_s += after_s
         stale.run_once()
         return set(fleet.catalog())
 

@@ -9,6 +9,7 @@ import pytest
 
 from builders import a_worker_status
 from cli_builders import a_record
+from clock_fixtures import HeldClock
 from seqd.client import Client, JobHandle
 from seqd.client.waiting import WaitingNotice, Watch
 from seqd.errors import JobFailed, NoWorker, UnknownModel
@@ -145,15 +146,16 @@ class _Noticed(WaitingNotice):
         return next(self._reasons)
 
 
-def test_the_time_without_a_worker_begins_anew_once_one_could_run_the_job(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_the_time_without_a_worker_begins_anew_once_one_could_run_the_job() -> None:
     nobody = Waiting(code=WaitingCode.NO_WORKER, message="No worker is up.")
-    watch = Watch(_Noticed(nobody, None, nobody, nobody), {"no_worker_timeout_s": 10.0})
-    now_s = iter([0.0, 11.0, 21.0])
-    monkeypatch.setattr("seqd.client.waiting.monotonic", lambda: next(now_s))
+    clock, notice = HeldClock(), _Noticed(nobody, None, nobody, nobody)
+    watch = Watch(notice, {"no_worker_timeout_s": 10.0}, clock=clock)
 
-    seen = [_returned(watch.look(a_record())) for _ in range(3)]
+    seen = []
+    for at_s in (100, 105, 111):
+        clock.now_s = at_s
+        seen.append(_returned(watch.look(a_record())))
+    clock.now_s = 121
 
     assert seen == [nobody, None, nobody]
     with pytest.raises(NoWorker):

@@ -12,12 +12,13 @@ import pytest
 from redis import Redis
 
 from builders import a_chunk, a_failure
+from clock_fixtures import HeldClock
 from ledger_fixtures import Environment, open_environment
 from redis_fixtures import PrivateServer
 from seqd.errors import RedisUnreachable
 from seqd.ledger import connect, redis_errors
 from seqd.settings import Settings
-from seqd.worker.leases import LeaseKeeper
+from seqd.worker.leases import STOP_CHECK_S, LeaseKeeper
 from seqd_schemas import ItemSuccess, JobState
 from worker_fixtures import Cluster, live_settings
 
@@ -115,13 +116,14 @@ def test_no_job_fails_for_what_redis_cannot_take_just_now(moody: Environment, sp
 
 
 def test_a_plugin_that_asks_whether_to_stop_hears_nothing_of_redis(moody: Environment, monkeypatch):
-    monkeypatch.setattr("seqd.worker.leases.STOP_CHECK_S", 0.0)  # it looks each time
     moody.submit(chunk=a_chunk(), sealed=True)
     claim = moody.claim()
     assert claim is not None
-    leases = LeaseKeeper(moody.ledger, heartbeat_s=10)
+    clock = HeldClock()
+    leases = LeaseKeeper(moody.ledger, heartbeat_s=10, clock=clock)
 
     with leases.holding(claim.units):
+        clock.now_s += STOP_CHECK_S
         want_replicas(moody.redis, 1)
         answers = [leases.should_end()]
         want_replicas(moody.redis, 0)

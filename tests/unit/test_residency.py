@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from builders import a_worker_status
+from clock_fixtures import HeldClock
 from seqd.ledger.work import LeftQueues
-from seqd.worker import residency as module
 from seqd.worker.residency import NEVER_S, Residency, held_by
 from seqd_schemas import Cordon, WorkerState
 
@@ -41,12 +41,14 @@ class World:
     """One worker, what the others publish, and the time."""
 
     def __init__(self, memory: Memory) -> None:
-        self.now_s = 1_000.0
+        self.clock = HeldClock()
         self.memory = memory
         self.others = [a_worker_status(worker="w1")]
         self.kept: set[str] = set()
         ledger: Any = SimpleNamespace(fleet=SimpleNamespace(workers=lambda: self.others))
-        self.residency = Residency(memory, ledger, "w1", lambda name: name in self.kept, WAIT_S)
+        self.residency = Residency(
+            memory, ledger, "w1", lambda name: name in self.kept, WAIT_S, clock=self.clock
+        )
 
     def hold(self, *names: str) -> None:
         """Have another worker publish that it has these in memory."""
@@ -61,16 +63,14 @@ class World:
     def divide(
         self, queues: Sequence[str] = QUEUES, after_s: float = 0.0
     ) -> tuple[Sequence[str], LeftQueues]:
-        self.now_s += after_s
+        self.clock.now_s += after_s
         return self.residency.divide(queues)
 
 
 @pytest.fixture
-def world(monkeypatch: pytest.MonkeyPatch) -> World:
+def world() -> World:
     """A worker with `a` and `b` in memory, and no room for more."""
-    world = World(Memory(2, "a", "b"))
-    monkeypatch.setattr(module, "monotonic", lambda: world.now_s)
-    return world
+    return World(Memory(2, "a", "b"))
 
 
 def test_what_is_not_in_memory_is_left_apart_by_whether_another_worker_has_it(world: World):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from seqd.worker import background
+from clock_fixtures import HeldClock
 from seqd.worker.background import ServerClock
 
 
@@ -10,13 +10,11 @@ from seqd.worker.background import ServerClock
     ("passed_s", "server_s", "step_s"),
     [(5, 5, 0), (5, 6.9, 0), (600, 600, 0), (5, 3_605, 3_600), (5, -3_595, -3_600), (0, -30, -30)],
 )
-def test_a_clock_is_stepped_by_what_has_not_passed(
-    monkeypatch: pytest.MonkeyPatch, passed_s: float, server_s: float, step_s: float
-):
-    clock, now_s = ServerClock(), [100.0]
-    monkeypatch.setattr(background, "monotonic", lambda: now_s[0])
+def test_a_clock_is_stepped_by_what_has_not_passed(passed_s: float, server_s: float, step_s: float):
+    held = HeldClock()
+    clock = ServerClock(held)
     first = clock.stepped_s(7_200_000)
-    now_s[0] += passed_s
+    held.now_s += passed_s
 
     assert first == 0
     assert clock.stepped_s(7_200_000 + int(server_s * 1000)) == pytest.approx(step_s)

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from clock_fixtures import HeldClock
 from seqd.local.process_states import RunDelay
 from seqd.worker.unit_budgets import (
     CALLS_KEPT,
@@ -146,13 +147,11 @@ def test_what_grows_by_the_square_of_its_size_keeps_to_its_budget() -> None:
     assert seconds_of(costs, longer) >= 0.01 * factor**2
 
 
-def test_what_was_long_at_rest_may_be_silent_for_as_long_as_any_plugin(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    costs, now_s = UnitCosts(), 1_000.0
-    monkeypatch.setattr("seqd.worker.unit_budgets.monotonic", lambda: now_s)
+def test_what_was_long_at_rest_may_be_silent_for_as_long_as_any_plugin() -> None:
+    clock = HeldClock()
+    costs = UnitCosts(clock=clock)
     a_cost(costs, SMALL)
-    now_s += RECENT_S
+    clock.now_s += RECENT_S
 
     expected = costs.expected("kind", 1, SMALL)
 

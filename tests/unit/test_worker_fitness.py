@@ -5,28 +5,18 @@ from pathlib import Path
 
 import pytest
 
+from clock_fixtures import HeldClock
 from seqd.models.store import ModelStore
-from seqd.worker import fitness as module
-from seqd.worker.fitness import Fitness
+from seqd.worker.fitness import FIRST_WAIT_S, Fitness
 from seqd_schemas import UnfitCode
 from store_builders import publish
 
 ROUTES = ("classify.echo", "train.echo")
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.now_s = 100.0
-
-    def __call__(self) -> float:
-        return self.now_s
-
-
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock()
-    monkeypatch.setattr(module, "monotonic", clock)
-    return clock
+def clock() -> HeldClock:
+    return HeldClock()
 
 
 @pytest.fixture
@@ -54,10 +44,10 @@ def codes(fitness: Fitness) -> list[tuple[int | None, UnfitCode]]:
     ],
 )
 def test_labels_that_have_changed_are_noticed_once_also_by_a_worker_that_claims_all_the_time(
-    clock: Clock, root: Path, name: str, content: str | None
+    clock: HeldClock, root: Path, name: str, content: str | None
 ):
     (root / "echo" / "labels.json").write_text('{"production": 2}')
-    fitness = a_fitness(root)
+    fitness = a_fitness(root, clock=clock)
     fitness.refresh(0.0)
 
     file = root / "echo" / name
@@ -68,8 +58,10 @@ def test_labels_that_have_changed_are_noticed_once_also_by_a_worker_that_claims_
     assert [fitness.refresh(), fitness.refresh(0.0)] == [True, False]
 
 
-def test_the_wait_doubles_with_each_failure_until_something_has_worked(clock: Clock, root: Path):
-    fitness = a_fitness(root)
+def test_the_wait_doubles_with_each_failure_until_something_has_worked(
+    clock: HeldClock, root: Path
+):
+    fitness = a_fitness(root, clock=clock)
 
     waits = []
     for _ in range(9):
@@ -81,8 +73,8 @@ def test_the_wait_doubles_with_each_failure_until_something_has_worked(clock: Cl
     assert fitness.mark("echo", 2, UnfitCode.BREAKER_OPEN, "it raised") == 0.5
 
 
-def test_a_sick_device_leaves_every_queue(clock: Clock, root: Path):
-    fitness = a_fitness(root)
+def test_a_sick_device_leaves_every_queue(clock: HeldClock, root: Path):
+    fitness = a_fitness(root, clock=clock)
 
     fitness.mark("echo", 1, UnfitCode.DEVICE_FAULT, "CUDA error")
 
@@ -91,21 +83,21 @@ def test_a_sick_device_leaves_every_queue(clock: Clock, root: Path):
 
 
 def test_trainings_that_failed_are_tried_again_when_they_are_due_and_unfit_until_one_works(
-    clock: Clock, root: Path
+    clock: HeldClock, root: Path
 ):
-    fitness = a_fitness(root)
+    fitness = a_fitness(root, clock=clock)
     fitness.mark("echo", None, UnfitCode.UNWRITABLE, "the disk is full")
 
     assert "train.echo" not in fitness.queues()
-    clock.now_s += module.FIRST_WAIT_S
+    clock.now_s += FIRST_WAIT_S
     assert "train.echo" in fitness.queues()
     assert codes(fitness) == [(None, UnfitCode.UNWRITABLE)]
     fitness.worked("echo", None)
     assert codes(fitness) == []
 
 
-def test_a_store_that_is_away_takes_all_with_it_but_what_is_in_memory(clock: Clock, root: Path):
-    fitness = a_fitness(root, is_loaded=lambda name, version: version == 1)
+def test_a_store_that_is_away_takes_all_with_it_but_what_is_in_memory(clock: HeldClock, root: Path):
+    fitness = a_fitness(root, clock=clock, is_loaded=lambda name, version: version == 1)
     root.rename(root.with_name("away"))
 
     assert fitness.refresh(0.0)
@@ -120,8 +112,8 @@ def test_a_store_that_is_away_takes_all_with_it_but_what_is_in_memory(clock: Clo
     shutil.rmtree(root)
 
 
-def test_a_version_that_failed_is_left_until_it_is_due_and_has_worked(clock: Clock, root: Path):
-    fitness = a_fitness(root)
+def test_a_version_that_failed_is_left_until_it_is_due_and_has_worked(clock: HeldClock, root: Path):
+    fitness = a_fitness(root, clock=clock)
 
     fitness.mark("echo", 2, UnfitCode.DAMAGED, "a file is damaged")
 
@@ -129,15 +121,15 @@ def test_a_version_that_failed_is_left_until_it_is_due_and_has_worked(clock: Clo
     assert fitness.versions() == {"echo": (1,)}
     assert codes(fitness) == [(2, UnfitCode.DAMAGED)]
     assert fitness.due() == []
-    clock.now_s += module.FIRST_WAIT_S
+    clock.now_s += FIRST_WAIT_S
     assert fitness.due() == [("echo", 2)]
     fitness.reopen("echo", 2)
     assert "classify.echo@2" in fitness.queues()
     assert codes(fitness) == []
 
 
-def test_a_version_that_was_removed_is_no_fault(clock: Clock, root: Path):
-    fitness = a_fitness(root)
+def test_a_version_that_was_removed_is_no_fault(clock: HeldClock, root: Path):
+    fitness = a_fitness(root, clock=clock)
     fitness.mark("echo", 2, UnfitCode.DAMAGED, "a file is damaged")
     (root / "echo" / "2").rmdir()
 
@@ -160,9 +152,13 @@ TOPICS = {"classify.echo:topics@1", "classify.echo:topics@2"}
 
 
 def test_a_named_model_is_claimed_by_its_plugins_route_until_it_is_away_or_removed(
-    clock: Clock, named: ModelStore, tmp_path: Path
+    clock: HeldClock, named: ModelStore, tmp_path: Path
 ):
-    fitness, folder, aside = Fitness(ROUTES, named), named.folder_of("topics"), tmp_path / "aside"
+    fitness, folder, aside = (
+        Fitness(ROUTES, named, clock=clock),
+        named.folder_of("topics"),
+        tmp_path / "aside",
+    )
 
     def claimed() -> set[str]:
         fitness.refresh(0.0)
@@ -187,10 +183,10 @@ def test_a_named_model_is_claimed_by_its_plugins_route_until_it_is_away_or_remov
 
 
 def test_items_of_a_model_that_is_not_served_are_left_and_its_trainings_are_not(
-    clock: Clock, named: ModelStore
+    clock: HeldClock, named: ModelStore
 ):
     served = {"topics"}
-    fitness = Fitness(ROUTES, named, is_served=lambda name: name in served)
+    fitness = Fitness(ROUTES, named, is_served=lambda name: name in served, clock=clock)
     fitness.refresh(0.0)
 
     topics_alone, left_out = fitness.queues(), fitness.left_out()

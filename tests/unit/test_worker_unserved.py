@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from builders import a_catalog_entry, a_worker_status
-from seqd.worker import unserved as module
+from clock_fixtures import HeldClock
 from seqd.worker.catalog import lacks_any, with_versions_elsewhere
 from seqd.worker.unserved import Unserved
 from seqd_schemas import (
@@ -57,19 +57,17 @@ class Fleet:
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
-    clock = SimpleNamespace(now_s=100.0)
-    monkeypatch.setattr(module, "monotonic", lambda: clock.now_s)
-    return clock
+def clock() -> HeldClock:
+    return HeldClock()
 
 
-def test_it_waits_for_the_grace_where_one_of_the_reasons_may_pass(clock: SimpleNamespace):
+def test_it_waits_for_the_grace_where_one_of_the_reasons_may_pass(clock: HeldClock):
     fleet = Fleet(
         a_worker("w1", (1,), unfit=(an_unfit(UnfitCode.DAMAGED),)),
         a_worker("w2", (1,)),
         jobs=(("j1", QUEUE),),
     )
-    unserved = Unserved(fleet.ledger(), 120.0)
+    unserved = Unserved(fleet.ledger(), 120.0, clock=clock)
 
     unserved.run_once()
     clock.now_s += 119
@@ -92,9 +90,9 @@ def test_it_waits_for_the_grace_where_one_of_the_reasons_may_pass(clock: SimpleN
     ],
     ids=["none is up", "none takes it", "one drains", "one can", "one that starts may"],
 )
-def test_it_waits_for_ever_otherwise(clock: SimpleNamespace, workers: tuple[WorkerStatus, ...]):
+def test_it_waits_for_ever_otherwise(clock: HeldClock, workers: tuple[WorkerStatus, ...]):
     fleet = Fleet(*workers, jobs=(("j1", QUEUE), ("j2", "train.echo")))
-    unserved = Unserved(fleet.ledger(), 1.0)
+    unserved = Unserved(fleet.ledger(), 1.0, clock=clock)
 
     for _ in range(3):
         unserved.run_once()
@@ -103,10 +101,10 @@ def test_it_waits_for_ever_otherwise(clock: SimpleNamespace, workers: tuple[Work
     assert fleet.failed == {}
 
 
-def test_all_jobs_are_looked_at_a_few_in_each_round(clock: SimpleNamespace):
+def test_all_jobs_are_looked_at_a_few_in_each_round(clock: HeldClock):
     jobs = tuple((f"j{number}", "classify.echo@1") for number in range(350))
     fleet = Fleet(a_worker(), jobs=jobs)
-    unserved = Unserved(fleet.ledger(), 1.0)
+    unserved = Unserved(fleet.ledger(), 1.0, clock=clock)
 
     for _ in range(5):
         unserved.run_once()

@@ -126,7 +126,13 @@ class WaitingNotice:
 class Watch:
     """One wait for a job: tells its caller of the reasons, and gives up when it was told to."""
 
-    def __init__(self, notice: WaitingNotice, options: WaitOptions) -> None:
+    def __init__(
+        self,
+        notice: WaitingNotice,
+        options: WaitOptions,
+        *,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
         """Raise InvalidRequest for a time that is no number of seconds."""
         limit_s = options.get("no_worker_timeout_s")
         if limit_s is not None and not (_is_number(limit_s) and limit_s >= 0):
@@ -134,6 +140,7 @@ class Watch:
                 f"no_worker_timeout_s is {shown(limit_s)}; allowed: 0 or more seconds, or None."
             )
         self._notice = notice
+        self._clock = clock
         self._call = options.get("on_waiting")
         self._limit_s = limit_s
         self._told = ""
@@ -160,7 +167,7 @@ class Watch:
         if waiting.code in (WaitingCode.STARTING, WaitingCode.NO_WRITES):
             self._since = None  # soon one can, or nobody knows whether one could
             return waiting
-        now_s = monotonic()
+        now_s = self._clock()
         self._since = now_s if self._since is None else self._since
         if limit_s is not None and now_s - self._since >= limit_s:
             raise NoWorker(record.job_id, waiting, limit_s)

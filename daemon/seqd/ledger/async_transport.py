@@ -23,7 +23,6 @@ from collections.abc import (
 )
 from contextlib import suppress
 from random import uniform
-from time import monotonic
 from typing import Self, TypeVar, cast
 from weakref import WeakSet
 
@@ -248,7 +247,7 @@ class AsyncTransport:
             raise NoAnswerInTime("Timeout waiting for an answer") from None
 
     async def _with_connection(self, ask: Callable[[], Awaitable[W]]) -> W:
-        came_at = monotonic()
+        came_at = self._outage.clock()
         async with self._turns:
             given_up = self._outage.given_up
             if given_up is not None and given_up.at > came_at:

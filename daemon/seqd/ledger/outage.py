@@ -138,6 +138,7 @@ class Outage:
         promise: str = "",
         has_answered: bool = False,
         is_proven: bool = False,
+        clock: Callable[[], float] = monotonic,
     ) -> None:
         """`limit_s` is how long an outage is waited for, `full_s` how long a full server is.
 
@@ -147,6 +148,7 @@ class Outage:
         """
         self.limit_s = limit_s
         self.full_s = full_s
+        self.clock = clock
         #: Of the server, for the log.
         self.address = ""
         #: False until the first answer: an address without a server may be a wrong one.
@@ -177,12 +179,12 @@ class Outage:
     def seconds(self) -> float:
         """Return for how long there has been no success, 0 without an outage."""
         since = self._since
-        return 0.0 if since is None else monotonic() - since
+        return 0.0 if since is None else self.clock() - since
 
     def begin(self, trouble: Trouble, error: Exception) -> float:
-        """Note a failure; return when the outage began, on the monotonic clock."""
+        """Note a failure; return when the outage began, by its clock."""
         with self._lock:
-            now = monotonic()
+            now = self.clock()
             if self._since is None:
                 self._since, self._is_said, self._quiet_s = now, False, QUIET_S
                 self._taken_away.clear()
@@ -221,11 +223,11 @@ class Outage:
         with self._lock:
             if self._since is None:
                 return
-            quiet_s = monotonic() - self._refused_at
+            quiet_s = self.clock() - self._refused_at
             if not (is_repeat or self._is_break or quiet_s > self._quiet_s):
                 return
             if self._is_said:
-                seconds = monotonic() - self._since
+                seconds = self.clock() - self._since
                 log.info("Redis at %s is back after %.1f s", self.address, seconds)
             self._since = None
 
@@ -245,7 +247,7 @@ class Attempts:
         self._outage = outage
         self._retries = retries
         self._failures = 0
-        self._began_at = monotonic()
+        self._began_at = outage.clock()
 
     def wait_s(self, trouble: Trouble, error: Exception) -> float | None:
         """Return the seconds until the next attempt; None where the step has had its time."""
@@ -258,7 +260,7 @@ class Attempts:
             return None
         retries = min(self._retries, bounds.retries)
         if not (trouble is Trouble.BREAK and self._failures <= retries):
-            now, deadline = monotonic(), self._deadline(trouble, since)
+            now, deadline = outage.clock(), self._deadline(trouble, since)
             if now >= deadline and trouble is Trouble.BREAK:
                 outage.given_up = GivenUp(now, str(error))
             if now >= min(deadline, bounds.deadline) or outage.gives_up():

@@ -6,15 +6,15 @@ killed process loses nothing, and a machine that goes down a second at most.
 """
 
 import logging
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
+from time import monotonic
 
 from seqd.errors import SeqdError
-from seqd.local.child import RESTARTS, RestartPolicy, end_in_words
+from seqd.local.child import RESTARTS, end_in_words
 from seqd.local.redis_server import Answer, EmbeddedServer
 
 log = logging.getLogger(__name__)
@@ -56,7 +56,7 @@ class ServerChange:
 class RedisWatchdog:
     """Looks after a server that has been started. Called from the thread that started it.
 
-    The first death is answered at once, the ones that follow it after the waits of `restarts`,
+    The first death is answered at once, the ones that follow it after the waits of `RESTARTS`,
     until the server has lived long enough. It is tried for ever: nothing else can bring the jobs
     back.
     """
@@ -66,16 +66,12 @@ class RedisWatchdog:
         server: EmbeddedServer,
         on_change: Callable[[ServerChange], None],
         *,
-        restarts: RestartPolicy = RESTARTS,
-        silent_s: float = SILENT_S,
-        hung_s: float = HUNG_S,
+        clock: Callable[[], float] = monotonic,
     ) -> None:
         self._server = server
         self._on_change = on_change
-        self._restarts = restarts
-        self._silent_s = silent_s
-        self._hung_s = hung_s
-        now_s = time.monotonic()
+        self._clock = clock
+        now_s = clock()
         self._ready_since_s: float | None = now_s
         self._heard_s = self._ask_at_s = now_s
         #: Since when it has been away, by death or silence.
@@ -91,7 +87,7 @@ class RedisWatchdog:
 
     def look(self) -> None:
         """Do what is due; takes less than a second. Raises nothing that the server does."""
-        now_s = time.monotonic()
+        now_s = self._clock()
         if self._due_s is not None:
             if now_s >= self._due_s:
                 self._start()
@@ -116,10 +112,10 @@ class RedisWatchdog:
             self._try_later(ServerEvent.DIED, how)
 
     def _try_later(self, event: ServerEvent, why: str) -> None:
-        now_s = time.monotonic()
+        now_s = self._clock()
         lived_s = 0.0 if self._ready_since_s is None else now_s - self._ready_since_s
-        deaths = self._restarts.deaths_in_a_row(self._deaths_in_a_row, lived_s)
-        wait_s = 0.0 if deaths == 1 else self._restarts.wait_s(deaths - 1)
+        deaths = RESTARTS.deaths_in_a_row(self._deaths_in_a_row, lived_s)
+        wait_s = 0.0 if deaths == 1 else RESTARTS.wait_s(deaths - 1)
         self._deaths_in_a_row = deaths
         self._ready_since_s = None
         self._away_since_s = self._away_since_s or now_s
@@ -131,7 +127,7 @@ class RedisWatchdog:
 
     def _start(self) -> None:
         self._due_s = None
-        self._heard_s = self._ask_at_s = time.monotonic()
+        self._heard_s = self._ask_at_s = self._clock()
         try:
             self._server.launch()
         except (OSError, SeqdError) as error:
@@ -139,21 +135,20 @@ class RedisWatchdog:
 
     def _ask(self) -> None:
         answer = self._server.answer()
-        now_s = time.monotonic()
+        now_s = self._clock()
         if answer is not Answer.NONE:
             self._heard_s = now_s
         if answer is Answer.READY or self._ready_since_s is not None:
             self._ask_at_s = now_s + ASK_EVERY_S
         if answer is Answer.READY:
             self._note_ready(now_s)
-        elif now_s - self._heard_s >= self._silent_s and self.is_up:
+        elif now_s - self._heard_s >= SILENT_S and self.is_up:
             self._away_since_s = self._heard_s
             self._tell(
                 ServerEvent.SILENT,
-                f"no answer for {self._silent_s:g} s; killed and started again after "
-                f"{self._hung_s:g} s",
+                f"no answer for {SILENT_S:g} s; killed and started again after {HUNG_S:g} s",
             )
-        elif now_s - self._heard_s >= self._hung_s:
+        elif now_s - self._heard_s >= HUNG_S:
             self._end_hung()
 
     def _note_ready(self, now_s: float) -> None:
@@ -164,7 +159,7 @@ class RedisWatchdog:
 
     def _end_hung(self) -> None:
         self._server.kill()
-        self._try_later(ServerEvent.DIED, f"no answer for {self._hung_s:g} s, so it was killed")
+        self._try_later(ServerEvent.DIED, f"no answer for {HUNG_S:g} s, so it was killed")
 
     def _tell(self, event: ServerEvent, detail: str) -> None:
         change = ServerChange(event, self._server.pid, self._server.log, detail)

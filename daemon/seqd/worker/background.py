@@ -34,16 +34,24 @@ class StaleEntries:
     its last worker. A worker that has the model publishes it again when it starts.
     """
 
-    def __init__(self, fleet: "Fleet", own_models: Collection[str], grace_s: float) -> None:
+    def __init__(
+        self,
+        fleet: "Fleet",
+        own_models: Collection[str],
+        grace_s: float,
+        *,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
         """`own_models` are those of this worker, which may not have published its record yet."""
         self._fleet = fleet
         self._own_models = frozenset(own_models)
         self._grace_s = grace_s
+        self._clock = clock
         self._unserved_since_s: dict[str, float] = {}
 
     def run_once(self) -> None:
         """Remove the entries of models that have not been served for the time of grace."""
-        now_s, workers = monotonic(), self._fleet.workers()
+        now_s, workers = self._clock(), self._fleet.workers()
         if not workers:
             self.forget()
             return
@@ -85,12 +93,13 @@ STEP_S = 2.0
 class ServerClock:
     """Tells a step of the server's clock from time that has passed on this machine."""
 
-    #: Seconds by which it is ahead of the monotonic one; None before the first look.
+    clock: Callable[[], float] = monotonic
+    #: Seconds by which it is ahead of `clock`; None before the first look.
     _ahead_s: float | None = None
 
     def stepped_s(self, server_ms: int) -> float:
         """Return by how many seconds it was set forward since the last look; back is below 0."""
-        ahead_s = server_ms / 1000 - monotonic()
+        ahead_s = server_ms / 1000 - self.clock()
         step_s = 0.0 if self._ahead_s is None else ahead_s - self._ahead_s
         self._ahead_s = ahead_s
         return step_s if abs(step_s) >= STEP_S else 0.0
@@ -173,6 +182,8 @@ class Reconciler(PeriodicTask):
         routes: tuple[str, ...],
         queues: Callable[[], tuple[str, ...]],
         publish_catalog: Callable[[], None],
+        *,
+        clock: Callable[[], float] = monotonic,
     ) -> None:
         """`queues` returns what this worker can claim from now.
 
@@ -185,8 +196,9 @@ class Reconciler(PeriodicTask):
         self._queues = queues
         self._models = frozenset(route.partition(".")[2] for route in routes)
         self._publish_catalog = publish_catalog
-        self._stale_entries = StaleEntries(ledger.fleet, self._models, settings.unfit_grace_s)
-        self._unserved = Unserved(ledger, settings.unfit_grace_s)
+        grace_s = settings.unfit_grace_s
+        self._stale_entries = StaleEntries(ledger.fleet, self._models, grace_s, clock=clock)
+        self._unserved = Unserved(ledger, grace_s, clock=clock)
         self._pruned_at = 0.0
         #: When the last round ended well, and until when others may show that they live, after an
         #: outage or a step of the server's clock.
@@ -194,7 +206,8 @@ class Reconciler(PeriodicTask):
         self._renewed_by = -inf
         self._lease_s = settings.lease_s
         self._heartbeat_s = settings.heartbeat_s
-        self._clock = ServerClock()
+        self._clock = clock
+        self._server_clock = ServerClock(clock)
         #: True since a full Redis has refused the lock, which is logged once.
         self._lacks_lock = False
 
@@ -202,7 +215,7 @@ class Reconciler(PeriodicTask):
         """Release what is due, end what was abandoned, and wake workers for what waits."""
         # Also without the lock: who gets it next knows of a step.
         now_ms = self._ledger.fleet.now_ms()
-        self._wait_after_a_step(self._clock.stepped_s(now_ms))
+        self._wait_after_a_step(self._server_clock.stepped_s(now_ms))
         if self._holds_lock():
             if not self._waits_for_renewals():
                 self._judge_silence(now_ms)
@@ -219,7 +232,7 @@ class Reconciler(PeriodicTask):
             # A Redis that is new, or was emptied.
             log.warning("Redis has lost the catalog of models; publishing it again")
             self._publish_catalog()
-        self._succeeded_at = monotonic()
+        self._succeeded_at = self._clock()
 
     def _judge_silence(self, now_ms: int) -> None:
         """Do what follows from nobody having been heard of: no worker, no upload's client."""
@@ -240,7 +253,7 @@ class Reconciler(PeriodicTask):
         Nobody could renew meanwhile. Those that work do so now, and what a training has done since
         its last checkpoint is not done again.
         """
-        now = monotonic()
+        now = self._clock()
         gap_s = 0.0 if self._succeeded_at is None else now - self._succeeded_at
         if gap_s > self._pause_s + LONGEST_GAP_S:
             self._wait_for_renewals(RENEWAL_GRACE_S)
@@ -262,7 +275,7 @@ class Reconciler(PeriodicTask):
         )
 
     def _wait_for_renewals(self, seconds: float) -> None:
-        now = monotonic()
+        now = self._clock()
         # Once a lease at most: a Redis that is slow, and not away, must not hold leases up.
         if now - self._renewed_by > self._lease_s:
             self._renewed_by = now + seconds
@@ -286,7 +299,7 @@ class Reconciler(PeriodicTask):
         return held
 
     def _prune(self) -> None:
-        if monotonic() - self._pruned_at >= PRUNE_EVERY_S:
-            self._pruned_at = monotonic()
+        if self._clock() - self._pruned_at >= PRUNE_EVERY_S:
+            self._pruned_at = self._clock()
             self._ledger.fleet.prune()
             self._ledger.jobs.forget_expired()

@@ -260,12 +260,18 @@ NOTE_EVERY_S = 1.0
 class RateMeter:
     """Sums items and busy seconds by queue: what autoscaling reckons by. Safe between threads."""
 
-    def __init__(self, note: Callable[[str, int, float, int], None]) -> None:
+    def __init__(
+        self,
+        note: Callable[[str, int, float, int], None],
+        *,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
         """`note` writes queue, items, seconds and errors down."""
         self._note = note
+        self._clock = clock
         self._lock = Lock()
         self._sums: dict[str, tuple[int, float, int]] = {}
-        self._noted_at = monotonic()
+        self._noted_at = self._clock()
 
     def add(self, queue: str, items: int, seconds: float, errors: int = 0) -> None:
         """Add a claim: its items, the seconds from the claim to the commit, items with errors."""
@@ -278,11 +284,11 @@ class RateMeter:
 
         What cannot be written is lost: the next seconds of work are as good.
         """
-        if if_due and monotonic() - self._noted_at < NOTE_EVERY_S:
+        if if_due and self._clock() - self._noted_at < NOTE_EVERY_S:
             return
         with self._lock:
             sums, self._sums = self._sums, {}
-            self._noted_at = monotonic()
+            self._noted_at = self._clock()
 
         def write() -> None:
             for queue, (items, seconds, errors) in sums.items():

@@ -54,6 +54,8 @@ class Fitness:
         store: ModelStore,
         is_loaded: Callable[[str, int], bool] = lambda name, version: False,
         is_served: Callable[[str], bool] = lambda name: True,
+        *,
+        clock: Callable[[], float] = monotonic,
     ) -> None:
         """What `is_loaded` can be run while the store is away.
 
@@ -63,6 +65,7 @@ class Fitness:
         self._routes = tuple(routes)
         self._is_loaded = is_loaded
         self._is_served = is_served
+        self._clock = clock
         self._plugins = {plugin for _, plugin in map(_split, routes)}
         #: The models that are made with those, each with its own.
         self._models: dict[str, str] = {}
@@ -152,7 +155,7 @@ class Fitness:
             rows = dict(self._unfit)
             for name, entry in self._away.items():
                 rows |= {key: entry for key in self._unfit_or_away(name) if key not in rows}
-            now_s = monotonic()
+            now_s = self._clock()
         entries = [
             UnfitVersion(
                 model=name,
@@ -180,7 +183,7 @@ class Fitness:
             wait_s = min(FIRST_WAIT_S * 2.0 ** min(failures - 1, 30), LONGEST_WAIT_S)
             wait_s = max(wait_s, 10 * took_s)
             earlier = self._unfit.get(key)
-            now_s = monotonic()
+            now_s = self._clock()
             since_s = now_s if earlier is None else earlier.since_s
             self._unfit[key] = _Entry(code, message, since_s, now_s + wait_s)
             self._forget()
@@ -214,7 +217,7 @@ class Fitness:
         if not self._unfit:
             return []
         with self._lock:
-            now_s = monotonic()
+            now_s = self._clock()
             return [
                 (name, version)
                 for (name, version), entry in self._unfit.items()
@@ -227,7 +230,7 @@ class Fitness:
         return None if entry is None else entry.code
 
     def _look(self, max_age_s: float) -> None:
-        now_s = monotonic()
+        now_s = self._clock()
         if now_s - self._listed_s < max_age_s:
             return
         self._listed_s = now_s
@@ -292,7 +295,7 @@ class Fitness:
     def _queues_now(self) -> list[str]:
         if self._device_is_sick():
             return []
-        now_s = monotonic()
+        now_s = self._clock()
         queues = []
         for route in self._routes:
             task, plugin = _split(route)

@@ -75,11 +75,19 @@ OUTAGE_RETRY_S = 0.5
 class LeaseKeeper:
     """The leases of one worker. One thread works, this one's own thread renews."""
 
-    def __init__(self, ledger: Ledger, heartbeat_s: float, channel: Channel | None = None) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        heartbeat_s: float,
+        channel: Channel | None = None,
+        *,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
         """`channel` is where the watchdog reads what is at work; without one nobody does."""
         self._ledger = ledger
         self._heartbeat_s = heartbeat_s
         self._channel = channel or Channel()
+        self._clock = clock
         self._lock = Lock()
         #: Units in hand by `id`: those whose leases are held, and those whose are lost.
         self._held = dict[int, Unit]()
@@ -90,7 +98,7 @@ class LeaseKeeper:
         self.lost_count = 0
         self._is_revoked = False
         self._is_reached = True
-        self._checked_at = monotonic()
+        self._checked_at = self._clock()
         self._closed = Event()
         self._thread: Thread | None = None
 
@@ -119,7 +127,7 @@ class LeaseKeeper:
         with self._lock:
             self._held, self._lost = {id(unit): unit for unit in units}, {}
             self._is_revoked = self._is_computed = False
-            self._checked_at = monotonic()
+            self._checked_at = self._clock()
         try:
             with self._channel.computing():
                 yield
@@ -180,7 +188,7 @@ class LeaseKeeper:
         error of ours would count as an item's. A lease that was not renewed is not lost yet.
         """
         self._channel.hear()
-        if self._is_reached and monotonic() - self._checked_at >= STOP_CHECK_S:
+        if self._is_reached and self._clock() - self._checked_at >= STOP_CHECK_S:
             # Else Redis is away: the thread goes on trying, and the plugin need not wait for it.
             self._try_to_renew()
         return self.is_all_lost() or self._is_revoked
@@ -219,7 +227,7 @@ class LeaseKeeper:
 
     def _renew(self) -> None:
         with self._lock:
-            self._checked_at = monotonic()
+            self._checked_at = self._clock()
             asked = list(self._held.values())
         answers = self._ledger.work.renew(asked)
         lost = [unit for unit, one in zip(asked, answers, strict=True) if one is Renewal.LOST]

@@ -48,6 +48,8 @@ class Residency:
         worker: str,
         is_kept: Callable[[str], bool],
         wait_s: float,
+        *,
+        clock: Callable[[], float] = monotonic,
     ) -> None:
         """With `wait_s` 0 it leaves nothing."""
         self._memory = memory
@@ -55,6 +57,7 @@ class Residency:
         self._worker = worker
         self._is_kept = is_kept
         self._wait_s = wait_s
+        self._clock = clock
         #: Versions that other workers have in memory and claim work of, with the bytes.
         self._held: Mapping[Version, int] = {}
         #: The queues of which it is known what is left, those that are not, and those that are.
@@ -68,7 +71,7 @@ class Residency:
         """Return which queues are claimed from at once, and which are left, in their order."""
         if self._wait_s == 0:
             return queues, NOTHING_LEFT
-        now_s = monotonic()
+        now_s = self._clock()
         if self._memory.loads != self._loads:
             self._loads, self._loaded_s, self._known_s = self._memory.loads, now_s, float("-inf")
         if queues is not self._known or now_s - self._known_s >= KNOWN_S:
@@ -85,7 +88,7 @@ class Residency:
     def note_claim(self, name: str, version: int) -> None:
         """Note what is claimed before it is loaded: whether that helps another worker."""
         if not self._memory.holds(name, version) and (name, version) in self._held:
-            self._helped_s = monotonic()
+            self._helped_s = self._clock()
 
     def _look(self, now_s: float) -> None:
         is_due = now_s - self._fleet_s >= KNOWN_S

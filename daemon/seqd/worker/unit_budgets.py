@@ -9,6 +9,7 @@ compile, cost may grow faster than size, and what was long at rest may come from
 """
 
 from collections import OrderedDict, deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import inf
 from time import monotonic
@@ -125,7 +126,7 @@ class _Kind:
     by_size: OrderedDict[tuple[int, int], deque[_Call]] = field(default_factory=OrderedDict)
     last_s: float = 0.0
 
-    def add(self, call: _Call) -> None:
+    def add(self, call: _Call, now_s: float) -> None:
         """Remember a call."""
         likeness = call.size.likeness
         self.calls.append(call)
@@ -133,12 +134,12 @@ class _Kind:
         self.by_size.move_to_end(likeness)
         if len(self.by_size) > SIZES_KEPT:
             self.by_size.popitem(last=False)
-        self.last_s = monotonic()
+        self.last_s = now_s
 
-    def expected(self, size: UnitSize) -> Expected:
+    def expected(self, size: UnitSize, now_s: float) -> Expected:
         """Return what a call should take at most, by the slowest of the last ones."""
         like = self.by_size.get(size.likeness)
-        if like is not None and monotonic() - self.last_s < RECENT_S:
+        if like is not None and now_s - self.last_s < RECENT_S:
             return Expected(max(_expected_s(call, size) for call in like))
         return Expected(max(_grown_s(call, size) for call in like or self.calls), floors=None)
 
@@ -146,7 +147,8 @@ class _Kind:
 class UnitCosts:
     """What calls have cost in this child; used by the thread that works."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, clock: Callable[[], float] = monotonic) -> None:
+        self._clock = clock
         self._kinds: OrderedDict[str, _Kind] = OrderedDict()
 
     def expected(self, kind: str, load: int, size: UnitSize) -> Expected | None:
@@ -155,7 +157,9 @@ class UnitCosts:
         A model that was loaded anew, which has another `load`, may compile first.
         """
         known = self._kinds.get(kind)
-        return None if known is None or known.load != load else known.expected(size)
+        if known is None or known.load != load:
+            return None
+        return known.expected(size, self._clock())
 
     def note(self, kind: str, load: int, size: UnitSize, seconds: float, written: int = 0) -> None:
         """Remember what a call took, and the characters of the text that it wrote."""
@@ -163,7 +167,7 @@ class UnitCosts:
         if known is None or known.load != load:
             known = self._kinds[kind] = _Kind(load)
         self._kinds.move_to_end(kind)
-        known.add(_Call(seconds, size, written))
+        known.add(_Call(seconds, size, written), self._clock())
         if len(self._kinds) > KINDS_KEPT:
             self._kinds.popitem(last=False)
 

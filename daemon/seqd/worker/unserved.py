@@ -6,7 +6,7 @@ that will come, and whoever takes an upgrade back that has broken a plugin loses
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from time import monotonic
 
 from seqd.errors import NoFitWorker, UnknownJob, failure_of
@@ -40,9 +40,12 @@ def no_fit_worker(what: str, why: Mapping[str, tuple[str, str]]) -> NoFitWorker:
 class Unserved:
     """Fails jobs that no worker can run; used by the worker that reconciles."""
 
-    def __init__(self, ledger: Ledger, grace_s: float) -> None:
+    def __init__(
+        self, ledger: Ledger, grace_s: float, *, clock: Callable[[], float] = monotonic
+    ) -> None:
         self._ledger = ledger
         self._grace_s = grace_s
+        self._clock = clock
         self._next = 0
         #: By queue, when it was first seen that nobody can run it.
         self._since_s: dict[str, float] = {}
@@ -58,9 +61,9 @@ class Unserved:
             why = reasons(workers, task, model, version)
             if not why or any(can_run(one, task, model, version) for one in workers):
                 continue
-            since_s = waiting.setdefault(queue, self._since_s.get(queue, monotonic()))
+            since_s = waiting.setdefault(queue, self._since_s.get(queue, self._clock()))
             is_lasting = all(code in LASTING for code, _ in why.values())
-            if is_lasting or monotonic() - since_s >= self._grace_s:
+            if is_lasting or self._clock() - since_s >= self._grace_s:
                 self._fail(job_id, f"{task} of {model}@{version}", why)
         # A queue of which no job was looked at this time keeps its time.
         self._since_s = {**self._kept(workers), **waiting}
@@ -77,7 +80,7 @@ class Unserved:
             queue: since_s
             for queue, since_s in self._since_s.items()
             if not any(can_run(one, *QueueName.parse(queue)) for one in workers)
-            and monotonic() - since_s < 2 * self._grace_s + 60
+            and self._clock() - since_s < 2 * self._grace_s + 60
         }
 
     def _fail(self, job_id: str, what: str, why: Mapping[str, tuple[str, str]]) -> None:
