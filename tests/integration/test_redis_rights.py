@@ -1,5 +1,6 @@
 """Users of Redis with the least rights of their roles: enough for what they do, none to spare."""
 
+import json
 import os
 import re
 import shutil
@@ -19,7 +20,7 @@ from redis_fixtures import PrivateServer, newest_server, server_binaries
 from rights_flow import Fleet, running_up
 from seqd.errors import RedisNoPermission
 from seqd.ledger import Ledger, connect
-from seqd.ledger.acl import KEY_ACCESS_SINCE, Role
+from seqd.ledger.acl import KEY_ACCESS_SINCE, NEWEST, Role, rights_of
 from seqd.ledger.audit import AuditFilter
 from seqd.ledger.rights import OPTIONAL, missing_rights
 from seqd_schemas import JobState, ModelPause
@@ -300,3 +301,19 @@ def test_the_command_says_which_rights_are_missing(
         "Missing: +@read\nMissing, and not needed: +info\n",
     )
     assert "info" in OPTIONAL
+
+
+def test_the_command_prints_rules_that_the_server_knows(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SEQD_PREFIX", fleet.prefix)
+    printed = dict[Role, list[str]]()
+
+    for asked_as in (Role.CLIENT, Role.INBOX):
+        monkeypatch.setenv("SEQD_REDIS_URL", fleet.url(asked_as))
+        ended = here(capsys, "redis", "acl", "--role", "client", "--json")
+        printed[asked_as] = json.loads(ended.out)["rules"]
+
+    assert printed[Role.CLIENT] == fleet.rules(Role.CLIENT)
+    # Who may not ask for the version gets the rules of the newest.
+    assert printed[Role.INBOX] == rights_of(Role.CLIENT, fleet.settings.keys).rules(NEWEST)

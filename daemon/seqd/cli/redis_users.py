@@ -8,10 +8,11 @@ import typer
 
 from seqd.cli import options
 from seqd.cli.showing import Found, shown
-from seqd.errors import InvalidRequest
+from seqd.errors import REDIS_ERRORS, InvalidRequest
 
 if TYPE_CHECKING:
     from seqd.ledger.acl import Role, Version
+    from seqd.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, help="Rights of users on a Redis server.")
 
@@ -39,8 +40,12 @@ def acl(
     ] = None,
     server_version: Annotated[
         str,
-        typer.Option("--server-version", help="Of the server, such as 6.2; of Valkey say 7.2."),
-    ] = "7.2",
+        typer.Option(
+            "--server-version",
+            help="Of the server, such as 6.2; that of SEQD_REDIS_URL where it is missing, and 7.2 "
+            "where that does not tell.",
+        ),
+    ] = "",
     file: Annotated[
         bool, typer.Option("--file", help="Print a line of the file that `aclfile` names.")
     ] = False,
@@ -66,7 +71,8 @@ def acl(
     named = _role(role)
     if check:
         return _check(named, prefix=prefix)
-    version, name = _version(server_version), rights.checked_user(user or named.value)
+    version = _version(server_version) if server_version else _version_of_server(settings)
+    name = rights.checked_user(user or named.value)
     if password_file is not None and not file:
         raise InvalidRequest("--password-file is for --file; without it no password is printed.")
     keys = settings.keys
@@ -120,6 +126,24 @@ def _version(text: str) -> "Version":
     if version < (6, 2):
         raise InvalidRequest(f"--server-version is {text}; seqd needs 6.2 or newer.")
     return version
+
+
+def _version_of_server(settings: "Settings") -> "Version":
+    """Return the version of the server of SEQD_REDIS_URL; the newest where it does not tell."""
+    from redis.exceptions import ResponseError
+
+    from seqd.ledger.acl import NEWEST
+    from seqd.ledger.redis import connect, redis_errors
+    from seqd.local.endpoint import redis_url_of
+    from seqd.local.redis_access import RedisAccess
+
+    try:
+        url, access = redis_url_of(settings), RedisAccess.of(settings)
+        with connect(url, retries=0, access=access) as connection, redis_errors(connection):
+            told = connection.info("server")
+    except (*REDIS_ERRORS, ResponseError):
+        return NEWEST
+    return _version(str(told["redis_version"]))
 
 
 def _password(path: Path | None) -> str:
