@@ -1,14 +1,16 @@
 """A ledger on a real server, and the steps that its tests are told in; a pytest plugin.
 
 environment       a ledger on Redis and then on Valkey, whose wakeups are recorded
+disturbed         an exchange that reads while the ledger changes
 Environment       its steps: submit, claim one unit, commit it, wait until leases run out
 """
 
 import itertools
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import TypeVar, cast
 
 import pytest
 from redis import Redis
@@ -19,6 +21,7 @@ from seqd.client import JobHandle
 from seqd.client.job_steps import JobSteps
 from seqd.ledger import Ledger, connect
 from seqd.ledger.blobs import unpack_items, unpack_results
+from seqd.ledger.exchange import Exchange
 from seqd.ledger.units import Unit
 from seqd.ledger.work import Claim, CommitOutcome
 from seqd.settings import Settings
@@ -28,6 +31,8 @@ CLASSIFY = "classify.imdb_lstm"
 GENERATE = "generate.markov"
 TRAIN = "train.imdb_lstm"
 ROUTES = (CLASSIFY, GENERATE, TRAIN)
+
+T = TypeVar("T")
 
 #: Versions that the workers of these tests can load.
 VERSIONS = range(6)
@@ -44,6 +49,18 @@ def failed_items(ledger: Ledger, job_id: str) -> Iterator[Item]:
         for entry in unpack_items(ledger.jobs.retryable_input(job_id, unit)).items:
             if isinstance(entry, Item):
                 yield entry
+
+
+def disturbed(steps: Exchange[T], between: Callable[[], object]) -> Exchange[T]:
+    """Return an exchange that does the same, and has something happen behind each of its reads."""
+    try:
+        asked = next(steps)
+        while True:
+            reply = yield asked
+            between()
+            asked = steps.send(reply)
+    except StopIteration as end:
+        return cast(T, end.value)
 
 
 #: A wakeup that no worker takes.

@@ -65,6 +65,7 @@ def a_state(**changes: object) -> TopState:
     fields: dict[str, object] = {
         "at_ms": 60_000,
         "queues": [a_queue()],
+        "work_left": [],
         "workers": [a_worker()],
         "units_in_hand": {},
         "silent": {},

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 from threading import Event, Thread
 
@@ -10,14 +11,14 @@ import pytest
 
 from builders import a_chunk, a_classify_job, a_worker_status
 from cli_builders import here
-from ledger_fixtures import Environment
+from ledger_fixtures import Environment, disturbed
 from seqd.cli.ui.explanation import print_explanation
 from seqd.cli.ui.screen import Screen
 from seqd.client import Client
 from seqd.client.explaining.reading import explained
 from seqd.client.explaining.records import Explanation
 from seqd.errors import UnknownItem, UnknownJob
-from seqd.ledger.units import Death
+from seqd.ledger.units import Death, Unit
 from seqd.local.caller import caller
 from seqd_schemas import (
     DeathCause,
@@ -88,6 +89,30 @@ def test_units_are_told_with_who_has_them_and_each_item_with_where_it_stands(
     assert items[2] is not None and items[2].message == "worker-a has it in hand, attempt 1."
     with pytest.raises(UnknownItem, match=r"no item 'item-9' in the 3 units that it has"):
         explain(environment, "j1", "item-9")
+
+
+def test_a_job_that_ends_while_it_is_read_is_told_as_it_was_at_one_moment(
+    environment: Environment,
+) -> None:
+    publish(environment, "worker-a")
+    told = list[Explanation]()
+
+    for moment in range(20):  # more than it reads
+        environment.submit_units(2, job_id=f"j{moment}")
+        environment.commit(environment.claim_unit("worker-a"))
+        left, reads = environment.claim_unit("worker-a"), count()
+
+        def end_at(at: int = moment, unit: Unit = left, reads: Iterator[int] = reads) -> None:
+            if next(reads) == at:
+                environment.commit(unit)
+
+        reading = disturbed(explained(environment.ledger, f"j{moment}"), end_at)
+        told.append(environment.ledger.transport.run(reading))
+
+    assert [one.state for one in (told[0], told[-1])] == [JobState.COMPLETED, JobState.RUNNING]
+    for one in told:
+        done_and_held = (1, 1) if one.state is JobState.RUNNING else (2, 0)
+        assert (one.units.done, one.units.in_hand) == done_and_held, one.headline
 
 
 def test_an_entry_that_is_no_item_is_told_with_why_it_was_refused(environment: Environment) -> None:

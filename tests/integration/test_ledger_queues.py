@@ -12,7 +12,7 @@ from builders import (
     a_training_result,
     a_worker_status,
 )
-from ledger_fixtures import CLASSIFY, TRAIN, Environment
+from ledger_fixtures import CLASSIFY, TRAIN, Environment, disturbed
 from seqd.ledger.overview import MAX_JOBS, fleet_overview
 from seqd.queue_states import QueueState, WorkerCounts
 from seqd.scaling import RouteWork
@@ -234,3 +234,22 @@ def test_an_overview_has_the_newest_jobs_the_failures_and_numbers_of_the_rest(
     assert [one.job_id for one in overview.jobs] == newest
     assert (overview.units_in_hand, list(overview.silent)) == ({"w": 1}, ["gone"])
     assert overview.memory_bytes is not None and overview.inbox.entries == 0
+
+
+def test_what_an_overview_says_of_jobs_and_of_their_queue_is_of_one_moment(
+    environment: Environment,
+) -> None:
+    see_worker(environment)
+    job = environment.submit_units(40)
+
+    def commit() -> None:
+        environment.commit(environment.claim_unit("w"))
+
+    reading = disturbed(fleet_overview(environment.ledger), commit)
+    overview = environment.ledger.transport.run(reading)
+
+    assert [one.job_id for one in overview.jobs] == [job]
+    (queue,) = overview.queues
+    assert overview.jobs[0].counts.processing == queue.waiting_items + queue.items_in_hand
+    (route,) = overview.work_left
+    assert route.items == overview.jobs[0].counts.processing

@@ -45,6 +45,7 @@ def states(**changes: object) -> UnitStates:
     """Two units that wait."""
     fields: dict[str, Any] = {
         "now_ms": NOW_MS,
+        "state": None,
         "known": None,
         "done": None,
         "workers": {},

@@ -41,7 +41,6 @@ def status() -> Found:
     url = redis_url_of(settings)
     with Client(url, settings=settings) as client:
         fleet = client.overview()
-        work_left = client.work_left()
         evictions = client.evictions()
         catalog = client.catalog()
     with options.open_ledger() as ledger:
@@ -56,7 +55,7 @@ def status() -> Found:
         print_findings(screen, judged(fleet, catalog), without=_SAID_ABOVE)
         if line := _releases_line(releases):
             screen.say(line, "yellow")
-        for route in work_left:
+        for route in fleet.work_left:
             if route.items:
                 screen.say(_work_line(route, can_report=fleet.no_writes is None))
         if fleet.inbox.entries:
@@ -68,7 +67,7 @@ def status() -> Found:
         "workers": fleet.workers,
         "releases": dict(sorted(releases.items())),
         "open_jobs": fleet.jobs,
-        "work_left": [asdict(route) for route in work_left],
+        "work_left": [asdict(route) for route in fleet.work_left],
         "evicted_jobs": asdict(evictions),
         "failures": fleet.failure_count,
         "inbox": asdict(fleet.inbox),

@@ -21,12 +21,15 @@ from seqd.ledger.exchange import (
     pipeline,
     script,
 )
+from seqd.ledger.jobs import items_left
 from seqd.ledger.model_pauses import paused_models
 from seqd.ledger.scripts import HELD_STATES, as_int
 from seqd.scaling import QueueWork, Rate, RouteWork, work_left
 from seqd_schemas import JobState, QueueName
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from seqd.ledger.fleet import Fleet
     from seqd.ledger.units import Unit
     from seqd_schemas import WorkerStatus
@@ -102,10 +105,14 @@ class Backlog(Part):
         return rates
 
     @exchange
-    def queues(self) -> Exchange[list[QueueWork]]:
-        """Return what is left by queue; queues with nothing left are not among them."""
-        rows = cast(dict[bytes, bytes], (yield from command("HGETALL", self._keys.work_left())))
-        items = {queue.decode(): int(count) for queue, count in rows.items() if count != b"0"}
+    def queues(self, left: "Mapping[str, int] | None" = None) -> Exchange[list[QueueWork]]:
+        """Return what is left by queue; queues with nothing left are not among them.
+
+        `left` are the items of each, where they were read already.
+        """
+        if left is None:
+            left = items_left((yield from command("HGETALL", self._keys.work_left())))
+        items = dict(left)
         now_ms = yield from self._fleet.now_ms.steps()
         held = yield from self._held(now_ms)
         for queue, of_queue in held.items():

@@ -117,6 +117,10 @@ class ResultPosition(NamedTuple):
     row: int = 0
 
 
+#: Digits of a number of items; one with more was written by hand.
+_MOST_DIGITS = 15
+
+
 @dataclass(frozen=True, slots=True)
 class EventsGone:
     """What a job's event stream does not hold any more, as stream ids; `0-0` for nothing."""
@@ -226,6 +230,17 @@ class Jobs(Part):
         """Return the newest `limit` jobs that have not ended, newest first."""
         records = yield from self._newest_of(self._keys.open_jobs(), limit, ANY_JOB)
         return [record for record in records if not record.state.is_terminal]
+
+    @exchange
+    def newest_open_and_left(self, limit: int) -> Exchange[tuple[list[JobRecord], dict[str, int]]]:
+        """Return what `newest_open` does, and by queue the items that are left at that moment."""
+        listed = yield from command("ZREVRANGE", self._keys.open_jobs(), 0, limit - 1)
+        ids = cast(list[bytes], listed)
+        asked = [Command(("HGETALL", self._keys.job(job_id.decode()))) for job_id in ids]
+        asked.append(Command(("HGETALL", self._keys.work_left())))
+        *rows, left = yield from pipeline(asked)
+        records = yield from self._records_in(ids, cast(list[_Row], rows))
+        return [one for one in records if not one.state.is_terminal], items_left(left)
 
     @exchange
     def uploading(self) -> Exchange[int]:
@@ -585,8 +600,13 @@ class Jobs(Part):
         """Return jobs that match, but those whose time to live has passed, and damaged ones."""
         keys = [self._keys.job(job_id.decode()) for job_id in ids]
         rows = yield from pipeline(Command(("HGETALL", key)) for key in keys)
+        return (yield from self._records_in(ids, cast(list[_Row], rows), wanted))
+
+    def _records_in(
+        self, ids: Sequence[bytes], rows: Sequence[_Row], wanted: JobFilter = ANY_JOB
+    ) -> Exchange[list[JobRecord]]:
         records = []
-        whole = yield from self._whole(cast(list[_Row], rows))
+        whole = yield from self._whole(rows)
         for job_id, row in zip(ids, whole, strict=True):
             if row and wanted.matches(row):
                 try:
@@ -604,6 +624,15 @@ class Jobs(Part):
             warned = (job_id + b" results" for job_id in gone)
             yield from command("ZREM", self._keys.warnings(), *warned)
         return len(gone)
+
+
+def items_left(reply: object) -> dict[str, int]:
+    """Return the items by queue that nobody has done, of the hash `work_left`."""
+    return {
+        queue.decode(errors="replace"): int(count)
+        for queue, count in cast(dict[bytes, bytes], reply).items()
+        if count.isdigit() and len(count) <= _MOST_DIGITS and int(count)
+    }
 
 
 def _blobs(key: str, names: Sequence[int | str]) -> Exchange[list[bytes | None]]:

@@ -9,12 +9,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from seqd.ledger.exchange import Command, Exchange, permitted, pipeline
+from seqd.queue_states import queue_states
+from seqd.scaling import work_left
 from seqd_schemas import Keys
 
 if TYPE_CHECKING:
     from seqd.ledger.inbox import InboxState
     from seqd.ledger.ledger import LedgerParts
     from seqd.queue_states import QueueState
+    from seqd.scaling import RouteWork
     from seqd_schemas import FailureRecord, JobRecord, ModelPause, WorkerStatus
 
 #: Open jobs that are read, and dead letters, the newest.
@@ -29,6 +32,8 @@ class FleetOverview:
     #: On the server's clock.
     at_ms: int
     queues: "list[QueueState]"
+    #: What is left by task and model, of the moment at which the jobs were read.
+    work_left: "list[RouteWork]"
     #: Those that are up, sorted by name.
     workers: "list[WorkerStatus]"
     #: Units that each of them holds, if it holds any.
@@ -61,14 +66,17 @@ def fleet_overview(ledger: "LedgerParts") -> Exchange[FleetOverview]:
     workers = yield from ledger.fleet.workers.steps()
     numbers = yield from _numbers(ledger.keys)
     held = yield from ledger.fleet.held.steps([one.worker for one in workers], 1)
+    jobs, left = yield from ledger.jobs.newest_open_and_left.steps(MAX_JOBS)
+    facts = yield from ledger.queues.facts.steps(workers, left)
     return FleetOverview(
         at_ms=(yield from ledger.fleet.now_ms.steps()),
-        queues=(yield from ledger.queues.states.steps(workers=workers)),
+        queues=queue_states(facts),
+        work_left=work_left(facts.work, facts.rates, workers, facts.known),
         workers=workers,
         units_in_hand={name: one.units for name, one in held.items()},
         silent=(yield from ledger.fleet.silent_workers.steps()),
         unheard=(yield from ledger.fleet.unheard.steps(workers)),
-        jobs=(yield from ledger.jobs.newest_open.steps(MAX_JOBS)),
+        jobs=jobs,
         failures=(yield from permitted(ledger.failures.newest.steps(MAX_FAILURES), None)),
         failure_count=(yield from permitted(ledger.failures.count.steps(), None)),
         open_jobs=_whole(numbers[0]),

@@ -28,6 +28,8 @@ from seqd.queue_states import (
 from seqd_schemas import JobState
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from seqd.ledger.backlog import Backlog
     from seqd.ledger.fleet import Fleet
     from seqd_schemas import WorkerStatus
@@ -50,30 +52,42 @@ class Queues(Part):
         self._backlog = backlog
 
     @exchange
-    def states(
-        self, *, by_tenant: bool = False, workers: "list[WorkerStatus] | None" = None
-    ) -> Exchange[list[QueueState]]:
+    def states(self, *, by_tenant: bool = False) -> Exchange[list[QueueState]]:
         """Return the state of each task and model, those of the catalog without work too, sorted.
 
         By tenant there is one for each that has jobs among the oldest `LOOKED_AT_BY_TENANT` open
-        ones. `workers` are those that were read already.
+        ones.
         """
-        fleet = (yield from self._fleet.workers.steps()) if workers is None else workers
+        workers = yield from self._fleet.workers.steps()
+        jobs = LOOKED_AT_BY_TENANT if by_tenant else LOOKED_AT
+        facts = yield from self.facts.steps(workers, jobs=jobs)
+        return tenant_states(facts) if by_tenant else queue_states(facts)
+
+    @exchange
+    def facts(
+        self,
+        workers: "list[WorkerStatus]",
+        left: "Mapping[str, int] | None" = None,
+        jobs: int = LOOKED_AT,
+    ) -> Exchange[QueueFacts]:
+        """Return what states are made of, by so many of the oldest open jobs.
+
+        `left` are the items that are left by queue, where they were read already.
+        """
         catalog = yield from self._fleet.catalog.steps()
-        work = yield from self._backlog.queues.steps()
+        work = yield from self._backlog.queues.steps(left)
         rates = yield from permitted(self._backlog.rates.steps(), {})
-        facts = QueueFacts(
+        return QueueFacts(
             now_ms=(yield from self._fleet.now_ms.steps()),
             work=work,
             rates=rates,
             done=(yield from permitted(self._done(), {})),
-            workers=fleet,
-            jobs=(yield from self._jobs(LOOKED_AT_BY_TENANT if by_tenant else LOOKED_AT)),
+            workers=workers,
+            jobs=(yield from self._jobs(jobs)),
             known=[(task, model) for model, entry in catalog.items() for task in entry.all_tasks],
             pauses=(yield from self._pauses()),
-            unheard=(yield from self._fleet.unheard.steps(fleet)),
+            unheard=(yield from self._fleet.unheard.steps(workers)),
         )
-        return tenant_states(facts) if by_tenant else queue_states(facts)
 
     def _pauses(self) -> Exchange[dict[str, str]]:
         """Return by paused model who has paused it, since when and why."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, cast
 from seqd.ledger.exchange import Command, Exchange, StreamEntry, command, pipeline
 from seqd.ledger.jobs import read_events
 from seqd.ledger.units import Death
-from seqd_schemas import Keys
+from seqd_schemas import JobState, Keys
 
 if TYPE_CHECKING:
     from seqd.ledger.fleet import Fleet
@@ -82,6 +82,8 @@ class UnitStates:
     """The units of a job at one moment."""
 
     now_ms: int
+    #: Of the job; None where that is gone.
+    state: JobState | None
     #: Units of the job so far, and those that are done; None of a small one that has ended.
     known: int | None
     done: int | None
@@ -123,7 +125,7 @@ def unit_states_of(keys: Keys, job_id: str) -> Exchange[UnitStates]:
 
     What is done, waits or is in hand comes in one round trip, or the figures would not add up.
     """
-    fields = ("units", "units_done", "max_units", "queue", "unread", "upload_waits")
+    fields = ("state", "units", "units_done", "max_units", "queue", "unread", "upload_waits")
     replies = yield from pipeline(
         (
             Command(("TIME",)),
@@ -139,7 +141,7 @@ def unit_states_of(keys: Keys, job_id: str) -> Exchange[UnitStates]:
     leases = cast(dict[bytes, bytes], found)
     seconds, micros = cast(tuple[int, int], time)
     now_ms = seconds * 1000 + micros // 1000
-    known, done, max_units, queue, unread, upload_waits = cast(list[bytes | None], row)
+    state, known, done, max_units, queue, unread, upload_waits = cast(list[bytes | None], row)
     claims, is_partial = yield from _counted(keys.attempts(job_id))
     crashes, _ = yield from _counted(keys.crashes(job_id))
     faults, _ = yield from _counted(keys.faults(job_id))
@@ -151,6 +153,7 @@ def unit_states_of(keys: Keys, job_id: str) -> Exchange[UnitStates]:
     tried = _tried(held, claims, crashes, faults, waits)
     return UnitStates(
         now_ms=now_ms,
+        state=None if state is None else JobState(_text(state)),
         known=None if known is None else whole_number(known),
         done=None if done is None else whole_number(done),
         workers=dict(Counter(worker for _, worker in held.values())),

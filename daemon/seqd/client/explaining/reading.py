@@ -4,7 +4,7 @@ A job may go between two reads. Then what was read is of no use, and whoever ask
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from seqd.client.explaining.items import item_explained
 from seqd.client.explaining.reasons import Facts
@@ -15,7 +15,9 @@ from seqd.client.requests import checked_id
 from seqd.errors import UnknownJob
 from seqd.ledger import LedgerParts
 from seqd.ledger.exchange import Command, Exchange, command, pipeline
+from seqd.ledger.jobs import items_left
 from seqd.ledger.unit_states import (
+    UnitStates,
     accounts_of,
     holdings_of,
     tenants_waiting,
@@ -24,9 +26,6 @@ from seqd.ledger.unit_states import (
 from seqd.validation import did_you_mean
 from seqd_schemas import JobRecord
 
-if TYPE_CHECKING:
-    pass
-
 #: Newest jobs among which the one is looked for that an unknown identifier may have meant.
 NEWEST_JOBS = 200
 
@@ -34,8 +33,12 @@ NEWEST_JOBS = 200
 def explained(ledger: LedgerParts, job_id: str, item: str | None = None) -> Exchange[Explanation]:
     """Return why a job stands where it does; see `Client.explain`."""
     job_id = checked_id(job_id)
-    record = yield from _record(ledger, job_id)
-    facts = yield from _facts(ledger, record)
+    while True:
+        record = yield from _record(ledger, job_id)
+        states = yield from unit_states_of(ledger.keys, job_id)
+        if states.state in (record.state, None):
+            break  # it has not begun, ended or been paused between the two
+    facts = yield from _facts(ledger, record, states)
     found = None
     if item is not None:
         found = yield from item_explained(ledger, facts, item)
@@ -64,8 +67,7 @@ def _meant(job_id: str, newest: Sequence[str]) -> str:
     return f" The newest jobs: {', '.join(newest[:3])}."
 
 
-def _facts(ledger: LedgerParts, record: JobRecord) -> Exchange[Facts]:
-    states = yield from unit_states_of(ledger.keys, record.job_id)
+def _facts(ledger: LedgerParts, record: JobRecord, states: UnitStates) -> Exchange[Facts]:
     errors: dict[str, int] = {}
     if record.counts.errored:
         errors = yield from ledger.failures.codes_of.steps(record.job_id, record.created_at_ms)
@@ -89,7 +91,7 @@ def _facts(ledger: LedgerParts, record: JobRecord) -> Exchange[Facts]:
         workers,
         holdings,
         rates,
-        work_left=_counts(cast(dict[bytes, bytes], left)),
+        work_left=items_left(left),
         tenants=tenants,
         accounts=accounts,
         errors=errors,
@@ -97,14 +99,6 @@ def _facts(ledger: LedgerParts, record: JobRecord) -> Exchange[Facts]:
         no_writes=no_writes,
         unheard=(yield from ledger.fleet.unheard.steps(workers)),
     )
-
-
-def _counts(row: dict[bytes, bytes]) -> dict[str, int]:
-    return {
-        queue.decode(errors="replace"): int(count)
-        for queue, count in row.items()
-        if count.isdigit() and len(count) <= 15
-    }
 
 
 def _was_removed(ledger: LedgerParts, record: JobRecord) -> Exchange[bool]:
