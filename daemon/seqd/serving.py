@@ -32,6 +32,9 @@ _MOST_CHARS = 400
 
 _LOOK_FOR_NEW = "Workers look for new versions at least at each heartbeat (SEQD_HEARTBEAT_S)."
 
+#: Within how long a worker has found a new version in its store: three heartbeats, as they are set.
+_LOOKED_WITHIN_MS = 30_000
+
 #: How long ago a death of a worker's process is told of.
 RECENT_MS = 3_600_000
 
@@ -462,9 +465,12 @@ def lacks_store(status: WorkerStatus, record: JobRecord) -> bool:
 
 
 def lacking(
-    workers: Iterable[WorkerStatus], catalog: Mapping[str, CatalogEntry]
+    workers: Iterable[WorkerStatus], catalog: Mapping[str, CatalogEntry], now_ms: int
 ) -> dict[str, list[WorkerStatus]]:
-    """Return the versions in service, `name@3`, that workers with their plugin do not have."""
+    """Return the versions in service, `name@3`, that workers with their plugin do not have.
+
+    None that is in service for so short a time that they need not have looked yet.
+    """
     found: dict[str, list[WorkerStatus]] = {}
     for status in workers:
         ready = {one.name for one in status.plugins if one.state is PluginState.READY}
@@ -472,6 +478,7 @@ def lacking(
             version = entry.labels.get("production", 0)  # version 0 comes with the plugin
             if (
                 version
+                and now_ms - _in_service_since_ms(entry) > _LOOKED_WITHIN_MS
                 and entry.plugin in ready
                 and is_listening(status)
                 and serves_items(status)
@@ -481,6 +488,11 @@ def lacking(
             ):
                 found.setdefault(f"{name}@{version}", []).append(status)
     return found
+
+
+def _in_service_since_ms(entry: CatalogEntry) -> int:
+    """Return when the last version was put in service; 0 where that is not known."""
+    return entry.history[-1].at_ms if entry.history else 0
 
 
 def _no_version(record: JobRecord, workers: Sequence[WorkerStatus]) -> str | None:

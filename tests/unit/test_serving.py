@@ -20,6 +20,7 @@ from seqd_schemas import (
     JobState,
     PluginState,
     PluginStatus,
+    ServiceChange,
     UnfitCode,
     UnfitVersion,
     Waiting,
@@ -27,6 +28,8 @@ from seqd_schemas import (
     WorkerState,
     WorkerStatus,
 )
+
+NOW_MS = 1_000_000
 
 READY = PluginStatus(
     name="imdb_lstm",
@@ -341,9 +344,23 @@ def test_the_versions_in_service_that_workers_with_their_plugin_lack_are_found()
         with_topics("w6", versions={}, state=WorkerState.STARTING),
     ]
 
-    assert lacking([with_topics(), lacks, *others], {"topics": entry}) == {"topics@2": [lacks]}
+    found = lacking([with_topics(), lacks, *others], {"topics": entry}, NOW_MS)
+    assert found == {"topics@2": [lacks]}
     starter = entry.model_copy(update={"labels": {"production": 0}})
-    assert lacking([lacks], {"topics": starter}) == {}
+    assert lacking([lacks], {"topics": starter}, NOW_MS) == {}
+
+
+@pytest.mark.parametrize(("ago_s", "is_lacking"), [(20, False), (40, True)])
+def test_a_version_is_lacking_where_workers_have_had_the_time_to_find_it(
+    ago_s: int, is_lacking: bool
+):
+    change = ServiceChange(at_ms=NOW_MS - 1_000 * ago_s, to_version=2)
+    labels = {"production": 2}
+    entry = a_catalog_entry(model="topics", plugin="imdb_lstm", labels=labels, history=(change,))
+
+    found = lacking([with_topics("w2", versions=OWN)], {"topics": entry}, NOW_MS)
+
+    assert bool(found) is is_lacking
 
 
 def test_what_is_left_of_named_models_is_told_by_model_and_of_trainings_by_plugin():

@@ -46,7 +46,7 @@ def status() -> Found:
     with options.open_ledger() as ledger:
         told = redis_told(ledger, fleet.no_writes)
     server = without_password(url)
-    lacked = lacking(fleet.workers, catalog)
+    lacked = lacking(fleet.workers, catalog, fleet.at_ms)
     releases = Counter(worker.seqd_version for worker in fleet.workers)
 
     def view(screen: Screen) -> None:

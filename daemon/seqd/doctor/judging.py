@@ -424,7 +424,7 @@ def unfit(fleet: "FleetOverview", catalog: "Mapping[str, CatalogEntry]") -> Iter
                 what = str(ModelReference(entry.model, entry.version))
             act = TRAIN if entry.version is None else "run"
             groups[f"{act} {what}", entry.model, entry.code, entry.message].append(one)
-    for ref, lacked in lacking(fleet.workers, catalog).items():
+    for ref, lacked in lacking(fleet.workers, catalog, fleet.at_ms).items():
         why = "its store has no such version, which is in service"
         name = ModelReference.parse(ref).name
         groups[f"run {ref}", name, UnfitCode.MISSING, why] += lacked
