@@ -12,7 +12,7 @@ from seqd.client import Client, ModelDisabled, NoWorker
 from seqd.errors import InvalidRequest, WrongState
 from seqd.ledger import connect
 from seqd_schemas import MAX_PAUSED_MODELS, ModelPause, WaitingCode
-from worker_fixtures import Cluster
+from worker_fixtures import Cluster, wait_until
 
 pytestmark = pytest.mark.processes
 
@@ -95,6 +95,24 @@ def test_a_job_of_a_paused_model_waits_says_why_and_goes_on(
     assert waiting is None or waiting.code == WaitingCode.MODEL_PAUSED
     assert resumed.out == "echo goes on.\n"
     assert job.wait(timeout_s=30).counts.succeeded == 1
+
+
+@pytest.mark.usefixtures("commands")
+def test_a_job_that_is_resumed_whose_model_is_paused_is_told_to_wait(
+    client: Client, capsys: pytest.CaptureFixture[str]
+) -> None:
+    client.pause_model("echo")
+    job = client.classify(["a"], model="echo")
+    wait_until(lambda: job.record().waiting is not None, "the job is said to wait")
+    job.pause()
+
+    resumed = here(capsys, "jobs", "resume", job.job_id)
+
+    assert re.fullmatch(
+        rf"Job {job.job_id} is not paused any more, and waits: Model echo is paused by .*\. Its "
+        rf"jobs go on by `seqd models resume echo`\. Watch it: seqd jobs watch {job.job_id}\n",
+        resumed.out,
+    ), resumed.out
 
 
 @pytest.mark.usefixtures("commands")

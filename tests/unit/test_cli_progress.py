@@ -57,8 +57,9 @@ def resumed(done: int = 20) -> Resumed:
     return Resumed(job_id="j1", at_ms=60_000, counts=counts(done))
 
 
-def progress(done: int, at_ms: int = 3_000) -> Progress:
-    return Progress(job_id="j1", at_ms=at_ms, counts=counts(done), rate_per_s=7.0, eta_s=9.0)
+def progress(done: int, at_ms: int = 3_000, rate_per_s: float = 7.0) -> Progress:
+    fields = {"at_ms": at_ms, "counts": counts(done), "rate_per_s": rate_per_s, "eta_s": 9.0}
+    return Progress.model_validate({"job_id": "j1"} | fields)
 
 
 def a_log(message: str, **changes: object) -> Log:
@@ -138,16 +139,25 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Screen:
                 "imdb_lstm@0: 40/100, 10/s, 6.0 s left",
             ],
         ),
-        # The job stood still for 100 s, as while all workers were drained: soon the rate is that of
-        # the last half minute.
+        # The job stood still for 100 s, as while all workers were drained: the rate is that since.
         (
             bulk(),
             [progress(10), progress(20, 103_000), progress(40, 113_000), progress(80, 134_000)],
             [
                 "imdb_lstm@0: 10/100, 7.0/s, 13 s left",
-                "imdb_lstm@0: 20/100, 0.1/s, 13:20 left",
-                "imdb_lstm@0: 40/100, 0.3/s, 3:40 left",
+                "imdb_lstm@0: 20/100",
+                "imdb_lstm@0: 40/100, 2.0/s, 30 s left",
                 "imdb_lstm@0: 80/100, 1.9/s, 10 s left",
+            ],
+        ),
+        # It always takes long from one unit to the next.
+        (
+            bulk(),
+            [progress(10, 41_000, 0.25), progress(20, 91_000), progress(30, 141_000)],
+            [
+                "imdb_lstm@0: 10/100, 0.2/s, 6:00 left",
+                "imdb_lstm@0: 20/100, 0.2/s, 6:40 left",
+                "imdb_lstm@0: 30/100, 0.2/s, 5:50 left",
             ],
         ),
         (

@@ -240,7 +240,10 @@ def resume(job: _Job = None, *, many: ManyJobs) -> Found:
     if continues:
         return Found(record, _continuing_told(old, handle.job_id, has_checkpoint=has_checkpoint))
     if old.state.may(JobAction.RESUME):
-        return Found(record, f"Job {job} is {record.state}. Watch it: seqd jobs watch {job}")
+        stands = f"is {record.state}."
+        if record.waiting is not None:
+            stands = f"is not paused any more, and waits: {record.waiting.message}"
+        return Found(record, f"Job {job} {stands} Watch it: seqd jobs watch {job}")
     return Found(record, f"Job {job} is {record.state} already; nothing was changed.")
 
 

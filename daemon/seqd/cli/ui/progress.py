@@ -6,6 +6,7 @@ A view is fed from one thread at a time. The one that moves, `progress_bar`, nee
 import time
 from collections import deque
 from collections.abc import Callable
+from itertools import pairwise
 from types import TracebackType
 from typing import Self
 
@@ -20,6 +21,9 @@ LINE_EVERY_S = 3.0
 
 #: Milliseconds by which the rate of a job is told.
 _RECENT_MS = 30_000
+
+#: Milliseconds without progress that are no standstill in any case.
+_STANDSTILL_MS = 10_000
 
 #: What is said in the place of epochs that the event stream does not hold any more.
 EPOCHS_GONE = (
@@ -118,7 +122,7 @@ class JobRate:
     """The rate of a bulk job and the time that is left, by the last half minute.
 
     What events say of it is the mean since the job's start, with all in it for which the job stood
-    still. Add all events, in order.
+    still; here it begins anew behind a standstill. Add all events, in order.
     """
 
     def __init__(self, *, is_paused: bool) -> None:
@@ -144,9 +148,22 @@ class JobRate:
         course, done = self._course, event.counts.done
         if not course and event.rate_per_s > 0:
             course.append((event.at_ms - 1_000 * done / event.rate_per_s, 0))
+        if self._stood_still_until(event.at_ms):
+            course.clear()
         course.append((event.at_ms, done))
         while len(course) > 2 and event.at_ms - course[1][0] >= _RECENT_MS:
             course.popleft()
+
+    def _stood_still_until(self, at_ms: int) -> bool:
+        """Return whether nothing was done for long before a moment, and for longer than is usual.
+
+        Progress is told four times a second, or with each unit where that takes longer.
+        """
+        moments = [moment for moment, _ in self._course]
+        if len(moments) < 2:
+            return False
+        usual_ms = max(later - earlier for earlier, later in pairwise(moments))
+        return at_ms - moments[-1] >= max(_STANDSTILL_MS, 3 * usual_ms)
 
     def change(self, event: Event) -> str:
         """Return what to say of an event that paused or resumed the job."""
