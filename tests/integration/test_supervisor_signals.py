@@ -4,7 +4,6 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,7 +11,6 @@ import pytest
 
 from seqd.local.endpoint import is_alive
 from seqd.local.parent_death import launch_command
-from seqd.local.supervisor import ECHO_S
 from worker_fixtures import wait_until
 
 pytestmark = [pytest.mark.processes, pytest.mark.slow]
@@ -33,6 +31,7 @@ folder, script = Path(sys.argv[1]), sys.argv[2]
 supervisor = Supervisor(
     Settings(data_dir=folder), "redis://127.0.0.1:1/0", parse_slots("cpu:0,cpu:1"),
     on_change=show,
+    clock=lambda: 10.0 * (folder / "later").exists(),
     is_ready=lambda worker_id: (folder / worker_id).exists(),
     command=lambda slot, worker_id: [sys.executable, "-S", "-c", script, str(folder / worker_id)],
 )
@@ -127,7 +126,7 @@ def test_a_second_signal_kills_workers_that_do_not_end(
     program.send(signal.SIGTERM)
     wait_until(lambda: len(list(tmp_path.glob("*.asked"))) == 2, "both workers were asked")
     assert program.popen.poll() is None
-    time.sleep(2 * ECHO_S)
+    (tmp_path / "later").touch()  # no echo of the first
     program.send(signal.SIGTERM)
 
     assert program.rest() == ["killed", "killed"]

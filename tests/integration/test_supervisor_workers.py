@@ -9,21 +9,17 @@ from pathlib import Path
 
 import pytest
 
+from clock_fixtures import HeldClock
 from seqd.errors import InvalidSettings
-from seqd.local.child import RestartPolicy, log_path
+from seqd.local.child import LONGEST_WAIT_S, log_path
 from seqd.local.endpoint import is_alive
 from seqd.local.run_files import DRAINING, HEARTBEAT, RunFolder
 from seqd.local.slots import Slot, parse_slots
-from seqd.local.supervisor import CONFIG_EXIT_STATUS, Change, Supervisor, WorkerChange
+from seqd.local.supervisor import CONFIG_EXIT_STATUS, GRACE_S, Change, Supervisor, WorkerChange
 from seqd.settings import Settings
 from worker_fixtures import wait_until
 
 pytestmark = pytest.mark.processes
-
-DEADLINE_S = 10.0
-
-#: Waits short enough for a test.
-QUICK = RestartPolicy(first_s=0.05, longest_s=0.1, forgiven_after_s=60.0)
 
 #: Runs until it is asked to end, and says so.
 OBEDIENT = """
@@ -43,10 +39,16 @@ print(child.pid, flush=True)
 
 
 class Stage:
-    """A supervisor on small scripts, which notes what it is told."""
+    """A supervisor on small scripts, which notes what it is told.
+
+    Its clock is held, but that the wait after a death is over as soon as that is told.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.settings = Settings(data_dir=folder)
+        self.clock = HeldClock()
+        #: Seconds that pass by its clock at each look.
+        self.step_s = 0.0
         self.changes: list[WorkerChange] = []
         self.deaths: list[str] = []
         self.program = [sys.executable, "-S", "-c"]
@@ -57,7 +59,7 @@ class Stage:
         """React to the n-th change of a kind, counted from 1."""
         self._reactions[change, nth] = reaction
 
-    def run(self, script: str, slots: str = "cpu:0", grace_s: float = DEADLINE_S) -> int:
+    def run(self, script: str, slots: str = "cpu:0") -> int:
         self.supervisor = Supervisor(
             self.settings,
             "redis://127.0.0.1:1/0",
@@ -66,9 +68,9 @@ class Stage:
             on_worker_death=self.deaths.append,
             is_ready=lambda worker_id: self.log(worker_id.rpartition("@")[0]) != "",
             is_back=lambda slot: self.is_back(slot),
+            periodic_task=self._step,
             command=lambda slot, worker_id: [*self.program, script, worker_id],
-            restarts=QUICK,
-            grace_s=grace_s,
+            clock=self.clock,
         )
         return self.supervisor.run()
 
@@ -81,8 +83,13 @@ class Stage:
     def log(self, slot: str = "cpu:0") -> str:
         return log_path(self.settings.data_dir / "logs", slot).read_text()
 
+    def _step(self) -> None:
+        self.clock.now_s += self.step_s
+
     def _note(self, change: WorkerChange) -> None:
         self.changes.append(change)
+        if change.change in (Change.DIED, Change.LOST):
+            self.clock.now_s += LONGEST_WAIT_S
         nth = self.kinds().count(change.change)
         self._reactions.get((change.change, nth), lambda _: None)(change)
 
@@ -122,7 +129,7 @@ def test_a_worker_that_is_killed_is_replaced_under_a_new_name_and_leaves_nothing
     stage.run(OBEDIENT)
 
     first, _, died, second, _ = stage.changes
-    assert (died.change, died.detail) == (Change.DIED, "killed by SIGKILL; starts again in 0.05 s")
+    assert (died.change, died.detail) == (Change.DIED, "killed by SIGKILL; starts again in 1 s")
     assert (second.change, second.starts) == (Change.STARTED, 2)
     assert second.worker_id != first.worker_id
     assert second.worker_id.startswith("cpu:0@")
@@ -150,9 +157,9 @@ def test_the_wait_grows_with_each_death_in_a_row_and_what_the_dead_started_dies_
     stage.run(f"{STARTS_A_CHILD}os._exit(3)")
 
     assert [change.detail.split("; ")[1] for change in stage.changes if change.detail] == [
-        "starts again in 0.05 s",
-        "starts again in 0.1 s",
-        "starts again in 0.1 s",
+        "starts again in 1 s",
+        "starts again in 2 s",
+        "starts again in 4 s",
     ]
     assert len(stage.deaths) == 3
     orphans = [int(line) for line in stage.log().splitlines() if line.isdecimal()]
@@ -163,12 +170,11 @@ def test_the_wait_grows_with_each_death_in_a_row_and_what_the_dead_started_dies_
 @pytest.mark.parametrize(
     ("said", "status", "told"),
     [
-        ("", 7, "status 7; starts again in 0.05 s"),
+        ("", 7, "status 7; starts again in 1 s"),
         (
             "error[device_unavailable]: Slot gpu:0 needs 1.0 GiB",
             os.EX_UNAVAILABLE,
-            "status 69: its device is sick or busy: Slot gpu:0 needs 1.0 GiB; starts again in "
-            "0.05 s",
+            "status 69: its device is sick or busy: Slot gpu:0 needs 1.0 GiB; starts again in 1 s",
         ),
     ],
 )
@@ -192,9 +198,9 @@ def test_a_worker_that_is_killed_again_and_again_once_it_is_ready_waits_no_longe
     stage.run(f"open(f'{stage.settings.data_dir}/logs/cpu-0.log', 'w').close()\n{OBEDIENT}")
 
     assert [change.detail for change in stage.changes if change.change is Change.DIED] == [
-        "killed by SIGKILL; starts again in 0.05 s",
-        "killed by SIGKILL; starts again in 0.05 s",
-        "killed by SIGKILL; starts again in 0.05 s",
+        "killed by SIGKILL; starts again in 1 s",
+        "killed by SIGKILL; starts again in 1 s",
+        "killed by SIGKILL; starts again in 1 s",
     ]
 
 
@@ -205,7 +211,7 @@ def test_a_slot_whose_device_is_lost_waits_until_it_is_back(stage: Stage) -> Non
         asked.append(slot.name)
         return next(answers)
 
-    stage.is_back = is_back
+    stage.is_back, stage.step_s = is_back, LONGEST_WAIT_S
     stage.on(Change.STARTED, 3, stage.stop)
     loses = f"""
 import sys
@@ -323,9 +329,10 @@ def test_a_worker_that_does_not_end_in_time_is_killed_with_its_children(stage: S
     stage.on(Change.READY, 1, stage.stop)
 
     deaf = "import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
-    stage.run(f"{deaf}{STARTS_A_CHILD}signal.pause()", grace_s=0.2)
+    stage.step_s = GRACE_S
+    stage.run(f"{deaf}{STARTS_A_CHILD}signal.pause()")
 
     killed = stage.changes[-1]
-    assert (killed.change, killed.detail) == (Change.KILLED, "did not end within 0.2 s")
+    assert (killed.change, killed.detail) == (Change.KILLED, "did not end within 31 s")
     assert stage.deaths == [killed.worker_id]
     wait_until(lambda: not is_alive(int(stage.log())), "the worker's own child ended")

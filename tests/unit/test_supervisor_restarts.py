@@ -1,6 +1,8 @@
 """How long a slot stays empty after its worker died, and when its work runs again."""
 
-from seqd.local.child import RestartPolicy
+import pytest
+
+from seqd.local.child import deaths_in_a_row, restart_wait_s
 from seqd.settings import Settings
 
 #: The longest that work may stand still for a dead worker.
@@ -14,32 +16,24 @@ WAKEUP_S = 1.0
 
 
 def test_the_wait_doubles_from_one_second_up_to_thirty() -> None:
-    waits_s = [RestartPolicy().wait_s(deaths) for deaths in range(1, 8)]
-
-    assert waits_s == [1, 2, 4, 8, 16, 30, 30]
+    assert [restart_wait_s(deaths) for deaths in range(1, 8)] == [1, 2, 4, 8, 16, 30, 30]
 
 
-def test_a_worker_that_lived_for_a_minute_starts_the_count_anew() -> None:
-    policy = RestartPolicy()
-
-    assert policy.deaths_in_a_row(5, lived_s=59.9) == 6
-    assert policy.deaths_in_a_row(5, lived_s=60.0) == 1
-
-
-def test_a_worker_that_took_work_and_was_killed_starts_the_count_anew() -> None:
-    policy = RestartPolicy()
-
-    killed = policy.deaths_in_a_row(5, lived_s=2.0, was_ready=True, by_signal=True)
-
-    assert killed == 1
-    assert policy.wait_s(killed) == 1.0
-
-
-def test_a_worker_that_is_killed_while_it_starts_or_that_ends_itself_is_not_forgiven() -> None:
-    policy = RestartPolicy()
-
-    assert policy.deaths_in_a_row(5, lived_s=2.0, was_ready=False, by_signal=True) == 6
-    assert policy.deaths_in_a_row(5, lived_s=2.0, was_ready=True, by_signal=False) == 6
+@pytest.mark.parametrize(
+    ("lived_s", "was_ready", "by_signal", "deaths"),
+    [
+        (59.9, False, False, 6),
+        (60.0, False, False, 1),
+        (2.0, True, True, 1),
+        # One that is killed while it starts, and one that ends itself.
+        (2.0, False, True, 6),
+        (2.0, True, False, 6),
+    ],
+)
+def test_who_lived_for_a_minute_or_was_killed_at_work_starts_the_count_anew(
+    lived_s: float, was_ready: bool, by_signal: bool, deaths: int
+) -> None:
+    assert deaths_in_a_row(5, lived_s, was_ready=was_ready, by_signal=by_signal) == deaths
 
 
 def test_by_default_a_dead_workers_unit_is_claimed_again_in_time() -> None:

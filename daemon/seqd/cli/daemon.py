@@ -19,7 +19,7 @@ from seqd.local.redis_access import RedisAccess
 from seqd.local.redis_server import EmbeddedServer
 from seqd.local.redis_watchdog import RedisWatchdog, ServerChange
 from seqd.local.slots import Slot
-from seqd.local.supervisor import GRACE_S, Change, OnChange, Supervisor, WorkerChange
+from seqd.local.supervisor import Change, OnChange, Supervisor, WorkerChange
 from seqd.serving import is_drained, is_listening
 from seqd.settings import Settings
 from seqd.targets import option_of
@@ -84,7 +84,6 @@ class Daemon:
             is_ready=self._is_ready,
             drained_by=self._drained_by,
             periodic_task=self._look_around,
-            grace_s=GRACE_S + settings.drain_s,
         )
 
     def check_server(self) -> None:

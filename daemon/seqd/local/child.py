@@ -4,10 +4,8 @@ import os
 import re
 import signal
 import subprocess
-import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
@@ -79,7 +77,8 @@ class Child:
     ) -> None:
         self.worker_id = worker_id
         self.pid = program.pid
-        self.started_at_s = time.monotonic()
+        #: When it was started, by the clock of who restarts it.
+        self.started_s = 0.0
         self.is_ready = False
         self._program = program
         self.log = log
@@ -113,10 +112,6 @@ class Child:
         finally:
             output.close_writer()
         return cls(worker_id, program, log, output, start_byte)
-
-    def age_s(self) -> float:
-        """Seconds since its start."""
-        return time.monotonic() - self.started_at_s
 
     def has_ended(self) -> bool:
         """True when it has ended; what was left of its group has been killed then."""
@@ -180,33 +175,29 @@ class Child:
             os.killpg(self.pid, number)
 
 
-@dataclass(frozen=True, slots=True)
-class RestartPolicy:
-    """Waits of 1, 2, 4 ... 30 s between starts, which two kinds of worker begin anew.
+#: Seconds between a death and the next start, which double with each death in a row.
+FIRST_WAIT_S = 1.0
+LONGEST_WAIT_S = 30.0
 
-    One that lived for 60 s; and one that took work and was then ended by a signal, such as the
-    out-of-memory killer's. It had started well, and a start of seconds before each such death
-    keeps the slot from spinning. A worker that dies while it starts, or that ends itself each
-    time, is the one to wait longer and longer for.
+#: Seconds of life after which a death counts as the first one.
+FORGIVEN_AFTER_S = 60.0
+
+
+def deaths_in_a_row(
+    before: int, lived_s: float, *, was_ready: bool = False, by_signal: bool = False
+) -> int:
+    """Count a death: one more than `before`, or the first where it is forgiven.
+
+    So is one that took work and was then ended by a signal, such as the out-of-memory killer's. It
+    had started well, and a start of seconds before each such death keeps the slot from spinning. A
+    worker that dies while it starts, or that ends itself each time, is the one to wait longer and
+    longer for.
     """
-
-    first_s: float = 1.0
-    longest_s: float = 30.0
-    forgiven_after_s: float = 60.0
-
-    def deaths_in_a_row(
-        self, before: int, lived_s: float, *, was_ready: bool = False, by_signal: bool = False
-    ) -> int:
-        """Count a death: one more than `before`, or the first where it is forgiven."""
-        is_forgiven = lived_s >= self.forgiven_after_s or (was_ready and by_signal)
-        return 1 if is_forgiven else before + 1
-
-    def wait_s(self, deaths_in_a_row: int) -> float:
-        """Seconds to wait after the given number of deaths, from 1."""
-        # 2 ** 30 s is beyond any limit, and the power stays a small number.
-        doubled = self.first_s * 2.0 ** min(deaths_in_a_row - 1, 30)
-        return float(min(self.longest_s, doubled))
+    is_forgiven = lived_s >= FORGIVEN_AFTER_S or (was_ready and by_signal)
+    return 1 if is_forgiven else before + 1
 
 
-#: What holds where nobody names another.
-RESTARTS = RestartPolicy()
+def restart_wait_s(deaths: int) -> float:
+    """Return the seconds to wait after the given number of deaths in a row, from 1."""
+    # 2 ** 30 s is beyond any limit, and the power stays a small number.
+    return min(LONGEST_WAIT_S, FIRST_WAIT_S * 2.0 ** min(deaths - 1, 30))

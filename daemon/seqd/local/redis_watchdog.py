@@ -14,7 +14,7 @@ from pathlib import Path
 from time import monotonic
 
 from seqd.errors import SeqdError
-from seqd.local.child import RESTARTS, end_in_words
+from seqd.local.child import deaths_in_a_row, end_in_words, restart_wait_s
 from seqd.local.redis_server import Answer, EmbeddedServer
 
 log = logging.getLogger(__name__)
@@ -56,7 +56,7 @@ class ServerChange:
 class RedisWatchdog:
     """Looks after a server that has been started. Called from the thread that started it.
 
-    The first death is answered at once, the ones that follow it after the waits of `RESTARTS`,
+    The first death is answered at once, the ones that follow it after `restart_wait_s`,
     until the server has lived long enough. It is tried for ever: nothing else can bring the jobs
     back.
     """
@@ -114,8 +114,8 @@ class RedisWatchdog:
     def _try_later(self, event: ServerEvent, why: str) -> None:
         now_s = self._clock()
         lived_s = 0.0 if self._ready_since_s is None else now_s - self._ready_since_s
-        deaths = RESTARTS.deaths_in_a_row(self._deaths_in_a_row, lived_s)
-        wait_s = 0.0 if deaths == 1 else RESTARTS.wait_s(deaths - 1)
+        deaths = deaths_in_a_row(self._deaths_in_a_row, lived_s)
+        wait_s = 0.0 if deaths == 1 else restart_wait_s(deaths - 1)
         self._deaths_in_a_row = deaths
         self._ready_since_s = None
         self._away_since_s = self._away_since_s or now_s

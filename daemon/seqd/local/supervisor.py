@@ -7,16 +7,22 @@ import signal
 import socket
 import sys
 import threading
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from math import inf
 from pathlib import Path
 from time import monotonic
 from types import FrameType, TracebackType
 from typing import Self
 
-from seqd.local.child import RESTARTS, Child, RestartPolicy, log_path, make_log_folder
+from seqd.local.child import (
+    Child,
+    deaths_in_a_row,
+    log_path,
+    make_log_folder,
+    restart_wait_s,
+)
 from seqd.local.gpus import Gpu, list_gpus
 from seqd.local.log_file import log_limits
 from seqd.local.run_files import RunFolder
@@ -144,9 +150,10 @@ ECHO_S = 0.3
 class StopRequests:
     """How often the supervisor was asked to stop: once asks, twice forces."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float]) -> None:
         self.count = 0
-        self._asked_at = -ECHO_S
+        self._clock = clock
+        self._asked_at = -inf
         self._old_handlers: dict[signal.Signals, _Handler] = {}
         self._sockets: tuple[socket.socket, socket.socket] | None = None
 
@@ -173,8 +180,8 @@ class StopRequests:
 
     def _on_stop(self, number: int, frame: FrameType | None) -> None:
         # Under a wrapper that hands signals on, one Ctrl-C arrives twice, at the same moment.
-        if monotonic() - self._asked_at >= ECHO_S:
-            self._asked_at = monotonic()
+        if self._clock() - self._asked_at >= ECHO_S:
+            self._asked_at = self._clock()
             self.add()
 
     def _on_child(self, number: int, frame: FrameType | None) -> None:
@@ -225,7 +232,7 @@ _DEVICE_EXIT_STATUSES = (DEVICE_EXIT_STATUS, DEVICE_LOST_EXIT_STATUS)
 #: Seconds for which a driver may keep the supervisor waiting.
 _DRIVER_S = 2.0
 
-#: Seconds that workers have to finish their unit and release the rest.
+#: Seconds that workers have to finish their unit and release the rest, beside SEQD_DRAIN_S.
 GRACE_S = 30.0
 
 #: Longest wait between two looks; the end of a child wakes the loop at once.
@@ -247,7 +254,7 @@ class _Place:
     successor: Child | None = None
     starts: int = 0
     deaths_in_a_row: int = 0
-    #: When to start a worker again, on the monotonic clock; None while one runs, or for good.
+    #: When to start a worker again; None while one runs, or for good.
     due_s: float | None = None
     #: True while its device is gone: it is looked for before each start.
     has_lost_device: bool = False
@@ -296,8 +303,7 @@ class Supervisor:
         periodic_task: Callable[[], object] = lambda: None,
         is_back: Callable[[Slot], bool] = device_is_back,
         command: CommandFactory = worker_command,
-        restarts: RestartPolicy = RESTARTS,
-        grace_s: float = GRACE_S,
+        clock: Callable[[], float] = monotonic,
     ) -> None:
         self._settings = settings
         self._redis_url = redis_url
@@ -310,9 +316,9 @@ class Supervisor:
         self._periodic_task = periodic_task
         self._is_back = is_back
         self._command = command
-        self._restarts = restarts
-        self._grace_s = grace_s
-        self._stop = StopRequests()
+        self._grace_s = GRACE_S + settings.drain_s
+        self._clock = clock
+        self._stop = StopRequests(clock)
 
     def run(self) -> int:
         """Run until SIGTERM, SIGINT, SIGHUP or `request_stop`; the second one forces.
@@ -372,13 +378,13 @@ class Supervisor:
         for _, child in self._running():
             child.ask_to_end()
         try:
-            self._wait_for_ends(time.monotonic() + self._grace_s)
+            self._wait_for_ends(self._clock() + self._grace_s)
         finally:
             self._kill_the_rest()
 
     def _wait_for_ends(self, deadline: float) -> None:
-        while self._running() and self._stop.count < 2 and time.monotonic() < deadline:
-            self._stop.wait(min(_LOOK_S, deadline - time.monotonic()))
+        while self._running() and self._stop.count < 2 and self._clock() < deadline:
+            self._stop.wait(min(_LOOK_S, deadline - self._clock()))
             # Workers that end commit and release what they hold.
             self._periodic_task()
             for place, child in self._running():
@@ -398,7 +404,7 @@ class Supervisor:
             self._look_after_successor(place, place.successor)
         child = place.child
         if child is None:
-            if place.due_s is not None and time.monotonic() >= place.due_s:
+            if place.due_s is not None and self._clock() >= place.due_s:
                 self._start_again(place)
         elif child.has_ended():
             self._reap_ended(place, child)
@@ -424,7 +430,7 @@ class Supervisor:
             self._tell(Change.READY, place, successor)
             if old is not None:
                 old.ask_to_end()
-                self._retiring.append(_Retiring(place, old, time.monotonic() + self._grace_s))
+                self._retiring.append(_Retiring(place, old, self._clock() + self._grace_s))
 
     def _look_after_retiring(self) -> None:
         for one in list(self._retiring):
@@ -433,7 +439,7 @@ class Supervisor:
                 self._forget(one.place, one.child)
                 if one.child.exit_status() != 0:
                     self._on_worker_death(one.child.worker_id)
-            elif time.monotonic() >= one.kill_at_s:
+            elif self._clock() >= one.kill_at_s:
                 one.child.kill()
                 self._reap_killed(one.place, one.child, forced=False)
 
@@ -446,6 +452,7 @@ class Supervisor:
             log_path(self._settings.data_dir / "logs", place.slot.name),
             log_limits(self._settings),
         )
+        child.started_s = self._clock()
         place.starts += 1
         return child
 
@@ -458,15 +465,15 @@ class Supervisor:
         """Start a worker, or try later: there may be no process to have just now, or no file."""
         if place.has_lost_device and not self._is_back(place.slot):
             place.deaths_in_a_row += 1
-            place.due_s = time.monotonic() + self._restarts.wait_s(place.deaths_in_a_row)
+            place.due_s = self._clock() + restart_wait_s(place.deaths_in_a_row)
             return
         place.has_lost_device = False
         try:
             self._start_worker(place)
         except OSError as error:
             place.deaths_in_a_row += 1
-            wait_s = self._restarts.wait_s(place.deaths_in_a_row)
-            place.due_s = time.monotonic() + wait_s
+            wait_s = restart_wait_s(place.deaths_in_a_row)
+            place.due_s = self._clock() + wait_s
             why = f"cannot be started: {error}; starts again in {wait_s:g} s"
             self._tell_of_slot(Change.DIED, place, why)
 
@@ -489,15 +496,15 @@ class Supervisor:
         if child.exit_status() == CONFIG_EXIT_STATUS:
             self._tell(Change.GAVE_UP, place, child, child.log_tail(_LOG_LINES))
         else:
-            deaths = self._restarts.deaths_in_a_row(
+            deaths = deaths_in_a_row(
                 place.deaths_in_a_row,
-                child.age_s(),
+                self._clock() - child.started_s,
                 was_ready=child.is_ready,
                 by_signal=child.was_killed(),
             )
-            wait_s = self._restarts.wait_s(deaths)
+            wait_s = restart_wait_s(deaths)
             place.deaths_in_a_row = deaths
-            place.due_s = time.monotonic() + wait_s
+            place.due_s = self._clock() + wait_s
             self._tell_of_death(place, child, wait_s)
         self._forget(place, child)
         self._on_worker_death(child.worker_id)
@@ -545,7 +552,7 @@ class Supervisor:
 
     def _next_look_s(self) -> float:
         due = [place.due_s for place in self._places if place.due_s is not None]
-        return min([_LOOK_S, *(at_s - time.monotonic() for at_s in due)])
+        return min([_LOOK_S, *(at_s - self._clock() for at_s in due)])
 
     def _tell(self, change: Change, place: _Place, child: Child, detail: str = "") -> None:
         self._on_change(
