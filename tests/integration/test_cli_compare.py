@@ -456,19 +456,29 @@ def test_a_figure_that_the_versions_do_not_have_decides_nothing(
     assert "log_loss is not known: a version gives no probabilities" in ended.err
 
 
-def test_a_version_is_measured_by_figures_that_agree(models: Compare, topics: Path) -> None:
+def test_a_version_is_measured_by_figures_that_agree_and_its_picture_drawn(
+    models: Compare, topics: Path, tmp_path: Path
+) -> None:
+    picture = tmp_path / "picture.png"
     command = ("evaluate", "hasty", "--data", topics)
 
-    shown = models(*command)
+    shown = models(*command, "--plot", picture)
     report = cast(dict[str, Any], models(*command, "--json").json())
+    refused = models(*command, "--plot", "picture.gif")
 
     assert shown.status == 0, shown.err
     for words in ("hasty@1", "topics.jsonl, 60 labelled items", "calibration error", "recall"):
         assert words in shown.out
+    assert picture.read_bytes().startswith(b"\x89PNG")
     assert (report["model"], report["items"], report["accuracy"]) == ("hasty@1", 60, 0.75)
     # Both classes' probabilities are asked for, so that the loss is of all items.
     assert report["log_loss"] == pytest.approx(0.7430, abs=1e-4)
     assert sum(map(sum, report["confusion"])) == 60
+    assert (refused.status, refused.err) == (
+        2,
+        "error[invalid_request]: the picture is to be 'picture.gif'; allowed: a name ending in "
+        ".png\n",
+    )
 
 
 def test_versions_that_write_text_are_compared_by_bits_a_character(

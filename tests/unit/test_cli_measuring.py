@@ -226,6 +226,10 @@ def test_a_text_that_cannot_be_measured_is_refused(
     ("arguments", "message"),
     [
         (
+            ("markov", "--plot", "a.png"),
+            "--plot is for models that classify; 'markov' writes text, leave it away",
+        ),
+        (
             ("markov", "--map-label", "neg=negative"),
             "--map-label is for models that classify; 'markov' writes text, leave it away",
         ),

@@ -6,16 +6,20 @@ from pathlib import Path
 import pytest
 
 from cli_builders import here
+from seqd.hookspecs import Inspection
 from seqd.models.store import ModelStore
 from seqd.settings import load_settings
 from seqd_schemas import EpochMetrics
 from store_builders import publish
 
+WORDS = Inspection("words", ("word",), (("a",),))
 
-@pytest.fixture(autouse=True)
-def _store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have commands look into an empty store."""
+
+@pytest.fixture
+def picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where a picture may go, beside an empty store."""
     monkeypatch.setenv("SEQD_DATA_DIR", str(tmp_path))
+    return tmp_path / "picture.png"
 
 
 def publish_with_epochs(epochs: int) -> None:
@@ -28,29 +32,59 @@ def publish_with_epochs(epochs: int) -> None:
 
 
 def test_the_epochs_of_a_version_are_its_curve(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    picture: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("seqd_imdb_lstm.ImdbLstm.inspect", lambda *_: ())
     publish_with_epochs(4)
 
-    shown = here(capsys, "models", "show", "imdb_lstm@1", "--local")
+    shown = here(capsys, "models", "show", "imdb_lstm@1", "--plot", str(picture))
     as_json = here(capsys, "models", "show", "imdb_lstm@1", "--local", "--json")
 
     assert shown.status == 0, shown.err
     assert "training 0.250" in shown.out
     assert "└ 1 ─" in shown.out
+    assert f"The picture is in {picture}." in shown.out
+    assert picture.read_bytes().startswith(b"\x89PNG")
     epochs = json.loads(as_json.out)["manifest"]["epochs"]
     assert [epoch["metrics"] for epoch in epochs] == [
         {"loss": 1.0}, {"loss": 0.5}, {"loss": 1 / 3}, {"loss": 0.25}
     ]  # fmt: skip
 
 
-def test_what_follows_a_state_stands_as_bars_on_a_terminal_alone(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [
+        (
+            (),
+            "imdb_lstm@1 has no learning curve: it keeps 1 epoch of its training, and 2 make a "
+            "curve. For a picture of one state name it: --state",
+        ),
+        (("--state", "a"), "shows of --state 'a' is no distribut"),
+    ],
+)
+def test_a_picture_of_what_has_no_curve_and_no_distribution_is_refused(
+    picture: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    state: tuple[str, ...],
+    said: str,
+) -> None:
+    monkeypatch.setattr("seqd_imdb_lstm.ImdbLstm.inspect", lambda *_: (WORDS,))
+    publish_with_epochs(1)
+
+    refused = here(capsys, "models", "show", "imdb_lstm@1", "--plot", str(picture), *state)
+
+    assert refused.status == 2
+    assert said in refused.err
+    assert not picture.exists()
+
+
+def test_what_follows_a_state_is_drawn_and_stands_as_bars_on_a_terminal_alone(
+    picture: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     command = ("models", "show", "markov@0", "--state", "a")
 
-    in_a_pipe = here(capsys, *command)
+    in_a_pipe = here(capsys, *command, "--plot", str(picture))
     for name, value in [("FORCE_COLOR", "1"), ("TERM", "xterm")]:
         monkeypatch.setenv(name, value)
     on_a_terminal = here(capsys, *command)
@@ -58,4 +92,5 @@ def test_what_follows_a_state_stands_as_bars_on_a_terminal_alone(
     assert in_a_pipe.status == 0, in_a_pipe.err
     assert "After 'a'" in in_a_pipe.out
     assert "█" not in in_a_pipe.out
+    assert picture.read_bytes().startswith(b"\x89PNG")
     assert "█" in on_a_terminal.out

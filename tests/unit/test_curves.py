@@ -5,7 +5,7 @@ import json
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seqd.analysis.curves import MAX_FIGURES, Curve, LearningCurve, curve_of
+from seqd.analysis.curves import MAX_FIGURES, Curve, LearningCurve, curve_of, curves_of
 from seqd.models.version_files import MAX_MANIFEST_BYTES
 from seqd_schemas import MAX_KEPT_EPOCHS, EpochMetrics
 
@@ -93,13 +93,19 @@ def test_a_curve_is_of_bits_a_character_where_they_are_told_with_the_held_out_on
     assert curve_of(epochs) == Curve("bits_per_char", ((1, 2.9), (2, 2.2)), ((1, 3.0),))
 
 
+def test_of_a_classifier_the_loss_and_the_accuracy_are_drawn():
+    epochs = epochs_of({"accuracy": 0.5, "validation_loss": 0.7, "loss": 0.6})
+
+    assert [curve.figure for curve in curves_of(epochs)] == ["loss", "accuracy"]
+
+
 def test_any_figure_makes_a_curve_where_no_usual_one_is_told():
-    assert curve_of(epochs_of({"validation_reward": 1.0}, {"other": 2.0})) == (
-        Curve("reward", (), ((1, 1.0),))
+    assert curves_of(epochs_of({"validation_reward": 1.0}, {"other": 2.0})) == (
+        Curve("reward", (), ((1, 1.0),)),
     )
 
 
 def test_a_training_without_figures_has_no_curve():
     assert curve_of([]) is None
     assert curve_of(epochs_of({}, {})) is None
-    assert curve_of(epochs_of({"loss": 1.0})) == Curve("loss", ((1, 1.0),), ())
+    assert curves_of(epochs_of({"loss": 1.0})) == (Curve("loss", ((1, 1.0),), ()),)

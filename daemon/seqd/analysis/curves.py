@@ -24,6 +24,9 @@ _PREFERRED: Final = ("bits_per_char", "loss")
 #: Figures as people call them, where their names are not what to show.
 _SPOKEN: Final[Mapping[str, str]] = {"bits_per_char": "bits a character"}
 
+#: A second curve, where there is one.
+_SECOND: Final = "accuracy"
+
 _Points = tuple[tuple[float, float], ...]
 
 
@@ -90,12 +93,20 @@ def spoken(figure: str) -> str:
     return _SPOKEN.get(figure, figure.replace("_", " "))
 
 
-def curve_of(epochs: Sequence[EpochMetrics]) -> Curve | None:
-    """Return the curve of `figure_of` the epochs; None where none has a figure."""
-    figure = figure_of({name: value for one in epochs for name, value in one.metrics.items()})
+def curve_of(epochs: Sequence[EpochMetrics], figure: str | None = None) -> Curve | None:
+    """Return the curve of a figure, or of `figure_of` them; None where no epoch has it."""
+    every = {name: value for one in epochs for name, value in one.metrics.items()}
+    figure = figure or figure_of(every)
     if figure is None:
         return None
-    return Curve(figure, _points(epochs, figure), _points(epochs, HELD_OUT + figure))
+    curve = Curve(figure, _points(epochs, figure), _points(epochs, HELD_OUT + figure))
+    return curve if curve.training or curve.held_out else None
+
+
+def curves_of(epochs: Sequence[EpochMetrics]) -> tuple[Curve, ...]:
+    """Return the curves of a picture: that of the loss, and of the accuracy if there is one."""
+    curves = [curve_of(epochs), curve_of(epochs, _SECOND)]
+    return tuple({curve.figure: curve for curve in curves if curve is not None}.values())
 
 
 def _points(epochs: Sequence[EpochMetrics], name: str) -> _Points:

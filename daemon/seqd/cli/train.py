@@ -275,12 +275,13 @@ def follow_sweep(
 
 def draw(screen: Screen, report: "SweepReport", plot: Path) -> bool:
     """Draw a sweep; return False, and say so, where no version has a figure to draw."""
-    from seqd.analysis.plots import draw_sweep
+    from seqd.analysis.plots import NO_FONT, draw_sweep
 
     if not report.trained or report.figure is None:
         screen.say(f"There is nothing to draw, so {plot} is not written.", "yellow")
         return False
-    draw_sweep(report, plot)
+    if draw_sweep(report, plot).lacks_characters:
+        screen.say(NO_FONT, "yellow")
     screen.say(f"{plot}: {report.figure.replace('_', ' ')} and time as a picture")
     return True
 

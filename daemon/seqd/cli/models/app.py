@@ -4,6 +4,7 @@ A machine without plugins and without a store sees what workers publish. What a 
 its plugin alone can tell, so that is shown where plugin and store are.
 """
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -19,6 +20,7 @@ from seqd.cli.models.pausing import disable, pause, resume
 from seqd.cli.models.placing import place
 from seqd.cli.models.promotion import history, label, promote, rollback
 from seqd.cli.showing import Found, shown
+from seqd.cli.ui.numbers import counted
 from seqd.cli.ui.screen import Screen
 from seqd.errors import InvalidRequest, UnknownModel
 
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 
     from seqd.cli.options import LocalModels
     from seqd.hookspecs import Artifact, Inspection, Model
-    from seqd_schemas import ModelCard
+    from seqd_schemas import ModelCard, ModelManifest
 
 Local = Annotated[
     bool,
@@ -64,25 +66,34 @@ def show(
         str | None,
         typer.Option("--state", help="Look at one thing: a character of markov, a word or text."),
     ] = None,
+    plot: Annotated[
+        Path | None,
+        typer.Option(
+            "--plot", help="File for a picture (PNG): the learning curve, or what --state shows."
+        ),
+    ] = None,
     measures: Annotated[
         bool,
         typer.Option("--measure", help="Measure first how fast it is on this machine's cores."),
     ] = False,
     is_local: Local = False,
-) -> Found:
+    *,
+    screen: Screen,
+) -> Found | None:
     """Show a version's card: its data, how good it is, when it was in service, who can run it.
 
     Then what each task of the model takes and gives, from what the workers publish.
 
     The card is shown where this machine's store has the version. What it has learnt stands there,
-    too: --local, --state and --measure look into that store alone. `seqd models show markov
+    too: --local, --state, --plot and --measure look into that store alone. `seqd models show markov
     --state a` prints the transition probabilities from `a`.
     """
-    if not is_local and state is None and not measures:
+    if not is_local and state is None and plot is None and not measures:
         from seqd.cli.models.fleet import show_fleet_model
 
         return show_fleet_model(model)
-    return _show_here(model, state, measures=measures)
+    _show_here(model, state, plot, screen, measures=measures)
+    return None
 
 
 app.command()(evaluate)
@@ -104,17 +115,23 @@ app.command()(history)
 app.command()(label)
 
 
-def _show_here(model: str, state: str | None, *, measures: bool) -> Found:
-    """Return a version of this machine's store, and what it has learnt."""
+def _show_here(
+    model: str, state: str | None, plot: Path | None, screen: Screen, *, measures: bool
+) -> None:
+    """Show a version of this machine's store, and what it has learnt."""
+    from seqd.analysis.plots import check_plot
     from seqd.cli.ui.model_card import print_card
     from seqd.cli.ui.models import print_inspections, print_versions
     from seqd.models.cards import card_of
 
+    if plot is not None:
+        check_plot(plot)
     local = options.open_local_models(options.read_settings())
     artifact, tables = _inspect(local, model, state)
     if measures:
         _measure(local, artifact)
     card = card_of(local.store, artifact)
+    told = "" if plot is None else _drawn(plot, artifact.manifest, tables, state)
 
     def view(screen: Screen) -> None:
         if state is None:
@@ -123,7 +140,9 @@ def _show_here(model: str, state: str | None, *, measures: bool) -> Found:
             print_versions(screen, local.store.versions(card.model), labels)
         print_inspections(screen, tables, is_first=state is not None)
 
-    return Found(_record_of(local, card, tables), view)
+    Found(_record_of(local, card, tables), view).print_on(screen)
+    if told:
+        screen.say(told)
 
 
 def _inspect(
@@ -182,6 +201,34 @@ def _measure(local: "LocalModels", artifact: "Artifact") -> None:
     for task in tasks:
         speed = measure_speed(model, artifact, MEASURED_S, task)
         keep_speed(local.store.folder_of(name), artifact.manifest, speed)
+
+
+def _drawn(
+    path: Path, manifest: "ModelManifest", tables: "Sequence[Inspection]", state: str | None
+) -> str:
+    """Draw what a state's table shows, or else the version's learning curve.
+
+    Return where the picture is, and what it lacks. Raises InvalidRequest.
+    """
+    from seqd.analysis.plots import NO_FONT, draw_curves, draw_distribution
+
+    name = f"{manifest.model}@{manifest.version}"
+    table = next((one for one in tables if one.distribution is not None and one.rows), None)
+    if state is not None and table is None:
+        raise InvalidRequest(
+            f"what {name} shows of --state {state!r} is no distribution, so it has no picture; "
+            "leave --plot away"
+        )
+    if state is not None and table is not None:
+        sheet = draw_distribution(table, path, model=name)
+    elif len(manifest.epochs) < 2:
+        raise InvalidRequest(
+            f"{name} has no learning curve: it keeps {counted(len(manifest.epochs), 'epoch')} of "
+            "its training, and 2 make a curve. For a picture of one state name it: --state"
+        )
+    else:
+        sheet = draw_curves(manifest.epochs, path, model=name)
+    return f"The picture is in {path}." + (f"\n{NO_FONT}" if sheet.lacks_characters else "")
 
 
 def _as_record(table: "Inspection") -> dict[str, object]:

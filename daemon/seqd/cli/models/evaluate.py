@@ -4,7 +4,7 @@ Answers are those of a bulk job, spread over the fleet: the file is read here, i
 outputs stay here, and results are counted as they arrive.
 """
 
-from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -28,6 +28,10 @@ def evaluate(
     model: measuring.Version,
     data: measuring.Data,
     last: measuring.Last = None,
+    plot: Annotated[
+        Path | None,
+        typer.Option("--plot", help="File for a picture (PNG): confusions and calibration."),
+    ] = None,
     format_name: options.FormatName = "auto",
     text_field: options.TextField = "text",
     label_field: measuring.TruthField = None,
@@ -64,13 +68,13 @@ def evaluate(
     )
     text_model = None if task not in (None, GENERATE) else open_text_model(model)
     if text_model is not None:
-        given = {"--set": param, "--map-label": map_label}
+        given = {"--plot": plot, "--set": param, "--map-label": map_label}
         refuse_options(given, "models", f"{model!r} writes text")
         _evaluate_text(text_model, asked, screen, keeps_texts=not no_examples)
         return
     if last is not None:
         raise InvalidRequest(f"--last is for models that write text, and {model!r} is none here")
-    _evaluate_items(model, asked, screen, keeps_texts=not no_examples)
+    _evaluate_items(model, asked, plot, screen, keeps_texts=not no_examples)
 
 
 def _evaluate_text(
@@ -93,8 +97,11 @@ def _evaluate_text(
     screen.say(keep_evaluation_here(text_model.artifact.manifest, evaluation), "dim")
 
 
-def _evaluate_items(model: str, asked: "Asked", screen: Screen, *, keeps_texts: bool) -> None:
+def _evaluate_items(
+    model: str, asked: "Asked", plot: Path | None, screen: Screen, *, keeps_texts: bool
+) -> None:
     from seqd.analysis.examples import HighestScored
+    from seqd.analysis.plots import check_plot
     from seqd.cli.exits import MISTAKE, OK
     from seqd.cli.models.kept_evaluations import keep_evaluation_here, now_ms, version_here
     from seqd.cli.models.measured_items import (
@@ -107,11 +114,13 @@ def _evaluate_items(model: str, asked: "Asked", screen: Screen, *, keeps_texts: 
     from seqd.local.caller import caller
     from seqd_schemas import ModelReference, VersionEvaluation
 
+    if plot is not None:
+        check_plot(plot)
     with options.open_client() as client:
         catalog = client.catalog()  # before the work: when it is done Redis may be away
         subject = subject_of(catalog.get(ModelReference.parse(model).name), model, asked)
         if subject.output is not None:
-            given = {"--map-label": asked.label_map}
+            given = {"--plot": plot, "--map-label": asked.label_map}
             refuse_options(given, "models", f"{model!r} is measured by its task {subject.task!r}")
         answers, examples = subject.measure.answers(), HighestScored()
         with measured_items(asked, subject) as items:
@@ -143,19 +152,36 @@ def _evaluate_items(model: str, asked: "Asked", screen: Screen, *, keeps_texts: 
         | report.kept()
     )
     ref = str(ModelReference(record.model, record.version))
-    _show(report, evaluation, ref, screen)
+    _show(report, evaluation, ref, plot, screen)
     screen.say(keep_evaluation_here(here.manifest if here else None, evaluation), "dim")
     raise typer.Exit(MISTAKE if report.errored else OK)
 
 
-def _show(report: "Report", evaluation: "VersionEvaluation", ref: str, screen: Screen) -> None:
-    """Print the figures."""
+def _show(
+    report: "Report",
+    evaluation: "VersionEvaluation",
+    ref: str,
+    plot: Path | None,
+    screen: Screen,
+) -> None:
+    """Print the figures, and draw them where a picture is asked for."""
     from seqd.cli.ui.evaluations import print_evaluation
+
+    if plot is not None:
+        from seqd.analysis.plots import NO_FONT, draw_evaluation
+
+        title = f"{ref} on {evaluation.data.description}"
+        if draw_evaluation(report, plot, title=title).lacks_characters:
+            screen.say(NO_FONT, "yellow")
+
+    def view(screen: Screen) -> None:
+        print_evaluation(screen, evaluation, model=ref)
+        if plot is not None:
+            screen.say(f"The picture is in {plot}.")
 
     record = {"model": ref, "data": evaluation.data.description}
     if evaluation.output is not None:
         record |= {"task": evaluation.task, "output": evaluation.output}
-    view = partial(print_evaluation, evaluation=evaluation, model=ref)
     Found(record | report.as_json(), view).print_on(screen)
 
 
