@@ -83,7 +83,7 @@ class ModelFile(WireModel):
     plugin: ModelName
     """The model of a plugin, such as `imdb_lstm`, that it is made with, for ever."""
     former_names: tuple[ModelName, ...] = Field(default=(), max_length=64)
-    """Names that it had before it was renamed; no other model gets one of them."""
+    """Names that it had before the release before this one has renamed it."""
 
 
 class VersionOrigin(WireModel):

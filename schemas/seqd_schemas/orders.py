@@ -49,7 +49,7 @@ class OrderAction(StrEnum):
     REMOVE = "remove"
     """Remove a version that no label stands for and no open job runs on."""
     RENAME = "rename"
-    """Give a model another name, where no open job names it."""
+    """Give a model another name; of the release before alone."""
 
 
 class ModelOrder(WireModel):

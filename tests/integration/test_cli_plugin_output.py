@@ -175,7 +175,6 @@ def test_every_command_with_json_prints_json_alone_beside_such_a_plugin(
             "models export": ("echo@3", str(tmp_path / "echo.tar")),
             "models import": (str(tmp_path / "echo.tar"), "--as", "other"),
             "models add": (str(weights), "--plugin", "echo", "--as", "added"),
-            "models rename": ("other", "another"),
             "models rm": ("echo@4",),
             "models gc": ("echo", "--keep", "1"),
             "status": (),

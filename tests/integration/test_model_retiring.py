@@ -1,4 +1,4 @@
-"""`seqd models rename`, `rm` and `gc` beside a real worker, and jobs that come in between."""
+"""`seqd models rm` and `gc` beside a real worker, and jobs that come in between."""
 
 import secrets
 import threading
@@ -14,7 +14,7 @@ from seqd.ledger import Ledger, connect
 from seqd.ledger.submissions import new_job_id
 from seqd.models.store import ModelStore
 from seqd_schemas import JobState
-from store_builders import a_change, publish
+from store_builders import publish
 from worker_fixtures import Cluster, wait_until
 
 pytestmark = [pytest.mark.processes, pytest.mark.slow]
@@ -177,57 +177,11 @@ def test_a_collection_that_is_stopped_half_way_says_what_it_had_removed(
     assert store.retiring(model) == frozenset()
 
 
-def test_a_model_is_renamed_while_a_worker_has_it_in_memory(
-    module_cluster: Cluster, client: Client, store: ModelStore, model: str, capsys: Capture
-):
-    store.put_in_service(model, a_change(1, 2))
-    store.set_label(model, "best", 1)
-    assert client.predict("a", model=f"{model}@2", timeout_s=30).label == "a"
-    new = f"{model}_new"
-
-    ended = here(capsys, "models", "rename", model, new)
-
-    assert (ended.status, ended.err, ended.out) == (0, "", f"{model} is called {new} now.\n")
-    wait_until(lambda: published(client, new) == [1, 2, 3, 4], "its new name is published")
-    assert model not in client.catalog()
-    assert client.model(new).labels == {"production": 2, "best": 1, "latest": 4}
-    assert client.predict("b", model=new, timeout_s=30).label == "b"
-    assert client.classify(["c"], model=f"{new}@best").wait(timeout_s=30).version == 1
-    with pytest.raises(UnknownModel, match=f"no model named '{model}'"):
-        client.classify(["a"], model=model)
-    # The worker goes on to publish what comes: the folder that went is not one that is away.
-    assert publish(store, new, "echo") == 5
-    wait_until(lambda: published(client, new) == [1, 2, 3, 4, 5], "a new version is published")
-    assert module_cluster.workers[0].known_status().unfit == ()
-
-
-def test_a_model_is_not_renamed_while_a_job_names_it(
-    client: Client, store: ModelStore, model: str, capsys: Capture
-):
-    paused = client.classify(["a"] * 400, model=model, parameters={"delay_ms": 50})
-    paused.pause()
-    training = client.train(
-        [{"text": "a", "label": "b"}], model=model, parameters={"epochs": 500, "step_ms": 20}
-    )
-
-    ended = here(capsys, "models", "rename", model, f"{model}_new")
-
-    assert (ended.status, ended.out) == (2, "")
-    assert ended.err == (
-        f"error[wrong_state]: {model} is not renamed: 2 open jobs are on it: {training.job_id}, "
-        f"{paused.job_id}. Wait for their end, or cancel them: seqd jobs cancel\n"
-    )
-    for job in (paused, training):
-        job.cancel()
-    wait_until(lambda: published(client, model) == [1, 2, 3, 4], "new jobs get it again")
-    assert store.retiring(model) == frozenset()
-
-
-def test_a_model_that_was_renamed_or_is_to_go_is_published_no_more_and_no_other_is_dropped(
+def test_a_model_that_is_to_go_is_published_no_more_and_no_other_is_dropped(
     empty_cluster: Cluster,
 ):
     store = ModelStore(empty_cluster.settings.store_dir, {})
-    for name in ("goes", "former", "stays"):
+    for name in ("goes", "stays"):
         publish(store, name, "echo")
     publish(store, "foreign", "lstm")  # of a worker with another plugin, which is down just now
     empty_cluster.publish_catalog()
@@ -238,9 +192,8 @@ def test_a_model_that_was_renamed_or_is_to_go_is_published_no_more_and_no_other_
     fleet.publish_catalog([foreign])
 
     store.retire("goes", [1])
-    store.rename("former", "new")
     wait_until(lambda: fleet.now_ms() > foreign.published_at_ms, "another millisecond")
     empty_cluster.publish_catalog()
 
-    assert sorted(fleet.catalog()) == ["echo", "foreign", "new", "stays"]
+    assert sorted(fleet.catalog()) == ["echo", "foreign", "stays"]
     redis.close()

@@ -286,11 +286,6 @@ REFUSED = {
     "rm topics@3": "error[version_in_use]: topics@3 has the label kept: it is not removed.",
     "rm topics": "error[invalid_request]: 'topics' names no version by its number",
     "rm topics@9": "error[unknown_model]: no version topics@9. Versions of topics: 1, 2, 3",
-    "rename echo echoes": "error[invalid_request]: echo is a plugin's own model, and keeps its "
-    "name",
-    "rename topics echo": "error[model_name_taken]: there is a model 'echo': topics is not renamed",
-    "rename topics Topics": "error[invalid_request]: 'Topics' is not a model's name; allowed: up "
-    "to 40 of a-z 0-9 _ with a letter in front",
     "label topics@2 best --remove": "error[invalid_request]: topics@2 has no label 'best'; nothing "
     "is changed",
     "promote topics@2 --if-better-on none.txt --by nan": "error[invalid_request]: --by is nan; "

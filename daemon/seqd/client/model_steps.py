@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Final
 from seqd.admission import find_model, resolve_version
 from seqd.errors import (
     InvalidRequest,
-    ModelNameTaken,
     NoFitWorker,
     OrderUnfinished,
     WrongState,
@@ -286,24 +285,6 @@ class ModelSteps:
 
         order = self._order(OrderAction.REMOVE, "", 0.0, version=version)
         return (yield from self._carried_out(order))
-
-    def rename(self, new_name: str) -> "Exchange[OrderAnswer]":
-        """Have the model given another name; it is not found by the one that it has any more."""
-        from pydantic import TypeAdapter
-
-        from seqd_schemas import ModelName, OrderAction
-
-        if not _takes(TypeAdapter(ModelName), new_name):
-            raise InvalidRequest(
-                f"{shown(new_name)} is not a model's name; allowed: up to 40 of a-z 0-9 _ with a "
-                "letter in front"
-            )
-        if new_name in (yield from self.ledger.fleet.catalog.steps()):
-            raise ModelNameTaken(
-                f"there is a model {new_name!r}: {self.entry.model} is not renamed"
-            )
-        order = self._order(OrderAction.RENAME, "", 0.0)
-        return (yield from self._carried_out(order.model_copy(update={"new_name": new_name})))
 
     def _move(
         self, action: "OrderAction", version: int | str, label: str

@@ -45,10 +45,9 @@ class ServingStore(StoredVersions):
     def check_plugin(self, name: str, plugin: str, job_id: str | None = None) -> None:
         """Raise ModelNameTaken where a model is made with another plugin's model.
 
-        So is a former name. A name without a version is free, unless another job than `job_id`,
+        A name without a version is free, unless another job than `job_id`,
         whose training asks, is about to publish one.
         """
-        self._refuse_former(name)
         folder, has_versions = self._root / name, bool(self.numbers(name))
         begun = begun_publishes(folder) if folder.is_dir() and not has_versions else []
         if not has_versions and all(job_of_run(run_id)[0] == job_id for run_id in begun):
@@ -59,18 +58,6 @@ class ServingStore(StoredVersions):
             raise ModelNameTaken(
                 f"model {name!r} is made with {known}, and a model's plugin never changes: it "
                 f"takes no version of {plugin}. Choose another name: --as NAME"
-            )
-
-    def _refuse_former(self, name: str) -> None:
-        """Raise ModelNameTaken for the former name of a model that was renamed.
-
-        Workers may have the model in memory under that name, and jobs and notes name it so.
-        """
-        now = None if self.has_folder(name) else self.renamed(name)
-        if now is not None:
-            raise ModelNameTaken(
-                f"model {name!r} is called {now!r} now, and no other model gets its old name. "
-                "Choose another name: --as NAME"
             )
 
     def _note_plugin(self, name: str, plugin: str, job_id: str | None = None) -> None:

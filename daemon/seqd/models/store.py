@@ -1,4 +1,4 @@
-"""Model store: publishes new versions, removes and renames, beside what it reads and serves.
+"""Model store: publishes new versions and removes them, beside what it reads and serves.
 
 Reading is in `stored_versions`, and what is in service in `serving_store`.
 """
@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from seqd.errors import InvalidRequest, ModelNameTaken, PluginFault, VersionInUse, WrongState
+from seqd.errors import InvalidRequest, PluginFault, VersionInUse
 from seqd.hookspecs import Artifact
 from seqd.models.disk import drafts_in, exclusive, sync, write_atomically, writing
 from seqd.models.model_records import (
@@ -24,21 +24,17 @@ from seqd.models.model_records import (
     mark_retiring,
     measurements_file,
     restore_labels,
-    write_model_file,
 )
 from seqd.models.serving_store import ServingStore
-from seqd.models.stored_versions import FORMAT_FILE_NAME, MODEL_NAME, STARTER_VERSION
+from seqd.models.stored_versions import FORMAT_FILE_NAME, STARTER_VERSION
 from seqd.models.version_files import VersionDraft, check_sealed, seal_folder
-from seqd_schemas import FORMAT, FileDigest, ModelFile, ModelManifest, Rollout, RolloutKind
+from seqd_schemas import FORMAT, FileDigest, ModelManifest, Rollout, RolloutKind
 
 #: In the root of a store: folders that are not versions yet, on the file system that it is on.
 _STAGING = ".staging"
 
 _STAGED_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}(?:\.[0-9]{1,9})?")
 _REMOVED = re.compile(r"\.removed-([1-9][0-9]{0,8})")
-
-#: Former names of a model that are kept, the last ones.
-_MAX_FORMER_NAMES = 64
 
 
 class ModelStore(ServingStore):
@@ -125,10 +121,9 @@ class ModelStore(ServingStore):
     def _make_folder(self, name: str) -> Path:
         """Make a model's folder where it is not there, and say the format of a store that is new.
 
-        Raises ModelNameTaken and StoreUnwritable.
+        Raises StoreUnwritable.
         """
         folder = self._root / name
-        self._refuse_former(name)
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
         if not (self._root / FORMAT_FILE_NAME).exists():
@@ -205,47 +200,6 @@ class ModelStore(ServingStore):
         if self.has_folder(name):
             with exclusive(self._root / name):
                 mark_retiring(self._root / name, versions, is_retiring=False)
-
-    def check_rename(self, name: str, new_name: str) -> None:
-        """Raise where a model cannot be renamed: InvalidRequest, UnknownModel, ModelNameTaken."""
-        if MODEL_NAME.fullmatch(new_name) is None:
-            raise InvalidRequest(
-                f"{new_name!r} is not a model's name; allowed: up to 40 of a-z 0-9 _ with a letter "
-                "in front"
-            )
-        self._check_model(name)
-        if name in self._starters or self.plugin_of(name) == name:
-            raise InvalidRequest(f"{name} is a plugin's own model, and keeps its name")
-        if self.has_folder(new_name) or new_name in self._starters:
-            raise ModelNameTaken(f"there is a model {new_name!r}: {name} is not renamed")
-        if self.renamed(new_name) not in (None, name):
-            self._refuse_former(new_name)
-
-    def rename(self, name: str, new_name: str) -> None:
-        """Give a model another name: versions, labels and history move along, in one step.
-
-        Raises as `check_rename` does, WrongState while a training is about to publish a version,
-        and StoreUnwritable. Whether jobs name it is not known here.
-        """
-        folder, target = self._root / name, self._root / new_name
-        self.check_rename(name, new_name)
-        with exclusive(folder):
-            self.check_rename(name, new_name)
-            begun = begun_publishes(folder)
-            if begun:
-                raise WrongState(
-                    f"training {begun[0]} is about to publish a version of {name}: it is not "
-                    "renamed. Wait for its end, or cancel it"
-                )
-            former = [one for one in self._names_before(name) if one != new_name]
-            plugin = self.plugin_of(name)
-            # Before the folder moves: a process that is killed here has renamed nothing.
-            names = (*former, name)[-_MAX_FORMER_NAMES:]
-            write_model_file(folder, ModelFile(plugin=plugin, former_names=names))
-            mark_retiring(folder, self.numbers(name), is_retiring=False)
-            with writing(target):
-                folder.rename(target)
-                sync(self._root)
 
     def check_removable(self, name: str, version: int) -> None:
         """Raise as `remove` does, of a version that is not removed now."""

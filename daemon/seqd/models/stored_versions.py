@@ -246,11 +246,6 @@ class StoredVersions:
         """Return the versions that are about to go, which no new job is to get."""
         return retiring_in(self._root / name)
 
-    def renamed(self, name: str) -> str | None:
-        """Return what the model is called now that had this name before; None where none had."""
-        others = (other for other in self._folders() if other != name)
-        return next((other for other in others if name in self._names_before(other)), None)
-
     def _names_before(self, name: str) -> tuple[str, ...]:
         try:
             found = self._model_files.of(self._root / name)

@@ -571,22 +571,20 @@ def _publish_once(
         )
         for entry in entries
     )
-    # Of a model that was renamed, or whose versions are all about to go.
+    # Of a model whose versions are all about to go.
     here = {entry.model for entry in entries}
-    gone = [name for name in published.keys() - here if _is_gone(name, store, others)]
+    gone = [name for name in published.keys() - here if _is_gone(name, store)]
     if gone:
         fleet.remove_published(gone, older_than_ms=now_ms)
 
 
-def _is_gone(name: str, store: ModelStore, others: Sequence[WorkerStatus]) -> bool:
-    """Return True for a model of the store that was renamed, or whose versions all are to go.
+def _is_gone(name: str, store: ModelStore) -> bool:
+    """Return True for a model of the store whose versions all are to go.
 
     Any other may be that of a worker that is down for a moment, and has another plugin.
     """
     try:
         numbers = store.numbers(name)
-        if numbers:
-            return store.retiring(name).issuperset(numbers)
-        return store.renamed(name) is not None and not any(one.versions.get(name) for one in others)
+        return bool(numbers) and store.retiring(name).issuperset(numbers)
     except OSError:
         return False

@@ -261,7 +261,6 @@ class Fitness:
         try:
             found = tuple(self._store.numbers(name))
             is_away = before[-1:] > (STARTER_VERSION,) and not self._store.has_folder(name)
-            is_away = is_away and self._store.renamed(name) is None
             why = "is not there any more"
         except OSError as error:
             found, is_away, why = (), True, f"cannot be read: {error.strerror}"

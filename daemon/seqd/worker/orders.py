@@ -39,7 +39,7 @@ from seqd.worker.promotion import (
     move_label,
     rollback_of,
 )
-from seqd.worker.retiring import remove_version, rename_model
+from seqd.worker.retiring import remove_version
 from seqd_schemas import (
     Failure,
     ModelOrder,
@@ -111,13 +111,11 @@ class ModelOrderWatch(PeriodicTask):
 
     def _has(self, order: ModelOrder) -> bool:
         """Return True for an order that this worker knows, of a version that it may change."""
-        if order.action not in {one.value for one in OrderAction}:
-            return False
+        if order.action not in {one.value for one in OrderAction} - {OrderAction.RENAME}:
+            return False  # that of another release
         if not self._store.may_write(order.model):  # another worker may: a share, mounted for both
             return False
         numbers = self._store.numbers(order.model)
-        if order.action == OrderAction.RENAME and not numbers:  # done by a worker that died since
-            return self._store.renamed(order.model) == order.new_name
         needs_model_alone = order.version is None or order.action == OrderAction.REMOVE
         return bool(numbers) if needs_model_alone else order.version in numbers
 
@@ -161,8 +159,7 @@ class OrderRun:
     _rollout: Rollout | None = None
 
     def __post_init__(self) -> None:
-        """Begin with the name that the model has in the order."""
-        self._name = self._order.model
+        """Have what the work takes."""
         self._work = ModelWork(
             self._ledger, self._store, self._publish, self._notes.append, self.go_on
         )
@@ -204,8 +201,6 @@ class OrderRun:
 
     def _carry_out(self) -> int | None:
         """Make the change; return the version that was in service before."""
-        if self._order.action == OrderAction.RENAME:
-            return self._rename()
         if self._order.action == OrderAction.REMOVE:
             return self._remove()
         done = self._done_before()
@@ -256,20 +251,12 @@ class OrderRun:
         return labels.get(PRODUCTION)
 
     def _remove(self) -> int | None:
-        name, version = self._name, self._order.version
+        name, version = self._order.model, self._order.version
         assert version is not None, "a removal names a version"
         is_done = self._is_taken_over and version not in self._store.numbers(name)
         if not is_done:
             remove_version(self._work, name, version)
         return self._store.labels(name).get(PRODUCTION)
-
-    def _rename(self) -> int | None:
-        name, new_name = self._name, self._order.new_name
-        assert new_name is not None, "a model gets a name"
-        if not (self._is_taken_over and self._store.renamed(name) == new_name):
-            rename_model(self._work, name, new_name)
-        self._name = new_name
-        return self._store.labels(new_name).get(PRODUCTION)
 
     def _done_before(self) -> ServiceChange | None:
         """Return the change that an earlier worker has made for the order, if one has."""
@@ -279,9 +266,9 @@ class OrderRun:
     def _answer(self, *, before: int | None = None, failure: Failure | None = None) -> None:
         labels: dict[str, int] = {}
         try:
-            labels = self._store.labels(self._name)
+            labels = self._store.labels(self._order.model)
         except (SeqdError, OSError) as error:
-            log.warning("labels of %s are not in the answer: %s", self._name, error)
+            log.warning("labels of %s are not in the answer: %s", self._order.model, error)
         answer = OrderAnswer(
             order_id=self._order.order_id,
             worker=self._worker,

@@ -6,11 +6,11 @@ that look, or was refused.
 """
 
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from seqd.errors import VersionInUse, WrongState
+from seqd.errors import VersionInUse
 from seqd.ledger import Ledger
 from seqd.ledger.job_filter import JobFilter
 from seqd.worker.promotion import ModelWork
@@ -24,9 +24,6 @@ _PUBLISH_S: Final = 15.0
 
 #: Seconds in which a client that has read the catalog before has handed its job in.
 _SUBMIT_S: Final = 0.5
-
-#: Jobs that a refusal names.
-_NAMED_JOBS: Final = 3
 
 _OPEN: Final = frozenset(state.value for state in JobState if not state.is_terminal)
 
@@ -42,20 +39,6 @@ def remove_version(work: ModelWork, name: str, version: int) -> None:
                 "end, or cancel it"
             )
         work.store.remove(name, version)
-
-
-def rename_model(work: ModelWork, name: str, new_name: str) -> None:
-    """Give a model another name, and wait until jobs can name it so.
-
-    Raises WrongState where an open job names it, and as `ModelStore.rename` does.
-    """
-    store = work.store
-    store.check_rename(name, new_name)
-    with retired(work, name, store.numbers(name)) as jobs:
-        _refuse_open(name, jobs)
-        store.rename(name, new_name)
-    work.publish()
-    work.wait_until_published(new_name, lambda one: bool(one.versions))
 
 
 @contextmanager
@@ -92,15 +75,3 @@ def open_jobs(ledger: Ledger, name: str) -> list[JobRecord]:
             "there are fewer"
         )
     return list(jobs)
-
-
-def _refuse_open(model: str, jobs: Sequence[JobRecord]) -> None:
-    if not jobs:
-        return
-    named = ", ".join(job.job_id for job in jobs[:_NAMED_JOBS])
-    more = f" and {len(jobs) - _NAMED_JOBS:,} more" if len(jobs) > _NAMED_JOBS else ""
-    which = "job is" if len(jobs) == 1 else "jobs are"
-    raise WrongState(
-        f"{model} is not renamed: {len(jobs):,} open {which} on it: {named}{more}. Wait for their "
-        "end, or cancel them: seqd jobs cancel"
-    )

@@ -14,7 +14,6 @@ from seqd.cli.models.adding import add
 from seqd.cli.models.compare import compare
 from seqd.cli.models.evaluate import evaluate
 from seqd.cli.models.files import collect, export_version, import_version, remove
-from seqd.cli.models.ordering import rename
 from seqd.cli.models.params import params
 from seqd.cli.models.pausing import disable, pause, resume
 from seqd.cli.models.placing import place
@@ -108,7 +107,6 @@ app.command("export")(export_version)
 app.command("import")(import_version)
 app.command("rm")(remove)
 app.command("gc")(collect)
-app.command()(rename)
 app.command()(promote)
 app.command()(rollback)
 app.command()(history)
