@@ -56,13 +56,14 @@ def test_a_package_gives_each_name_that_it_lists(package: str) -> None:
         module.Clinet  # noqa: B018
 
 
-#: Many threads meet at the first use of each record, in a program that has used none.
+#: Threads meet at the first use of one record in four, in a program that has used none.
 FIRST_USE = """
 import sys, threading
 import seqd_schemas
 sys.setswitchinterval(1e-6)
 names = [n for n in seqd_schemas.__all__ if hasattr(getattr(seqd_schemas, n), "model_validate")]
-barrier, wrong = threading.Barrier(8), []
+names = names[::4]
+barrier, wrong = threading.Barrier(4), []
 
 def use():
     for name in names:
@@ -78,10 +79,10 @@ def use():
         if kind.model_json_schema()["title"] != name:
             wrong.append((name, "schema"))
 
-threads = [threading.Thread(target=use) for _ in range(8)]
+threads = [threading.Thread(target=use) for _ in range(4)]
 for thread in threads: thread.start()
 for thread in threads: thread.join()
-assert len(names) > 50, names
+assert len(names) > 12, names
 assert not wrong, wrong[:3]
 """
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from functools import cache
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -183,7 +183,6 @@ def test_a_lone_surrogate_is_refused_and_does_not_disturb_its_neighbours(generat
     assert isinstance(last, Generation)
 
 
-@settings(max_examples=30, deadline=None, derandomize=True)
 @given(
     prompts=st.lists(st.text(st.characters(), max_size=60) | st.text("abcd. ", max_size=60)),
     length=st.integers(1, 40),

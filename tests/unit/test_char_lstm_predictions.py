@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from char_lstm_builders import STREAM, WINDOW, a_generator, some_ngrams, some_weights
@@ -335,7 +335,6 @@ def test_n_grams_are_mixed_in_by_their_share_before_the_temperature(mixture_kind
         assert math.exp(log) == pytest.approx(mixture[" .abcd".index(character)], abs=1e-6)
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
 @given(
     st.fixed_dictionaries(
         {

@@ -455,7 +455,7 @@ ANY_PARAMETERS = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=30)
 @given(st.text("ab.é字🙂 \nA", min_size=60, max_size=200) | st.text(min_size=1), ANY_PARAMETERS)
 def test_any_text_and_any_parameters_make_a_version_or_a_typed_error(
     tmp_path_factory, text, parameters

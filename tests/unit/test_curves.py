@@ -2,7 +2,7 @@
 
 import json
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from seqd.analysis.curves import MAX_FIGURES, Curve, LearningCurve, curve_of, curves_of
@@ -40,7 +40,6 @@ def test_of_a_long_training_every_so_many_epochs_are_kept_with_the_first_and_the
     assert len(kept) == 251
 
 
-@settings(deadline=None, max_examples=40)
 @given(last=st.integers(1, 700), at=st.integers(0, 700), beyond=st.integers(0, 3))
 def test_a_training_that_goes_on_from_a_checkpoint_keeps_what_an_undisturbed_one_does(
     last: int, at: int, beyond: int

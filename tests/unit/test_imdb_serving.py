@@ -57,7 +57,7 @@ def test_reviews_of_all_lengths_get_the_padded_networks_probabilities(changes):
 
 
 @EVERY_NETWORK
-@settings(deadline=None, max_examples=8)
+@settings(max_examples=8)
 @given(cuts=st.lists(st.integers(1, 39), max_size=4), order=st.randoms())
 def test_any_batching_gives_what_one_by_one_gives(changes, cuts, order):
     loaded, texts = a_classifier(CONFIG | changes), [*some_reviews(37), "", "zzz", "..."]
@@ -213,7 +213,6 @@ MIXED = st.text(
 )
 
 
-@settings(deadline=None, max_examples=60)
 @given(MIXED | st.text(st.characters(max_codepoint=127), max_size=30))
 def test_any_text_is_split_by_the_rules_as_they_are_worded(text):
     assert_split(text, by_the_rule_as_it_is_worded(text), "unicode-1")

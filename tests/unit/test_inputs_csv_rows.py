@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from seqd.errors import InvalidInput
@@ -74,7 +74,6 @@ def _row_from(lines: list[Line]) -> tuple[int, object]:
 
 
 @pytest.mark.usefixtures("small_limits")
-@settings(max_examples=200)
 @given(_LINES, st.integers(0, 39), st.booleans())
 def test_rows_are_those_of_reading_each_by_itself(texts, place, has_long):
     contents: list[bytes | BadEntry] = [text + b"\n" for text in texts]
@@ -87,7 +86,6 @@ def test_rows_are_those_of_reading_each_by_itself(texts, place, has_long):
 
 
 @pytest.mark.usefixtures("small_limits")
-@settings(max_examples=200)
 @given(_LINES)
 def test_reading_goes_on_from_any_row_with_the_same_rows(texts):
     contents = [text + b"\n" for text in texts]

@@ -4,7 +4,7 @@ import gzip
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from seqd.errors import InvalidInput
@@ -143,7 +143,6 @@ ROWS = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
 @given(rows=ROWS, name=st.sampled_from(["a.jsonl", "a.csv.gz"]))
 def test_whatever_the_fields_hold_they_are_read_as_they_were_written(tmp_path_factory, rows, name):
     records = [{"id": key, "text": text} for key, text in rows]

@@ -1,7 +1,7 @@
 """Strings and records become items or labelled texts, or their refusal in their place."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from seqd.errors import DuplicateCustomId, InvalidData
@@ -248,7 +248,6 @@ def finds_duplicate(ids) -> str | None:
 
 
 @pytest.mark.usefixtures("small_batches")
-@settings(max_examples=300)
 @given(st.lists(st.integers(0, 200), max_size=120), st.booleans())
 def test_it_raises_exactly_where_a_set_would(numbers, distinct):
     ids = [f"id-{number}" for number in (dict.fromkeys(numbers) if distinct else numbers)]

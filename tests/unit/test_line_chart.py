@@ -1,6 +1,6 @@
 """A chart in text: its lines, axis and names to the character."""
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from seqd.cli.ui.charts import Axis, Line, line_chart
@@ -52,7 +52,6 @@ def test_each_line_has_its_colour_and_the_later_one_is_on_top() -> None:
     assert styles == {"dim", "yellow"}
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.lists(finite, min_size=1, max_size=9), min_size=1, max_size=3),
     st.integers(10, 120),

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -196,7 +196,6 @@ def longest(text, corpus):
     )
 
 
-@settings(deadline=None, max_examples=40)
 @given(
     st.text("ab", min_size=3, max_size=80)
     | st.text("abcdefgh ", min_size=3, max_size=200)

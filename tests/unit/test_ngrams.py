@@ -6,7 +6,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays as rows_of
 
@@ -64,7 +64,6 @@ def known_sequences(counts: NgramCounts) -> dict:
 # Counting
 
 
-@settings(deadline=None)
 @given(texts, orders, begins)
 def test_each_sequence_is_counted_as_often_as_it_is_there(text, order, begin):
     counts = counted(text, order, begin)
@@ -72,7 +71,6 @@ def test_each_sequence_is_counted_as_often_as_it_is_there(text, order, begin):
     assert known_sequences(counts) == sequences(text, order, begin)
 
 
-@settings(deadline=None)
 @given(st.lists(st.sampled_from([0, 1, 70_000, 99_999, -1]), max_size=40), st.integers(5, 8))
 def test_sequences_that_no_integer_holds_are_counted_as_well(text, order):
     counts = counted(text, order, symbols=100_000)
@@ -81,7 +79,6 @@ def test_sequences_that_no_integer_holds_are_counted_as_well(text, order):
     assert known_sequences(counts) == sequences(text, order)
 
 
-@settings(deadline=None)
 @given(texts, orders, begins, st.lists(st.integers(0, 60), max_size=5))
 def test_a_text_cut_into_spans_is_counted_as_the_whole(text, order, begin, cuts):
     whole = counted(text, order, begin)
@@ -104,7 +101,6 @@ def test_a_reader_is_told_how_far_the_count_is_before_each_span():
     assert told == [0, 2]
 
 
-@settings(deadline=None)
 @given(st.lists(texts, min_size=1, max_size=3), orders, begins)
 def test_counts_are_additive(parts, order, begin):
     together = combine([counted(part, order, begin) for part in parts])
@@ -137,7 +133,6 @@ def test_what_cannot_be_combined_is_refused(parts, weights, message):
         combine(parts, weights)
 
 
-@settings(deadline=None)
 @given(texts, orders, begins, st.integers(2, 4))
 def test_pruning_leaves_out_what_is_rare_and_keeps_single_symbols(text, order, begin, least):
     pruned = counted(text, order, begin).pruned(least)
@@ -147,7 +142,6 @@ def test_pruning_leaves_out_what_is_rare_and_keeps_single_symbols(text, order, b
     assert known_sequences(pruned) == kept
 
 
-@settings(deadline=None)
 @given(texts, orders, begins, st.integers(2, 4))
 def test_a_context_knows_how_much_was_pruned_from_it(text, order, begin, least):
     trie = counted(text, order, begin).pruned(least).trie
@@ -205,7 +199,6 @@ def all_states(model):
     return np.arange(model.states)
 
 
-@settings(deadline=None, max_examples=200)
 @given(models())
 def test_the_probabilities_after_each_context_sum_to_one(model):
     rows = model.probabilities(all_states(model))
@@ -215,7 +208,6 @@ def test_the_probabilities_after_each_context_sum_to_one(model):
     assert rows.min() >= 0
 
 
-@settings(deadline=None)
 @given(models(st.sampled_from([s for s in Smoothing if s is not Smoothing.NONE])))
 def test_with_smoothing_nothing_is_impossible_but_a_beginning(model):
     rows = model.probabilities(all_states(model))
@@ -225,7 +217,6 @@ def test_with_smoothing_nothing_is_impossible_but_a_beginning(model):
     assert model.begin is None or (rows[:, model.begin] == 0).all()
 
 
-@settings(deadline=None)
 @given(models(), texts, texts)
 def test_the_log_probabilities_of_a_text_are_those_met_on_the_way(model, before, text):
     state = model.state_after(ids(*before))
@@ -244,7 +235,6 @@ def test_the_log_probabilities_of_a_text_are_those_met_on_the_way(model, before,
         states = model.advance(states, ids(symbol))
 
 
-@settings(deadline=None)
 @given(models())
 def test_tables_have_the_same_probabilities_and_states(model):
     tables = model.tables()
@@ -264,7 +254,6 @@ def test_tables_of_too_many_cells_are_refused(monkeypatch):
         fit(counted([0, 1], 1)).tables()
 
 
-@settings(deadline=None)
 @given(models())
 def test_the_arcs_and_weights_that_are_handed_out_make_the_same_probabilities(model):
     arcs = model.arcs
@@ -300,7 +289,6 @@ def test_an_alphabet_of_a_beginning_alone_predicts_nothing():
         fit(counted([0], 1, begin=0, symbols=1))
 
 
-@settings(deadline=None, max_examples=200)
 @given(models(), st.data())
 def test_the_usual_context_is_the_most_frequent_whole_one_that_ends_alike(model, data):
     state = data.draw(st.integers(0, model.states - 1))
@@ -343,7 +331,6 @@ def successors(counts, context):
     return sum(s[:-1] == context for s in counts)
 
 
-@settings(deadline=None)
 @given(known_texts, orders)
 def test_without_smoothing_the_longest_context_that_was_followed_decides(text, order):
     counts, model = sequences(text, order), fit(counted(text, order), Smoothing.NONE)
@@ -357,7 +344,6 @@ def test_without_smoothing_the_longest_context_that_was_followed_decides(text, o
             assert probability(model, context, symbol) == pytest.approx(expected, abs=1e-15)
 
 
-@settings(deadline=None)
 @given(known_texts, orders)
 def test_additive_smoothing_adds_the_same_to_each_count(text, order):
     counts, model = sequences(text, order), fit(counted(text, order), Smoothing.ADDITIVE, 0.7)
@@ -379,7 +365,6 @@ def witten_bell(counts, context, symbol):
     return (counts[(*context, symbol)] + kinds * lower) / (seen + kinds)
 
 
-@settings(deadline=None)
 @given(known_texts, orders)
 def test_witten_bell_leaves_to_the_shorter_context_as_many_as_there_are_successors(text, order):
     counts, model = sequences(text, order), fit(counted(text, order), Smoothing.WITTEN_BELL)
@@ -425,7 +410,6 @@ class KneserNey:
         return (kept + sum(cut.values()) * lower) / whole
 
 
-@settings(deadline=None)
 @given(known_texts, orders)
 def test_kneser_ney_is_that_of_chen_and_goodman(text, order):
     reference, model = KneserNey(text, order), fit(counted(text, order))
@@ -551,7 +535,6 @@ def packed(rows: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return rows | {name: deflate(rows[name]) for name in LONG if name in rows}
 
 
-@settings(deadline=None)
 @given(texts, orders, begins, st.sampled_from(list(Smoothing)), st.integers(1, 3))
 def test_a_model_is_read_back_to_the_last_bit(text, order, begin, smoothing, least):
     counts = counted(text, order, begin)
@@ -631,7 +614,6 @@ def test_an_n_gram_that_cannot_be_is_refused(digits, message):
         NgramModel.from_arrays(packed(unpacked() | one))
 
 
-@settings(deadline=None, max_examples=200)
 @given(st.data())
 def test_arrays_with_faults_anywhere_are_refused_or_make_a_sound_model(data):
     damaged = {name: array.copy() for name, array in unpacked().items()}

@@ -4,7 +4,7 @@ import math
 from typing import Literal
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import Field, ValidationError
 
@@ -103,7 +103,6 @@ def test_a_long_value_is_cut_and_a_lone_surrogate_can_be_printed():
     assert said.encode("utf-8")
 
 
-@settings(deadline=None)  # two cores may be busy with other tests
 @given(
     st.fixed_dictionaries(
         {},
