@@ -58,10 +58,7 @@ class Session:
 
     def next_label(self) -> object:
         assert self.program.stdout is not None
-        line = self.program.stdout.readline()
-        while line and not line.startswith("{"):  # a table of :bench
-            line = self.program.stdout.readline()
-        return json.loads(line)["output"]["label"]
+        return json.loads(self.program.stdout.readline())["output"]["label"]
 
     def label_of(self, text: str) -> object:
         self.give(text)
@@ -164,17 +161,6 @@ def test_no_fault_of_a_plugin_ends_a_session_and_each_is_told_with_its_place(plu
         assert module in session.said()
         assert session.label_of("a") == "hello"
 
-        # While it is measured, what it prints goes nowhere; where it stands is said all the same.
-        measured = plugin.parent / "measured"
-        hangs = f"open({str(measured)!r}, 'w').close(); time.sleep(600)"
-        write(plugin, "outcomes = []", f"outcomes = []\n        if items[1:]: {hangs}")
-        session.wait_until_said(changed)
-        session.give(":bench")
-        wait_until(measured.exists, "it hangs")
-        session.interrupt()
-        session.wait_until_said("it did not stop within 2 s of Ctrl-C")
-        assert module in session.said()
-
         # A call whose plugin is mended meanwhile is made again.
         session.give("hang")
         session.wait_until_said("hanging")
@@ -239,22 +225,12 @@ def test_commands_of_a_session(seqd, plugin):
     assert [line for line in ended.err.splitlines() if line.startswith("error")] == [
         "error[invalid_parameters]: hello classify: parameter 'word' is 7; allowed: a text of 0 to "
         "20 characters.",
-        "error[invalid_request]: no command ':tsk'. Commands: :task, :set, :params, :bench, "
-        ":reload, :help, :quit. Did you mean ':task'? A text that begins with a colon is given "
-        "with two.",
+        "error[invalid_request]: no command ':tsk'. Commands: :task, :set, :params, :reload, "
+        ":help, :quit. Did you mean ':task'? A text that begins with a colon is given with two.",
         "error[invalid_request]: hello has no task 'x'. Its tasks: classify, train.",
         "error[invalid_request]: train takes a file: seqd plugins try … train --data FILE --out "
         "FOLDER",
     ]
-
-
-def test_items_a_second_are_measured_by_size_of_batch(seqd, plugin):
-    ended = seqd("plugins", "dev", str(plugin), "--bench")
-
-    assert ended.status == 0, ended.err
-    header, *rows = [line.split() for line in ended.out.splitlines()]
-    assert header == ["batch", "items", "a", "second", "a", "call"]
-    assert [row[0] for row in rows] == ["1", "8", "64", "512"]
 
 
 def test_what_cannot_be_served_ends_the_command_at_once(tmp_path, seqd):

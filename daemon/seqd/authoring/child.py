@@ -25,13 +25,11 @@ from seqd.authoring.messages import (
     Failed,
     Learn,
     Load,
-    Measure,
     RunChecks,
 )
 from seqd.authoring.subject import Subject
 from seqd.errors import PluginFault, SeqdError, failure_of
 from seqd.models.plugin_frames import frame_of
-from seqd.plugin.calls import printing_into
 from seqd.worker.faults import sentence_of
 
 log = logging.getLogger(__name__)
@@ -123,18 +121,10 @@ def serve(requests: TextIO, replies: TextIO, stacks: int) -> None:
 
 
 def _answers(
-    subject: Subject, request: Compute | Measure | Learn, replies: TextIO, stop: _Stop
+    subject: Subject, request: Compute | Learn, replies: TextIO, stop: _Stop
 ) -> Iterator[AnyReply]:
     if isinstance(request, Compute):
         yield subject.compute(request, stop)
-    elif isinstance(request, Measure):
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        try:
-            with printing_into(nowhere, 1, 2):  # thousands of lines would be measured, too
-                yield from subject.measure(request, stop)
-        finally:
-            os.close(nowhere)
-        yield Done()
     else:
         yield subject.train(request, lambda report: _send(replies, report), stop)
 

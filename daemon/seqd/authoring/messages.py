@@ -1,6 +1,6 @@
 """What the commands for authors and the child that has the plugin tell each other, as JSON lines.
 
-The child is asked one thing at a time: to load a plugin, then to compute, to measure or to train;
+The child is asked one thing at a time: to load a plugin, then to compute or to train;
 or to run checks, which load it themselves.
 Each request is answered by reports, if any, and one reply that ends it.
 """
@@ -56,16 +56,6 @@ class Compute(_Message):
     parameters: dict[str, ParameterValue] = {}
 
 
-class Measure(_Message):
-    """Do a task with batches of some sizes, which are made of these texts, and time it."""
-
-    type: Literal["measure"] = "measure"
-    task: str
-    entries: tuple[Item | RefusedItem, ...]
-    parameters: dict[str, ParameterValue] = {}
-    sizes: tuple[int, ...]
-
-
 class Learn(_Message):
     """Train a version on a file, into an empty folder."""
 
@@ -94,7 +84,7 @@ class RunChecks(_Message):
     version_folder: str | None = None
 
 
-AnyRequest = Load | Compute | Measure | Learn | RunChecks
+AnyRequest = Load | Compute | Learn | RunChecks
 REQUEST: TypeAdapter[AnyRequest] = TypeAdapter(Annotated[AnyRequest, Field(discriminator="type")])
 
 
@@ -120,18 +110,6 @@ class Computed(_Message):
         ...,
     ]
     seconds: float
-
-
-class Rate(_Message):
-    """A report: what batches of one size took."""
-
-    type: Literal["rate"] = "rate"
-    size: int
-    items_per_s: float
-    #: Of the quickest call.
-    call_s: float
-    #: Items of a batch that got an error.
-    errors: int
 
 
 class Reported(_Message):
@@ -193,6 +171,6 @@ class Failed(_Message):
 
 
 #: Replies behind which the request goes on.
-Report = Rate | Reported | Begun | Found | Has | Outcomes
+Report = Reported | Begun | Found | Has | Outcomes
 AnyReply = Report | Loaded | Computed | Trained | Done | Failed
 REPLY: TypeAdapter[AnyReply] = TypeAdapter(Annotated[AnyReply, Field(discriminator="type")])

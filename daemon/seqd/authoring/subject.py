@@ -7,10 +7,9 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import cycle, islice
 from pathlib import Path
 from typing import Self, cast
 
@@ -22,8 +21,6 @@ from seqd.authoring.messages import (
     Learn,
     Load,
     Loaded,
-    Measure,
-    Rate,
     Reported,
     Trained,
 )
@@ -46,22 +43,16 @@ from seqd.testing.training import parameters_of, train
 from seqd.validation import did_you_mean, listed
 from seqd.worker.computing import TaskCall, call_of, outcomes_of
 from seqd.worker.faults import ItemFaults, sentence_of
-from seqd.worker.outcomes import Outcome, results_of
+from seqd.worker.outcomes import results_of
 from seqd_schemas import (
     CatalogEntry,
     FileSource,
     Item,
-    ItemError,
     PluginState,
     PluginStatus,
-    RefusedItem,
 )
 
 log = logging.getLogger(__name__)
-
-#: Seconds for which each size of batch is called, and calls of it at least.
-MEASURE_S = 0.5
-_LEAST_CALLS = 2
 
 #: Seconds after which it is said where an import stands, which takes less than one (I2), and where
 #: a version's loading does, for which a framework and its weights are read.
@@ -164,16 +155,22 @@ class Subject:
         Raises Stopped, and Unfit where the model's warm-up input fails, too.
         """
         began = time.perf_counter()
-        outcomes = self._outcomes(asked, asked.entries, stop)
-        results = results_of(asked.entries, iter(outcomes), self._output(asked.task), attempts=1)
+        loaded, spec = self._usable(), self.model.tasks[asked.task]
+        output = self._output(asked.task)
+        with PluginCall():
+            parameters: PluginParameters = spec.parameters.model_validate(asked.parameters)
+        task = TaskCall(asked.task, output, spec.input)
+        call = call_of(loaded, task, parameters, QuietContext(self.device, stop))
+        work = [
+            WorkItem(index=place, text=entry.text)
+            for place, entry in enumerate(asked.entries)
+            if isinstance(entry, Item)
+        ]
+        faults = ItemFaults(loaded.warm_up, lambda: False, model=self.version)
+        outcomes = outcomes_of(call, work, faults, loaded.cost_tokens, stop)
+        faults.end()
+        results = results_of(asked.entries, iter(outcomes), output, attempts=1)
         return Computed(results=tuple(results), seconds=time.perf_counter() - began)
-
-    def measure(self, asked: Measure, stop: Callable[[], bool]) -> Iterator[Rate]:
-        """Yield what batches of each size take. Raises as `compute` does."""
-        sound = [entry for entry in asked.entries if isinstance(entry, Item)]
-        for size in asked.sizes:
-            entries = list(islice(cycle(sound), size))
-            yield self._rate_of(asked, entries, stop)
 
     def train(
         self, asked: Learn, report: Callable[[Reported], None], stop: Callable[[], bool]
@@ -191,39 +188,6 @@ class Subject:
             draft = train(self.model, parameters, context, self.plugin.version)
         manifest = seal_folder(folder, draft, _VERSION)
         return Trained(manifest=manifest, seconds=time.perf_counter() - began)
-
-    def _rate_of(self, asked: Measure, entries: Sequence[Item], stop: Callable[[], bool]) -> Rate:
-        began, calls, quickest, errors = time.perf_counter(), 0, float("inf"), 0
-        while calls < _LEAST_CALLS or time.perf_counter() - began < MEASURE_S:
-            started = time.perf_counter()
-            outcomes = self._outcomes(asked, entries, stop)
-            quickest = min(quickest, time.perf_counter() - started)
-            errors = sum(isinstance(outcome, ItemError) for outcome in outcomes)
-            calls += 1
-        rate = calls * len(entries) / (time.perf_counter() - began)
-        return Rate(size=len(entries), items_per_s=rate, call_s=quickest, errors=errors)
-
-    def _outcomes(
-        self,
-        asked: Compute | Measure,
-        entries: Sequence[Item | RefusedItem],
-        stop: Callable[[], bool],
-    ) -> list[Outcome]:
-        loaded = self._usable()
-        spec = self.model.tasks[asked.task]
-        with PluginCall():
-            parameters: PluginParameters = spec.parameters.model_validate(asked.parameters)
-        task = TaskCall(asked.task, self._output(asked.task), spec.input)
-        call = call_of(loaded, task, parameters, QuietContext(self.device, stop))
-        work = [
-            WorkItem(index=place, text=entry.text)
-            for place, entry in enumerate(entries)
-            if isinstance(entry, Item)
-        ]
-        faults = ItemFaults(loaded.warm_up, lambda: False, model=self.version)
-        outcomes = outcomes_of(call, work, faults, loaded.cost_tokens, stop)
-        faults.end()
-        return outcomes
 
     def _usable(self) -> LoadedModel:
         if self.loaded is None:

@@ -7,10 +7,6 @@ import typer
 from seqd.cli import options
 from seqd.cli.plugins.trying import Model, Parameters, Plugin, Slot, Subject, Version
 
-Bench = Annotated[
-    bool, typer.Option("--bench", help="Measure items a second by size of batch, and end.")
-]
-
 
 def dev(
     subject: Subject,
@@ -23,7 +19,6 @@ def dev(
     plugin: Plugin = "",
     model: Model = "",
     slot: Slot = "cpu:0",
-    bench: Bench = False,
 ) -> None:
     """Try texts on a plugin while you write it; no daemon and no Redis.
 
@@ -38,7 +33,4 @@ def dev(
     order = order_of(subject, plugin=plugin, model=model, version=version, slot=slot)
     watched = watched_of(order)
     with Session(order, watched, task, parameters) as session:
-        if bench:
-            session.bench_once()
-        else:
-            session.run()
+        session.run()

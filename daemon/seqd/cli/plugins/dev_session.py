@@ -4,21 +4,19 @@ A line that begins with a colon is a command. What the plugin prints, and what c
 of its files, goes to standard error.
 """
 
-import json
 from collections.abc import Callable, Mapping
-from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from seqd.authoring.messages import Compute, Computed, Done, Load, Measure
+from seqd.authoring.messages import Compute, Computed, Load
 from seqd.authoring.plugin_child import pinned_to
 from seqd.authoring.reloading import News, ReloadedPlugin
 from seqd.authoring.watching import Watched
 from seqd.cli import options
 from seqd.cli.exits import Terminated, print_error
 from seqd.cli.plugins.dev_prompt import Prompt, prompt_for
-from seqd.cli.plugins.outcomes import RATES, print_results, said_of, say_report
+from seqd.cli.plugins.outcomes import print_results, said_of
 from seqd.cli.plugins.subjects import (
     checked_parameters,
     entries_of,
@@ -26,27 +24,17 @@ from seqd.cli.plugins.subjects import (
     warn_of_taken_names,
 )
 from seqd.cli.ui.screen import Screen, data_goes_to_a_terminal
-from seqd.errors import InvalidInput, InvalidRequest, PluginEnded, SeqdError, Stopped
+from seqd.errors import InvalidRequest, PluginEnded, SeqdError, Stopped
 from seqd.kinds import TRAIN, kind_of_task
 from seqd.parameters import Schema, allowed
 from seqd.validation import did_you_mean, listed
-from seqd_schemas import CatalogEntry, Item, ParameterValue, RefusedItem, TaskSchema
-
-#: Sizes of batches that are measured, up to the task's own `unit_items`.
-SIZES: Final = (1, 8, 64, 512)
-
-#: Texts of 50 to 1,000 characters.
-_MADE: Final = tuple(
-    " ".join(["The ship left the harbour before the fog had gone."] * sentences)
-    for sentences in (1, 2, 4, 10, 20)
-)
+from seqd_schemas import CatalogEntry, ParameterValue, TaskSchema
 
 #: The commands of a session, each with what it takes and does.
 COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     ":task": ("NAME", "go over to another task"),
     ":set": ("NAME=VALUE", "set a parameter of the task; NAME= takes it away"),
     ":params": ("", "list the parameters of the task"),
-    ":bench": ("[SIZE]...", "measure items a second by size of batch"),
     ":reload": ("", "load the plugin anew"),
     ":help": ("", "list the commands"),
     ":quit": ("", "end; so does Ctrl-D"),
@@ -74,7 +62,6 @@ class Session:
             ":task": self._go_over,
             ":set": self._set,
             ":params": self._list_parameters,
-            ":bench": self._bench,
             ":reload": lambda given: self._plugin.load_anew(),
             ":help": lambda given: self._help(),
         }
@@ -102,11 +89,6 @@ class Session:
                     self._take(line)
                 except SeqdError as error:
                     print_error(error)
-
-    def bench_once(self) -> None:
-        """Measure the task once. Raises what keeps it from being measured."""
-        self._plugin.serving()
-        self._bench("")
 
     def _wait_for_the_first(self) -> None:
         try:
@@ -213,20 +195,6 @@ class Session:
             assert isinstance(field, dict)
             Screen().say(_parameter_line(name, field, schema, self._parameters))
 
-    def _bench(self, given: str) -> None:
-        serving, task, schema = self._plugin.serving(), self._current_task(), self._schema_here()
-        sizes = _sizes_of(given, schema.unit_items)
-        entry = serving.loaded.entry
-        request = Measure(
-            task=task,
-            entries=_bench_entries(entry, task),
-            parameters=checked_parameters(entry, task, self._parameters),
-            sizes=sizes,
-        )
-        screen = Screen()
-        screen.say(RATES)
-        serving.child.ask(request, Done, report=partial(say_report, screen))
-
     def _help(self) -> None:
         for name, (takes, does) in COMMANDS.items():
             Screen().say(f"{f'{name} {takes}':<18}{does}")
@@ -264,30 +232,3 @@ def _parameter_line(
     now = given.get(name, field.get("default", "to be given"))
     said = f"{name} = {now}  {allowed(field, root)}"
     return f"{said}  {field.get('description', '')}".rstrip()
-
-
-def _sizes_of(given: str, unit_items: int) -> tuple[int, ...]:
-    """Return the sizes to measure: those that were typed, or the usual ones and a unit's."""
-    if not given:
-        return tuple(sorted({*(size for size in SIZES if size < unit_items), unit_items}))
-    sizes = [options.read_whole(":bench", size, 1, 65_536) for size in given.split()]
-    return tuple(size for size in sizes if size)
-
-
-def _bench_entries(entry: CatalogEntry, task: str) -> tuple[Item | RefusedItem, ...]:
-    """Return items to measure with. Raises InvalidInput where none can be made."""
-    given = task_of_entry(entry, task).input
-    lines = list(_MADE)
-    if given is not None:
-        lines = [json.dumps(record) for record in _examples(given, task)]
-    return entries_of(entry, task, lines)
-
-
-def _examples(schema: Mapping[str, object], task: str) -> list[object]:
-    examples = schema.get("examples")
-    if isinstance(examples, list) and examples:
-        return examples
-    raise InvalidInput(
-        f"{task} takes records, and its class gives no example to measure with. Give it "
-        "json_schema_extra={'examples': [{…}]} in its model_config."
-    )

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from seqd.authoring.messages import Rate, Reported
+from seqd.authoring.messages import Reported
 from seqd.cli.bulk import print_line
 from seqd.cli.ui.outputs import OutputPrinter
 from seqd.cli.ui.screen import Screen
@@ -54,10 +54,8 @@ def said_of(loaded: "Loaded") -> str:
 
 
 def say_report(screen: Screen, report: "Report") -> None:
-    """Print a report: of a training, or what batches of one size took."""
+    """Print a report of a training."""
     match report:
-        case Rate():
-            screen.say(_rate_line(report))
         case Reported(event=Epoch() as event):
             figures = "".join(f"  {name} {value:.4g}" for name, value in event.metrics.items())
             screen.say(f"epoch {event.epoch}/{event.epochs}{figures}  {event.seconds:.1f} s")
@@ -65,12 +63,3 @@ def say_report(screen: Screen, report: "Report") -> None:
             screen.say(f"  {event.prompt}{event.text}")
         case Reported(event=Log() as event):
             screen.say(event.message)
-
-
-#: Columns of the table of rates.
-RATES = f"{'batch':>9}{'items a second':>17}{'a call':>12}"
-
-
-def _rate_line(rate: Rate) -> str:
-    errors = f"  {rate.errors:,} of {rate.size:,} have an error" if rate.errors else ""
-    return f"{rate.size:>9,}{rate.items_per_s:>17,.0f}{1e3 * rate.call_s:>9.2f} ms{errors}"
