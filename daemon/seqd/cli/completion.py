@@ -48,25 +48,8 @@ _UNSAFE_IN_HELP = re.compile(r"[^A-Za-z0-9 _.,/+-]+")
 #: Characters at which bash breaks words, that stand within ours; see `COMP_WORDBREAKS`.
 _BREAKS: Final = "=@:"
 
-_PRIORITIES: Final = "interactive normal bulk"
-_FORMATS: Final = "auto jsonl csv lines folder"
-
 #: Of these commands only jobs are offered that have not ended.
 _OF_OPEN_JOBS: Final = ("cancel", "pause")
-
-
-def states(incomplete: str) -> list[Offer]:
-    """Offer states of jobs."""
-    from seqd_schemas import JobState
-
-    return _words(" ".join(JobState), incomplete)
-
-
-def kinds(incomplete: str) -> list[Offer]:
-    """Offer kinds of jobs."""
-    from seqd.kinds import KINDS
-
-    return _words(" ".join(KINDS), incomplete)
 
 
 def tasks(ctx: typer.Context, incomplete: str) -> list[Offer]:
@@ -76,21 +59,6 @@ def tasks(ctx: typer.Context, incomplete: str) -> list[Offer]:
     entry = _entry(ctx)
     names = (*SERVED_TASKS, TRAIN) if entry is None else entry.all_tasks
     return _safe(((name, "") for name in names), incomplete)
-
-
-def priorities(incomplete: str) -> list[Offer]:
-    """Offer priorities."""
-    return _words(_PRIORITIES, incomplete)
-
-
-def formats(incomplete: str) -> list[Offer]:
-    """Offer formats of files."""
-    return _words(_FORMATS, incomplete)
-
-
-def input_formats(incomplete: str) -> list[Offer]:
-    """Offer formats of files that a command reads itself."""
-    return _words(f"{_FORMATS} tsv parquet", incomplete)
 
 
 def models(ctx: typer.Context, incomplete: str) -> list[Offer]:
@@ -210,10 +178,6 @@ def _join_words_of_bash(environment: MutableMapping[str, str]) -> str:
     end = max(joined[-1].rfind(mark) for mark in _BREAKS)
     # An `@` is part of the word that bash puts the offer in the place of.
     return joined[-1][: end + (joined[-1][end] != "@") if end >= 0 else 0]
-
-
-def _words(words: str, incomplete: str) -> list[Offer]:
-    return [(word, "") for word in words.split() if word.startswith(incomplete)]
 
 
 def _safe(offers: Iterable[Offer], incomplete: str) -> list[Offer]:

@@ -33,7 +33,6 @@ class _Typed:
         _option(
             "--priority",
             help="Which work goes first: interactive, normal or bulk.",
-            autocompletion=completion.priorities,
         ),
     ] = "normal"
     tenant: Annotated[

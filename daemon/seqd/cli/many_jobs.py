@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from seqd.cli import completion, options
+from seqd.cli import options
 from seqd.cli.exits import MISTAKE, OK, holding_interrupts, status_of_interrupt
 from seqd.cli.job_options import read_metadata
 from seqd.cli.showing import Found
@@ -34,7 +34,6 @@ class FilterOptions:
             "--state",
             help="Only jobs in this state: queued, running, paused, completed, failed, cancelled "
             "or expired; may be given again.",
-            autocompletion=completion.states,
         ),
     ] = None
     kind: Annotated[
@@ -42,7 +41,6 @@ class FilterOptions:
         typer.Option(
             "--kind",
             help="Only these: classify, generate, run, train or sweep.",
-            autocompletion=completion.kinds,
         ),
     ] = None
     model: options.OfModel = None

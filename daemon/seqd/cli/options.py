@@ -62,7 +62,6 @@ FormatName = Annotated[
     typer.Option(
         "--format",
         help="How the file holds its records: auto, jsonl, csv, lines or folder.",
-        autocompletion=completion.formats,
     ),
 ]
 InputFormatName = Annotated[
@@ -70,7 +69,6 @@ InputFormatName = Annotated[
     typer.Option(
         "--format",
         help="How the file holds its records: auto, jsonl, csv, tsv, lines, parquet or folder.",
-        autocompletion=completion.input_formats,
     ),
 ]
 IdField = Annotated[
