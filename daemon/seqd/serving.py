@@ -66,7 +66,7 @@ def is_listening(status: WorkerStatus) -> bool:
     Not for one whose plugin goes on with what was taken from it.
     """
     if status.cordon is not None:
-        return status.cordon.phase == "cordoned"
+        return status.cordon.phase == "cordoned" and status.state is not WorkerState.STARTING
     return status.state in (WorkerState.READY, WorkerState.BUSY) and not has_lost_claim(status)
 
 
@@ -289,11 +289,16 @@ def takes_items(status: WorkerStatus, model: str) -> bool:
 def takes(status: WorkerStatus, task: str, model: str) -> bool:
     """Return True for a worker that is there for a task of a model, whatever it can run now."""
     return (
-        status.state is not WorkerState.DRAINING
+        not _claims_no_more(status)
         and does(status, task, model)
         and model in status.versions
         and not leaves_out(status, task, model)
     )
+
+
+def _claims_no_more(status: WorkerStatus) -> bool:
+    """Return True for a worker that ends, or is kept from work by a rule, also while it starts."""
+    return status.cordon is not None or status.state is WorkerState.DRAINING
 
 
 def leaves_out(status: WorkerStatus, task: str, model: str) -> bool:
@@ -385,7 +390,7 @@ def _held_up(able: Sequence[WorkerStatus]) -> Waiting | None:
 
 def _may_begin(status: WorkerStatus, task: str, model: str) -> bool:
     """Return True for a worker that starts, and takes a task of a model then, or may."""
-    if status.state is not WorkerState.STARTING:
+    if status.state is not WorkerState.STARTING or status.cordon is not None:
         return False
     may = not status.versions and _may_do(status, task, model) and _may_have(status, model)
     return may or takes(status, task, model)
@@ -622,7 +627,7 @@ def _could_take(status: WorkerStatus, task: str, model: str) -> bool:
     """Return True for a worker that leaves a model to others, and could take it as it is."""
     return (
         leaves_out(status, task, model)
-        and status.state is not WorkerState.DRAINING
+        and not _claims_no_more(status)
         and does(status, task, model)
     )
 

@@ -162,6 +162,13 @@ def test_a_worker_that_is_cordoned_while_it_loads_claims_nothing_once_it_is_read
 
     assert empty_cluster.starts_of_units(job.job_id) == []
 
+    # One that starts while the rule stands says so from the first moment on.
+    worker.stop()
+    again = empty_cluster.start("w1")
+    wait_until(lambda: again.status() is not None, "it starts")
+    assert phase(again) == "cordoned"
+    assert "cordoned" in seqd("workers", "list").out
+
 
 def test_a_drained_worker_ends_in_order_and_starts_as_drained_until_it_is_uncordoned(
     empty_cluster, seqd

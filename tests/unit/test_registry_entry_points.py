@@ -6,6 +6,8 @@ import sys
 import textwrap
 from pathlib import Path
 
+import seqd
+
 REPORT = """
 import json, logging
 from seqd.models.registry import Registry
@@ -84,6 +86,18 @@ def test_a_plugin_that_was_installed_after_the_process_had_started_is_not_said_t
         "its folder is gone or not on the path. `seqd workers restart` starts workers anew."
         for name in ("late", "edited")
     }
+
+
+def test_a_plugin_that_ships_with_seqd_has_the_version_of_its_code_whatever_was_installed_once(
+    tmp_path: Path,
+) -> None:
+    # As of a clone that was installed editable, and pulled since.
+    install(tmp_path, "seqd", "seqd_shipped", "shipped")
+
+    listed = statuses_with(tmp_path)
+
+    versions = {str(one["name"]): one["version"] for one in listed}
+    assert versions["shipped"] == versions["job_log"] == seqd.__version__
 
 
 def test_each_installed_plugin_is_listed_whatever_is_wrong_with_it_or_its_neighbours(

@@ -314,10 +314,14 @@ def test_what_a_worker_can_do_waits_for_nobody(record: JobRecord):
             {"cordon": Cordon(phase="cordoned", since_ms=1), "state": WorkerState.DRAINING},
             "All workers that classify topics are cordoned or drained by an operator: w1. ",
         ),
+        (
+            {"cordon": Cordon(phase="cordoned", since_ms=1), "state": WorkerState.STARTING},
+            "All workers that classify topics are cordoned or drained by an operator: w1. ",
+        ),
         ({"state": WorkerState.DRAINING}, "All workers that classify topics are stopping: "),
         ({"tasks": ("train",)}, "No worker that is up and does classify has found topics@2 "),
     ],
-    ids=["cordoned", "draining", "another_task"],
+    ids=["cordoned", "cordoned_and_starting", "draining", "another_task"],
 )
 def test_a_version_that_a_worker_has_which_claims_nothing_is_not_said_to_be_missing(
     changes: dict[str, object], said: str

@@ -103,13 +103,12 @@ def _order(candidate: PluginSource) -> tuple[bool, str, str, str]:
 
 
 def _installed(entry: EntryPoint) -> PluginSource:
-    distribution = entry.dist
-    return PluginSource(
-        name=entry.name,
-        address=entry.value,
-        distribution=UNPACKAGED if distribution is None else distribution.name,
-        version="" if distribution is None else distribution.version,
-    )
+    name, version = UNPACKAGED, ""
+    if entry.dist is not None:
+        name, version = entry.dist.name, entry.dist.version
+    if name == PROJECT:  # what was installed editable may be another by now
+        version = seqd.__version__
+    return PluginSource(name=entry.name, address=entry.value, distribution=name, version=version)
 
 
 #: Characters kept of a foreign exception's message; some carry a whole listing.

@@ -368,7 +368,8 @@ class WorkLoop:
         cordon = self._cordon_now()
         versions = dict(fitness.versions())
         stopped_pid = self._stopped_parent()
-        is_held_back = cordon is not None or stopped_pid is not None
+        is_cordoned = cordon is not None and self._state is not WorkerState.STARTING
+        is_held_back = is_cordoned or stopped_pid is not None
         return WorkerStatus(
             worker=identity.name,
             slot=identity.slot.name,
@@ -449,7 +450,7 @@ class WorkLoop:
 
     def _cordon_now(self) -> Cordon | None:
         rule = self._context.placement.cordon
-        if self._state is WorkerState.STARTING or rule is None:
+        if rule is None:
             return None
         return cordon_of(rule, "draining" if self._context.drain.is_raised() else "cordoned")
 

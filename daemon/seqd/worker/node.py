@@ -35,6 +35,7 @@ from seqd.masking import without_password
 from seqd.models.registry import Registry
 from seqd.models.trial_load import trial_of
 from seqd.settings import Settings, load_settings
+from seqd.targets import rule_for
 from seqd.worker.background import Reconciler
 from seqd.worker.broker import create_app
 from seqd.worker.channel import Channel, HeartbeatFile
@@ -48,7 +49,7 @@ from seqd.worker.context import (
     runnable_routes,
     status_without_child,
 )
-from seqd.worker.cordon import DrainedWait, DrainWatch
+from seqd.worker.cordon import DrainedWait, DrainWatch, cordon_of
 from seqd.worker.death_record import DeathRecord
 from seqd.worker.deaths import MAX_STACKS, DeathFile, MemoryWatch, ThreadStack, one_line
 from seqd.worker.device_watch import DeviceWatch
@@ -181,12 +182,14 @@ class Node:
         before in its place did.
         """
         fleet = self._ledger.fleet
+        rule = rule_for(self._ledger.cordons.rules(), self._identity.place)
         before = fleet.last_of_place(self._identity.name)[-1:]
         status = status_without_child(self._identity, self._settings, (), fleet.now_ms())
         update = {
             "pid": os.getpid(),
             "pid_start_ticks": start_ticks_of("self"),
             "deaths": tuple(death for one in before for death in one.deaths),
+            "cordon": None if rule is None else cordon_of(rule, "cordoned"),
         }
         fleet.publish_worker(status.model_copy(update=update), ANNOUNCED_S)
 
