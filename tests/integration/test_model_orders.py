@@ -138,6 +138,11 @@ def test_a_handle_that_does_not_know_what_is_in_service_changes_nothing(
         f"late, and nothing is changed. Look at it with `seqd models history {model}`, and say it "
         "again"
     )
+    said = [(one.action, one.target, one.outcome) for one in client.audit(2)]
+    assert said == [
+        ("models.promote", f"{model}@2", ServiceChanged.code),
+        ("models.promote", f"{model}@2", ""),
+    ]
     assert store.labels(model) == {"production": 3, "latest": 3}
     wait_until(lambda: client.model(model).in_service == 3, "it is published")
     stale.refresh()

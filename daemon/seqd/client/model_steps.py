@@ -351,20 +351,19 @@ class ModelSteps:
             "to": order.new_name,
             "reason": order.why,
         }
-        answer = yield from audited(
-            self.ledger.audit,
-            answered(self.ledger, order),
-            f"models.{order.action}",
-            f"{order.model}{version}",
-            details,
+        return (
+            yield from audited(
+                self.ledger.audit,
+                answered(self.ledger, order),
+                f"models.{order.action}",
+                f"{order.model}{version}",
+                details,
+            )
         )
-        if answer.failure is not None:
-            raise error_of(answer.failure)
-        return answer
 
 
 def answered(ledger: LedgerParts, order: "ModelOrder") -> "Exchange[OrderAnswer]":
-    """Place an order and return its answer.
+    """Place an order and return its answer. Raises the error that it tells of.
 
     Raises NoFitWorker where no worker takes it, and OrderUnfinished where one was still at it when
     the time was over.
@@ -384,6 +383,8 @@ def answered(ledger: LedgerParts, order: "ModelOrder") -> "Exchange[OrderAnswer]
     yield from orders.place.steps(order, TAKE_S)
     while True:
         answer, worker = yield from orders.answer_to.steps(order.order_id)
+        if answer is not None and answer.failure is not None:
+            raise error_of(answer.failure)
         if answer is not None:
             return answer
         waited_s = monotonic() - began_s
