@@ -584,17 +584,24 @@ class Jobs(Part):
 
     def _matching(self, ids: Sequence[bytes], wanted: JobFilter) -> Exchange[list[bytes]]:
         """Return the jobs that match, by the fields that tell."""
-        names = wanted.fields
-        keys = [self._keys.job(job_id.decode()) for job_id in ids]
+        rows = yield from self.rows_of.steps(ids, wanted.fields)
+        return [
+            job_id for job_id, row in zip(ids, rows, strict=True) if row and wanted.matches(row)
+        ]
+
+    @exchange
+    def rows_of(self, ids: Sequence[bytes], names: Sequence[bytes]) -> Exchange[list[_Row]]:
+        """Return some fields of jobs, `template` and `group` among them; none of one that is gone.
+
+        Of a small job that has completed all those of its template come along.
+        """
+        keys = [self._keys.job(job_id.decode(errors="replace")) for job_id in ids]
         replies = yield from pipeline(Command(("HMGET", key, *names)) for key in keys)
         rows: list[_Row] = [
             {name: value for name, value in zip(names, values, strict=True) if value is not None}
             for values in cast(list[list[bytes | None]], replies)
         ]
-        whole = yield from self._whole(rows)
-        return [
-            job_id for job_id, row in zip(ids, whole, strict=True) if row and wanted.matches(row)
-        ]
+        return (yield from self._whole(rows))
 
     def _kept(self, ids: Sequence[bytes], wanted: JobFilter = ANY_JOB) -> Exchange[list[JobRecord]]:
         """Return jobs that match, but those whose time to live has passed, and damaged ones."""

@@ -41,7 +41,6 @@ SHARED = (
     "failures",
     "endings",
     "steering",
-    "job_filters",
     "inbox",
 )
 
