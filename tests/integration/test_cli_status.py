@@ -118,6 +118,22 @@ def test_status_counts_what_had_to_make_room_and_what_waits_in_the_inbox(
     assert read["evicted_jobs"] == {"tenant_kept_bytes": 0, "memory": 1_200, "within_hour": 40}
 
 
+def test_a_limit_that_somebody_has_written_by_hand_is_told_in_a_sentence(
+    environment: Environment,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    environment.redis.hset(environment.keys.limits(), "memory_share", "much")
+
+    ended = here(capsys, "status")
+
+    assert ended.status == 0
+    assert caplog.messages == [
+        f"memory_share of {environment.keys.limits()} in Redis is b'much', which is no number: "
+        "nothing is refused for want of memory until a worker starts"
+    ]
+
+
 def test_the_tenants_of_jobs_are_listed_where_there_are_several(
     environment: Environment, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -232,7 +232,8 @@ def test_a_child_that_a_signal_stops_turns_the_probe_red_is_named_and_costs_no_c
     # A hung child is ended after 1.3 s, and a lease is over after 2 s.
     os.kill(child, signal.SIGSTOP)
     try:
-        wait_until(lambda: "child is stopped: pid=" in worker.log(), "its parent names it")
+        line = f"child is stopped: pid={child} job={job.job_id}: A signal has "
+        wait_until(lambda: line in worker.log(), "its parent names it")
         wait_until(lambda: ask(worker, "live").returncode != 0, "the probe is red")
         stopped = ask(worker, "live")
         wait_until(lambda: worker.known_status().stopped_pid == child, "its record says so")

@@ -5,6 +5,7 @@ answers it, so a worker that dies before has taken nothing away: another one rea
 was idle for `CLAIM_IDLE_MS`.
 """
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, cast
@@ -30,6 +31,8 @@ from seqd_schemas import INBOX_GROUP, MAX_GIVEN_ID_CHARS, InboxAnswer, to_stored
 
 if TYPE_CHECKING:
     from seqd_schemas import Failure
+
+log = logging.getLogger(__name__)
 
 #: Milliseconds after which another worker claims an entry that was read and not answered.
 CLAIM_IDLE_MS: Final = 30_000
@@ -173,14 +176,22 @@ class InboxStream(Part):
     def memory_is_short(self) -> Exchange[bool]:
         """Return True when Redis has used up the share of its memory that new work may take.
 
-        False where the user may not ask for it.
+        False where the user may not ask for it, and, as for scripts, where the share is no number.
         """
         limit = Command(("HGET", self._keys.limits(), "memory_share"))
         asked = (limit, Command(("INFO", "memory")))
         share, info = yield from pipeline(asked, raises=False)
         if not isinstance(info, dict):
             return False
-        most = info.get("maxmemory", 0) * float(share if isinstance(share, bytes) else 0.8)
+        try:
+            most = info.get("maxmemory", 0) * float(share if isinstance(share, bytes) else 0.8)
+        except ValueError:
+            log.warning(
+                "memory_share of %s in Redis is %r, which is no number: nothing is refused for "
+                "want of memory until a worker starts",
+                *(self._keys.limits(), share),
+            )
+            return False
         return bool(0 < most < info.get("used_memory", 0))
 
     @exchange

@@ -28,6 +28,9 @@ from seqd.worker.unit_budgets import BudgetRule
 
 log = logging.getLogger(__name__)
 
+#: Units of a silent child whose jobs the log names.
+MOST_NAMED = 3
+
 #: Seconds between two looks, at most; fewer for a limit of less than four of them.
 LOOK_EVERY_S = 1.0
 
@@ -202,7 +205,7 @@ class ChildKeeper(PeriodicTask):
             f"{child.still_s:.0f} s. Another worker may take what it had in hand; "
             f"`kill -CONT {pid}` on its machine lets it go on."
         )
-        log.warning("child is stopped: pid=%d: %s", pid, said)
+        log.warning("child is stopped: pid=%d%s: %s", pid, self._jobs_in_hand(), said)
         release = partial(self._ledger.work.release_worker, self._worker, crashed=False, said=said)
         log_and_continue("leases not released", release)
 
@@ -213,8 +216,19 @@ class ChildKeeper(PeriodicTask):
             f"{standing} It keeps what it has in hand, and is ended if it stays silent until "
             f"{self._watchdog.judge.limit_s:.0f} s (SEQD_MAX_SILENT_S and a heartbeat)."
         )
-        log.warning("child stands still: pid=%d: %s", child.pid, said)
+        log.warning("child stands still: pid=%d%s: %s", child.pid, self._jobs_in_hand(), said)
         return said
+
+    def _jobs_in_hand(self) -> str:
+        """Return, as a log has them, the jobs of what the worker holds; '' where none is known."""
+        fleet, jobs = self._ledger.fleet, set[str]()
+
+        def read() -> None:
+            for held in fleet.held([self._worker], MOST_NAMED).values():
+                jobs.update(member.partition(" ")[0] for member in held.members)
+
+        try_now("what the child holds is not known", read, is_repeated=True)
+        return "".join(f" job={job_id}" for job_id in sorted(jobs))
 
 
 def _is_our_child(pid: int) -> bool:
