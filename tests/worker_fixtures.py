@@ -145,18 +145,34 @@ class LiveWorker:
     def status(self) -> WorkerStatus | None:
         """What it says of itself; None when it is not in the fleet."""
         with Client(settings=self._settings) as client:
-            return next((w for w in client.workers() if w.worker == self.name), None)
+            return self._status_by(client)
 
     def known_status(self) -> WorkerStatus:
         """Return what it says of itself, once it does: a heartbeat can be late."""
+        return self._wait_for(lambda status: True, "is in the fleet")
+
+    def _status_by(self, client: Client) -> WorkerStatus | None:
+        return next((w for w in client.workers() if w.worker == self.name), None)
+
+    def _wait_for(
+        self,
+        fits: Callable[[WorkerStatus], bool],
+        what: str,
+        timeout_s: float = DEADLINE_S,
+        may_end: bool = True,
+    ) -> WorkerStatus:
+        """Return what it says of itself, once it fits; its log tells why it never did."""
         found: list[WorkerStatus] = []
 
-        def is_known() -> bool:
-            found.extend(filter(None, [self.status()]))
-            return found != []
+        def says_so(client: Client) -> bool:
+            assert may_end or self.is_up(), "it ended"
+            found[:] = filter(None, [self._status_by(client)])
+            return found != [] and fits(found[0])
 
         try:
-            wait_until(is_known, f"{self.name} is in the fleet")
+            # One client for all looks: a new one costs five times what a look does.
+            with Client(settings=self._settings) as client:
+                wait_until(lambda: says_so(client), f"{self.name} {what}", timeout_s)
         except AssertionError as error:
             raise AssertionError(f"{error}\n{self.log()}") from None
         return found[0]
@@ -168,29 +184,23 @@ class LiveWorker:
     def wait_until_ready(self, other_than_pid: int = 0) -> Self:
         """Wait until it takes work; with a pid, until it does so in another process."""
 
-        def ready() -> bool:
-            assert self._node.poll() is None, f"it ended: {self.log()}"
-            status = self.status()
-            able = (WorkerState.READY, WorkerState.BUSY)
-            return status is not None and status.state in able and status.pid != other_than_pid
-
-        try:
-            wait_until(ready, f"{self.name} is ready", READY_S)
-        except AssertionError as error:
-            raise AssertionError(f"{error}\n{self.log()}") from None
+        able = (WorkerState.READY, WorkerState.BUSY)
+        self._wait_for(
+            lambda status: status.state in able and status.pid != other_than_pid,
+            "is ready",
+            READY_S,
+            may_end=False,
+        )
         return self
 
     def wait_until_idle(self) -> None:
         """Wait until it has done all that it had taken, and what follows from that."""
         from_ms = 1000 * time.time()
-
-        def idle() -> bool:
-            status = self.status()
-            # That it is busy is published a moment after it is.
-            is_new = status is not None and status.seen_at_ms > from_ms
-            return status is not None and is_new and status.state is WorkerState.READY
-
-        wait_until(idle, f"{self.name} is idle")
+        # That it is busy is published a moment after it is.
+        self._wait_for(
+            lambda status: status.seen_at_ms > from_ms and status.state is WorkerState.READY,
+            "is idle",
+        )
 
     def ask_to_end(self, number: signal.Signals = signal.SIGTERM) -> None:
         """Send SIGTERM, as `seqd up` and every service manager do, or another signal."""

@@ -56,12 +56,11 @@ def test_every_command_explains_itself_and_breaks_no_line_before_it_is_full(
                 assert len(line.rstrip()) + len(first) >= 79, (command, line, after)
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"]], ids=" ".join)
-def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
+def test_the_help_of_a_command_imports_nothing_heavy() -> None:
     code = (
         "import sys\n"
         "from seqd.cli.app import app\n"
-        f"try: app({arguments}, prog_name='seqd')\n"
+        "try: app(['run', '--help'], prog_name='seqd')\n"
         "except SystemExit: pass\n"
         "heavy = {'keras', 'tensorflow', 'celery', 'redis', 'numpy', 'pluggy', 'seqd.models'}\n"
         "heavy |= {'seqd_schemas.jobs', 'seqd.client'}\n"

@@ -47,7 +47,7 @@ def run(suite: Path, *options: str, seconds: float) -> str:
 
 def test_a_test_that_has_become_three_times_as_slow_is_named(suite: Path) -> None:
     first = run(suite, seconds=4)
-    second = run(suite, "-n", "2", seconds=13)
+    second = run(suite, "-n", "1", seconds=13)
 
     assert "slower" not in first
     assert "\n13.0 s, and 4.0 s before: test_one.py::test_first\n" in second

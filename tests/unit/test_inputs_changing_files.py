@@ -20,11 +20,13 @@ from seqd.inputs.reading import InputFile
 from seqd_schemas import FileFormat, FileSource, RefusedItem
 from worker_fixtures import wait_until
 
-ROWS = 10_000
+#: Rows of a file, and what makes them so long that no reader has all of them at once.
+ROWS, LONG = 1_000, " and more" * 12
 
 
-def csv_of(word: str, rows: int = ROWS) -> bytes:
-    return b"text,label\n" + b"".join(b"%s %d,x\n" % (word.encode(), n) for n in range(rows))
+def csv_of(word: str) -> bytes:
+    rows = "".join(f"{word} {n}{LONG},x\n" for n in range(ROWS))
+    return f"text,label\n{rows}".encode()
 
 
 def shortened(path: Path) -> None:
@@ -284,13 +286,13 @@ def test_a_pipe_is_no_file_and_is_read_to_its_end() -> None:
 def file_of(kind: str, folder: Path) -> Path:
     path = folder / f"a.{kind}"
     if kind == "parquet":
-        rows = pa.table({"text": [f"text {n * 7919 % ROWS}" for n in range(ROWS)]})
+        rows = pa.table({"text": [f"text {n * 7919 % 10_000}" for n in range(10_000)]})
         pq.write_table(rows, path)
         return written(path, path.read_bytes())
     numbers = range(ROWS * 4)  # more than a reader has buffered
     lines = {
-        "csv": [f"text {n},x" for n in numbers],
-        "jsonl": [json.dumps({"text": f"text {n}", "label": "x"}) for n in numbers],
+        "csv": [f"text {n}{LONG},x" for n in numbers],
+        "jsonl": [json.dumps({"text": f"text {n}{LONG}", "label": "x"}) for n in numbers],
     }
     content = "\n".join(["text,label", *lines["csv"]] if "csv" in kind else lines["jsonl"])
     whole = content.encode()

@@ -11,7 +11,7 @@ from store_builders import publish
 
 pytestmark = pytest.mark.processes
 
-PROCESSES = 3
+PROCESSES = 2
 VERSIONS_EACH = 4
 
 
