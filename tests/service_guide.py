@@ -3,7 +3,6 @@
 import asyncio
 import json
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Self
@@ -11,6 +10,7 @@ from typing import Any, Self
 import uvicorn
 
 from readme_blocks import ROOT, blocks_of
+from worker_fixtures import wait_until
 
 #: Longest that it takes to start, or to end.
 _WAIT_S = 30.0
@@ -51,10 +51,7 @@ def serving(app: Any) -> Iterator[str]:
     thread = threading.Thread(target=server.run, name="uvicorn", daemon=True)
     thread.start()
     try:
-        deadline = time.monotonic() + _WAIT_S
-        while not server.started:
-            assert thread.is_alive() and time.monotonic() < deadline, "it did not start"
-            time.sleep(0.01)
+        wait_until(lambda: server.started or not thread.is_alive(), "it starts")
         port = server.servers[0].sockets[0].getsockname()[1]
         yield f"http://127.0.0.1:{port}"
     finally:

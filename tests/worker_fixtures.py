@@ -177,6 +177,14 @@ class LiveWorker:
             raise AssertionError(f"{error}\n{self.log()}") from None
         return found[0]
 
+    def wait_for_heartbeats(self, seconds: float) -> None:
+        """Wait until its heartbeats have gone on for so long, by the server's clock."""
+        heard_ms = self.known_status().seen_at_ms
+        wait_until(
+            lambda: self.known_status().seen_at_ms > heard_ms + 1_000 * seconds,
+            f"{self.name} has heartbeats for {seconds:g} s more",
+        )
+
     def child_pid(self) -> int:
         """The process that does the work."""
         return self.known_status().pid

@@ -6,7 +6,6 @@ A minute or more for the base and five for the two builds, most of it for downlo
 import json
 import os
 import shutil
-import time
 from pathlib import Path
 
 import pytest
@@ -113,16 +112,13 @@ def test_a_closed_container_classifies_a_mounted_file(
         storage.podman("exec", "closed", "seqd", *command)
         results = storage.podman("exec", "closed", "cat", "/tmp/results.jsonl").out
         health = storage.podman("healthcheck", "run", "closed", check=False)
-        began_s = time.monotonic()
         storage.podman("stop", "--time", "40", "closed")
-        took_s = time.monotonic() - began_s
         wait_until(lambda: "Stopped." in log.read_text(), "an end in order", 10)
 
     outcomes = [json.loads(line) for line in results.splitlines()]
     assert [one["custom_id"] for one in outcomes] == [f"r{n}" for n in range(500)]
     assert [one["output"]["label"] for one in outcomes] == list(LABELS) * 250
     assert health.status == 0, health
-    assert took_s < 30, "it was killed"
     assert "warning" not in log.read_text()
 
 

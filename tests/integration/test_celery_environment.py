@@ -1,7 +1,6 @@
 """In the shell of a team that runs Celery, a worker and a client of seqd do as anywhere else."""
 
 import os
-import time
 from pathlib import Path
 
 import pytest
@@ -53,11 +52,9 @@ def test_none_of_celerys_variables_and_no_celeryconfig_changes_a_worker_or_a_cli
     client = empty_cluster.client()
     client.classify(["first"], model="echo").wait(timeout_s=20)
 
-    began_s = time.monotonic()
     record = client.classify(["a", "b"], model="echo").wait(timeout_s=20)
 
     assert record.counts.succeeded == 2
-    assert time.monotonic() - began_s < 20.0
     with redis.Redis.from_url(private_server.url) as other:
         assert other.dbsize() == 0
         assert other.info("clients")["connected_clients"] == 1

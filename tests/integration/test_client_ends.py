@@ -26,11 +26,13 @@ from worker_fixtures import Cluster, wait_until
 pytestmark = [pytest.mark.processes, pytest.mark.slow]
 
 
-async def texts(count: int, *, then_hangs: bool = False) -> AsyncIterator[str]:
+async def texts(count: int, hangs: asyncio.Event | None = None) -> AsyncIterator[str]:
+    """Yield texts; then set `hangs`, if there is one, and yield no more for ever."""
     for number in range(count):
         yield f"text {number}"
-    if then_hangs:
-        await asyncio.sleep(600)
+    if hangs is not None:
+        hangs.set()
+        await asyncio.Event().wait()
 
 
 def state_of(cluster: Cluster, job_id: str) -> tuple[JobState, str]:
@@ -104,7 +106,7 @@ def test_leaving_the_block_by_an_error_fails_the_job_and_does_not_wait_for_its_i
     cluster: Cluster, face: str, error: BaseException, reason: str
 ) -> None:
     endless = (f"text {number}" for number in count())
-    hanging = texts(40, then_hangs=True)
+    hanging = texts(40, asyncio.Event())
 
     with pytest.raises(type(error)), face_of(cluster, face) as asked:
         items = endless if face == "blocking" else hanging
@@ -123,9 +125,10 @@ def test_who_is_cancelled_while_an_input_is_sent_fails_the_job(
 ) -> None:
     async def use() -> str:
         client = an_async_client(cluster)
-        job = await client.classify(texts(40, then_hangs=True), model="echo")
+        hangs = asyncio.Event()
+        job = await client.classify(texts(40, hangs), model="echo")
         ending = asyncio.create_task(job.uploaded() if end == "uploaded" else client.aclose())
-        await asyncio.sleep(0.2)
+        await hangs.wait()
         assert not ending.done()
         ending.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -144,7 +147,7 @@ def test_a_generator_that_is_left_half_way_is_closed(cluster: Cluster) -> None:
 
     async def watched() -> AsyncIterator[str]:
         try:
-            async for text in texts(40, then_hangs=True):
+            async for text in texts(40, asyncio.Event()):
                 yield text
         finally:
             closed.append(True)
@@ -320,7 +323,7 @@ async def unclosed():
     job = await client.classify(texts(), model="echo")
     print(job.job_id, flush=True)
     asyncio.create_task(job.wait())
-    await asyncio.sleep(0.1)
+    await asyncio.sleep(0)
 
 async def interrupted():
     async with AsyncClient() as client:

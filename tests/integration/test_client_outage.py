@@ -8,7 +8,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
@@ -49,9 +48,6 @@ PACE = {"delay_ms": 10.0}
 PROMPTS = ["a", "b"]
 WRITING = {"delay_ms": 50.0, "length": 100}
 
-#: Longer than a connection is tried again for by itself.
-AWAY_S = 4.0
-
 
 @pytest.fixture
 def cluster_on(private_server: PrivateServer, tmp_path: Path) -> Iterator[Cluster]:
@@ -68,28 +64,20 @@ def wait_until_told(caplog: pytest.LogCaptureFixture, count: int) -> None:
     wait_until(lambda: told() >= count, f"{count} clients say that they wait")
 
 
-def cut_off(server: PrivateServer, proxy: TcpProxy) -> None:
-    proxy.refuse()
-    time.sleep(AWAY_S)
-    proxy.accept()
+async def wait_until_listening(admin: Redis) -> None:
+    """Wait until a client waits for what a server has to tell."""
 
+    def listens() -> bool:
+        return int(admin.info("clients")["blocked_clients"]) > 0
 
-def crash(server: PrivateServer, proxy: TcpProxy) -> None:
-    server.kill()
-    time.sleep(AWAY_S)
-    server.start()
-
-
-def freeze(server: PrivateServer, proxy: TcpProxy) -> None:
-    server.freeze()
-    time.sleep(AWAY_S)
-    server.thaw()
+    await asyncio.to_thread(wait_until, listens, "somebody listens")
 
 
 def test_whoever_reads_goes_on_where_it_was_after_an_outage(
     cluster_on: Cluster,
     private_server: PrivateServer,
     proxy: TcpProxy,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     cluster_on.start_ready()
     observer = cluster_on.client()
@@ -126,8 +114,15 @@ def test_whoever_reads_goes_on_where_it_was_after_an_outage(
             wait_until(lambda: bulk.record().units_done > done, "the job goes on")
 
         wait_for_progress()
-        for outage in (cut_off, crash, freeze):
-            outage(private_server, proxy)
+        for begin, end in (
+            (proxy.refuse, proxy.accept),
+            (private_server.kill, private_server.start),
+            (private_server.freeze, private_server.thaw),
+        ):
+            caplog.clear()
+            begin()
+            wait_until_told(caplog, len(both))
+            end()
             wait_for_progress()
         proxy.drop_every(7)
         for _ in range(5):
@@ -360,13 +355,13 @@ def test_a_wait_goes_on_though_redis_is_full(
         async with an_async_client(cluster_on) as client, an_async_client(cluster_on) as other:
             jobs = [await client.classify(["a"], model="echo") for _ in range(2)]
             first = asyncio.create_task(other.job(jobs[0].job_id).wait())
-            await asyncio.sleep(0.1)
             with Redis.from_url(private_server.url) as admin:
+                await wait_until_listening(admin)
                 admin.config_set("maxmemory", 1)
                 with pytest.raises(RedisFull):
                     await client.classify(["b"], model="echo")
                 second = asyncio.create_task(other.job(jobs[1].job_id).wait())
-                await asyncio.sleep(0.5)
+                await wait_until_listening(admin)
                 assert not first.done() and not second.done()
                 admin.config_set("maxmemory", 0)
             for job in jobs:
@@ -484,7 +479,8 @@ def test_a_server_is_reached_over_tls_and_by_a_trusted_certificate_only(
         ) as client:
             job = await client.classify(["a"], model="echo")
             waiting = asyncio.create_task(job.wait())
-            await asyncio.sleep(0.1)
+            with Redis.from_url(private_server.url) as admin:
+                await wait_until_listening(admin)
             tls_proxy.cut()
             state = await job.cancel()
             await asyncio.gather(waiting, return_exceptions=True)
@@ -512,8 +508,8 @@ def test_a_client_of_asyncio_follows_the_primary_in_a_failover(
             await asyncio.to_thread(sentinels.wait_until_replicated)
             waiting = asyncio.create_task(job.wait())
             following = asyncio.create_task(client.job(job.job_id).wait())
-            await asyncio.sleep(0.2)
             former = sentinels.primary()
+            await wait_until_listening(former.client())
             former.freeze()
             await asyncio.to_thread(sentinels.wait_for_failover, former)
             after = await client.classify(["b"], model="echo")

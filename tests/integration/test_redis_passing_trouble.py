@@ -4,7 +4,6 @@ Such as a primary that has lost its replicas (`NOREPLICAS`), and one that a fail
 read-only replica while the connections to it stayed open (`READONLY`).
 """
 
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from seqd.ledger import connect, redis_errors
 from seqd.settings import Settings
 from seqd.worker.leases import STOP_CHECK_S, LeaseKeeper
 from seqd_schemas import ItemSuccess, JobState
-from worker_fixtures import Cluster, live_settings
+from worker_fixtures import Cluster, live_settings, wait_until
 
 pytestmark = pytest.mark.processes
 
@@ -134,7 +133,7 @@ def test_a_plugin_that_asks_whether_to_stop_hears_nothing_of_redis(moody: Enviro
 
 
 @pytest.mark.slow
-def test_a_job_comes_out_whole_over_two_seconds_without_replicas(
+def test_a_job_comes_out_whole_over_a_while_without_replicas(
     private_server: PrivateServer, tmp_path: Path
 ) -> None:
     cluster = Cluster(live_settings(private_server, tmp_path), tmp_path)
@@ -144,7 +143,7 @@ def test_a_job_comes_out_whole_over_two_seconds_without_replicas(
         next(iter(job.results()))
         with connect(private_server.url) as redis:
             want_replicas(redis, 1)
-            time.sleep(2.0)
+            wait_until(lambda: "NOREPLICAS" in worker.whole_log(), "the worker is refused")
             want_replicas(redis, 0)
 
         record = job.wait(timeout_s=60)
@@ -152,7 +151,6 @@ def test_a_job_comes_out_whole_over_two_seconds_without_replicas(
     finally:
         cluster.close()
 
-    assert "NOREPLICAS" in worker.whole_log()
     assert (record.state, record.counts.succeeded) == (JobState.COMPLETED, len(TEXTS))
     labels = [result.output.label for result in results if isinstance(result, ItemSuccess)]
     assert labels == TEXTS

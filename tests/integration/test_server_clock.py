@@ -107,8 +107,9 @@ def test_progress_is_told_after_the_clock_stepped_back(
 
 
 @pytest.mark.parametrize("is_dead", [False, True])
-def test_only_who_is_alive_keeps_lease_and_upload_when_the_clock_steps_forward(
-    clocked: Environment, clock_server: ClockServer, is_dead: bool
+@pytest.mark.parametrize("away_s", [0, HOUR_S], ids=["a step", "an outage"])
+def test_only_who_is_alive_keeps_lease_and_upload_over_a_step_forward_and_an_outage(
+    clocked: Environment, clock_server: ClockServer, away_s: float, is_dead: bool
 ):
     uploaded = clocked.submit(chunk=a_chunk(), owner="a-client")
     unit, clock = clocked.claim_unit("worker-a"), HeldClock()
@@ -116,6 +117,7 @@ def test_only_who_is_alive_keeps_lease_and_upload_when_the_clock_steps_forward(
     reconciler.run_once()
 
     clock_server.step(HOUR_S)
+    clock.now_s += away_s
     reconciler.run_once()
     if not is_dead:
         assert clocked.ledger.work.renew([unit]) == [Renewal.KEPT]

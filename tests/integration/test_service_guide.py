@@ -7,7 +7,6 @@ import secrets
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -174,14 +173,11 @@ def test_the_service_ends_soon_after_sigterm_with_a_viewer_and_an_upload_in_hand
                 upload.start()
                 wait_until(lambda: len(empty_cluster.client().jobs()) == 2, "the upload has begun")
 
-                began_s = time.monotonic()
                 service.terminate()
-                _, told = service.communicate(timeout=LIMIT_S)
-                took_s = time.monotonic() - began_s
+                service.communicate(timeout=LIMIT_S)  # for ever, if nothing ended the upload
         finally:
             service.kill()
 
-    assert took_s < 20.0, told  # 3 s where nobody else computes; for ever, if nothing ended it
     (uploaded,) = (one for one in empty_cluster.client().jobs() if one.job_id != job.job_id)
     assert uploaded.failure is not None and uploaded.failure.code == "upload_failed"
 

@@ -8,7 +8,6 @@ each test starts one in the place of the one that the test before has ended.
 import itertools
 import json
 import signal
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -116,12 +115,12 @@ def test_a_busy_worker_ends_in_order_and_the_other_goes_on(
     ending = fleet.wait_for_holder(job.job_id, workers)
     (other,) = (worker for worker in workers if worker is not ending)
 
-    for _ in range(times):
+    for said in ("asked to end by", "ending already")[:times]:
         if to_group:
             ending.ask_group_to_end(number)
         else:
             ending.ask_to_end(number)
-        time.sleep(0.1)
+        wait_until(lambda said=said: said in ending.whole_log(), said)
     assert fleet.wait_for_holder(job.job_id, [other]) is other
     cure.touch()
     status = ending.wait_for_end()

@@ -3,7 +3,6 @@
 import os
 import re
 import signal
-import time
 
 import pytest
 
@@ -223,7 +222,7 @@ def test_a_child_that_a_signal_stops_turns_the_probe_red_is_named_and_costs_no_c
     empty_cluster.wait_for_holder(job.job_id, [worker])
 
     # The probe is green during a unit that is longer than a lease, in one call of the plugin.
-    time.sleep(2 * lease_s)
+    worker.wait_for_heartbeats(2 * lease_s)
     during = ask(worker, "live")
 
     assert (during.returncode, during.stderr) == (0, "")
@@ -274,7 +273,7 @@ def test_a_child_that_a_signal_stops_turns_the_probe_red_is_named_and_costs_no_c
     # Nor is it ended where the whole worker was frozen for longer than a hang is allowed.
     assert other.stop() == 0
     worker.freeze()
-    time.sleep(2.5)
+    wait_until(lambda: ask(worker, "live").returncode != 0, "the probe is red")
     worker.thaw()
     job = empty_cluster.client().classify(["a", "b"], model="echo", parameters={"delay_ms": 500})
 

@@ -2,14 +2,15 @@
 
 import os
 import signal
-import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from threading import Event
 
 import pytest
 from redis import Redis
 
+from clock_fixtures import ClockServer
 from ledger_fixtures import Environment, open_environment
 from plugin_builders import a_registry_of
 from redis_fixtures import PrivateServer
@@ -151,27 +152,32 @@ def test_a_worker_that_ends_in_an_outage_counts_no_crash_and_one_that_was_killed
 
 
 def test_a_training_keeps_its_lease_over_an_outage_that_is_longer(
-    cluster_on: Cluster, private_server: PrivateServer
+    clock_server: ClockServer, tmp_path: Path
 ) -> None:
-    worker = cluster_on.start_ready()
-    client = cluster_on.client()
+    with closing(Cluster(live_settings(clock_server, tmp_path), tmp_path)) as cluster:
+        worker, client = cluster.start_ready(), cluster.client()
+        store = ModelStore(cluster.settings.store_dir, {})
 
-    # The first goes on after it, the second is done in it.
-    for epochs in (120, 30):
-        job = client.train(
-            [{"text": "fine", "label": "pos"}],
-            model="echo",
-            parameters={"epochs": epochs, "step_ms": 50},
-        )
-        next(event for event in job.events() if isinstance(event, Epoch))
+        # The first goes on after it, the second is done in it.
+        for epochs in (120, 30):
+            job = client.train(
+                [{"text": "fine", "label": "pos"}],
+                model="echo",
+                parameters={"epochs": epochs, "step_ms": 50},
+            )
+            next(event for event in job.events() if isinstance(event, Epoch))
 
-        private_server.kill()
-        time.sleep(2 * LEASE_S)
-        private_server.start()
+            before = worker.whole_log()
+            clock_server.kill()
+            wait_for_line(worker, before, "is away")
+            if epochs == 30:
+                wait_until(lambda: store.staged() != [], "what it has learned is saved")
+            clock_server.step(2 * LEASE_S)
+            clock_server.start()
 
-        assert job.wait(timeout_s=40).training is not None
-    assert "made claimable units=" not in worker.whole_log()
-    assert "commit of training" not in worker.whole_log()
+            assert job.wait(timeout_s=40).training is not None
+        assert "made claimable units=" not in worker.whole_log()
+        assert "commit of training" not in worker.whole_log()
 
 
 def a_context(environment: Environment, settings: Settings) -> WorkerContext:

@@ -1,8 +1,7 @@
 """Text deltas are published from a thread: soon, in order, bounded, whatever Redis does."""
 
 import logging
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from threading import Event
 
@@ -16,6 +15,7 @@ from seqd.worker import streaming
 from seqd.worker.computing import UnitItems
 from seqd.worker.streaming import DeltaPublisher
 from seqd_schemas import TextDeltas
+from worker_fixtures import wait_until
 
 DEADLINE_S = 20.0
 
@@ -69,13 +69,6 @@ def publishing(ledger: Ledger, *units: UnitItems) -> Iterator[DeltaPublisher]:
         yield publisher
 
 
-def wait_for(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + DEADLINE_S
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-
-
 def test_whoever_writes_never_waits_and_what_is_too_much_is_left_out(monkeypatch):
     monkeypatch.setattr(streaming, "MOST_CHARS", 10)
     ledger, unit = Ledger(), a_unit()
@@ -84,14 +77,17 @@ def test_whoever_writes_never_waits_and_what_is_too_much_is_left_out(monkeypatch
 
     with publishing(ledger, unit) as publisher:
         publisher.take(first, 0, "a")
-        wait_for(lambda: ledger.calls == 1)
+        wait_until(lambda: ledger.calls == 1, "it is published")
         for _ in range(1_000):
             publisher.take(first, 0, "bcd")
         publisher.take(second, 0, "x")
         ledger.may_go_on.set()
-        wait_for(lambda: len(ledger.text()) == 11)
+        wait_until(lambda: len(ledger.text()) == 11, "it is published")
         publisher.take(first, 0, "e")
-        wait_for(lambda: any(p.text == "e" for _, entry in ledger.entries for p in entry.deltas))
+        wait_until(
+            lambda: any(p.text == "e" for _, entry in ledger.entries for p in entry.deltas),
+            "it is published",
+        )
 
     assert ledger.text("item-1") == ""
     deltas = [delta for _, entry in ledger.entries for delta in entry.deltas]
@@ -104,7 +100,10 @@ def test_large_deltas_are_cut_into_entries_of_bounded_size():
     with publishing(ledger, unit) as publisher:
         for item in unit.work:
             publisher.take(item, 0, "x" * 50_000)
-        wait_for(lambda: all(len(ledger.text(f"item-{at}")) == 50_000 for at in range(3)))
+        wait_until(
+            lambda: all(len(ledger.text(f"item-{at}")) == 50_000 for at in range(3)),
+            "it is published",
+        )
 
     sizes = [sum(len(delta.text) for delta in entry.deltas) for _, entry in ledger.entries]
     assert max(sizes) <= 16_384
@@ -118,7 +117,7 @@ def test_a_lost_unit_is_told_once_and_written_on_no_more():
         for letter in "abc":
             for unit in units:
                 publisher.take(unit.work[0], 0, letter)
-            wait_for(lambda letter=letter: ledger.text().endswith(letter))
+            wait_until(lambda letter=letter: ledger.text().endswith(letter), "it is published")
 
     assert ledger.told == [units[0].unit]
     assert {unit.job_id for unit, _ in ledger.entries} == {"kept"}
@@ -133,10 +132,10 @@ def test_trouble_is_logged_once_and_passes(error, caplog):
     with caplog.at_level(logging.WARNING), publishing(ledger, unit) as publisher:
         for calls in (1, 2):
             publisher.take(first, 0, "lost")
-            wait_for(lambda calls=calls: ledger.calls == calls)
+            wait_until(lambda calls=calls: ledger.calls == calls, "it is published")
         ledger.error = None
         publisher.take(first, 0, "told")
-        wait_for(lambda: bool(ledger.entries))
+        wait_until(lambda: bool(ledger.entries), "it is published")
 
     ((_, entry),) = ledger.entries
     assert (entry.deltas[0].offset, entry.deltas[0].text) == (8, "told")
@@ -156,7 +155,9 @@ def test_what_is_no_delta_is_left_out_and_the_other_texts_go_on(
         publisher.take(first, None, "abc")  # type: ignore[arg-type]
         publisher.take(first, 0, "a\ud800b")
         publisher.take(second, 0, "good")
-        wait_for(lambda: ledger.text("item-1") == "good" and bool(ledger.text()))
+        wait_until(
+            lambda: ledger.text("item-1") == "good" and bool(ledger.text()), "it is published"
+        )
 
     assert ledger.text() == "a?b"
     assert "context.stream() got the sample 0 and b'abc'" in caplog.text

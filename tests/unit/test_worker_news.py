@@ -1,8 +1,7 @@
 """A worker's record is published a moment after it has changed, once for all that has by then."""
 
-import time
-
 from seqd.worker.leases import StateNews
+from worker_fixtures import wait_until
 
 
 def test_changes_in_a_row_are_published_once_and_the_last_of_them():
@@ -14,7 +13,5 @@ def test_changes_in_a_row_are_published_once_and_the_last_of_them():
         news.note()
 
     assert published == []
-    deadline = time.monotonic() + 10
-    while not published and time.monotonic() < deadline:
-        time.sleep(0.01)
+    wait_until(lambda: published != [], "it is published")
     assert published == ["busy"]
