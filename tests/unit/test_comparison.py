@@ -19,7 +19,7 @@ from seqd.analysis.comparison import (
 )
 from seqd.analysis.measures import CLASSIFICATION
 from seqd.cli.models import comparing
-from seqd.cli.models.gates import judged_on
+from seqd.cli.models.comparing import judged_on
 from seqd.cli.models.measured_items import Asked
 from seqd.cli.ui.screen import Screen
 from seqd.errors import InvalidRequest
@@ -267,7 +267,7 @@ def test_a_gate_keeps_the_figures_that_json_has_numbers_for(
     better = a_text_comparison(math.inf, 2.0)
     monkeypatch.setattr(comparing, "compare_versions", lambda *given: better)
 
-    verdict, figures = judged_on("w@1", "w@2", Asked(file="book.txt"), "", 0.0, Screen())
+    verdict, figures = judged_on("w@1", "w@2", Asked(file="book.txt"), None, 0.0, Screen())
 
     assert verdict.is_better
     assert figures == {"bits_per_char_after": 2.0, "items": 100.0}

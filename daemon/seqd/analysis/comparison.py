@@ -42,6 +42,9 @@ TASK_METRICS: Final[tuple[MetricId, ...]] = (
     "root_mean_square_error",
 )
 
+#: All of them; the first that two versions have decides where none is named.
+METRICS: Final[tuple[MetricId, ...]] = (*CLASSIFY_METRICS, *TEXT_METRICS, *TASK_METRICS)
+
 #: Figures of which less is better.
 LOSSES: Final = frozenset(
     {"log_loss", "bits_per_char", "mean_absolute_error", "root_mean_square_error"}

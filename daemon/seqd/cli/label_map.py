@@ -1,7 +1,7 @@
 """`--map-label`: what the data calls a class and what the model does, or other names in results."""
 
 import shlex
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from difflib import SequenceMatcher
 from typing import Annotated, Final
 
@@ -56,11 +56,6 @@ def read_label_map(pairs: Iterable[str], form: str = "LABEL=CLASS") -> dict[str,
             raise InvalidRequest(f"--map-label names the label {label!r} twice; give it once")
         found[label] = name
     return found
-
-
-def mapped_label(label: str | None, mapping: Mapping[str, str]) -> str | None:
-    """Return what the model calls a label; the label itself where nobody has said."""
-    return None if label is None else mapping.get(label, label)
 
 
 def suggested_options(labels: Collection[str], classes: Collection[str]) -> str:

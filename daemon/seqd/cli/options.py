@@ -111,6 +111,12 @@ ModelArgument = Annotated[
         help="A model, name@3 (a version) or name@label.", autocompletion=completion.models
     ),
 ]
+ModelNameArgument = Annotated[
+    str, typer.Argument(help="A model: topics.", autocompletion=completion.models)
+]
+VersionArgument = Annotated[
+    str, typer.Argument(help="A version: topics@2.", autocompletion=completion.models)
+]
 OfThisMachine = Annotated[
     bool, typer.Option("--local", help="Of the plugins of this machine; needs no daemon.")
 ]

@@ -108,12 +108,9 @@ class OutputOptions(ResultOptions):
 
         return Wanted.of(self.keep, self.columns)
 
-    def reads_input(self, kind: str, fields: "Sequence[OutputField] | None" = None) -> bool:
-        """Return True where columns of the input go to the output.
-
-        `fields` are those of the output of a plugin's own task.
-        """
-        return bool(self.wanted().beside(fields).of_input(kind))
+    def reads_input(self, kind: str) -> bool:
+        """Return True where columns of the input go to the output."""
+        return bool(self.wanted().of_input(kind))
 
     @property
     def is_plain(self) -> bool:

@@ -7,7 +7,7 @@ import typer
 
 from seqd.cli import options
 from seqd.cli.showing import Found, shown
-from seqd.cli.ui.no_writes import redis_told, say_first
+from seqd.cli.ui.findings import redis_told, say_first
 from seqd.cli.ui.screen import Screen
 
 if TYPE_CHECKING:

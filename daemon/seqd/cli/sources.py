@@ -16,7 +16,6 @@ from pathlib import Path
 from threading import get_ident
 from typing import TYPE_CHECKING
 
-from seqd.cli.label_map import mapped_label
 from seqd.cli.options import choice
 from seqd.errors import InvalidInput, InvalidRequest
 from seqd.inputs.items import BadEntry, ItemRules
@@ -45,15 +44,13 @@ class Feed:
         source: "Texts | LocalInput",
         label_field: str | None = None,
         *,
-        label_map: Mapping[str, str] | None = None,
         live: "LiveText | None" = None,
     ) -> None:
         #: What the items are made of.
         self.source = source
         self._label_field = label_field
-        self._label_map = label_map or {}
         self._live = live
-        #: The true label of each item as the model calls it, in order, None where it has none;
+        #: The true label of each item, in order, None where it has none;
         #: empty without a `label_field`. Whoever compares results with them removes them at the
         #: front, so that only a few are held.
         self.labels: deque[str | None] = deque()
@@ -110,8 +107,7 @@ class Feed:
 
     def _keep_label(self, value: "Value") -> None:
         if self._label_field is not None:
-            label = _label(value, self._label_field)
-            self.labels.append(mapped_label(label, self._label_map))
+            self.labels.append(_label(value, self._label_field))
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +148,6 @@ def feed_of(
     rules: ItemRules | None = None,
     beside: Sequence[str] = (),
     label_field: str | None = None,
-    label_map: Mapping[str, str] | None = None,
     is_read_twice: bool = False,
 ) -> Iterator[Feed]:
     """Yield the items of a file, a pipe (`-` is standard input) or of texts.
@@ -178,11 +173,11 @@ def feed_of(
     # What reads files is imported where there is one: a text on the command line needs none.
     if file != "-" and not _is_pipe(file):
         found = replace(local_input(Path(file), **source), rules=rules, beside=no_fields)
-        yield Feed(found, label_field, label_map=label_map)
+        yield Feed(found, label_field)
         return
     with _pipe(file, source, is_read_twice=is_read_twice) as (piped, live):
         source_of_pipe = replace(piped, rules=rules, beside=no_fields)
-        feed = Feed(source_of_pipe, label_field, label_map=label_map, live=live)
+        feed = Feed(source_of_pipe, label_field, live=live)
         try:
             yield feed
         finally:

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 from seqd.cli import options
 from seqd.cli.showing import Found, shown
-from seqd.cli.ui.findings import print_findings
-from seqd.cli.ui.no_writes import redis_told, say_first
+from seqd.cli.ui.findings import print_findings, redis_told, say_first
 from seqd.cli.ui.screen import Screen
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import typer
 
 from seqd.cli import options
 from seqd.cli.showing import Found, shown
-from seqd.cli.ui.no_writes import redis_told, say_first
+from seqd.cli.ui.findings import print_findings, redis_told, say_first
 from seqd.cli.ui.screen import Screen
 from seqd.errors import DrainUnfinished, InvalidRequest, UnknownWorker
 from seqd.local.caller import caller
@@ -69,7 +69,6 @@ Timeout = Annotated[
 @shown
 def list_workers() -> Found:
     """List the workers with their states and what they have in hand, and the rules that stand."""
-    from seqd.cli.ui.findings import print_findings
     from seqd.cli.ui.workers import (
         print_memory,
         print_rules,

@@ -83,14 +83,9 @@ def compare(
 
 def _read_decision(metric: str | None, by: float | None) -> "tuple[MetricId | None, float]":
     """Return the metric that decides, if one does, and the least gain. Raises InvalidRequest."""
-    from seqd.analysis.comparison import CLASSIFY_METRICS, TASK_METRICS, TEXT_METRICS
-
-    if metric is None:
-        if by is not None:
-            raise InvalidRequest("--by is the least gain in a metric, and no --metric is given")
-        return None, 0.0
-    options.choice("--metric", metric, [*CLASSIFY_METRICS, *TEXT_METRICS, *TASK_METRICS])
-    return cast("MetricId", metric), measuring.read_gain(by)
+    if metric is None and by is not None:
+        raise InvalidRequest("--by is the least gain in a metric, and no --metric is given")
+    return measuring.read_metric(metric), measuring.read_gain(by)
 
 
 def comparison_record(comparison: "Comparison", verdict: "Verdict | None") -> dict[str, object]:

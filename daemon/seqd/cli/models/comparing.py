@@ -5,6 +5,7 @@ Both versions have a job, one after the other, so that neither slows the other d
 """
 
 import json
+import math
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,12 +14,15 @@ from typing import TYPE_CHECKING
 
 from seqd.analysis.classification import ClassPair
 from seqd.analysis.comparison import (
+    METRICS,
     TEXT_METRICS,
     ChangedItem,
     Comparison,
     MetricId,
+    Verdict,
     VersionFacts,
     difference_of,
+    verdict_of,
 )
 from seqd.cli import options
 from seqd.cli.label_map import named_labels, suggested_options
@@ -95,6 +99,25 @@ def compare_versions(
             task_to_measure(catalog[ModelReference.parse(ref).name], subject.task)
         asker = Asker(client, subject, asked.parameters, screen)
         return _Run(asker, asked, refs, changed).compare()
+
+
+def judged_on(
+    first: str, second: str, asked: Asked, metric: MetricId | None, by: float, screen: Screen
+) -> tuple[Verdict, dict[str, float]]:
+    """Return whether the second version is better, and the figures of both that are finite.
+
+    Without a `metric` the first figure decides that the versions have: accuracy, of a text bits per
+    character, of a plugin's own task micro F1, chrF or the mean absolute error. Raises what
+    `compare_versions` does.
+    """
+    comparison = compare_versions(first, second, asked, screen, metric)
+    there = (one for one in METRICS if one in comparison.metrics)
+    decides = next(there) if metric is None else metric
+    found = comparison.metrics[decides]
+    figures = {f"{decides}_before": found.first, f"{decides}_after": found.second}
+    # A text that a version cannot write at all has infinite bits per character.
+    finite = {name: figure for name, figure in figures.items() if math.isfinite(figure)}
+    return verdict_of(comparison, decides, by), {**finite, "items": float(comparison.items)}
 
 
 @dataclass(frozen=True, slots=True)

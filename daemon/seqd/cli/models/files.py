@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from seqd.cli import completion, options
+from seqd.cli import options
 from seqd.cli.models.ordering import ordered
 from seqd.cli.models.params import check_names_no_version, entry_of
 from seqd.cli.showing import Found, shown
@@ -47,9 +47,7 @@ LoadTimeout = Annotated[
 
 @shown
 def export_version(
-    reference: Annotated[
-        str, typer.Argument(help="A version: topics@2.", autocompletion=completion.models)
-    ],
+    reference: options.VersionArgument,
     file: Annotated[Path, typer.Argument(help="The archive to write, such as topics-2.tar.")],
     force: Annotated[bool, typer.Option("--force", help="Replace that file.")] = False,
 ) -> Found:
@@ -163,9 +161,7 @@ def _wait_until_jobs_get_it(store: "ModelStore", manifest: "ModelManifest", scre
 
 @shown
 def remove(
-    reference: Annotated[
-        str, typer.Argument(help="A version: topics@1.", autocompletion=completion.models)
-    ],
+    reference: options.VersionArgument,
     *,
     screen: Screen,
 ) -> Found:
@@ -186,9 +182,7 @@ def remove(
 
 @shown
 def collect(
-    model: Annotated[
-        str, typer.Argument(help="A model: topics.", autocompletion=completion.models)
-    ],
+    model: options.ModelNameArgument,
     keep: Annotated[int, typer.Option("--keep", min=1, help="Newest versions to keep.")] = 5,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would go, and remove nothing.")

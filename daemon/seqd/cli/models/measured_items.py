@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, cast
 from seqd.analysis.classification import Classifying
 from seqd.analysis.evaluation import Answers, Measure
 from seqd.analysis.measures import measure_of, output_type
-from seqd.cli.label_map import mapped_label
 from seqd.cli.sources import feed_of
 from seqd.client.comparing import asking_for_probabilities, rate_of
 from seqd.errors import InvalidData, InvalidRequest
@@ -311,6 +310,7 @@ def is_learnt(manifest: "ModelManifest", data: "DataFingerprint") -> bool:
 def _class_of(given: object, label_map: Mapping[str, str]) -> str | None:
     """Return a true class as the model calls it; None of what can be none."""
     try:
-        return mapped_label(label_of(given), label_map)
+        label = label_of(given)
     except BadEntry:
         return None
+    return None if label is None else label_map.get(label, label)

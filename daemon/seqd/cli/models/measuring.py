@@ -1,12 +1,15 @@
 """Options of the commands that measure versions: `evaluate`, `compare`, and a gate of `promote`."""
 
 import math
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from seqd.cli import completion
+from seqd.cli import completion, options
 from seqd.errors import InvalidRequest
+
+if TYPE_CHECKING:
+    from seqd.analysis.comparison import MetricId
 
 Version = Annotated[
     str,
@@ -42,6 +45,16 @@ By = Annotated[
     float | None,
     typer.Option("--by", help="Least gain, in the unit of the metric: 0.002, say."),
 ]
+
+
+def read_metric(name: str | None) -> "MetricId | None":
+    """Return the figure of `--metric`, None without it. Raises InvalidRequest."""
+    from seqd.analysis.comparison import METRICS
+
+    if not name:
+        return None
+    options.choice("--metric", name, METRICS)
+    return next(one for one in METRICS if one == name)
 
 
 def read_gain(by: float | None) -> float:

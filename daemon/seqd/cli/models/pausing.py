@@ -7,17 +7,16 @@ from typing import Annotated
 
 import typer
 
-from seqd.cli import completion, options
+from seqd.cli import options
 from seqd.cli.many_jobs import ManyJobs, act_on_many
 from seqd.cli.showing import Found, shown
 from seqd.cli.ui.screen import Screen
 
-_Model = Annotated[str, typer.Argument(help="A model: topics.", autocompletion=completion.models)]
 _Reason = Annotated[str, typer.Option("--reason", help="Why, for whoever looks at it.")]
 
 
 @shown
-def pause(model: _Model, reason: _Reason = "") -> Found:
+def pause(model: options.ModelNameArgument, reason: _Reason = "") -> Found:
     """Begin no further unit of a model's jobs, on any worker, until `seqd models resume`.
 
     Units in hand are finished. New jobs are taken, and wait. Trainings go on. A disabled model
@@ -35,7 +34,7 @@ def pause(model: _Model, reason: _Reason = "") -> Found:
 
 @shown
 def disable(
-    model: _Model,
+    model: options.ModelNameArgument,
     reason: _Reason = "",
     cancel_jobs: Annotated[
         bool, typer.Option("--cancel-jobs", help="Cancel the jobs that are open on it, too.")
@@ -59,7 +58,7 @@ def disable(
 
 
 @shown
-def resume(model: _Model) -> Found:
+def resume(model: options.ModelNameArgument) -> Found:
     """Let the jobs of a paused or disabled model go on, and take new ones."""
     with options.open_client() as client:
         was_paused = client.resume_model(model)

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from seqd.cli import completion, options
+from seqd.cli import options
 from seqd.cli.exits import NO
 from seqd.cli.label_map import LabelPairs, read_label_map
 from seqd.cli.models import measuring
-from seqd.cli.models.gates import judged_on
 from seqd.cli.models.ordering import ordered
 from seqd.cli.models.params import check_names_no_version, entry_of
 from seqd.cli.models.rollouts import begin_rollout, end_of, end_rollout, read_rollout
@@ -77,9 +76,7 @@ MaxErrorRate = Annotated[
 
 @shown
 def promote(
-    reference: Annotated[
-        str, typer.Argument(help="A version: topics@2.", autocompletion=completion.models)
-    ],
+    reference: options.VersionArgument,
     reason: Reason = "",
     if_better_on: Gate = None,
     metric: GateMetric = "",
@@ -117,6 +114,7 @@ def promote(
     version, gate = resolve_version(entry, wanted.version), dict[str, float]()
     before = entry.labels.get("production")
     if if_better_on is not None:
+        from seqd.cli.models.comparing import judged_on
         from seqd.cli.models.measured_items import Asked
 
         asked_data = Asked(
@@ -125,9 +123,10 @@ def promote(
             label_field=label_field,
             label_map=read_label_map(map_label or []),
         )
+        decides, least = measuring.read_metric(metric), measuring.read_gain(by)
         if before not in (None, version):  # else there is nothing to compare with
             refs = f"{wanted.name}@{before}", f"{wanted.name}@{version}"
-            verdict, gate = judged_on(*refs, asked_data, metric, by, screen)
+            verdict, gate = judged_on(*refs, asked_data, decides, least, screen)
             why = f"on {asked_data.data}, {verdict.reason}"
             if not verdict.is_better:
                 found = {"model": entry.model, "in_service": before, "why": why}
@@ -155,9 +154,7 @@ def _refuse_beside_an_end(
 
 @shown
 def rollback(
-    model: Annotated[
-        str, typer.Argument(help="A model: topics.", autocompletion=completion.models)
-    ],
+    model: options.ModelNameArgument,
     reason: Reason = "",
     warm_timeout: WarmTimeout = 60.0,
     *,
@@ -179,9 +176,7 @@ def rollback(
 
 @shown
 def history(
-    model: Annotated[
-        str, typer.Argument(help="A model: topics.", autocompletion=completion.models)
-    ],
+    model: options.ModelNameArgument,
     is_local: Annotated[
         bool,
         typer.Option("--local", help="All that this machine's own store has; needs no daemon."),
@@ -214,9 +209,7 @@ def history(
 
 @shown
 def label(
-    reference: Annotated[
-        str, typer.Argument(help="A version: topics@2.", autocompletion=completion.models)
-    ],
+    reference: options.VersionArgument,
     name: Annotated[str, typer.Argument(metavar="LABEL", help="The label, such as best.")],
     is_removed: Annotated[
         bool, typer.Option("--remove", help="Take the label away from the version.")

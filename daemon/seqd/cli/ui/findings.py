@@ -8,6 +8,7 @@ from seqd.doctor.findings import Severity
 
 if TYPE_CHECKING:
     from seqd.doctor.findings import Finding
+    from seqd.ledger import Ledger
 
 #: How a finding is shown.
 STYLES: Final = {Severity.ERROR: "bold red", Severity.WARNING: "bold yellow"}
@@ -20,3 +21,19 @@ def print_findings(
     for one in findings:
         if one.id not in without:
             screen.say(f"{one.what} {one.do}", STYLES[one.severity])
+
+
+def redis_told(ledger: "Ledger", refusal: str | None) -> str:
+    """Return what Redis lacks and what that means: writes, by their `refusal`, or room; or ''."""
+    from seqd.ledger.writing import SHORT_OF_MEMORY, no_writes_line
+
+    if refusal is not None:
+        return no_writes_line(refusal)
+    return SHORT_OF_MEMORY if ledger.inbox.memory_is_short() else ""
+
+
+def say_first(screen: Screen, told: str) -> None:
+    """Print what `redis_told` returns; nothing of ''."""
+    if told:
+        screen.say(told, "bold yellow")
+        screen.say()

@@ -5,9 +5,8 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 
-from seqd.cli.ui.deaths import log_told
 from seqd.cli.ui.numbers import age, clock, count, counted, duration, metrics_line, rate
-from seqd.cli.ui.progress import model_of, seconds_of
+from seqd.cli.ui.progress import log_told, model_of, seconds_of
 from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.summary import OF_THE_TEXT
 from seqd.cli.ui.tables import Cell, Column, print_facts, print_table

@@ -10,10 +10,9 @@ from itertools import pairwise
 from types import TracebackType
 from typing import Self
 
-from seqd.cli.ui.deaths import log_told
 from seqd.cli.ui.numbers import count, counted, duration, rate
 from seqd.cli.ui.screen import Screen
-from seqd_schemas import Counts, Event, JobRecord, JobState, ModelReference, Paused, Resumed
+from seqd_schemas import Counts, Event, JobRecord, JobState, Log, ModelReference, Paused, Resumed
 from seqd_schemas import Progress as ProgressEvent
 
 #: Seconds between two lines where there is no terminal.
@@ -183,6 +182,14 @@ class JobRate:
         said = (f"{rate(per_second)}/s",)
         left = f"{duration(event.counts.processing / per_second)} left"
         return (*said, left) if is_final else said
+
+
+def log_told(event: Log) -> str:
+    """Return what a job's log event says, with the worker and the cause where one has died."""
+    if event.cause is None:
+        return event.message
+    worker = "a worker" if event.worker is None else event.worker
+    return f"{worker} died, {event.cause}: {event.message}"
 
 
 def paused_note(job_id: str) -> str:

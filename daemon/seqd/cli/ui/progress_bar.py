@@ -5,9 +5,8 @@ from collections.abc import Callable
 from rich.progress import BarColumn, Progress, SpinnerColumn, Task, TextColumn
 from rich.text import Text
 
-from seqd.cli.ui.deaths import log_told
 from seqd.cli.ui.numbers import duration, rate
-from seqd.cli.ui.progress import BulkView, done_of, model_of, paused_note, seconds_of
+from seqd.cli.ui.progress import BulkView, done_of, log_told, model_of, paused_note, seconds_of
 from seqd.cli.ui.screen import Screen
 from seqd.escaping import printable
 from seqd_schemas import Counts, Event, JobRecord, JobState

@@ -3,9 +3,8 @@
 from collections.abc import Mapping, Sequence
 
 from seqd.analysis.sweeps import SweepReport, is_less_better, shown, sweep_job_of
-from seqd.cli.ui.deaths import log_told
 from seqd.cli.ui.numbers import count, counted, duration, metric
-from seqd.cli.ui.progress import EPOCHS_GONE, ProgressView
+from seqd.cli.ui.progress import EPOCHS_GONE, ProgressView, log_told
 from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.tables import print_rows
 from seqd_schemas import (

@@ -11,9 +11,8 @@ from rich.text import Text
 
 from seqd.analysis.curves import LearningCurve
 from seqd.cli.ui.charts import MOST_COLUMNS, epochs_chart
-from seqd.cli.ui.deaths import log_told
 from seqd.cli.ui.numbers import count, duration, metric, rate
-from seqd.cli.ui.progress import EPOCHS_GONE, ProgressView, paused_note
+from seqd.cli.ui.progress import EPOCHS_GONE, ProgressView, log_told, paused_note
 from seqd.cli.ui.screen import Screen
 from seqd.escaping import printable
 from seqd_schemas import Epoch, Event, JobRecord, Missed, Sample, Step
