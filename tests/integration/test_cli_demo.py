@@ -54,7 +54,7 @@ def test_a_daemon_that_does_not_start_ends_the_demo_with_its_status_and_words(
 
     status = run_demo()
 
-    shown = capfd.readouterr().out
+    shown = capfd.readouterr()
     assert status == BAD_CONFIG
-    assert "  error[" in shown
-    assert "$ seqd classify" not in shown
+    assert shown.err.startswith("error[")
+    assert "$ seqd classify" not in shown.out

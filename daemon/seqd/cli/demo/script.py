@@ -67,7 +67,11 @@ _STOP_S = 45.0
 
 
 def run_demo(*, reviews: int = REVIEWS, text_chars: int = TEXT_CHARS) -> int:
-    """Run the whole demo and return its exit status. Raises WorkersNotReady."""
+    """Run the whole demo and return its exit status.
+
+    Raises RedisUnreachable or RedisRefused for a server that is named and does not answer, and
+    WorkersNotReady.
+    """
     began_s, screen, settings = time.monotonic(), Screen(), load_settings()
     screen.say("seqd: bulk classification, training and generation on this machine.", "bold")
     with tempfile.TemporaryDirectory(prefix="seqd-demo-", ignore_cleanup_errors=True) as name:
@@ -135,7 +139,6 @@ def _daemon(demo: _Demo) -> Iterator[int]:
         cwd=demo.folder,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,  # so that Ctrl-C ends the command that runs, and then all
     ) as up:
@@ -176,18 +179,18 @@ def _status_once_ready(demo: _Demo, up: "subprocess.Popen[str]") -> int:
 
 @contextmanager
 def _removing_keys(settings: Settings, variables: Mapping[str, str]) -> Iterator[None]:
-    """At the end of a `with` block, remove the demo's keys from a server that was named."""
-    try:
+    """Raise where a server that is named does not answer; at the end remove the demo's keys."""
+    if settings.redis_url is None:
         yield
-    finally:
-        if settings.redis_url is not None:
-            access = RedisAccess.of(settings)
+        return
+    with connect(settings.redis_url, retries=1, access=RedisAccess.of(settings)) as redis:
+        with redis_errors(redis):
+            redis.ping()
+        try:
+            yield
+        finally:
             # Where the server has gone by now, what led here is what is reported.
-            with (
-                suppress(RedisUnreachable),
-                connect(settings.redis_url, retries=1, access=access) as redis,
-                redis_errors(redis),
-            ):
+            with suppress(RedisUnreachable), redis_errors(redis):
                 for key in redis.scan_iter(match=f"{variables['SEQD_PREFIX']}:*", count=1_000):
                     redis.unlink(key)
 
