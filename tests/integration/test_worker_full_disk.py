@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,9 +19,6 @@ pytestmark = pytest.mark.processes
 DISK_BYTES = 4 * 1024**2
 
 LEASE_S, HEARTBEAT_S, MAX_SILENT_S = 2.0, 0.2, 0.5
-
-#: By then a child without a heartbeat is ended, and its heartbeat too old for the probe.
-LONG_S = 1.5 * LEASE_S
 
 
 class Disk:
@@ -80,7 +76,7 @@ def test_workers_start_work_and_end_on_a_full_disk_and_their_probes_stay_green(
     child = worker.child_pid()
 
     disk.fill()
-    time.sleep(LONG_S)
+    worker.wait_for_heartbeats(LEASE_S)
 
     assert_probe_is_green(worker)
     assert worker.child_pid() == child
@@ -89,7 +85,7 @@ def test_workers_start_work_and_end_on_a_full_disk_and_their_probes_stay_green(
     # The next child, and another worker, have a heartbeat too.
     worker.wait_until_ready(other_than_pid=worker.kill_child())
     other, child = on_disk.start_ready(), worker.child_pid()
-    time.sleep(LONG_S)
+    other.wait_for_heartbeats(LEASE_S)
 
     assert f"process {child}," in assert_probe_is_green(worker)
     assert_probe_is_green(other)
@@ -97,7 +93,7 @@ def test_workers_start_work_and_end_on_a_full_disk_and_their_probes_stay_green(
     assert list((disk.folder / "seqd" / "run").glob(f"{other.name}.*")) == []
 
     disk.empty()
-    time.sleep(LONG_S)
+    worker.wait_for_heartbeats(LEASE_S)
 
     assert_probe_is_green(worker)
     assert worker.child_pid() == child
@@ -129,9 +125,10 @@ def test_seqd_up_with_all_that_it_has_on_a_full_disk_goes_on_when_there_is_room(
         child, server = client.workers()[0].pid, up.endpoint().pid
 
         disk.fill()
-        time.sleep(2 * LEASE_S)
+        wait_until(lambda: client.workers() == [], "its record has run out")
         disk.empty()
 
         assert job.wait(timeout_s=30).counts.succeeded == 2_000
+        wait_until(lambda: client.workers() != [], "it has a record again")
         assert (client.workers()[0].pid, up.endpoint().pid) == (child, server)
         assert "died" not in up.screen()
