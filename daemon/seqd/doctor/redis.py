@@ -13,10 +13,10 @@ from seqd.doctor.findings import Check, Finding, NotChecked, Severity, finding
 from seqd.doctor.server import Server, how_to_write
 from seqd.errors import RedisFull, RedisNoPermission, SeqdError
 from seqd.ledger.acl import FOREIGN_KEYS, Role
-from seqd.ledger.redis import has_sentinels, redis_errors, transient_error, user_of
+from seqd.ledger.redis import has_sentinels, passing_code, redis_errors, user_of
 from seqd.ledger.rights import OPTIONAL, missing_rights
 from seqd.ledger.scripts import all_scripts, digest_of
-from seqd.ledger.writing import REASONS, primary_of, refused_write
+from seqd.ledger.writing import REASONS, primary_of
 from seqd.wording import first_of
 
 #: The oldest server that the scripts run on.
@@ -81,17 +81,15 @@ class _Checks:
         if error is None:
             return
         cause = error.__context__
-        code = refused_write(cause) if isinstance(cause, ResponseError) else None
+        code = passing_code(cause) if isinstance(cause, ResponseError) else None
         if isinstance(error, RedisFull):
             self._is_said_to_be_full = code != "MISCONF"
             kind = "redis-memory-high" if self._is_said_to_be_full else "redis-persistence-failing"
             cure = _ROOM if self._is_said_to_be_full else _DISK
             yield finding(kind, f"{error.cause} {_SILENT}", cure)
         elif code is not None:
-            what = self._no_writes(code)
+            what = self._no_writes(code) if code in REASONS else str(error)
             yield finding("redis-not-writable", what, how_to_write(code))
-        elif isinstance(cause, ResponseError) and (passing := transient_error(cause)):
-            yield finding("redis-not-writable", str(error), how_to_write(passing))
         else:
             raise error
 

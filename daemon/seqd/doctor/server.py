@@ -21,9 +21,9 @@ from seqd.errors import (
     SeqdError,
 )
 from seqd.ledger import Ledger, connect
-from seqd.ledger.redis import MARK_TTL_S, address_of, redis_errors, transient_error
+from seqd.ledger.redis import MARK_TTL_S, address_of, passing_code, redis_errors
 from seqd.ledger.tls import tls_fault_of
-from seqd.ledger.writing import refused_write
+from seqd.ledger.writing import REASONS
 from seqd.local.endpoint import owner_of, redis_url_of, server_folder
 from seqd.local.redis_access import RedisAccess
 
@@ -77,7 +77,7 @@ class Server:
     def takes_writes(self) -> bool:
         """False where workers that run cannot report: what they wrote before says nothing now."""
         cause = None if self.write_error is None else self.write_error.__context__
-        return not (isinstance(cause, ResponseError) and refused_write(cause))
+        return not (isinstance(cause, ResponseError) and passing_code(cause) in REASONS)
 
     def number(self, name: str) -> int:
         """Return a figure of `INFO`; 0 where it is not among them."""
@@ -121,7 +121,7 @@ def _refused(error: SeqdError, settings: "Settings") -> Finding:
             str(error),
             "Wait until it has read its file: `redis-cli info persistence` has loading_eta_seconds",
         )
-    code = transient_error(cause) if isinstance(cause, ResponseError) else None
+    code = passing_code(cause) if isinstance(cause, ResponseError) else None
     if code is not None:
         return finding("redis-not-writable", str(error), how_to_write(code))
     if cause is not None and tls_fault_of(cause) is not None:

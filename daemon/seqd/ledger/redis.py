@@ -91,20 +91,20 @@ _without_waitaof: "WeakSet[AnyRedis]" = WeakSet()
 
 #: Error codes of a server that cannot do something just now. Alone a code begins the text; from a
 #: script of Redis 6.2 it stands behind the script's line and a hyphen.
-_TRANSIENT = re.compile(
+_PASSING = re.compile(
     r"(?:^|: -?)(READONLY|NOREPLICAS|MASTERDOWN|TRYAGAIN|LOADING|BUSY|UNKILLABLE"
-    r"|UNBLOCKED|Script killed by user) "
+    r"|UNBLOCKED|Script killed by user|OOM|MISCONF) "
 )
+
+#: Those of a server without memory, and of one that cannot write to its disk.
+_FULL = ("OOM", "MISCONF")
 
 #: How a command fails whose server is away. Also another program at its address: for a moment, such
 #: as after the end of a container whose address the next one gets.
 BREAKS = (ConnectionError, TimeoutError, SocketTimeout, InvalidResponse)
 
-#: Error texts of a server without memory, and of one that cannot write to its disk.
-_FULL = re.compile(r"(?:^|\W)(?:OOM command|MISCONF )")
-
-#: What to do about them, where it is more than to try again.
-_TRANSIENT_ADVICE = {
+#: What to do about a code, where it is more than to try again.
+_ADVICE = {
     "READONLY": "Try again after the failover, or set SEQD_REDIS_URL to the primary.",
     "NOREPLICAS": "Try again when its replicas are back, or lower its min-replicas-to-write.",
 }
@@ -251,15 +251,11 @@ def trouble_of(error: Exception) -> Trouble | None:
         return Trouble.REFUSED
     if not isinstance(error, ResponseError):
         return Trouble.BREAK if isinstance(error, BREAKS) else None
-    text = str(error)
-    if text.startswith("seqd: ") or is_of_a_cluster(error):
+    if str(error).startswith("seqd: ") or is_of_a_cluster(error):
         return None
-    if transient_error(error):
-        return Trouble.REFUSED
-    if denial_of(error):
-        return Trouble.DENIED
-    is_full = isinstance(error, OutOfMemoryError) or _FULL.search(text) is not None
-    return Trouble.FULL if is_full else None
+    if code := passing_code(error):
+        return Trouble.FULL if code in _FULL else Trouble.REFUSED
+    return Trouble.DENIED if denial_of(error) else None
 
 
 class Place(TypedDict, total=False):
@@ -481,30 +477,31 @@ def _ours(redis: "AnyRedis", error: RedisError) -> SeqdError | None:
         return None
     if is_of_a_cluster(error):
         return InvalidSettings(cluster_sentence(address))
-    if code := transient_error(error):
+    if code := passing_code(error):
+        if code in _FULL:
+            return _full(redis) if code == "OOM" else _unwritable(redis, error)
         if code == "READONLY" and isinstance(redis, Redis):
             # The name may stand for another server by now, which a new connection finds.
             redis.connection_pool.disconnect(inuse_connections=False)
         return RedisUnreachable(_not_now(redis, error, code))
     # Inside a script redis-py does not recognise these.
-    if "NOAUTH" in text or "WRONGPASS" in text:
-        return _refused(redis, error)
-    if isinstance(error, OutOfMemoryError) or "OOM" in text:
-        return _full(redis)
-    return _unwritable(redis, error) if "MISCONF" in text else None
+    return _refused(redis, error) if "NOAUTH" in text or "WRONGPASS" in text else None
 
 
-def transient_error(error: ResponseError) -> str | None:
+def passing_code(error: ResponseError) -> str | None:
     """Return the code of an error that passes by itself, such as `READONLY`; None for another.
 
-    It passes when a failover is over, replicas are back, or a long script has ended.
+    It passes when a failover is over, replicas are back, a long script has ended, or there is
+    room in memory (`OOM`) or on the disk (`MISCONF`).
     """
     if isinstance(error, ReadOnlyError):  # redis-py takes the word off
         return "READONLY"
+    if isinstance(error, OutOfMemoryError):
+        return "OOM"
     if isinstance(error, (MasterDownError, TryAgainError)):
         return "TRYAGAIN"
     # redis-py puts the command in front of the error of a command in a pipeline.
-    match = _TRANSIENT.search(str(error).rpartition(" of pipeline caused error: ")[2])
+    match = _PASSING.search(str(error).rpartition(" of pipeline caused error: ")[2])
     return match[1] if match else None
 
 
@@ -592,7 +589,7 @@ def _cause_and_advice(redis: "AnyRedis", error: RedisError) -> tuple[str, str]:
 
 
 def _not_now(redis: "AnyRedis", error: RedisError, code: str) -> str:
-    advice = _TRANSIENT_ADVICE.get(code, "Try again later.")
+    advice = _ADVICE.get(code, "Try again later.")
     # Redis says of a replica what cannot be done, and not that it is one alone.
     reason = "it is a read-only replica." if code == "READONLY" else _reason(error)
     return f"Redis at {address_of(redis)} cannot do this just now: {reason} {advice}"

@@ -7,12 +7,12 @@ looks at a fleet finds every worker gone, though each of them runs and waits.
 from collections.abc import Mapping
 from typing import Final
 
-from redis.exceptions import OutOfMemoryError, ResponseError
+from redis.exceptions import ResponseError
 
 from seqd.ledger.exchange import Command, Exchange, Part, exchange, pipeline
-from seqd.ledger.redis import MARK_TTL_S, transient_error
+from seqd.ledger.redis import MARK_TTL_S, passing_code
 
-#: Why a server takes no writes, by the code of its error.
+#: Why a server takes no writes, by the code of the error that any write gets.
 REASONS: Final = {
     "READONLY": "it is a read-only replica",
     "NOREPLICAS": "too few of its replicas are connected",
@@ -39,22 +39,12 @@ class Writing(Part):
         """
         mark = Command(("SET", self._keys.durability_mark(), 1, "EX", MARK_TTL_S))
         (written,) = yield from pipeline((mark,), raises=False)
-        code = refused_write(written) if isinstance(written, ResponseError) else None
+        code = passing_code(written) if isinstance(written, ResponseError) else None
         if code != "READONLY":
-            return None if code is None else REASONS[code]
+            return REASONS.get(code or "")
         # Only now: clients lack the right to it, and Redis notes each command that it denies.
         (told,) = yield from pipeline((Command(("INFO", "replication")),), raises=False)
         return f"{REASONS[code]}{primary_of(told) if isinstance(told, dict) else ''}"
-
-
-def refused_write(error: ResponseError) -> str | None:
-    """Return the code of an error that any write gets for now; None for any other error."""
-    if isinstance(error, OutOfMemoryError) or "OOM command" in str(error):
-        return "OOM"
-    if "MISCONF" in str(error):
-        return "MISCONF"
-    code = transient_error(error)
-    return code if code in REASONS else None
 
 
 def primary_of(info: Mapping[str, object]) -> str:
