@@ -3,9 +3,11 @@
 from collections.abc import Callable
 from contextlib import suppress
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from clock_fixtures import HeldClock
 from seqd.errors import LeaseLost, Stopped
 from seqd.ledger.units import Unit
 from seqd.ledger.work import CommitOutcome, Renewal
@@ -17,14 +19,19 @@ ONE, TWO = (Unit(name, "0", 2, 0, b"", started_job=False) for name in ("one", "t
 class Keeper(LeaseKeeper):
     """A keeper whose ledger has lost what a test says, and which renews when a test says so."""
 
-    def __init__(self) -> None:
+    def __init__(self, **options: Any) -> None:
         self.gone: set[Unit] = set()
         self.asked: list[Unit] = []
+        #: What the thread that works does while the next renewal is under way.
+        self.meanwhile: Callable[[], None] | None = None
         work = SimpleNamespace(renew=self._renewed)
-        super().__init__(SimpleNamespace(work=work), heartbeat_s=60)
+        super().__init__(SimpleNamespace(work=work), heartbeat_s=60, **options)
 
     def _renewed(self, units: list[Unit]) -> list[Renewal]:
         self.asked = units
+        act, self.meanwhile = self.meanwhile, None
+        if act is not None:
+            act()
         return [Renewal.LOST if unit in self.gone else Renewal.KEPT for unit in units]
 
     def lose(self, *units: Unit) -> None:
@@ -114,3 +121,16 @@ def test_a_lease_is_not_renewed_that_was_committed_or_given_up_while_others_are_
 
     assert asked == [[TWO], []]
     assert keeper.lost_count == 0
+
+
+def test_a_plugin_that_asks_while_a_renewal_is_under_way_is_not_told_to_go_on_for_nothing() -> None:
+    clock = HeldClock()
+    keeper, said = Keeper(clock=clock), list[bool]()
+
+    with keeper.holding([ONE]):
+        # A worker that was frozen: the thread that renews and the one that works go on at once.
+        clock.now_s += 5.0
+        keeper.meanwhile = lambda: said.append(keeper.should_end())
+        keeper.lose(ONE)
+
+    assert said == [True]

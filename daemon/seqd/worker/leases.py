@@ -227,9 +227,10 @@ class LeaseKeeper:
 
     def _renew(self) -> None:
         with self._lock:
-            self._checked_at = self._clock()
             asked = list(self._held.values())
         answers = self._ledger.work.renew(asked)
+        # Only now: who asks meanwhile whether to stop is not told by what was known before.
+        self._checked_at = self._clock()
         lost = [unit for unit, one in zip(asked, answers, strict=True) if one is Renewal.LOST]
         with self._lock:
             # Of what is in hand now, not of what a late renewal asked for.
