@@ -423,10 +423,14 @@ def test_a_command_whose_job_lacks_input_or_is_not_kept_begins_anew_and_says_no_
     assert "resume" not in "".join(said.values())
 
 
+@pytest.mark.parametrize("key", [(), ("--idempotency-key", "k")], ids=["its own", "one there"])
 def test_a_command_that_is_not_resumed_begins_anew_and_says_what_it_leaves(
-    commands: Commands, cluster: Cluster, tmp_path: Path
+    commands: Commands, cluster: Cluster, tmp_path: Path, key: tuple[str, ...]
 ) -> None:
-    arguments = ("classify", a_csv(tmp_path).name, "-m", "echo", "--out", "r.jsonl")
+    command = ("classify", a_csv(tmp_path).name, "-m", "echo", *key)
+    if key:
+        assert commands.run(*command, "--detach").status == 0
+    arguments = (*command, "--out", "r.jsonl")
     full = commands.run_on_a_full_disk(*arguments)
     job_id = re.search(r"Job (\S+) keeps its results", full.err)
     assert job_id is not None, full.err

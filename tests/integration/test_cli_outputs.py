@@ -237,12 +237,16 @@ def test_a_generation_has_a_row_for_each_sample(seqd: Seqd, tmp_path: Path) -> N
     ]
 
 
-def test_parquet_has_the_types_of_the_columns_that_it_keeps(seqd: Seqd, tmp_path: Path) -> None:
+def test_parquet_has_the_types_of_the_columns_that_it_keeps_in_groups_of_many_rows(
+    seqd: Seqd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Two rows of some ten characters.
+    monkeypatch.setattr("seqd.cli.row_writers._GROUP_CHARS", 15)
     columns = {
-        "custom_id": pa.array(["a", "b", "c"]),
-        "text": pa.array(["x", "dull", "so-so"]),
-        "day": pa.array([1, 2, None], type=pa.date32()),
-        "kind": pa.array(["k", "k", "l"]).dictionary_encode(),
+        "custom_id": pa.array(["a", "b", "c", "d", "e"]),
+        "text": pa.array(["x", "dull", "so-so", "y", "z"]),
+        "day": pa.array([1, 2, None, 4, 5], type=pa.date32()),
+        "kind": pa.array(["k", "k", "l", "l", "l"]).dictionary_encode(),
     }
     pq.write_table(pa.table(columns), tmp_path / "in.parquet")
     typed = ("classify", "in.parquet", "-m", "moods", "--keep", "day,kind", "--out")
@@ -262,6 +266,7 @@ def test_parquet_has_the_types_of_the_columns_that_it_keeps(seqd: Seqd, tmp_path
         "score": "double",
     }  # fmt: skip
     assert (tmp_path / "day.csv").read_text().splitlines()[1] == "a,1970-01-02,k,positive,0.75"
+    assert pq.read_metadata(tmp_path / "day.parquet").num_row_groups == 2
     # What fields of JSON Lines hold is known before the first is written.
     found = kinds("fields.parquet")
     assert (found["stars"], found["tags"], found["date"]) == ("double", "string", "string")

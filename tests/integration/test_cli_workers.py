@@ -43,6 +43,7 @@ def test_uncordon_all_ends_a_drain_of_all_and_no_rule_of_a_single_target(
     assert seqd("cordon", "w1", "--yes", "--reason", "ECC").status == 0
     assert seqd("drain", "w2", "--yes").status == 0
     assert seqd("drain", "--all", "--yes", "--reason", "upgrade").status == 0
+    publish(environment, "w1", cordon=Cordon(phase="cordoned", target="worker:w1", since_ms=1))
 
     lifted = seqd("uncordon", "--all", "--wait", "--timeout-s", "5")
     again = seqd("uncordon", "--all")

@@ -160,22 +160,24 @@ def test_items_are_replayed_on_the_version_in_service(client: Client, broken: in
 def test_a_job_that_failed_as_a_whole_is_replayed_with_all_that_was_undone(
     cluster: Cluster, client: Client, cure: Path
 ) -> None:
-    texts = [f"t{n}" for n in range(8)] + ["held"] + [f"t{n}" for n in range(9, 24)]
+    texts = (
+        ["uncured"] + [f"t{n}" for n in range(1, 8)] + ["held"] + [f"t{n}" for n in range(9, 24)]
+    )
     job = client.classify(texts, model="echo")
-    wait_until(lambda: job.record().counts.succeeded == 8, "the first unit is done")
+    wait_until(lambda: job.record().counts.succeeded == 7, "the first unit is done")
     wait_until(lambda: job.record().sealed, "the input is complete")
     with connect(str(cluster.settings.redis_url)) as redis:
         ledger = Ledger(redis, cluster.settings)
         ledger.control.fail(job.job_id, a_failure())
-    (letter,) = client.failures(job=job.job_id)
-    assert (letter.scope, letter.items) == ("job", 16)
+    letters = client.failures(job=job.job_id)
+    assert [(one.scope, one.items) for one in letters] == [("job", 16), ("items", 1)]
     groups = client.failure_groups(job=job.job_id)
-    assert (groups.items, groups.jobs) == (0, 1)
+    assert (groups.items, groups.jobs) == (1, 1)
     cure.touch()
 
-    again = replay_one(client, ids=[letter.id])
+    again = replay_one(client, ids=[one.id for one in letters])
 
-    assert again.wait().counts.succeeded == 16
+    assert again.wait().counts.succeeded == 17
     assert outcomes(job) == texts
 
 
@@ -317,21 +319,22 @@ def test_the_commands_list_show_replay_and_purge(
         "error[unconfirmed]: Nothing was done. Say --yes to replay them, or --dry-run to look.\n"
     )
 
-    cure.touch()
-    done = here(capsys, "failures", "replay", letter.id, "--yes")
-    assert done.status == 0
-    assert re.search(rf"^Job {job.job_id} is tried again by job \S+\.$", done.out, re.MULTILINE)
-    new_job = client.failure(letter.id).replayed_by
-    assert new_job is not None
-    client.job(new_job).wait()
+    for options in (("--yes",), ("--yes", "--again")):
+        done = here(capsys, "failures", "replay", letter.id, *options)
+        assert done.status == 0
+        assert re.search(rf"^Job {job.job_id} is tried again by job \S+\.$", done.out, re.MULTILINE)
+        new_job = client.failure(letter.id).replayed_by
+        assert new_job is not None
+        client.job(new_job).wait()
+        cure.touch()
     assert outcomes(job) == ["uncured", "uncured", "good"]
 
-    again = here(capsys, "failures", "replay", "--tenant", "shop", "--yes")
+    again = here(capsys, "failures", "replay", letter.id, "--yes")
     assert again.out == (
         "No dead letter matches that was not replayed before (--again for those).\n"
     )
     purged = here(capsys, "failures", "purge", "--tenant", "shop", "--yes")
-    assert purged.out.splitlines()[-1] == "1 dead letter removed."
+    assert purged.out.splitlines()[-1] == "2 dead letters removed."
 
 
 @pytest.mark.usefixtures("shell")

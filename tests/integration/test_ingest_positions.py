@@ -91,14 +91,17 @@ def test_two_workers_in_turns_add_what_one_does(environment, readers, tmp_path, 
     assert chunks == chunks_in(environment, by_one)
 
 
-def test_one_worker_reads_more_files_in_turns_than_it_keeps_open(environment, readers, path):
+def test_one_worker_reads_more_files_in_turns_than_it_keeps_open(environment, readers, tmp_path):
     ledger, (reader, _) = environment.ledger, readers
+    paths = [tmp_path / f"{number}.jsonl" for number in range(MAX_OPEN + 1)]
     jobs = []
-    for _ in range(MAX_OPEN + 1):
+    for path in paths:
+        path.write_bytes(jsonl(LINES))
         jobs.append(submitted(environment, path))
         assert reader.ingest_slice(jobs[-1])
         ledger.work.release_worker(reader.name, crashed=False)
         ledger.control.pause(jobs[-1])
+    assert [open_files(path) for path in paths] == [0] + [1] * MAX_OPEN  # the last ones
 
     for job_id in jobs:
         ledger.control.resume(job_id)

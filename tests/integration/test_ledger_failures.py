@@ -78,6 +78,23 @@ def test_a_unit_with_failed_items_leaves_one_dead_letter(environment: Environmen
     assert environment.ledger.failures.get(letter.id) == letter
 
 
+def test_of_more_dead_letters_than_one_read_takes_each_is_read_and_counted_once(
+    environment: Environment,
+) -> None:
+    job_id = environment.submit_units(1)
+    failed = failing(ItemErrorCode.PLUGIN_ERROR, RAISED)
+    environment.ledger.work.commit(environment.claim_unit(), failed)
+    key, ledger = environment.keys.failures(), environment.ledger
+    ((_, letter),) = environment.redis.xrange(key)
+    with environment.redis.pipeline() as pipe:
+        for _ in range(400):
+            pipe.xadd(key, letter)
+        pipe.execute()
+
+    assert len({one.id for one in letters(environment)}) == len(letters(environment)) == 401
+    assert ledger.failures.codes_of(job_id, 0) == {"plugin_error": 2 * 401}
+
+
 def test_each_code_of_a_unit_has_its_own_dead_letter_and_undone_items_have_none(
     environment: Environment,
 ) -> None:

@@ -14,15 +14,17 @@ from seqd.client.completion import EndedJob, ended_handles
 from seqd.hookspecs import PluginParameters, TaskSpec
 from seqd.ledger import blobs, jobs
 from seqd.ledger.jobs import ResultPosition
-from seqd.ledger.units import Unit
+from seqd.ledger.units import Death, Unit
 from seqd.ledger.work import CommitOutcome, Finished, OversizedResults
 from seqd.worker.computing import unpack
 from seqd.worker.counting import WorkerStats
 from seqd.worker.items import ItemRunner
 from seqd_schemas import (
+    DeathCause,
     GeneratedSample,
     Generation,
     InlineSource,
+    ItemFailure,
     ItemSuccess,
     JobState,
     OutputBound,
@@ -188,6 +190,32 @@ def test_an_inline_job_whose_items_could_write_too_much_is_cut_before_they_do(
             runner.run(claim)
 
     assert environment.ledger.jobs.parts("job-0", 0) == ["0:0:16", "0:16:32", "0:32:48", "0:48:64"]
+
+
+def test_an_item_alone_with_which_a_worker_was_silent_is_tried_once_more(
+    environment: Environment,
+) -> None:
+    class IsTried(Exception):
+        pass
+
+    def described(name: str) -> None:
+        raise IsTried
+
+    runner, work = a_runner(environment, described=described), environment.ledger.work
+    job_id = submit_prompts(environment, 1).job_id
+    death = Death(DeathCause.HANG, "It was silent.")
+
+    work.release_worker("worker-a", crashed=True, death=death)
+    with pytest.raises(IsTried):
+        runner.run(environment.claim())
+    work.release_worker("worker-a", crashed=True, death=death)
+    environment.redis.zadd(environment.keys.timers(), {f"{job_id} 0": 1})
+    work.expire()
+    runner.run(environment.claim())
+
+    (failure,) = environment.handle(job_id).results()
+    assert isinstance(failure, ItemFailure)
+    assert failure.error.message.endswith(" at last on it alone. It was silent.")
 
 
 def test_a_unit_that_wrote_more_than_one_step_takes_is_halved_until_its_results_fit(

@@ -222,15 +222,23 @@ def test_a_canary_that_kills_its_worker_costs_no_item(
     wait_until(lambda: store.rollout(model) is None, "it is aborted")
 
 
-def test_a_retry_keeps_each_item_with_its_version(
-    client: Client, models: Models, trying: Callable[..., str]
+def test_a_retry_keeps_each_item_with_its_version_and_what_both_cannot_answer_is_no_error_of_one(
+    module_cluster: Cluster,
+    client: Client,
+    store: ModelStore,
+    models: Models,
+    trying: Callable[..., str],
 ) -> None:
     model, texts = trying("--share", "50%"), {f"i{number}": "bad" for number in range(40)}
     job = client.classify(items_of(texts), model=model)
     job.wait(timeout_s=30)
+    counts = module_cluster.rollout_counts(store, model, 40)
+    assert (counts[1].errors, counts[2].errors) == (40, 0)
     models("promote", f"{model}@2")
+    again = client.retry(job)
+    again.wait(timeout_s=30)
 
-    retried = client.retry(job, items=dict.fromkeys(texts, "good"))
+    retried = client.retry(again, items=dict.fromkeys(texts, "good"))
     retried.wait(timeout_s=30)
 
     rollout = job.record().rollout

@@ -59,6 +59,7 @@ class Steps:
 
     def __init__(self, environment: Environment, settings: Settings) -> None:
         self.environment = environment
+        self._settings = settings
         self.store = ModelStore(settings.store_dir, {})
         registry = Registry.load(settings)
         identity = identify(parse_slot("train@cpu"), "worker-a")
@@ -75,14 +76,20 @@ class Steps:
             fitness=Fitness(ROUTE, self.store),
         )
         self.publisher = Publisher(self._context)
+        self.begin()
+
+    def begin(self, **changes: object) -> None:
+        """Hand a sweep in, and claim its combinations."""
         self.job: SweepJob = a_sweep_job(
-            model="markov", grid={"lower_case": [True, False]}, labels=(LABEL,)
+            model="markov", grid={"lower_case": [True, False]}, labels=(LABEL,), **changes
         )
-        self.job_id = environment.submit(self.job, version=None, unit_items=1)
-        ingest = environment.claim(routes=ROUTE)
+        self.job_id = self.environment.submit(self.job, version=None, unit_items=1)
+        ingest = self.environment.claim(routes=ROUTE)
         assert ingest is not None
-        Ingest(self._context, settings).run(ingest)
-        self.runs = [self._run(environment.claim_unit(routes=ROUTE)) for _ in range(2)]
+        Ingest(self._context, self._settings).run(ingest)
+        self.runs = [
+            self._run(self.environment.claim_unit(routes=ROUTE)) for _ in combinations_of(self.job)
+        ]
 
     def labels(self) -> BestLabels:
         return BestLabels(self._context, self.publisher, self.job, self.job_id)
@@ -184,6 +191,21 @@ def test_where_the_last_one_failed_in_that_moment_the_end_moves_the_label(steps:
     steps.labels().move_at_end()
 
     assert (before, steps.label()) == (None, version.version)
+
+
+@pytest.mark.parametrize("accuracy", [0.8, 0.95])
+def test_a_retry_labels_the_best_of_the_whole_before_it_commits(steps: Steps, accuracy: float):
+    fine, broken = steps.runs
+    earlier = steps.publish(fine, 0.9)
+    steps.commit(fine, earlier)
+    steps.commit(broken, None)
+    steps.begin(continues=steps.job_id, only=(broken.name,))
+    (retried,) = steps.runs
+    later = steps.publish(retried, accuracy)
+
+    steps.labels().move_if_last(retried, later)
+
+    assert steps.label() == (later if accuracy > 0.9 else earlier).version
 
 
 @pytest.mark.parametrize("accuracies", [(0.9, 0.8), (0.8, 0.9)])

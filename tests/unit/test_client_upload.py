@@ -11,7 +11,7 @@ from seqd.client.sources import Entries, Source, Texts
 from seqd.client.upload import Upload
 from seqd.errors import InvalidData, QuotaExceeded, UploadLost
 from seqd.ledger.blobs import PackedChunk
-from seqd.ledger.exchange import Exchange
+from seqd.ledger.exchange import Exchange, Until
 from seqd.ledger.transport import Transport
 from seqd_schemas import (
     ClassifyJob,
@@ -123,6 +123,33 @@ def test_an_upload_says_once_that_it_waits_for_memory_of_redis(
         "job=j1: its upload waits for room: Redis has used up the share of its maxmemory that new "
         "jobs may take (SEQD_MAX_MEMORY_SHARE of the workers). See: seqd doctor"
     ]
+
+
+def test_an_upload_that_has_found_room_is_given_its_time_again() -> None:
+    outcomes = iter(["full", "added", "added"])
+    ledger = a_ledger(append="", failures=[])
+    ledger.submissions.append = answering(lambda *_, **__: next(outcomes))
+    ledger.submissions.seal = answering(lambda *_, **__: True)
+    ledger.submissions.heartbeat = answering(lambda *_: None)
+    is_asked, may_go_on = Event(), Event()
+
+    def draw() -> Iterator[Item]:
+        yield Item(custom_id="a", text="b")
+        is_asked.set()
+        assert may_go_on.wait(10)
+        yield Item(custom_id="c", text="d")
+
+    job = ClassifyJob(model="echo", source=UploadSource())
+    upload = an_upload(ledger, job, Entries(draw()))
+    DRIVER.run(upload.start())
+    assert is_asked.wait(10)
+
+    waits = next(upload.let_go(10.0))
+
+    assert isinstance(waits, Until) and not waits.holds()
+    may_go_on.set()
+    DRIVER.run(upload.join(10))
+    assert waits.holds()
 
 
 def test_an_upload_whose_earlier_units_redis_has_lost_fails_and_may_be_sent_again() -> None:

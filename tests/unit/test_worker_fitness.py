@@ -123,6 +123,9 @@ def test_a_version_that_failed_is_left_until_it_is_due_and_has_worked(clock: Hel
     assert fitness.due() == []
     clock.now_s += FIRST_WAIT_S
     assert fitness.due() == [("echo", 2)]
+    fitness.mark("echo", 2, UnfitCode.DAMAGED, "it is damaged still")
+    (entry,) = fitness.unfit(now_ms=1_000_000)
+    assert entry.since_ms == 1_000_000 - 1_000 * FIRST_WAIT_S  # since the first failure
     fitness.reopen("echo", 2)
     assert "classify.echo@2" in fitness.queues()
     assert codes(fitness) == []

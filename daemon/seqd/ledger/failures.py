@@ -23,6 +23,7 @@ from seqd.ledger.exchange import (
     Part,
     Reading,
     StreamEntry,
+    Taken,
     command,
     entry_ms,
     exchange,
@@ -89,29 +90,17 @@ class Failures(Part):
         return (yield from self._read(entries))
 
     @exchange
-    def since(self, since_ms: int) -> Exchange[list[FailureRecord]]:
-        """Return those since then, the newest first; at most the last `MAX_COUNTED`."""
-        found, last = list[FailureRecord](), "+"
-        while len(found) < MAX_COUNTED:
-            asked = ("XREVRANGE", self._keys.failures(), last, f"{max(since_ms, 0)}-0")
-            reply = yield from command(*asked, "COUNT", PAGE_ENTRIES)
-            entries = cast(list[StreamEntry], reply)
-            found += _records(entries, {name.decode(): None for name, _ in entries})
-            if len(entries) < PAGE_ENTRIES:
-                break
-            last = f"({entries[-1][0].decode()}"
-        return found
-
-    @exchange
     def codes_of(self, job_id: str, since_ms: int) -> Exchange[dict[str, int]]:
         """Return how many items of a job failed by code, the most first.
 
         Counted of those that failed since then, among the newest `MAX_COUNTED` dead letters.
         """
         found = Counter[str]()
-        for record in (yield from self.since.steps(since_ms)):
-            if record.job_id == job_id and record.scope is FailureScope.ITEMS:
-                found[record.code] += record.items
+        pages = Taken(self.pages(FailureFilter(job=job_id, since_ms=since_ms)))
+        for _ in range(MAX_COUNTED // PAGE_ENTRIES):
+            for record in (yield from pages.take_some()) or ():
+                if record.scope is FailureScope.ITEMS:
+                    found[record.code] += record.items
         return dict(found.most_common())
 
     def pages(self, wanted: FailureFilter = ANY_FAILURE) -> Reading[FailureRecord]:
