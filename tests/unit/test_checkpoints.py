@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from seqd.errors import CheckpointDamaged, PluginFault
+from seqd.errors import CheckpointDamaged, PluginFault, StoreUnwritable
 from seqd.models.checkpoints import CheckpointFolder, decode, encode
 from seqd_schemas import EpochMetrics
 
@@ -114,3 +114,10 @@ def test_what_is_removed_is_what_was_named_half_written_ones_too(folder, tmp_pat
 
     assert names == {"1", "2", "3", ".aside-killed"}
     assert folder.names() == {"2", "3"}
+
+    # Of a training that another worker has brought to its end meanwhile.
+    folder.remove_all()
+    with pytest.raises(
+        StoreUnwritable, match="a training cannot write .*/checkpoints/job: No such"
+    ):
+        folder.names()

@@ -185,8 +185,12 @@ class CheckpointFolder:
             ) from error
 
     def names(self) -> set[str]:
-        """Return the names of all checkpoints, half written ones of killed attempts included."""
-        return {path.name for path in self._folder.iterdir()}
+        """Return the names of all checkpoints, half written ones of killed attempts included.
+
+        Raises StoreUnwritable where the folder is gone.
+        """
+        with writing(self._folder, _WHO):
+            return {path.name for path in self._folder.iterdir()}
 
     def remove(self, names: Collection[str]) -> None:
         """Remove what has these names; nothing happens where it is gone."""
