@@ -28,9 +28,8 @@ class Rates:
     by_route: Mapping[Route, float] = field(default_factory=dict)
     errors_by_route: Mapping[Route, float] = field(default_factory=dict)
     by_worker: Mapping[str, float] = field(default_factory=dict)
-    #: Items a second, and errors a minute, the last one last; a point each `STEP_S` seconds.
+    #: Items a second, the last one last; a point each `STEP_S` seconds.
     items_course: tuple[float, ...] = ()
-    errors_course: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +48,6 @@ class History:
     def __init__(self) -> None:
         self._samples: deque[_Sample] = deque()
         self._items: deque[float] = deque(maxlen=_MOST_POINTS)
-        self._errors: deque[float] = deque(maxlen=_MOST_POINTS)
         self._stepped_at_s = float("-inf")
 
     def add(self, overview: "FleetOverview") -> Rates:
@@ -64,8 +62,7 @@ class History:
         if now.at_s - self._stepped_at_s >= STEP_S:
             self._stepped_at_s = now.at_s
             self._items.append(rates.items_per_s)
-            self._errors.append(rates.errors_per_min)
-        return replace(rates, items_course=tuple(self._items), errors_course=tuple(self._errors))
+        return replace(rates, items_course=tuple(self._items))
 
     def _rates(self, overview: "FleetOverview", before: _Sample, now: _Sample) -> Rates:
         seconds = now.at_s - before.at_s
