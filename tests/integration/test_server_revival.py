@@ -168,8 +168,9 @@ def test_a_server_that_hangs_is_reported_then_killed_and_started_again(watched: 
         client.set("job", "kept")
         os.kill(watched.server.pid, signal.SIGSTOP)
 
-        for seconds in (SILENT_S - 1, 1, HUNG_S - SILENT_S - 1, 1):
+        for seconds, told in ((SILENT_S - 1, 0), (1, 1), (HUNG_S - SILENT_S - 1, 1), (1, 2)):
             watched.look_after(seconds)
+            assert len(watched.changes) == told
         watched.look_until(ServerEvent.READY)
 
         assert client.get("job") == b"kept"
