@@ -312,5 +312,7 @@ def test_a_task_of_asyncio_hands_each_item_in_as_a_job(task_cluster):
             async for ended in client.as_completed(jobs):
                 found[ended.job_id] = [result.unwrap() async for result in ended.results()]
             assert [found[job.job_id][0]["overlap"] for job in jobs] == [1.0, 0.0]
+            with pytest.raises(InvalidRequest):
+                await client.run_each(pairs, model="pairs", task="score")
 
     asyncio.run(use())

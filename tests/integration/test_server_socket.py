@@ -13,8 +13,10 @@ import redis
 
 from async_builders import face_of
 from held_ports import Holder, hold_port
-from seqd.ledger import connect
+from seqd.errors import RedisFull
+from seqd.ledger import connect, redis_errors
 from seqd.local.endpoint import ENDPOINT_NAME, answers, read_endpoint, redis_url_of
+from seqd.local.redis_access import RedisAccess
 from seqd.local.redis_server import Answer, EmbeddedServer
 from seqd.local.redis_socket import MAX_PATH_BYTES
 from seqd.settings import Settings
@@ -116,6 +118,20 @@ def test_a_folder_with_signs_of_an_address_in_its_name_is_found(tmp_path: Path) 
         for file in sorted(folder.rglob("*"), reverse=True):
             file.rmdir() if file.is_dir() else file.unlink()
         folder.rmdir()
+
+
+def test_a_refusal_names_where_the_server_of_a_folder_listens(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path)
+    with (
+        EmbeddedServer(settings) as server,
+        connect(server.url, access=RedisAccess.of(settings)) as client,
+    ):
+        path = connect(server.url).connection_pool.connection_kwargs["path"]
+        client.config_set("maxmemory", 1)
+        with pytest.raises(RedisFull) as full, redis_errors(client):
+            client.set("name", "value")
+
+    assert str(full.value).startswith(f"Redis at {path} has reached its maxmemory. ")
 
 
 def test_a_server_with_a_port_listens_there_too(tmp_path: Path) -> None:

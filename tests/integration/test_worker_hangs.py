@@ -156,11 +156,13 @@ def test_a_worker_whose_plugin_goes_on_for_a_cancelled_job_is_not_said_to_be_fre
         return claim is not None and claim.is_lost
 
     wait_until(computes, "its plugin computes")
+    first = worker.known_status()
     hanging.cancel()
     waiting = client.classify(["t0"], model="echo")
 
     wait_until(has_said_so, "its heartbeat has found the lease lost")
     wait_until(lambda: waiting.record().waiting, "its job is a second old")
+    last = worker.known_status()
     why = client.explain(waiting.job_id)
     views = (*VIEWS, f"jobs show {waiting.job_id}")
     shown_by = {view: here(capsys, *view.split()).out for view in views}
@@ -170,6 +172,9 @@ def test_a_worker_whose_plugin_goes_on_for_a_cancelled_job_is_not_said_to_be_fre
     os.kill(worker.child_pid(), signal.SIGKILL)  # else it were ended after SEQD_MAX_SILENT_S
     (result,) = waiting.results()
 
+    assert first.claim is not None and last.claim is not None
+    # It has had the unit since one moment, however late that is noted.
+    assert last.claim.since_ms - first.claim.since_ms < (last.seen_at_ms - first.seen_at_ms) / 2
     told = (
         f"its plugin has not stopped, and still computes for job {hanging.job_id}, of which it "
         "holds nothing any more: it takes its next unit once the plugin stops"

@@ -39,6 +39,7 @@ LETTERS = st.lists(
         cause=st.sampled_from([None, DeathCause.HANG]),
         items=st.integers(0, 1_000),
         scope=st.sampled_from(FailureScope),
+        replayed_by=st.sampled_from([None, "j4"]),
         message=st.text(max_size=300) | st.sampled_from([RAISED.format("'a'"), "row 7 is empty"]),
     ),
     max_size=30,
@@ -56,6 +57,8 @@ def test_groups_have_every_dead_letter_once(letters: list[FailureRecord], by: st
     failed = [one.items for one in letters if one.scope is FailureScope.ITEMS]
     assert sum(group.items for group in listed) == sum(failed) == groups.items
     assert groups.jobs == len({one.job_id for one in letters})
+    again = [one for one in letters if one.replayed_by is not None]
+    assert sum(group.replayed for group in listed) == len(again)
     assert [group.items for group in listed] == sorted((g.items for g in listed), reverse=True)
     assert all(group.first_at_ms <= group.last_at_ms for group in listed)
 

@@ -40,6 +40,22 @@ def test_a_label_goes_back_to_where_somebody_had_it_last(store, steps, expected)
     assert store.labels("lstm")["production"] == expected
 
 
+@pytest.mark.parametrize("before", ["nowhere", "at a version that goes"])
+def test_a_label_that_cannot_go_back_goes(store, before):
+    first = publish(store, "job-1")
+    store.set_label("lstm", "production", publish(store, "job-2"))
+    if before != "nowhere":
+        store.set_label("lstm", "tried", first)
+    version = publish(store, "job-3")
+    store.begin_publish("lstm", "job-3", "attempt")
+
+    store.move_labels("lstm", ["tried"], version, "job-3", "attempt")
+    store.remove("lstm", first)
+    store.rollback("lstm", "job-3")
+
+    assert "tried" not in store.labels("lstm")
+
+
 @pytest.mark.parametrize("step", ["finalize", "rollback", "begin_publish"])
 def test_an_attempt_that_was_overtaken_changes_nothing(store, step):
     publish(store, "job-1")

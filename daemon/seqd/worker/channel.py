@@ -236,7 +236,7 @@ class HeartbeatFile:
                 log.warning("no heartbeat written to %s: %s; tried again", self.path, error)
 
     def remove(self) -> None:
-        """Remove the file; at boot and when the node has stopped."""
+        """Remove the file, when a worker ends that was drained."""
         self.path.unlink(missing_ok=True)
 
     def _write(self, heartbeat: Heartbeat) -> None:

@@ -374,8 +374,6 @@ def _metrics(settings: Settings, identity: Identity, channel: Channel) -> "Metri
     try:
         from seqd.worker.metrics import MetricsEndpoint
     except ModuleNotFoundError as error:
-        if error.name is None or error.name.partition(".")[0] != "prometheus_client":
-            raise
         raise InvalidSettings(
             "SEQD_WORKER_METRICS_PORT needs prometheus-client, which is not installed: "
             "pip install 'seqd[exporter]'"
