@@ -118,6 +118,6 @@ def test_what_is_removed_is_what_was_named_half_written_ones_too(folder, tmp_pat
     # Of a training that another worker has brought to its end meanwhile.
     folder.remove_all()
     with pytest.raises(
-        StoreUnwritable, match="a training cannot write .*/checkpoints/job: No such"
+        StoreUnwritable, match=r"a training cannot write .*/checkpoints/job: No such"
     ):
         folder.names()
