@@ -6,9 +6,12 @@ where Numba keeps what it has compiled, and how many cases hypothesis draws.
 
 import gc
 import os
+import re
 import signal
 from collections.abc import Generator, Iterator
+from functools import cache
 from pathlib import Path
+from zlib import adler32
 
 import hypothesis
 import pytest
@@ -39,6 +42,11 @@ TOGETHER = {
         *("test_run_evaluations", "test_run_files", "test_run_inbox", "test_run_tasks"),
     ),
 }
+
+#: Files on the worker of `worker_fixtures` run in three processes: where each of six had one, their
+#: starts, and what they do while no test needs them, took as much as a tenth of the tests.
+USES_SHARED_WORKER = re.compile(r"def test_\w+\([^)]*\b(?:cluster|cure)\b")
+SHARED_WORKERS = 3
 
 # A test of a property is no test of time: a busy machine must not fail it. The cases are the same
 # in each run, so that no run fails by chance; `make hostile` draws new ones.
@@ -106,13 +114,23 @@ def pytest_collection_finish() -> None:
     gc.enable()
 
 
+@cache
+def _group_of(file: str) -> str:
+    """Return what a file shares a process with; itself where that is nothing."""
+    path = ROOT / file
+    for group, stems in TOGETHER.items():
+        if path.stem in stems:
+            return group
+    if USES_SHARED_WORKER.search(path.read_text()):
+        return f"shared worker {adler32(path.stem.encode()) % SHARED_WORKERS}"
+    return file
+
+
 class _Files(LoadFileScheduling):
     """A file stays in one process, and so do those that run together."""
 
     def _split_scope(self, nodeid: str) -> str:
-        file = str(super()._split_scope(nodeid))
-        stem = Path(file).stem
-        return next((group for group, stems in TOGETHER.items() if stem in stems), file)
+        return _group_of(str(super()._split_scope(nodeid)))
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -46,7 +46,8 @@ READY_S = 120.0
 #: For what must come, some starts of a process included; nothing is proved by it.
 DEADLINE_S = 60.0
 LEASE_S = 2.0
-RECONCILE_S = 0.3
+#: A pass takes a dozen exchanges, and six workers of a run take one each, idle or not.
+RECONCILE_S = 0.5
 
 PLUGIN = Path(__file__).parent / "light_plugin"
 SLOT = parse_slot("all@cpu:0")
