@@ -19,8 +19,6 @@ pytestmark = [pytest.mark.processes, pytest.mark.slow]
 def cluster_behind(proxy: TcpProxy, tmp_path: Path) -> Iterator[Cluster]:
     cluster = Cluster(live_settings(proxy, tmp_path), tmp_path)
     try:
-        # A child takes one claim a wakeup, and waits for no more itself: Celery hears each.
-        cluster.start_ready(slice_s=0.001)
         yield cluster
     finally:
         proxy.drop_every(0)
@@ -30,6 +28,7 @@ def cluster_behind(proxy: TcpProxy, tmp_path: Path) -> Iterator[Cluster]:
 def test_a_job_comes_out_once_and_in_order_though_replies_are_lost_all_the_time(
     cluster_behind: Cluster, proxy: TcpProxy
 ) -> None:
+    cluster_behind.start_ready()
     proxy.drop_every(40)
 
     job = cluster_behind.client().classify((f"text {n}" for n in range(2_000)), model="echo")
@@ -44,6 +43,8 @@ def test_a_worker_hears_wakeups_after_celerys_own_replies_were_lost(
     cluster_behind: Cluster, proxy: TcpProxy, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Celery takes note of a message and acknowledges it with a MULTI each."""
+    # A child takes one claim a wakeup, and waits for no more itself: Celery hears each.
+    cluster_behind.start_ready(slice_s=0.001)
     client = cluster_behind.client()
 
     for losses in (1, 2, 1, 2):
