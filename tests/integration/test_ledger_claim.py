@@ -11,7 +11,7 @@ import pytest
 
 from builders import a_chunk, a_classify_job, a_generate_job, inline
 from ledger_fixtures import CLASSIFY, ROUTES, Environment
-from seqd.ledger.blobs import json_of
+from seqd.ledger.blobs import PackedChunk
 from seqd_schemas import Item, ItemChunk, Job, Priority, queue_of
 
 pytestmark = pytest.mark.processes
@@ -93,7 +93,7 @@ def test_the_input_of_a_claim_inflates_to_no_more_than_a_worker_takes(
 
     names = environment.claim_names()
 
-    assert len(names) == environment.settings.max_claim_bytes // len(json_of(chunk)) == 18
+    assert len(names) == environment.settings.max_claim_bytes // len(PackedChunk(chunk).json) == 18
 
 
 def test_an_operator_may_let_a_worker_take_less_and_what_is_larger_comes_alone(
@@ -117,7 +117,9 @@ def test_a_unit_that_states_too_little_counts_by_its_bytes_and_one_that_states_n
     small_worker = environment.with_settings(max_claim_bytes=MIB)
     jobs = submit_one_item_jobs(environment, 6)
     blobs = dict.fromkeys(jobs[3:], b"\x48" + bytes(400 * 1024))
-    blobs[jobs[1]] = zlib.compress(json_of(a_chunk_of("short")))  # of no window that seqd chooses
+    blobs[jobs[1]] = zlib.compress(
+        PackedChunk(a_chunk_of("short")).json
+    )  # of no window that seqd chooses
     for job_id, blob in blobs.items():
         environment.redis.hset(environment.keys.input(job_id), "0", blob)
 

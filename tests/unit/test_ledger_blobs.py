@@ -16,8 +16,8 @@ from seqd.ledger.blobs import (
     MAX_INFLATED_BYTES,
     MAX_RESULT_BYTES,
     RESULT_ROW_BYTES,
+    PackedChunk,
     chunks_of,
-    json_of,
     pack,
     pack_results,
     unpack_items,
@@ -53,19 +53,19 @@ def test_a_chunk_is_stored_as_json_by_zstd_and_by_zlib_where_that_is_quicker() -
     small, large = a_chunk(3), a_chunk(500)
 
     for chunk in (small, large, a_text_chunk()):
-        assert json_of(chunk) == chunk.model_dump_json(exclude_defaults=True).encode()
-    assert zlib.decompress(pack(small)) == json_of(small)
-    assert zstd.decompress(pack(large)) == json_of(large)
+        assert PackedChunk(chunk).json == chunk.model_dump_json(exclude_defaults=True).encode()
+    assert zlib.decompress(pack(small)) == PackedChunk(small).json
+    assert zstd.decompress(pack(large)) == PackedChunk(large).json
 
 
 @either
 def test_chunks_are_read_whichever_way_they_are_compressed_unless_they_are_torn_or_doubled(
     compress: Callable[[bytes], bytes],
 ) -> None:
-    blob = compress(json_of(a_chunk(3)))
+    blob = compress(PackedChunk(a_chunk(3)).json)
 
     assert unpack_items(blob) == a_chunk(3)
-    assert unpack_texts(compress(json_of(a_text_chunk()))) == a_text_chunk()
+    assert unpack_texts(compress(PackedChunk(a_text_chunk()).json)) == a_text_chunk()
     assert "ends in the middle" in reason_against(blob[:-5])
     assert "goes on after its end" in reason_against(blob + blob)
 
@@ -118,7 +118,7 @@ def test_a_blob_that_seqd_has_not_packed_is_refused() -> None:
     a_wide_window = zstd.compress(bytes(16 * MIB), options=WIDE)
 
     for blob, reason in (
-        (json_of(a_chunk()), "is not compressed by zstd or zlib"),
+        (PackedChunk(a_chunk()).json, "is not compressed by zstd or zlib"),
         (b"\x28\xb5\x2f\xfd" + b"\xff" * 20, "is not compressed by zstd or zlib"),
         (b"", "ends in the middle"),
         (a_wide_window, "Frame requires too much memory for decoding"),
@@ -151,7 +151,7 @@ def test_no_chunk_that_is_cut_is_larger_than_what_is_read(
 
     chunks = list(chunks_of(entries, unit_items=65_536))
 
-    assert all(len(json_of(chunk)) <= MAX_INFLATED_BYTES for chunk in chunks)
+    assert all(len(PackedChunk(chunk).json) <= MAX_INFLATED_BYTES for chunk in chunks)
     assert [entry for chunk in chunks for entry in unpack_items(pack(chunk)).items] == entries
 
 

@@ -237,11 +237,6 @@ def pack(chunk: ItemChunk | TextChunk) -> bytes:
     return PackedChunk(chunk).blob
 
 
-def json_of(chunk: ItemChunk | TextChunk) -> bytes:
-    """Return a chunk of input as JSON."""
-    return PackedChunk(chunk).json
-
-
 def pack_json(content: bytes) -> bytes:
     """Compress a chunk of input that is JSON already."""
     if len(content) <= _SMALL_BYTES:
