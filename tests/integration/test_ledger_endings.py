@@ -22,6 +22,7 @@ from ledger_fixtures import BRIEFLY_S, CLASSIFY, GENERATE, Environment, queues_o
 from seqd.errors import UnknownJob, WrongState
 from seqd.ledger.blobs import pack, split_chunk, unpack_items
 from seqd.ledger.ingests import IngestPosition
+from seqd.ledger.jobs import ResultPosition
 from seqd.ledger.ranges import Range, ReadUnit
 from seqd.ledger.rollouts import VersionWork
 from seqd.ledger.submissions import BatchTemplate
@@ -85,11 +86,15 @@ def test_a_job_that_runs_or_that_an_open_one_continues_is_not_removed(
     )
 
 
-def test_a_job_that_was_not_done_in_time_says_so(environment: Environment) -> None:
+@pytest.mark.parametrize("reads", ["its record", "its results"])
+def test_a_job_that_was_not_done_in_time_says_so(environment: Environment, reads: str) -> None:
+    jobs = environment.ledger.jobs
     job_id = environment.submit_units(1, a_classify_job(expires_in_s=60))
     overdue(environment, job_id)
 
-    failure = environment.record(job_id).failure
+    is_of_results = reads == "its results"
+    record = jobs.results(job_id, ResultPosition(0)).record if is_of_results else jobs.get(job_id)
+    failure = record.failure
 
     assert failure is not None
     assert failure.message == (

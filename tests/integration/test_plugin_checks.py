@@ -219,6 +219,35 @@ def test_a_failure_is_printed_as_soon_as_it_is_found(tmp_path: Path):
     assert first not in rest
 
 
+@pytest.mark.parametrize(
+    ("check", "sound", "mistake", "seen"),
+    [
+        (
+            "B3",
+            "one(item.text)",
+            "one(item.text + ' ' * len(items))",
+            r"classify of '.+' gives .+ in a batch of \d, and .+ in one of 9",
+        ),
+        (
+            "S2",
+            "if context",
+            "if item is items[0] and context",
+            r"classify of [\d,]+ items asks context\.stop_requested\(\) 1 times",
+        ),
+    ],
+)
+def test_a_call_that_differs_by_its_batch_or_asks_once_is_found(
+    tmp_path: Path, check: str, sound: str, mistake: str, seen: str
+):
+    path = a_plugin(tmp_path, SOUND.replace(sound, mistake))
+
+    result = results_of(path, {check})[check]
+
+    assert result.state is CheckState.FAILED
+    assert re.fullmatch(seen, result.seen)
+    assert result.place.function.endswith("classify")
+
+
 def test_outcomes_of_chance_are_told_by_their_cause_and_the_line_that_draws(tmp_path: Path):
     layer = "def layer():\n    value = random.random()\n    return value\n"
     source = (
