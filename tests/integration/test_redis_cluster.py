@@ -9,6 +9,7 @@ from async_builders import face_of, faces
 from redis_fixtures import PrivateServer
 from seqd.errors import InvalidSettings
 from seqd.ledger import connect, redis_errors
+from seqd.ledger.server_check import check_server
 from seqd.local.redis_binaries import find_server_binaries
 from worker_fixtures import Cluster, live_settings
 
@@ -57,12 +58,8 @@ def test_a_client_is_told_at_once(cluster_server: PrivateServer, tmp_path: Path,
     assert str(refusal.value) == sentence(cluster_server)
 
 
-def test_a_worker_ends_with_78(cluster_server: PrivateServer, tmp_path: Path) -> None:
-    cluster = Cluster(live_settings(cluster_server, tmp_path), tmp_path)
-    try:
-        worker = cluster.start()
+def test_a_worker_is_told_as_it_looks_at_its_server(cluster_server: PrivateServer) -> None:
+    with connect(cluster_server.url) as redis, pytest.raises(InvalidSettings) as refusal:
+        check_server(redis, allow_eviction=True, allow_volatile=True)
 
-        assert worker.wait_for_end() == 78
-        assert sentence(cluster_server) in worker.log()
-    finally:
-        cluster.close()
+    assert str(refusal.value) == sentence(cluster_server)
