@@ -126,6 +126,12 @@ def test_a_hostile_record_is_one_line_of_json(message: str, argument: str, model
         assert printable(line.encode().decode()) == line
 
 
+def test_letters_stand_in_json_as_they_are() -> None:
+    (line,) = logged(a_record("of a café"), as_json=True)
+
+    assert '"of a café"' in line
+
+
 def test_a_password_is_masked_in_json() -> None:
     remember_password("tOpSeCrEt")
 
