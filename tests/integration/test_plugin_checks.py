@@ -248,6 +248,21 @@ def test_a_call_that_differs_by_its_batch_or_asks_once_is_found(
     assert result.place.function.endswith("classify")
 
 
+def test_a_parameter_without_a_default_wants_a_value_to_check_with(tmp_path: Path):
+    field = "pydantic.Field(max_length=3, description='A level.')"
+    needing = (
+        f"import pydantic\n\n\nclass Needing(PluginParameters):\n    level: str = {field}\n\n\n"
+    )
+    source = SOUND.replace("TaskSpec(PluginParameters)", "TaskSpec(Needing)")
+    path = a_plugin(tmp_path, source.replace("class Lengths", f"{needing}class Lengths"))
+
+    results = check_plugin(read_source(path)[0]).results
+
+    (failed,) = [one for one in results if one.state is CheckState.FAILED]
+    assert failed.seen == "classify needs the parameter 'level', which has no default"
+    assert "{'parameters': {'classify': {'level': ...}}}" in failed.cure
+
+
 def test_outcomes_of_chance_are_told_by_their_cause_and_the_line_that_draws(tmp_path: Path):
     layer = "def layer():\n    value = random.random()\n    return value\n"
     source = (
