@@ -47,8 +47,8 @@ class Daemon:
         slots: Sequence[Slot],
         on_change: OnChange,
         *,
-        watchdog: RedisWatchdog | None,
-        on_look: OnLook,
+        watchdog: RedisWatchdog | None = None,
+        on_look: OnLook = lambda workers: None,
     ) -> None:
         """`watchdog` is that of an embedded server, which then ends with the thread of `run`.
 
@@ -91,8 +91,12 @@ class Daemon:
         self._ledger.fleet.now_ms()
 
     def run(self) -> int:
-        """Run the workers until a signal; return the exit status. See `Supervisor`."""
+        """Run the workers until a signal or `stop`; return the exit status. See `Supervisor`."""
         return self._supervisor.run()
+
+    def stop(self) -> None:
+        """Request the end of all workers; safe from any thread."""
+        self._supervisor.request_stop()
 
     def _look_around(self) -> None:
         if self._watchdog is not None:

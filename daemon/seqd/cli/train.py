@@ -216,7 +216,13 @@ def sweep(
     raise typer.Exit(status)
 
 
-def follow_training(client: "Client", handle: "JobHandle", screen: Screen) -> None:
+def follow_training(
+    client: "Client",
+    handle: "JobHandle",
+    screen: Screen,
+    *,
+    says_what_next: bool = True,
+) -> None:
     """Show a training to its end; raises JobFailed, JobCancelled, and what the input raised."""
     from seqd.cli.ui.summary import say_training_summary
     from seqd.cli.ui.training import TrainingView
@@ -229,7 +235,9 @@ def follow_training(client: "Client", handle: "JobHandle", screen: Screen) -> No
     if screen.is_beside_json:
         print_json(record.training)
     else:
-        say_training_summary(screen, record.training, client.catalog().get(record.model))
+        say_training_summary(
+            screen, record.training, client.catalog().get(record.model), says_what_next
+        )
 
 
 def follow_sweep(

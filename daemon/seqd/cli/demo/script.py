@@ -1,217 +1,154 @@
-"""The demo: `seqd up`, then one command after the other, each as it is printed.
+"""The demo, step by step: classify, train, generate; each with the command that does the same.
 
-All of it is in a folder that is removed at the end; on a Redis that SEQD_REDIS_URL names it has key
-names of its own, and removes these. A command that fails ends the demo with its exit status.
+It runs a Redis server and workers of its own, as `seqd up` does, in a folder that is removed at the
+end; on a Redis that SEQD_REDIS_URL names it uses key names of its own, and removes these. Progress
+and results look as those of the commands do. A step that fails ends the demo with that step's
+error, and so with its exit status.
 """
 
 import json
 import os
 import secrets
-import shlex
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Timer
+from threading import Thread
 
+from seqd.cli.bulk import Output, follow_bulk_job
+from seqd.cli.daemon import Daemon
 from seqd.cli.demo.sample_data import Review, compose_reviews, compose_text
-from seqd.cli.exits import OK
+from seqd.cli.demo.startup import Startup
+from seqd.cli.exits import MISTAKE
+from seqd.cli.result_files import ResultFiles
+from seqd.cli.sources import feed_of
+from seqd.cli.train import follow_training
 from seqd.cli.ui.numbers import count, duration
 from seqd.cli.ui.screen import Screen
-from seqd.errors import RedisUnreachable, WorkersNotReady
+from seqd.cli.ui.summary import ResultCounts
+from seqd.cli.ui.texts import GenerationPrinter
+from seqd.client import Client
+from seqd.errors import RedisUnreachable
 from seqd.ledger import connect
 from seqd.ledger.redis import redis_errors
-from seqd.local.parent_death import launch_command
+from seqd.local.pinning import slots_here
 from seqd.local.redis_access import RedisAccess
-from seqd.local.supervisor import Change
+from seqd.local.redis_server import running_server
+from seqd.local.slots import Slot
+from seqd.masking import without_password
 from seqd.settings import Settings, load_settings
-from seqd_schemas import Classification, ItemSuccess
+from seqd_schemas import Classification, FileFormat, FileSource, ItemSuccess, ParameterValue
 
 REVIEWS = 10_000
 TEXT_CHARS = 60_000
-
-_SEQD = (sys.executable, "-m", "seqd")
-
+#: What the model is called that the demo makes.
+NEW_MODEL = "harbour"
 #: A network that spells after two epochs and makes sentences after five, of a second each.
-_TRAINING = (
-    *("seqd train char_lstm --as harbour --preset fast", "--data harbour.txt"),
-    *("--set epochs=5", "--set units=128", "--set batch_size=16", "--set steps=32"),
-    *("--set sample_length=120", "--set sample_temperatures=[0.5]"),
-)
-_GENERATIONS = (
-    ("seqd generate markov", '"the "', "--length 160", "--seed 1"),
-    ("seqd generate markov_words", "--samples 3", "--seed 1"),
-    *(
-        (f"seqd generate {model}", f'"{prompt}"', f"--length {length}", "-t 0.5", "--seed 1")
-        for model, prompt, length in (
-            ("char_lstm", "there is nothing so ", 240),
-            ("harbour", "in the morning the ", 160),
-        )
-    ),
-)
-
+PRESET = "fast"
+TRAINING: dict[str, ParameterValue] = {
+    "epochs": 5,
+    "units": 128,
+    "batch_size": 16,
+    "steps": 32,
+    "sample_length": 120,
+    "sample_temperatures": [0.5],
+}
 #: Characters of a review that are shown; with the indentation they fit into 80 columns.
 _LINE_CHARS = 72
 
-#: Workers import the plugins and nothing heavier, which takes seconds. At a load of 30 on two
-#: processors it took 223 s.
-_READY_S = 900.0
+PROMPTS = (
+    ("markov", "the ", {"length": 160, "seed": 1}),
+    ("markov_words", "", {"samples": 3, "seed": 1}),
+    ("char_lstm", "there is nothing so ", {"length": 240, "temperature": 0.5, "seed": 1}),
+    (NEW_MODEL, "in the morning the ", {"length": 160, "temperature": 0.5, "seed": 1}),
+)
 
 #: A worker has 30 s for its unit once it is to stop; then it is killed.
-_STOP_S = 45.0
+_STOP_TIMEOUT_S = 45.0
 
 
-def run_demo(*, reviews: int = REVIEWS, text_chars: int = TEXT_CHARS) -> int:
-    """Run the whole demo and return its exit status.
-
-    Raises RedisUnreachable or RedisRefused for a server that is named and does not answer, and
-    WorkersNotReady.
-    """
-    began_s, screen, settings = time.monotonic(), Screen(), load_settings()
+def run_demo(
+    settings: Settings | None = None, *, reviews: int = REVIEWS, text_chars: int = TEXT_CHARS
+) -> int:
+    """Run the whole demo and return its exit status."""
+    began_s = time.monotonic()
+    screen = Screen()
     screen.say("seqd: bulk classification, training and generation on this machine.", "bold")
-    with tempfile.TemporaryDirectory(prefix="seqd-demo-", ignore_cleanup_errors=True) as name:
-        demo = _Demo(screen, Path(name), _variables(settings, Path(name)))
-        screen.say(f"Its folder is {name}, removed at the end.")
-        with _removing_keys(settings, demo.variables), _daemon(demo) as ended:
-            status = (
-                ended
-                or _classify(demo, list(compose_reviews(reviews)))
-                or _train(demo, compose_text(text_chars))
-                or _generate(demo)
-            )
-    if status == OK:
-        _say_goodbye(screen, time.monotonic() - began_s)
+    with open_environment(settings or load_settings()) as environment:
+        _introduce(screen, environment)
+        status = _classify(screen, environment, list(compose_reviews(reviews)))
+        _train(screen, environment, compose_text(text_chars))
+        _generate(screen, environment)
+    _say_goodbye(screen, time.monotonic() - began_s)
     return status
 
 
 @dataclass(frozen=True, slots=True)
-class _Demo:
-    """Where commands of the demo run, and with which variables."""
+class Environment:
+    """A daemon that runs, a client of it, and a folder for the demo's files."""
 
-    screen: Screen
+    client: Client
+    url: str
     folder: Path
-    variables: Mapping[str, str]
-
-    def run(self, *parts: str) -> int:
-        """Print a command and run it; return its exit status."""
-        self.say(*parts)
-        program, *arguments = shlex.split(" ".join(parts))
-        assert program == "seqd"
-        return subprocess.run(  # noqa: S603 (our own commands, no shell)
-            [*_SEQD, *arguments], env=self.variables, cwd=self.folder, check=False
-        ).returncode
-
-    def say(self, *parts: str) -> None:
-        """Print a command; one that is too long goes on in the next line, as a shell takes it."""
-        line = "$"
-        for part in parts:
-            if len(line) + len(part) + len(" \\") > self.screen.console.width - 1:
-                self.screen.say(f"{line} \\", "cyan")
-                line = "   "
-            line += f" {part}"
-        self.screen.say(line, "cyan")
-
-    def heading(self, text: str) -> None:
-        """Print what comes next."""
-        self.screen.say()
-        self.screen.say(text, "bold")
-
-
-def _variables(settings: Settings, folder: Path) -> dict[str, str]:
-    own = {"SEQD_DATA_DIR": str(folder), "SEQD_INPUT_ROOTS": str(folder), "SEQD_REDIS_PORT": "0"}
-    if settings.redis_url is not None:
-        own["SEQD_PREFIX"] = f"seqd-demo-{secrets.token_hex(4)}"
-    return {**os.environ, **own}
+    slots: tuple[Slot, ...]
+    seconds_to_ready: float
 
 
 @contextmanager
-def _daemon(demo: _Demo) -> Iterator[int]:
-    """Run `seqd up` for the time of a `with` block; yields its exit status where it has ended."""
-    demo.say("seqd up")
-    with subprocess.Popen(  # noqa: S603
-        launch_command([*_SEQD, "up"]),
-        env=demo.variables,
-        cwd=demo.folder,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        text=True,
-        start_new_session=True,  # so that Ctrl-C ends the command that runs, and then all
-    ) as up:
-        try:
-            yield _status_once_ready(demo, up)
-        finally:
-            up.terminate()
-            with suppress(subprocess.TimeoutExpired):
-                up.wait(_STOP_S)
-            up.kill()
+def open_environment(settings: Settings) -> Iterator[Environment]:
+    """Run a daemon for the time of a `with` block; nothing of it is left afterwards.
 
-
-def _status_once_ready(demo: _Demo, up: "subprocess.Popen[str]") -> int:
-    """Show what `seqd up` says until it is ready; return its status where it ends instead.
-
-    Raises WorkersNotReady where a worker has given up, or the time is over.
+    Raises RedisUnreachable or RedisRefused for a server that is given and does not answer,
+    and what `Startup` does when the workers do not get ready.
     """
-    assert up.stdout is not None
-    over = Timer(_READY_S, up.terminate)
-    over.daemon = True
-    over.start()
-    for line in up.stdout:
-        demo.screen.say(f"  {line.rstrip()}")
-        if line.startswith("Ready after "):
-            over.cancel()
-            return OK  # the rest, which nobody reads, has room in the pipe
-        if line.split()[1:2] == [Change.GAVE_UP]:
-            raise WorkersNotReady("A worker has given up; its last line above says why.")
-    if over.finished.is_set():
-        raise WorkersNotReady(
-            f"The workers did not get ready within {_READY_S:g} s; the load of this machine is "
-            f"{os.getloadavg()[0]:.1f} on {os.cpu_count()} processors. Try again when it is less "
-            "busy, or with one worker: SEQD_SLOTS=cpu:0."
-        )
-    over.cancel()
-    return up.wait()
+    with tempfile.TemporaryDirectory(prefix="seqd-demo-", ignore_cleanup_errors=True) as name:
+        own = _own_settings(settings, Path(name))
+        with running_server(own) as server, _removing_keys(own, server.url):
+            yield from _with_workers(own, server.url, Path(name))
 
 
-@contextmanager
-def _removing_keys(settings: Settings, variables: Mapping[str, str]) -> Iterator[None]:
-    """Raise where a server that is named does not answer; at the end remove the demo's keys."""
-    if settings.redis_url is None:
-        yield
-        return
-    with connect(settings.redis_url, retries=1, access=RedisAccess.of(settings)) as redis:
-        with redis_errors(redis):
-            redis.ping()
-        try:
-            yield
-        finally:
-            # Where the server has gone by now, what led here is what is reported.
-            with suppress(RedisUnreachable), redis_errors(redis):
-                for key in redis.scan_iter(match=f"{variables['SEQD_PREFIX']}:*", count=1_000):
-                    redis.unlink(key)
+def _introduce(screen: Screen, environment: Environment) -> None:
+    _command(screen, "seqd up")
+    screen.say(f"  Redis    {without_password(environment.url)}")
+    screen.say(f"  Workers  {', '.join(slot.name for slot in environment.slots)}")
+    screen.say(f"  Folder   {environment.folder}, removed at the end")
+    screen.say(f"  Ready after {environment.seconds_to_ready:.1f} s.")
 
 
-def _classify(demo: _Demo, reviews: Sequence[Review]) -> int:
-    lines = (json.dumps(review._asdict()) + "\n" for review in reviews)
-    (demo.folder / "reviews.jsonl").write_text("".join(lines), encoding="utf-8")
-    demo.heading(
+def _classify(screen: Screen, environment: Environment, reviews: Sequence[Review]) -> int:
+    path = _write(environment.folder / "reviews.jsonl", reviews)
+    out = environment.folder / "results.jsonl"
+    _heading(
+        screen,
         f"1. Bulk classification: {count(len(reviews))} labelled film reviews, composed for this "
-        "demo with mixed opinions"
+        "demo with mixed opinions",
     )
-    status = demo.run("seqd classify reviews.jsonl", "--out results.jsonl")
-    if status == OK:
-        _show_a_few(demo, reviews)
+    _command(screen, "seqd classify reviews.jsonl", "--out results.jsonl")
+    with (
+        feed_of(str(path), (), {}, label_field="label") as feed,
+        ResultFiles(out, source=str(path)) as files,
+    ):
+        handle = environment.client.classify(feed, model="imdb_lstm")
+        output = Output(files, lambda result: None)
+        counts = ResultCounts(feed.labels)
+        status = follow_bulk_job(handle, screen, output, counts)
+    if counts.succeeded + counts.errored != len(reviews):
+        screen.say(
+            f"Of {len(reviews)} reviews {counts.succeeded + counts.errored} came back.", "red"
+        )
+        return MISTAKE
+    _show_a_few(screen, out, reviews)
     return status
 
 
-def _show_a_few(demo: _Demo, reviews: Sequence[Review]) -> None:
+def _show_a_few(screen: Screen, results: Path, reviews: Sequence[Review]) -> None:
     """Show the first review that was right, and the first that was not."""
     shown: set[bool] = set()
-    with (demo.folder / "results.jsonl").open(encoding="utf-8") as lines:
+    with results.open(encoding="utf-8") as lines:
         for line, review in zip(lines, reviews, strict=False):
             output = ItemSuccess.model_validate_json(line).output
             assert isinstance(output, Classification), "a classify job has no other outputs"
@@ -219,8 +156,8 @@ def _show_a_few(demo: _Demo, reviews: Sequence[Review]) -> None:
             if is_right not in shown:
                 shown.add(is_right)
                 verdict = "right" if is_right else f"wrong, it is {review.label}"
-                demo.screen.say(f"  {output.label} {output.score:.2f}, {verdict}:")
-                demo.screen.say(f"    {_end_of(review.text)}")
+                screen.say(f"  {output.label} {output.score:.2f}, {verdict}:")
+                screen.say(f"    {_end_of(review.text)}")
             if len(shown) == 2:
                 return
 
@@ -232,23 +169,40 @@ def _end_of(text: str) -> str:
     return f"… {text[start + 2 :]}" if first and start >= 0 else text[-_LINE_CHARS:]
 
 
-def _train(demo: _Demo, text: str) -> int:
-    (demo.folder / "harbour.txt").write_text(text, encoding="utf-8")
-    demo.heading(
+def _train(screen: Screen, environment: Environment, text: str) -> None:
+    path = environment.folder / "harbour.txt"
+    path.write_text(text, encoding="utf-8")
+    _heading(
+        screen,
         f"2. Training: an LSTM learns to write, from {count(len(text))} characters of a text "
-        "composed for this demo"
+        "composed for this demo",
     )
-    return demo.run(*_TRAINING)
+    texts = {name: json.dumps(value, separators=(",", ":")) for name, value in TRAINING.items()}
+    chosen = [f"--set {name}={text}" for name, text in texts.items()]
+    command = f"seqd train char_lstm --as {NEW_MODEL} --preset {PRESET}"
+    _command(screen, command, "--data harbour.txt", *chosen)
+    source = FileSource(path=str(path), format=FileFormat.LINES)
+    handle = environment.client.train(
+        source, model=NEW_MODEL, plugin="char_lstm", preset=PRESET, parameters=TRAINING
+    )
+    follow_training(environment.client, handle, screen, says_what_next=False)
 
 
-def _generate(demo: _Demo) -> int:
-    demo.heading("3. Generation: the starter models, and the one trained just now")
-    return next(filter(None, (demo.run(*parts) for parts in _GENERATIONS)), OK)
+def _generate(screen: Screen, environment: Environment) -> None:
+    _heading(screen, "3. Generation: the starter models, and the one trained just now")
+    for model, prompt, parameters in PROMPTS:
+        options = [f"--{name} {value}" for name, value in parameters.items()]
+        quoted = [f'"{prompt}"'] if prompt else []
+        _command(screen, f"seqd generate {model}", *quoted, *options)
+        handle = environment.client.generate([prompt], model=model, parameters=parameters)
+        printer = GenerationPrinter(screen)
+        for result in handle.results():
+            printer.show(result)
+        handle.wait()
 
 
 def _say_goodbye(screen: Screen, seconds: float) -> None:
-    screen.say()
-    screen.say(f"Done in {duration(seconds)}. To go on, in one terminal:", "bold")
+    _heading(screen, f"Done in {duration(seconds)}. To go on, in one terminal:")
     _say_commands(screen, *_activation(), "seqd up")
     screen.say("and in another:", "bold")
     _say_commands(
@@ -272,3 +226,66 @@ def _activation() -> tuple[str, ...]:
     if shutil.which("seqd") is not None or not activate.exists():
         return ()
     return (f"source {os.path.relpath(activate)}",)
+
+
+def _write(path: Path, reviews: Sequence[Review]) -> Path:
+    with path.open("w", encoding="utf-8") as file:
+        for review in reviews:
+            file.write(json.dumps(review._asdict()) + "\n")
+    return path
+
+
+def _heading(screen: Screen, text: str) -> None:
+    screen.say()
+    screen.say(text, "bold")
+
+
+def _command(screen: Screen, *parts: str) -> None:
+    """Print a command; where it is too long it goes on in the next line, as a shell takes it."""
+    line = "$"
+    for part in parts:
+        if len(line) + len(part) + len(" \\") > screen.console.width - 1:
+            screen.say(f"{line} \\", "cyan")
+            line = "   "
+        line += f" {part}"
+    screen.say(line, "cyan")
+
+
+def _with_workers(settings: Settings, url: str, folder: Path) -> Iterator[Environment]:
+    slots = slots_here(settings.slots)
+    startup = Startup(slots, Screen(to_stderr=True).say)
+    began_s = time.monotonic()
+    daemon = Daemon(settings, url, slots, startup.update)
+    # Not a daemon thread: the workers would be killed with it, not stopped.
+    thread = Thread(target=daemon.run, name="seqd-supervisor")
+    thread.start()
+    try:
+        startup.wait_until_ready(thread)
+        with Client(url, settings=settings) as client:
+            yield Environment(client, url, folder, slots, time.monotonic() - began_s)
+    finally:
+        daemon.stop()
+        thread.join(_STOP_TIMEOUT_S)
+
+
+def _own_settings(settings: Settings, folder: Path) -> Settings:
+    own: dict[str, object] = {"data_dir": folder, "input_roots": (folder,), "redis_port": 0}
+    if settings.redis_url is not None:
+        own["prefix"] = f"seqd-demo-{secrets.token_hex(4)}"
+    # Also marks them as set, so that the workers get them.
+    return settings.model_copy(update=own)
+
+
+@contextmanager
+def _removing_keys(settings: Settings, url: str) -> Iterator[None]:
+    """Raise where the server does not answer; at the end remove the demo's keys from it."""
+    with connect(url, retries=1, access=RedisAccess.of(settings)) as redis:
+        with redis_errors(redis):
+            redis.ping()
+        try:
+            yield
+        finally:
+            # Where the server has gone by now, what led here is the error to report.
+            with suppress(RedisUnreachable), redis_errors(redis):
+                for key in redis.scan_iter(match=f"{settings.prefix}:*", count=1_000):
+                    redis.unlink(key)

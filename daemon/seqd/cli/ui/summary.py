@@ -226,7 +226,7 @@ def _done_by(record: JobRecord, counts: ResultCounts | None) -> str:
 
 
 def say_training_summary(
-    screen: Screen, result: TrainingResult, entry: CatalogEntry | None
+    screen: Screen, result: TrainingResult, entry: CatalogEntry | None, says_what_next: bool = True
 ) -> None:
     """Say which version a training made, how good it is, and what to do with it.
 
@@ -244,7 +244,7 @@ def say_training_summary(
     if in_service is not None and in_service != result.version:
         bare = ModelReference(result.model, in_service)
         screen.say(f"{result.model} means {bare}. To change that: seqd models promote {ref}")
-    tasks = {} if entry is None else entry.all_tasks
+    tasks = {} if entry is None or not says_what_next else entry.all_tasks
     for task, schema in tasks.items():
         if task != TRAIN:
             command = _NEXT.get(task, _RUN["text" if schema.input is None else "record"])
