@@ -41,7 +41,8 @@ def test_the_epochs_of_a_version_are_its_curve(
     as_json = here(capsys, "models", "show", "imdb_lstm@1", "--local", "--json")
 
     assert shown.status == 0, shown.err
-    assert "loss, epoch 1 to 4\ntraining  1.0000 █▃▂▁ 0.2500\n" in shown.out
+    assert "training 0.250" in shown.out
+    assert "└ 1 ─" in shown.out
     assert f"The picture is in {picture}." in shown.out
     assert picture.read_bytes().startswith(b"\x89PNG")
     epochs = json.loads(as_json.out)["manifest"]["epochs"]

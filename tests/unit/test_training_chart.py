@@ -29,32 +29,14 @@ def test_a_curve_has_the_figures_of_all_epochs_and_a_single_epoch_has_none() -> 
         ),
     ]
 
-    assert [line.plain for line in epochs_chart(epochs, WIDTH)] == [
-        "bits a character, epoch 1 to 2",
-        "training  3.5000 █▁ 3.0000",
-        "held out  3.3000 ▅▂ 3.1000",
-    ]
+    rows = [line.plain for line in epochs_chart(epochs, WIDTH)]
+
+    assert rows[0].strip() == "bits a character"
+    assert rows[1].startswith(" 3.50 ┤")
+    assert any(row.endswith("held out 3.1000") for row in rows)
+    assert any(row.endswith("training 3.0000") for row in rows)
+    assert rows[-1].split()[1::2] == ["1", "epoch", "2"]
     assert epochs_chart(epochs[:1], WIDTH) == []
-
-
-def test_of_many_epochs_there_is_a_column_for_so_many_as_there_is_room_for() -> None:
-    epochs = [
-        EpochMetrics(epoch=number, seconds=1.0, metrics={"loss": 100.0 - number})
-        for number in range(1, 91)
-    ]
-
-    (_, course) = [line.plain for line in epochs_chart(epochs, 50)]
-
-    assert len(course) <= 50
-    assert course.startswith("training  99.0000 █")
-    assert course.endswith("▁ 10.0000")
-    assert epochs_chart(epochs, 20) == []
-
-
-def test_figures_that_stay_as_they_are_have_a_course_too() -> None:
-    epochs = [EpochMetrics(epoch=at, seconds=1.0, metrics={"loss": 0.0}) for at in (1, 2)]
-
-    assert epochs_chart(epochs, WIDTH)[1].plain == "training  0.0000 ▁▁ 0.0000"
 
 
 @pytest.fixture
@@ -73,8 +55,8 @@ def test_on_a_terminal_the_curve_stays_at_the_end(
         view.show(an_epoch(2, loss=1.0))
 
     drawn = capsys.readouterr().err
-    assert "loss, epoch 1 to 2" in drawn.splitlines()[-2]
-    assert "1.0000" in drawn.splitlines()[-1]
+    assert "training 1.000" in drawn.splitlines()[-2]
+    assert "epoch" in drawn.splitlines()[-1]
 
 
 def test_the_table_shows_a_held_out_figure_once_and_no_setting(

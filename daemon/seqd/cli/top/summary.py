@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Final
 from rich.text import Text
 
 from seqd.cli.top.reading import TopState
-from seqd.cli.ui.charts import bars
 from seqd.cli.ui.findings import STYLES
 from seqd.cli.ui.numbers import count, counted, duration, rate, size
 from seqd.cli.ui.tables import fitting
@@ -22,6 +21,8 @@ _LABEL: Final = 10
 _LEAST_COURSE: Final = 10
 _MOST_COURSE: Final = 60
 
+_BARS: Final = "▁▂▃▄▅▆▇█"
+
 #: Share of Redis's memory from which on it is told.
 _MEMORY_SHARE: Final = 0.8
 
@@ -33,7 +34,7 @@ def summary_lines(state: TopState, width: int) -> list[Text]:
     errors = f"{rate(rates.errors_per_min) if rates.errors_per_min else 0} errors/min"
     speed = f"{rate(rates.items_per_s) if rates.items_per_s else 0} items/s"
     room = min(_MOST_COURSE, width - _LABEL - len(speed) - len(errors) - 4)
-    course = _course(rates.items_course, room) if room >= _LEAST_COURSE else ""
+    course = bars(rates.items_course, room) if room >= _LEAST_COURSE else ""
     first = Text.assemble(
         (f"{'speed':<{_LABEL}}", "dim"),
         (speed, "bold"),
@@ -51,11 +52,13 @@ def summary_lines(state: TopState, width: int) -> list[Text]:
     return [fitting(line, width) for line in (first, *lines)]
 
 
-def _course(course: Sequence[float], width: int) -> str:
-    """Return the last points of a course as bars; the highest is the full height."""
-    points = course[-width:]
+def bars(course: Sequence[float], width: int) -> str:
+    """Return the last points of a course as bars, a column each; the highest is the full height."""
+    points = course[-width:] if width > 0 else ()
     highest = max(points, default=0.0)
-    return bars(points, 0.0, highest) if highest > 0 else ""
+    if highest <= 0:
+        return ""
+    return "".join(_BARS[round(point / highest * (len(_BARS) - 1))] for point in points)
 
 
 def trouble_told(overview: "FleetOverview") -> list[tuple[str, str]]:
