@@ -27,7 +27,7 @@ from seqd.ledger.inbox import Entry
 from seqd.ledger.ingests import IngestPosition
 from seqd.ledger.job_filter import job_filter
 from seqd.ledger.jobs import ResultPosition
-from seqd.ledger.many_jobs import ACTED_AT_ONCE, Selection
+from seqd.ledger.many_jobs import Selection
 from seqd.ledger.ranges import Range, ReadUnit
 from seqd.ledger.submissions import BatchTemplate
 from seqd.ledger.units import Unit
@@ -631,7 +631,7 @@ def claim_from_left_queues(world: World) -> None:
     world.watched.work.claim("worker", [queue_of(ROUTE, 1)], LeftQueues(cold, left_s=60.0))
 
 
-@case("10,000 jobs of one item that match a filter", "act_on_jobs")
+@case("10,000 jobs of one item that match a filter, or do not", "act_on_jobs")
 def act_on_many_jobs(world: World) -> None:
     version = world.number()
     tenant = f"many{version}"
@@ -641,10 +641,18 @@ def act_on_many_jobs(world: World) -> None:
         (JobAction.PAUSE, ["queued"]),
         (JobAction.RESUME, ["paused"]),
         (JobAction.CANCEL, ["queued"]),
+        (JobAction.RETRY, ["cancelled"]),
         (JobAction.REMOVE, ["cancelled"]),
     ):
         wanted = job_filter({"states": states, "tenant": tenant, "metadata": {"batch": "7"}})
-        _act_on_all(world, Selection(action, wanted), pages=16)
+        selection, cursor = Selection(action, wanted), b""
+        for _ in range(40):
+            cursor = world.watched.many_jobs.count(selection, cursor).cursor
+        cursor = b""
+        for _ in range(200):
+            cursor = world.watched.many_jobs.act(selection, cursor).cursor
+            if not cursor:
+                break
 
 
 @case("3 jobs of many units and leases that are cancelled at once", "act_on_jobs")
@@ -653,16 +661,9 @@ def cancel_large_jobs(world: World) -> None:
     for _ in range(3):
         world.large_job(version=version, parts=PARTS[:-1], leased=100)
     wanted = job_filter({"states": ["queued", "running"], "model": f"imdb_lstm@{version}"})
-    _act_on_all(world, Selection(JobAction.CANCEL, wanted), pages=1)
-
-
-def _act_on_all(world: World, selection: Selection, pages: int) -> None:
-    many, place, at_once = world.watched.many_jobs, None, ACTED_AT_ONCE[selection.action]
-    for _ in range(pages):
-        page = many.page(selection, place)
-        for first in range(0, len(page.jobs), at_once):
-            many.act(selection.action, page.jobs[first : first + at_once])
-        place = page.place
+    selection, cursor = Selection(JobAction.CANCEL, wanted), b""
+    while cursor := world.watched.many_jobs.act(selection, cursor).cursor:
+        pass
 
 
 @case("500 queues, of which those of 256 models are paused", "set_rules", "claim")

@@ -9,6 +9,7 @@ from builders import a_classify_job, a_generate_job
 from ledger_fixtures import Environment
 from seqd.errors import InvalidRequest
 from seqd.ledger.job_filter import MAX_SEARCHED, JobFilters, job_filter
+from seqd.ledger.jobs import MAX_TEMPLATES
 from seqd_schemas import JobState
 
 pytestmark = pytest.mark.processes
@@ -66,6 +67,19 @@ def test_a_list_has_no_more_jobs_than_were_asked_for(three: Environment) -> None
 
     assert [record.job_id for record in found] == ["second"]
     assert found.stopped_at_ms is None
+
+
+def test_a_list_has_all_small_jobs_of_however_many_requests(environment: Environment) -> None:
+    for number in range(MAX_TEMPLATES + 44):
+        job = a_classify_job(metadata={"number": str(number)})
+        environment.submit_units(1, job, job_id=f"{number:03d}")
+        environment.commit(environment.claim_unit())
+    newest = listed(environment, {}, limit=200)
+
+    every = listed(environment, {}, limit=400)
+
+    assert len(newest) == 200
+    assert len(every) == MAX_TEMPLATES + 44
 
 
 def test_a_search_that_has_looked_at_too_many_others_says_where_it_stopped(

@@ -92,7 +92,7 @@ def test_jobs_that_come_behind_the_count_are_left_and_those_that_end_or_go_are_n
     assert environment.record("later").state is JobState.QUEUED
 
 
-def test_a_walk_goes_on_where_the_job_of_its_place_is_gone_and_many_have_one_creation(
+def test_a_walk_goes_on_where_the_job_of_its_cursor_is_gone_and_many_have_one_creation(
     environment: Environment,
 ) -> None:
     hand_in(environment, LOOKED_AT_ONCE + 50)
@@ -102,13 +102,13 @@ def test_a_walk_goes_on_where_the_job_of_its_place_is_gone_and_many_have_one_cre
     selection = Selection(JobAction.CANCEL, job_filter({"states": ["queued"]}))
     many = environment.ledger.many_jobs
 
-    first = many.page(selection)
-    assert first.place is not None
-    environment.redis.zrem(index, first.place[1])
-    second = many.page(selection, first.place)
+    first = many.count(selection, b"")
+    environment.redis.zrem(index, first.cursor.partition(b" ")[2])
+    second = many.count(selection, first.cursor)
 
-    assert [len(page.jobs) for page in (first, second)] == [LOOKED_AT_ONCE, 50]
-    assert second.place is None
+    counts = [sum(step.groups.values()) for step in (first, second)]
+    assert counts == [LOOKED_AT_ONCE, 50]
+    assert second.cursor == b""
 
 
 def test_one_job_that_is_continued_is_refused_and_the_others_are_acted_on(

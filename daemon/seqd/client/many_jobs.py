@@ -1,11 +1,11 @@
 """Counting the jobs that match a filter, and steering each of them, as exchanges.
 
-Both faces of the client run these. They walk an index in bounded steps. What was done
+Both faces of the client run these. They walk an index on the server in bounded steps. What was done
 stays done where the walk is stopped: called again, it goes on with the others.
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
@@ -15,7 +15,7 @@ from seqd.ledger import LedgerParts
 from seqd.ledger.audit import ALL_JOBS
 from seqd.ledger.exchange import Exchange
 from seqd.ledger.job_filter import ANY_JOB, JobFilter, JobFilters, job_filter
-from seqd.ledger.many_jobs import ACTED_AT_ONCE, FoundJob, JobGroup, Selection
+from seqd.ledger.many_jobs import JobGroup, Selection
 from seqd.local.caller import caller
 from seqd.validation import shown
 from seqd_schemas import JobAction, JobState
@@ -128,21 +128,20 @@ def jobs_counted(
     ledger: LedgerParts, selection: Selection, on_step: OnCounted | None = None
 ) -> Exchange[JobCount]:
     """Return how many jobs match; see `Client.count_jobs`."""
-    found = JobCount(selection.action.value)
-    found.until_ms = yield from ledger.fleet.now_ms.steps()
-    selection = replace(selection, until_ms=found.until_ms)
-    page = yield from ledger.many_jobs.page.steps(selection)
+    found, cursor = JobCount(selection.action.value), b""
     while True:
-        found.looked_at += page.looked_at
-        found.jobs += len(page.jobs)
-        for group, count in Counter(job.group for job in page.jobs).items():
+        step = yield from ledger.many_jobs.count.steps(selection, cursor)
+        selection = replace(selection, until_ms=step.until_ms)
+        found.until_ms, cursor = step.until_ms, step.cursor
+        found.looked_at += step.looked_at
+        for group, count in step.groups.items():
+            found.jobs += count
             if group in found.groups or len(found.groups) < MOST_GROUPS:
                 found.groups[group] = found.groups.get(group, 0) + count
         if on_step is not None:
             on_step(found)
-        if page.place is None:
+        if not cursor:
             return found
-        page = yield from ledger.many_jobs.page.steps(selection, page.place)
 
 
 def jobs_acted_on(
@@ -178,52 +177,33 @@ def _walk(
     on_step: OnActed | None,
 ) -> Exchange[None]:
     by = wire_text(f"{caller()}, with all that match {_in_words(selection)}")[:500]
-    page = yield from ledger.many_jobs.page.steps(selection)
+    cursor = b""
     while True:
-        done.looked_at += page.looked_at
-        done.gone += page.gone
+        step = yield from ledger.many_jobs.act.steps(selection, cursor, by)
+        cursor = step.cursor
+        done.looked_at += step.looked_at
+        done.gone += step.gone
+        for job_id, why in step.refused.items():
+            _refuse(done, job_id, why)
         if selection.action is JobAction.RETRY:
-            yield from _retry(ledger, sender, page.jobs, done, on_step)
+            yield from _retry(ledger, sender, step.jobs, done, on_step)
         else:
-            yield from _act(ledger, selection.action, page.jobs, by, done, on_step)
+            done.acted_on += len(step.jobs)
         if on_step is not None:
             on_step(done)
-        if page.place is None:
+        if not cursor:
             return
-        page = yield from ledger.many_jobs.page.steps(selection, page.place)
-
-
-def _act(
-    ledger: LedgerParts,
-    action: JobAction,
-    jobs: Sequence[FoundJob],
-    by: str,
-    done: JobsActedOn,
-    on_step: OnActed | None,
-) -> Exchange[None]:
-    """Act on jobs, a few at a time; one that is in another state by now is left alone."""
-    for first in range(0, len(jobs), at_once := ACTED_AT_ONCE[action]):
-        some = jobs[first : first + at_once]
-        for job_id, outcome in (yield from ledger.many_jobs.act.steps(action, some, by)).items():
-            if outcome == "done":
-                done.acted_on += 1
-            elif outcome == "gone":
-                done.gone += 1
-            elif outcome != "changed":
-                _refuse(done, job_id, outcome)
-        if on_step is not None:
-            on_step(done)
 
 
 def _retry(
     ledger: LedgerParts,
     sender: "Sender",
-    jobs: Sequence[FoundJob],
+    jobs: list[str],
     done: JobsActedOn,
     on_step: OnActed | None,
 ) -> Exchange[None]:
     """Retry jobs one after the other, each with all of its input."""
-    for job_id, _ in jobs:
+    for job_id in jobs:
         try:
             record = yield from JobSteps[object](ledger, job_id).record()
             sent = yield from sender.retry(record)

@@ -20,8 +20,8 @@ MAX_SEARCHED: Final = 20_000
 #: Jobs that one step of a search fetches.
 STEP_JOBS: Final = 500
 
-#: Fields by which jobs are told apart; the last two say whether the others stand in a template.
-_FIELDS: Final = (b"state", b"model", b"tenant", b"template", b"group")
+#: The last two say whether the others stand in a template.
+_FIELDS: Final = (b"state", b"kind", b"model", b"version", b"tenant", b"template", b"group")
 _VERSION = re.compile(r"[0-9]{1,15}")
 _KINDS: tuple[str, ...] = get_args(JobKind)
 _STATES = tuple(state.value for state in JobState)
@@ -86,11 +86,25 @@ class JobFilter:
         }
         return " ".join(f"{name}={value}" for name, value in named.items() if value)
 
+    def as_json(self, *, has_failed: bool = False) -> str:
+        """Return what the scripts match jobs by; `has_failed` asks for items to retry, too."""
+        version = None if self.version is None else str(self.version)
+        named = {"kind": self.kind, "model": self.model, "version": version, "tenant": self.tenant}
+        wanted: dict[str, object] = {
+            name: value for name, value in named.items() if value is not None
+        }
+        if self.states:
+            wanted["states"] = dict.fromkeys(sorted(self.states), True)
+        if self.metadata:
+            wanted["metadata"] = dict(self.metadata)
+        if has_failed:
+            wanted["has_failed"] = True
+        return json.dumps(wanted)
+
     @property
     def fields(self) -> tuple[bytes, ...]:
         """The fields of a job's hash that tell whether it matches."""
-        asked = {b"kind": self.kind, b"version": self.version, b"spec": self.metadata or None}
-        return (*_FIELDS, *(name for name, value in asked.items() if value is not None))
+        return (*_FIELDS, b"spec") if self.metadata else _FIELDS
 
     def matches(self, row: Mapping[bytes, bytes]) -> bool:
         """Return whether the hash of a job, completed by its template, matches; but for its age."""
@@ -111,11 +125,19 @@ ANY_JOB: Final = JobFilter()
 
 def job_filter(filters: JobFilters) -> JobFilter:
     """Return validated filters. Raises InvalidRequest, which names what is wrong."""
-    refuse_unknown(filters, JobFilters)
-    kind = filters.get("kind")
+    unknown = sorted(set(filters) - set(JobFilters.__annotations__))
+    if unknown:
+        known = ", ".join(sorted(JobFilters.__annotations__))
+        raise InvalidRequest(f"There is no filter {unknown[0]!r}. Known filters: {known}.")
+    kind, model, since = filters.get("kind"), filters.get("model"), filters.get("since")
     states, metadata = filters.get("states") or (), filters.get("metadata") or {}
     if isinstance(states, str) or not isinstance(states, Iterable):
         raise InvalidRequest(f"states is {shown(states)}; allowed: a list of states.")
+    if since is not None and not isinstance(since, datetime):
+        raise InvalidRequest(
+            f"since is {shown(since)}; allowed: a datetime, such as datetime.now() - "
+            "timedelta(hours=1)."
+        )
     if not isinstance(metadata, Mapping) or not all(
         isinstance(part, str) for pair in metadata.items() for part in pair
     ):
@@ -127,14 +149,14 @@ def job_filter(filters: JobFilters) -> JobFilter:
     tenant = filters.get("tenant")
     if tenant is not None and not (isinstance(tenant, str) and tenant):
         raise InvalidRequest(f"tenant is {shown(tenant)}; allowed: the name of a tenant.")
-    name, version = model_meant(filters.get("model"))
+    name, version = (None, None) if model is None else _model_of(model)
     return JobFilter(
         states=frozenset(map(_state_of, states)),
         kind=kind,
         model=name,
         version=version,
         tenant=tenant,
-        since_ms=milliseconds("since", filters.get("since")),
+        since_ms=None if since is None else round(since.timestamp() * 1000),
         metadata=dict(metadata),
     )
 
@@ -145,34 +167,11 @@ def _state_of(state: JobState | str) -> str:
     return str(state)
 
 
-def refuse_unknown(filters: Mapping[str, object], known: type) -> None:
-    """Raise InvalidRequest for a filter that is none of the `known` ones."""
-    names = known.__annotations__
-    if unknown := sorted(set(filters) - set(names)):
-        listed = ", ".join(sorted(names))
-        raise InvalidRequest(f"There is no filter {unknown[0]!r}. Known filters: {listed}.")
-
-
-def model_meant(model: str | None) -> tuple[str | None, int | None]:
-    """Return the model and the version that a filter means. Raises InvalidRequest."""
-    if model is None:
-        return None, None
+def _model_of(model: str) -> tuple[str, int | None]:
     name, at, number = model.partition("@") if isinstance(model, str) else ("", "", "")
     if not name or (at and not _VERSION.fullmatch(number)):
         raise InvalidRequest(f"model is {shown(model)}; allowed: NAME, or NAME@3 (a version).")
     return name, int(number) if at else None
-
-
-def milliseconds(name: str, moment: datetime | None) -> int | None:
-    """Return a moment that a filter names, in milliseconds. Raises InvalidRequest."""
-    if moment is None:
-        return None
-    if not isinstance(moment, datetime):
-        raise InvalidRequest(
-            f"{name} is {shown(moment)}; allowed: a datetime, such as datetime.now() - "
-            "timedelta(hours=1)."
-        )
-    return round(moment.timestamp() * 1000)
 
 
 def _metadata_of(row: Mapping[bytes, bytes]) -> Mapping[str, str]:

@@ -7,7 +7,7 @@ left out with a warning.
 
 import logging
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from time import time
 from typing import TYPE_CHECKING, NamedTuple, cast
@@ -502,23 +502,20 @@ class Jobs(Part):
         One whose template is gone, as it is when the job was removed meanwhile, comes out empty.
         """
         digests = {row[b"template"] for row in rows if _is_small(row)}
-        unknown = [digest for digest in digests if digest not in self._templates]
+        known = {digest: self._templates[digest] for digest in digests & self._templates.keys()}
+        unknown = [digest for digest in digests if digest not in known]
         if unknown:
             keys = [self._keys.template(digest.decode()) for digest in unknown]
             replies = yield from pipeline(Command(("HGETALL", key)) for key in keys)
-            found = cast(list[_Row], replies)
-            if len(self._templates) + len(found) > MAX_TEMPLATES:
-                self._templates = {}
-            self._templates |= {
+            found = {
                 digest: template
-                for digest, template in zip(unknown, found, strict=True)
+                for digest, template in zip(unknown, cast(list[_Row], replies), strict=True)
                 if b"spec" in template
             }
-        return [self._expanded(row) if _is_small(row) else row for row in rows]
-
-    def _expanded(self, row: _Row) -> _Row:
-        template = self._templates.get(row[b"template"])
-        return {} if template is None else {**_SMALL, **template, **row}
+            known |= found
+            kept = self._templates if len(self._templates) + len(found) <= MAX_TEMPLATES else {}
+            self._templates = kept | found
+        return [_expanded(row, known) if _is_small(row) else row for row in rows]
 
     def _small_results(self, job_id: str) -> Exchange[bytes | None]:
         """Return the results of a small job that has completed; None of any other."""
@@ -584,24 +581,17 @@ class Jobs(Part):
 
     def _matching(self, ids: Sequence[bytes], wanted: JobFilter) -> Exchange[list[bytes]]:
         """Return the jobs that match, by the fields that tell."""
-        rows = yield from self.rows_of.steps(ids, wanted.fields)
-        return [
-            job_id for job_id, row in zip(ids, rows, strict=True) if row and wanted.matches(row)
-        ]
-
-    @exchange
-    def rows_of(self, ids: Sequence[bytes], names: Sequence[bytes]) -> Exchange[list[_Row]]:
-        """Return some fields of jobs, `template` and `group` among them; none of one that is gone.
-
-        Of a small job that has completed all those of its template come along.
-        """
-        keys = [self._keys.job(job_id.decode(errors="replace")) for job_id in ids]
+        names = wanted.fields
+        keys = [self._keys.job(job_id.decode()) for job_id in ids]
         replies = yield from pipeline(Command(("HMGET", key, *names)) for key in keys)
         rows: list[_Row] = [
             {name: value for name, value in zip(names, values, strict=True) if value is not None}
             for values in cast(list[list[bytes | None]], replies)
         ]
-        return (yield from self._whole(rows))
+        whole = yield from self._whole(rows)
+        return [
+            job_id for job_id, row in zip(ids, whole, strict=True) if row and wanted.matches(row)
+        ]
 
     def _kept(self, ids: Sequence[bytes], wanted: JobFilter = ANY_JOB) -> Exchange[list[JobRecord]]:
         """Return jobs that match, but those whose time to live has passed, and damaged ones."""
@@ -670,6 +660,12 @@ def _taken_row(row: list[Reply]) -> TakenRow:
     ended, failure = _ended_row(row), as_bytes(row[2])
     known = from_stored(Failure, failure) if failure else None
     return TakenRow(ended.state, ended.is_kept, ended.blob, known)
+
+
+def _expanded(row: _Row, templates: Mapping[bytes, _Row]) -> _Row:
+    """Return the hash of a small job with what its template has; empty without its template."""
+    template = templates.get(row[b"template"])
+    return {} if template is None else {**_SMALL, **template, **row}
 
 
 def _is_small(row: _Row) -> bool:

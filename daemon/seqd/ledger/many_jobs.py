@@ -1,32 +1,30 @@
-"""Finding the jobs that match a filter, and cancelling, pausing, resuming or removing them.
+"""Counting, cancelling, pausing, resuming and removing the jobs that match a filter.
 
-An index is walked in pages of bounded size, the oldest jobs first, and one script acts on a few of
-them, so that a million hold nobody up. Between two pages jobs may be made, end or go: one that is
-in another state by then is left alone.
+Each step is one script that looks at a bounded number of jobs of an index and acts on fewer, so
+that a million of them hold nobody up. Between two steps jobs may be made, end or go.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Final, NamedTuple, cast
+from typing import Final, NamedTuple
 
-from seqd.kinds import TRAIN
-from seqd.ledger.exchange import Exchange, Part, Whole, command, exchange, script
+from seqd.ledger.exchange import Exchange, Part, Reply, exchange, script
 from seqd.ledger.job_filter import JobFilter
-from seqd.ledger.jobs import Jobs
-from seqd.ledger.scripts import as_list, as_text
+from seqd.ledger.scripts import as_bytes, as_int, as_list, as_text
 from seqd_schemas import JobAction
 
-#: Jobs that one page looks at.
+#: Jobs that one step looks at: about 2 ms of the server's time.
 LOOKED_AT_ONCE: Final = 200
 
 
-#: Jobs that one script acts on at most: 2 to 3 ms of the server's time.
+#: Jobs that one step acts on at most: 2 to 3 ms.
 ACTED_AT_ONCE: Final[Mapping[JobAction, int]] = MappingProxyType(
     {
         JobAction.CANCEL: 16,
         JobAction.PAUSE: 32,
         JobAction.RESUME: 32,
+        JobAction.RETRY: LOOKED_AT_ONCE,
         JobAction.REMOVE: 16,
     }
 )
@@ -40,109 +38,92 @@ class JobGroup(NamedTuple):
     tenant: str
 
 
-class FoundJob(NamedTuple):
-    """A job that matches, and what it was counted as."""
-
-    job_id: str
-    group: JobGroup
-
-
 @dataclass(frozen=True, slots=True)
 class Selection:
     """The jobs that an action is for, up to a moment of the server's clock."""
 
     action: JobAction
     wanted: JobFilter
-    #: Until when they were accepted, in milliseconds; None for any time.
+    #: Until when they were accepted, in milliseconds; None for now.
     until_ms: int | None = None
 
+    @property
+    def index(self) -> str:
+        """The index that has all of them."""
+        return "jobs:open" if self.wanted.is_of_open_jobs else "jobs"
 
-#: Place in an index: behind a job, by its score and its id.
-Place = tuple[int, bytes]
+    @property
+    def since_ms(self) -> int:
+        """Since when they were accepted, in milliseconds."""
+        return self.wanted.since_ms or 0
+
+    @property
+    def as_json(self) -> str:
+        """What the scripts match jobs by."""
+        return self.wanted.as_json(has_failed=self.action is JobAction.RETRY)
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
-    """What was found among the next jobs of an index."""
+class Step:
+    """What one step has found or done."""
 
-    #: Where the next page begins; None behind the last.
-    place: Place | None
+    #: Where the next step begins; b'' after the last.
+    cursor: bytes
+    until_ms: int
     looked_at: int
     #: Jobs of the index that are not kept any more.
     gone: int
-    jobs: list[FoundJob]
+    #: The jobs that it acted on; of a retry those that are to be retried.
+    jobs: list[str]
+    #: Why others were left as they are, by what `remove.lua` says.
+    refused: dict[str, str]
+    #: Numbers of those that were counted.
+    groups: dict[JobGroup, int]
 
 
 class ManyJobs(Part):
-    """Pages and acts, on one server under one key prefix."""
-
-    def __init__(self, ledger: Whole) -> None:
-        super().__init__(ledger)
-        self._jobs = Jobs(ledger)
+    """The steps, on one server under one key prefix."""
 
     @exchange
-    def page(self, selection: Selection, place: Place | None = None) -> Exchange[Page]:
-        """Return the next jobs that match; behind a place, or the first."""
-        rows = yield from self._behind(selection, place)
-        wanted, is_retry = selection.wanted, selection.action is JobAction.RETRY
-        fields = (*wanted.fields, *(_OF_RETRY if is_retry else ()))
-        found = yield from self._jobs.rows_of.steps([job_id for _, job_id in rows], fields)
-        return Page(
-            place=rows[-1] if len(rows) == LOOKED_AT_ONCE else None,
-            looked_at=len(rows),
-            gone=sum(not row for row in found),
-            jobs=[
-                FoundJob(_text(job_id), JobGroup(*(_text(row.get(name, b"")) for name in _GROUP)))
-                for (_, job_id), row in zip(rows, found, strict=True)
-                if row and wanted.matches(row) and (not is_retry or _may_be_retried(row))
-            ],
-        )
+    def count(self, selection: Selection, cursor: bytes) -> Exchange[Step]:
+        """Count the next jobs that match, behind a cursor; b'' for the first."""
+        return (yield from _step("count", selection, cursor, LOOKED_AT_ONCE))
 
     @exchange
-    def act(
-        self, action: JobAction, jobs: Sequence[FoundJob], by: str = ""
-    ) -> Exchange[dict[str, str]]:
-        """Act on jobs that were found, `ACTED_AT_ONCE` at most; `by` says who does.
+    def act(self, selection: Selection, cursor: bytes, by: str = "") -> Exchange[Step]:
+        """Act on the next jobs that match, behind a cursor; b'' for the first. `by` says who does.
 
-        Return what act_on_jobs.lua says of each.
+        Of a retry it finds them, and changes nothing.
         """
-        pairs = [part for job in jobs for part in (job.job_id, job.group.state)]
-        reply = as_list((yield from script("act_on_jobs", action.value, by, *pairs)))
-        return dict(zip((job.job_id for job in jobs), map(as_text, reply), strict=True))
-
-    def _behind(self, selection: Selection, place: Place | None) -> Exchange[list[Place]]:
-        """Return the next entries of the index that has all jobs that can match."""
-        is_open = selection.wanted.is_of_open_jobs
-        index = self._keys.open_jobs() if is_open else self._keys.jobs()
-        since = (selection.wanted.since_ms or 0) if place is None else place[0]
-        until = "+inf" if selection.until_ms is None else selection.until_ms
-        most = LOOKED_AT_ONCE
-        while True:
-            span = (since, until, "WITHSCORES", "LIMIT", 0, most)
-            flat = cast(list[bytes], (yield from command("ZRANGEBYSCORE", index, *span)))
-            scores = (int(float(score)) for score in flat[1::2])
-            rows = list(zip(scores, flat[::2], strict=True))
-            behind = [row for row in rows if place is None or row > place]
-            if len(behind) >= LOOKED_AT_ONCE or len(rows) < most:
-                return behind[:LOOKED_AT_ONCE]
-            most *= 2  # jobs of one millisecond stand in front
+        action = selection.action
+        name = "find" if action is JobAction.RETRY else action.value
+        return (yield from _step(name, selection, cursor, ACTED_AT_ONCE[action], by))
 
 
-_GROUP: Final = (b"state", b"model", b"tenant")
+def _step(
+    name: str, selection: Selection, cursor: bytes, most: int, by: str = ""
+) -> Exchange[Step]:
+    until = "" if selection.until_ms is None else selection.until_ms
+    span = (selection.index, cursor, selection.since_ms, until)
+    bounds = (LOOKED_AT_ONCE, most)
+    called = yield from script("act_on_jobs", name, *span, selection.as_json, *bounds, by)
+    reply = as_list(called)
+    jobs, told = ([_readable(part) for part in as_list(row)] for row in reply[4:6])
+    counted = as_list(reply[6])
+    return Step(
+        cursor=as_bytes(reply[0]),
+        until_ms=int(as_text(reply[1])),
+        looked_at=as_int(reply[2]),
+        gone=as_int(reply[3]),
+        jobs=jobs,
+        refused=dict(zip(told[::2], told[1::2], strict=True)),
+        groups={
+            JobGroup(*map(_readable, counted[at : at + 3])): as_int(counted[at + 3])
+            for at in range(0, len(counted), 4)
+        },
+    )
 
-#: What tells whether there is anything to retry.
-_OF_RETRY: Final = (b"kind", b"errored", b"cancelled", b"expired", b"continued_by")
 
-#: Of which there are no items to retry.
-_TRAIN: Final = TRAIN.encode()
-
-
-def _may_be_retried(row: Mapping[bytes, bytes]) -> bool:
-    """Return True for a job that has items to retry, which nobody has retried."""
-    failed = (row.get(name, b"0") != b"0" for name in _OF_RETRY[1:4])
-    return b"continued_by" not in row and row.get(b"kind") != _TRAIN and any(failed)
-
-
-def _text(value: bytes) -> str:
+def _readable(part: Reply) -> str:
     """Return a name, which may be anything where somebody has written it by hand."""
-    return value.decode(errors="replace")
+    return as_bytes(part).decode(errors="replace")

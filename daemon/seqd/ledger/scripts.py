@@ -41,6 +41,7 @@ SHARED = (
     "failures",
     "endings",
     "steering",
+    "job_filters",
     "inbox",
 )
 

@@ -1,6 +1,6 @@
 -- What is done to a job from outside: pause it, let it go on, forget it.
 --
--- Shared by the scripts that do it to one job, and by act_on_jobs.lua, which does it to several.
+-- Shared by the scripts that do it to one job, and by act_on_jobs.lua, which does it to many.
 
 -- Let no further unit of a job be claimed; returns its state afterwards, or 'unknown'. `by` says who does, '' where
 -- that is not known.
