@@ -11,6 +11,7 @@ import sys
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from socketserver import BaseRequestHandler, ThreadingTCPServer
 from threading import Event, Thread
@@ -71,6 +72,10 @@ async def wait_until_listening(admin: Redis) -> None:
         return int(admin.info("clients")["blocked_clients"]) > 0
 
     await asyncio.to_thread(wait_until, listens, "somebody listens")
+
+
+def has_called(admin: Redis, command: str) -> bool:
+    return f"cmdstat_{command}" in admin.info("commandstats")
 
 
 def test_whoever_reads_goes_on_where_it_was_after_an_outage(
@@ -360,8 +365,10 @@ def test_a_wait_goes_on_though_redis_is_full(
                 admin.config_set("maxmemory", 1)
                 with pytest.raises(RedisFull):
                     await client.classify(["b"], model="echo")
+                admin.config_resetstat()
                 second = asyncio.create_task(other.job(jobs[1].job_id).wait())
-                await wait_until_listening(admin)
+                listens = partial(has_called, admin, "xread")
+                await asyncio.to_thread(wait_until, listens, "both are listened for")
                 assert not first.done() and not second.done()
                 admin.config_set("maxmemory", 0)
             for job in jobs:

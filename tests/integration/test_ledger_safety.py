@@ -121,7 +121,7 @@ WEAK = {
 
 
 @pytest.mark.parametrize("lines", WEAK.values(), ids=WEAK)
-def test_a_server_that_is_weak_or_tells_little_is_taken_and_the_doctor_tells_of_it(
+def test_a_server_that_is_weak_or_tells_little_is_taken_without_a_word(
     start_server: StartServer, caplog: pytest.LogCaptureFixture, lines: tuple[str, ...]
 ) -> None:
     server = start_server(*lines)

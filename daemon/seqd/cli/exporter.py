@@ -54,6 +54,8 @@ def _open(settings: "Settings") -> "ExporterServer":
     try:
         from seqd.exporter.server import ExporterServer
     except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] != "prometheus_client":
+            raise
         raise InvalidSettings(
             "seqd exporter needs prometheus-client, which is not installed: pip install "
             "'seqd[exporter]'"

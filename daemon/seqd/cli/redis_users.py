@@ -130,9 +130,12 @@ def _version(text: str) -> "Version":
 
 def _version_of_server(settings: "Settings") -> "Version":
     """Return the version of the server of SEQD_REDIS_URL; the newest where it does not tell."""
+    from seqd.ledger.acl import NEWEST
+
+    if settings.redis_url is None:
+        return NEWEST
     from redis.exceptions import ResponseError
 
-    from seqd.ledger.acl import NEWEST
     from seqd.ledger.redis import connect, redis_errors
     from seqd.local.endpoint import redis_url_of
     from seqd.local.redis_access import RedisAccess
@@ -143,7 +146,8 @@ def _version_of_server(settings: "Settings") -> "Version":
             told = connection.info("server")
     except (*REDIS_ERRORS, ResponseError):
         return NEWEST
-    return _version(str(told["redis_version"]))
+    major, minor = str(told["redis_version"]).split(".")[:2]
+    return int(major), int(minor)
 
 
 def _password(path: Path | None) -> str:

@@ -51,7 +51,7 @@ def read_metric(name: str | None) -> "MetricId | None":
     """Return the figure of `--metric`, None without it. Raises InvalidRequest."""
     from seqd.analysis.comparison import METRICS
 
-    if not name:
+    if name is None:
         return None
     options.choice("--metric", name, METRICS)
     return next(one for one in METRICS if one == name)

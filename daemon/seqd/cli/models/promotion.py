@@ -123,7 +123,7 @@ def promote(
             label_field=label_field,
             label_map=read_label_map(map_label or []),
         )
-        decides, least = measuring.read_metric(metric), measuring.read_gain(by)
+        decides, least = measuring.read_metric(metric or None), measuring.read_gain(by)
         if before not in (None, version):  # else there is nothing to compare with
             refs = f"{wanted.name}@{before}", f"{wanted.name}@{version}"
             verdict, gate = judged_on(*refs, asked_data, decides, least, screen)
