@@ -64,7 +64,6 @@ def test_what_is_left_is_about_what_it_takes_and_nothing_when_all_is_done(
     assert predicted.is_measured
     # No item takes less than the plugin sleeps; how much more is the machine's own, and how near
     # the figure comes on a quiet one stands in `docker/scaling.md`.
-    assert predicted.items > 700
     assert 0.010 <= predicted.seconds / predicted.items < 0.100
 
     # A file that is read on is left as a whole.

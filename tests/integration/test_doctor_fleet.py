@@ -472,6 +472,22 @@ def test_one_death_by_which_no_item_failed_sends_nobody_to_pages_that_are_empty(
     )
 
 
+def test_workers_of_one_slot_that_were_killed_are_told_together(environment: Environment) -> None:
+    said = "The parent process of cpu:0@h1-{} ended without an order after 11:00:00 UTC"
+    deaths = [
+        death.model_copy(update={"message": said.format(end)})
+        for end in ("497ff5", "a454bc")
+        for death in deaths_of("worker_killed", AGE_MS)
+    ]
+    publish(environment, "cpu:0@h1-0aff3d", deaths=deaths)
+
+    told = whats(examined(environment), "worker-deaths")
+
+    assert [one.partition(";")[0] for one in told] == [
+        "Processes that died within the last hour by worker_killed: cpu:0@h1 2 times"
+    ]
+
+
 def test_a_death_counts_once_while_a_worker_takes_the_place_of_another(
     environment: Environment,
 ) -> None:

@@ -195,6 +195,22 @@ def test_sigterm_ends_a_session_whose_plugin_is_being_loaded_and_what_it_has_sta
     assert_beside_ends(session.said())
 
 
+def test_a_load_that_does_not_end_is_stopped_by_ctrl_c_and_by_the_next_change(plugin):
+    with a_session(plugin) as session:
+        assert session.label_of("a") == "hello"
+        write(plugin, "import time", f"import time; {STARTS}; time.sleep(600)")
+        session.wait_until_said("beside")
+        session.interrupt()
+        stopped = session.wait_until_said("Nothing serves until that is mended")
+        write(plugin, "import time", "import time; print('hangs', flush=True); time.sleep(600)")
+        session.wait_until_said("hangs")
+        write(plugin, 'default="hello"', 'default="hallo"')
+
+        assert session.label_of("a") == "hallo"
+
+    assert "error[plugin_ended]: The plugin's process was ended: Ctrl-C stopped its" in stopped
+
+
 def is_pending(pid: int, number: signal.Signals) -> bool:
     """Return True where a process has a signal that it has not taken yet."""
     status = Path(f"/proc/{pid}/status").read_text()

@@ -156,6 +156,8 @@ def test_a_client_that_would_do_what_an_operator_does_is_told_of_that_role(
     ledger = fleet.ledger(Role.CLIENT)
     rules, records = ledger.cordons.rules(), ledger.tenants.all()
     assert (len(rules), len(records)) == ((1, 0) if script == "set_rules" else (0, 1))
+    acts = fleet.ledger(Role.OPERATOR).audit.newest(10, AuditFilter())
+    assert [one.outcome for one in acts] == ["", "redis_no_permission", ""]
 
 
 @on_servers_with_key_access

@@ -524,7 +524,8 @@ def test_a_worker_has_a_line_on_its_memory_and_one_on_what_it_leaves() -> None:
     listed = ", ".join(f"m{number:02}" for number in range(16))
     assert memory_lines(worker) == [
         "w1 has loaded topics@1 17.3 MB, moods@2 500 B: 17.3 MB of 20.0 MB",
-        f"w1 leaves {listed} and 2 more to other workers (`seqd models place`)",
+        f"w1 leaves {listed} and 2 more to other workers (`seqd models place`, or SEQD_SERVES "
+        "there)",
     ]
     assert memory_lines(a_worker_status(models_loaded=("topics@1",))) == []
     assert memory_lines(a_worker_status(tasks=("train",), left_out=("topics",))) == []

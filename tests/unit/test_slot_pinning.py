@@ -28,7 +28,10 @@ from seqd.local.pinning import pin_worker, slots_here
 from seqd.local.slots import Slot, cores, parse_slot
 
 NAME = "NVIDIA H100 80GB HBM3"
-ON_CPU = "To compute on the CPU, say so: SEQD_SLOTS=cpu:0,train@cpu."
+ON_CPU = (
+    "To compute on the CPU, say so: SEQD_SLOTS=cpu:0,train@cpu of `seqd up`, or --slot cpu:0 of "
+    "`seqd worker`."
+)
 
 
 def label(index: int, name: str = NAME) -> str:

@@ -93,6 +93,13 @@ class ReloadedPlugin:
         self._begin("it is loaded anew")
         self._wanted.set()
 
+    def stop_loading(self, why: str) -> bool:
+        """End a load that goes on; return False where none does."""
+        loading = self._loading
+        if loading is not None:
+            loading.kill(why)
+        return loading is not None
+
     def close(self) -> None:
         """End all processes."""
         self._is_closed = True
@@ -116,6 +123,7 @@ class ReloadedPlugin:
         while not self._is_closed:
             self._changed = [*dict.fromkeys([*self._changed, *watch.changed()])]
             self._wanted.set()
+            self.stop_loading(REPLACED)
 
     def _load(self, changed: list[str], began: float) -> None:
         """Load the plugin in a new child, in the place of the one that serves."""
@@ -126,7 +134,8 @@ class ReloadedPlugin:
             loaded = child.load(self._order)
         except SeqdError as error:
             child.kill("the plugin could not be loaded")
-            self._end(News(changed, time.monotonic() - began, fault=error))
+            if not child.was_replaced:  # else it is loaded anew at once
+                self._end(News(changed, time.monotonic() - began, fault=error))
         else:
             news = News(changed, time.monotonic() - began, loaded=loaded)
             self._end(news, Serving(child, loaded))

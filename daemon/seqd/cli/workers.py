@@ -146,10 +146,11 @@ def drain(
             raise InvalidRequest("--all means all workers; leave the targets away")
         host = [EVERY_WORKER.partition(":")[2]]
     with options.open_ledger() as ledger:
+        workers = ledger.fleet.workers()
         rules = _set(ledger, CordonAction.DRAIN, targets, host, label, reason, yes=yes, ahead=ahead)
         if wait:
             wanted = [rule.target for rule in rules]
-            names = {one.worker for one in _meant(wanted, ledger.fleet.workers())}
+            names = {one.worker for one in _meant(wanted, workers)}
             _wait_until(lambda: _still_up(ledger, wanted, names), "not drained", timeout_s)
             Screen().say("Drained.", "green")
 
@@ -184,8 +185,9 @@ def uncordon(
             for target in wanted:
                 if not any(rule.target == target for rule in removed):
                     raise _no_rule(target, rules, workers)
-        with _audited(ledger, "uncordon", removed):
-            ledger.cordons.change(remove=removed)
+        if removed:
+            with _audited(ledger, "uncordon", removed):
+                ledger.cordons.change(remove=removed)
         screen = Screen()
         for rule in removed:
             screen.say(f"Uncordoned {option_of(rule.target)}.", "green")

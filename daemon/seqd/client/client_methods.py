@@ -104,7 +104,7 @@ class ClientMethods:
         after each; what it raises stops the walk, and called again the rest is done. Jobs that were
         handed in later are left alone: later than the call, or than what was `counted` for the same
         filters. Without filters it has to be `every` job. Raises InvalidRequest for a filter that
-        nothing can match, and RedisNoPermission: it takes the rights of an operator.
+        nothing can match.
         """
         return self._act("cancel", asked)
 

@@ -124,8 +124,8 @@ _ELSEWHERE: Final = (
     True,
 )
 
-#: Numbers, which differ between messages of one cause.
-_NUMBERS: Final = re.compile(r"[0-9][0-9,.]*")
+#: Numbers and the ends of workers' names, which differ between messages of one cause.
+_NUMBERS: Final = re.compile(r"(?<=-)[0-9a-f]{6}\b|[0-9][0-9,.]*")
 
 #: A SHA-256, of which the first characters tell it apart.
 _SHA256: Final = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{52}\b")

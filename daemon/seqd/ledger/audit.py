@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final, TypeVar, cast
 
 from redis.exceptions import ResponseError
 
-from seqd.errors import REDIS_ERRORS, InvalidRequest, SeqdError, wire_text
+from seqd.errors import REDIS_ERRORS, InvalidRequest, RedisNoPermission, SeqdError, wire_text
 from seqd.escaping import one_line
 from seqd.ledger.exchange import (
     Command,
@@ -139,10 +139,9 @@ class Audit(Part):
         self.note(action, target, details)
         try:
             yield
-        except REDIS_ERRORS:
-            raise
         except SeqdError as error:
-            self.note(action, target, details, error.code)
+            if _is_refusal(error):
+                self.note(action, target, details, error.code)
             raise
 
     @exchange
@@ -175,11 +174,15 @@ def audited(
     yield from audit.note.steps(action, target, details)
     try:
         return (yield from act)
-    except REDIS_ERRORS:
-        raise
     except SeqdError as error:
-        yield from audit.note.steps(action, target, details, error.code)
+        if _is_refusal(error):
+            yield from audit.note.steps(action, target, details, error.code)
         raise
+
+
+def _is_refusal(error: SeqdError) -> bool:
+    """Return False where Redis does not answer: whether the act was done is not known then."""
+    return isinstance(error, RedisNoPermission) or not isinstance(error, REDIS_ERRORS)
 
 
 def _read(entries: list[StreamEntry]) -> "Iterator[AuditRecord]":

@@ -15,7 +15,6 @@ from seqd.errors import RedisNoPermission
 #: Scripts that change what operators set. A client that lacks the rights for one lacks those of an
 #: operator.
 OPERATORS_SCRIPTS = (
-    "act_on_jobs",
     "end_order",
     "place_order",
     "set_rules",

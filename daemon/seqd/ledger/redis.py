@@ -372,8 +372,6 @@ def pool_of(
         "socket_connect_timeout": min(5.0, policy.timeout_s),
         "health_check_interval": 15,
         "protocol": 2,  # replies of one shape on every server, from Redis 6.2 on
-        # Of redis-py's name a server gets nothing: reading its version takes a third of a connect.
-        "driver_info": None,
         "retry": policy,
         "retry_on_error": [ConnectionError, TimeoutError],
     }

@@ -20,7 +20,10 @@ log = logging.getLogger(__name__)
 #: Serving slots that `auto` makes at most; each one's TensorFlow takes 0.7 GB of memory.
 MAX_AUTO_SERVING_SLOTS = 8
 
-_ON_CPU = "To compute on the CPU, say so: SEQD_SLOTS=cpu:0,train@cpu."
+_ON_CPU = (
+    "To compute on the CPU, say so: SEQD_SLOTS=cpu:0,train@cpu of `seqd up`, or --slot cpu:0 of "
+    "`seqd worker`."
+)
 
 
 def slots_here(text: str) -> tuple[Slot, ...]:

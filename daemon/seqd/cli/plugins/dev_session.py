@@ -103,13 +103,14 @@ class Session:
         )
 
     def _read(self, prompt: Prompt) -> str | None:
-        """Return the next line; "" after Ctrl-C, which throws a line away."""
+        """Return the next line; "" after Ctrl-C, which ends a load or throws a line away."""
         try:
             return prompt.read(self._label)
         except Terminated:
             raise
         except KeyboardInterrupt:
-            self._notices.say(":quit or Ctrl-D ends.", "dim")
+            if not self._plugin.stop_loading("Ctrl-C stopped its loading"):
+                self._notices.say(":quit or Ctrl-D ends.", "dim")
             return ""
 
     def _label(self) -> str:

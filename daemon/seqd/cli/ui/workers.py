@@ -292,7 +292,7 @@ def memory_lines(worker: WorkerStatus) -> list[str]:
     if worker.left_out and any(task != TRAIN for task in worker.tasks):
         lines.append(
             f"{worker.worker} leaves {_listed(worker.left_out)} to other workers "
-            "(`seqd models place`)"
+            "(`seqd models place`, or SEQD_SERVES there)"
         )
     return lines
 
