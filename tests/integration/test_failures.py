@@ -205,7 +205,7 @@ def test_a_training_is_replayed_without_a_word_of_items_or_of_results(
     assert planned == f"1 job would be tried again.\nJob {job.job_id}\n"
     assert done == (
         "1 job (1 dead letter) will be tried again on the versions that failed.\n"
-        f"Job {job.job_id} is tried again by job {letter.replayed_by}.\n"
+        f"What failed of job {job.job_id} is tried again by job {letter.replayed_by}.\n"
     )
     again = client.job(str(letter.replayed_by))
     wait_until(lambda: again.record().state.is_terminal, "it has failed as well")
@@ -322,7 +322,11 @@ def test_the_commands_list_show_replay_and_purge(
     for options in (("--yes",), ("--yes", "--again")):
         done = here(capsys, "failures", "replay", letter.id, *options)
         assert done.status == 0
-        assert re.search(rf"^Job {job.job_id} is tried again by job \S+\.$", done.out, re.MULTILINE)
+        assert re.search(
+            rf"^What failed of job {job.job_id} is tried again by job \S+\.$",
+            done.out,
+            re.MULTILINE,
+        )
         new_job = client.failure(letter.id).replayed_by
         assert new_job is not None
         client.job(new_job).wait()

@@ -151,7 +151,7 @@ def say_replayed(screen: Screen, jobs: Sequence[ReplayedJob], *, is_dry_run: boo
             items = f": {counted(one.items, 'item')}" if one.items else ""
             screen.say(f"Job {one.job_id}{items}")
         else:
-            screen.say(f"Job {one.job_id} is tried again by job {one.new_job_id}.")
+            screen.say(f"What failed of job {one.job_id} is tried again by job {one.new_job_id}.")
     if len(taken) > _MAX_NAMED_JOBS:
         screen.say(f"and {counted(len(taken) - _MAX_NAMED_JOBS, 'more job')}")
     of_items = [one.job_id for one in taken if one.new_job_id and one.items]
