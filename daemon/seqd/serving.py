@@ -483,7 +483,7 @@ def lacking(
             version = entry.labels.get("production", 0)  # version 0 comes with the plugin
             if (
                 version
-                and not 0 <= now_ms - _in_service_since_ms(entry) <= _LOOKED_WITHIN_MS
+                and abs(now_ms - _in_service_since_ms(entry)) > _LOOKED_WITHIN_MS
                 and entry.plugin in ready
                 and is_listening(status)
                 and serves_items(status)

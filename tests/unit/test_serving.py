@@ -354,7 +354,9 @@ def test_the_versions_in_service_that_workers_with_their_plugin_lack_are_found()
     assert lacking([lacks], {"topics": starter}, NOW_MS) == {}
 
 
-@pytest.mark.parametrize(("ago_s", "is_lacking"), [(20, False), (40, True)])
+@pytest.mark.parametrize(
+    ("ago_s", "is_lacking"), [(20, False), (40, True), (-5, False), (-3_600, True)]
+)
 def test_a_version_is_lacking_where_workers_have_had_the_time_to_find_it(
     ago_s: int, is_lacking: bool
 ):

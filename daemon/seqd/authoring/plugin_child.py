@@ -176,7 +176,7 @@ class PluginChild:
         """
         try:
             if asked:
-                with suppress(BrokenPipeError):  # it has ended, which the replies say
+                with suppress(BrokenPipeError, ValueError):  # it has ended, which the replies say
                     self._requests.write(asked)
                     self._requests.flush()
             reply = self._replies.get()

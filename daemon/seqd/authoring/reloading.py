@@ -111,8 +111,8 @@ class ReloadedPlugin:
     def _load_on_change(self) -> None:
         watch = Watch(self._watched)
         changes = threading.Thread(target=self._watch, args=(watch,), daemon=True)
-        self._load([], time.monotonic())
         changes.start()
+        self._load([], time.monotonic())
         while not self._is_closed:
             if self._wanted.wait(0.5) and not self._is_closed:
                 self._wanted.clear()
@@ -122,8 +122,8 @@ class ReloadedPlugin:
     def _watch(self, watch: Watch) -> None:
         while not self._is_closed:
             self._changed = [*dict.fromkeys([*self._changed, *watch.changed()])]
+            self.stop_loading(REPLACED)  # first: what is wanted then is loaded in another child
             self._wanted.set()
-            self.stop_loading(REPLACED)
 
     def _load(self, changed: list[str], began: float) -> None:
         """Load the plugin in a new child, in the place of the one that serves."""
@@ -134,7 +134,9 @@ class ReloadedPlugin:
             loaded = child.load(self._order)
         except SeqdError as error:
             child.kill("the plugin could not be loaded")
-            if not child.was_replaced:  # else it is loaded anew at once
+            if child.was_replaced:
+                self._say("Its files have changed meanwhile: it is loaded anew.")
+            else:
                 self._end(News(changed, time.monotonic() - began, fault=error))
         else:
             news = News(changed, time.monotonic() - began, loaded=loaded)

@@ -1,5 +1,6 @@
 """`seqd redis`: what a user of Redis needs to do its part, and nothing beyond."""
 
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -146,8 +147,8 @@ def _version_of_server(settings: "Settings") -> "Version":
             told = connection.info("server")
     except (*REDIS_ERRORS, ResponseError):
         return NEWEST
-    major, minor = str(told["redis_version"]).split(".")[:2]
-    return int(major), int(minor)
+    known = re.match(r"(\d+)\.(\d+)", str(told.get("redis_version")))
+    return NEWEST if known is None else (int(known[1]), int(known[2]))
 
 
 def _password(path: Path | None) -> str:

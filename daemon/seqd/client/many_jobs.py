@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from seqd.client.job_steps import JobSteps
 from seqd.errors import REDIS_ERRORS, InvalidRequest, SeqdError, UnknownJob, wire_text
 from seqd.ledger import LedgerParts
-from seqd.ledger.audit import ALL_JOBS
+from seqd.ledger.audit import ALL_JOBS, is_refusal
 from seqd.ledger.exchange import Exchange
 from seqd.ledger.job_filter import ANY_JOB, JobFilter, JobFilters, job_filter
 from seqd.ledger.many_jobs import JobGroup, Selection
@@ -160,10 +160,9 @@ def jobs_acted_on(
     yield from ledger.audit.note.steps(action, target)
     try:
         yield from _walk(ledger, sender, selection, done, on_step)
-    except REDIS_ERRORS:
-        raise
-    except (SeqdError, KeyboardInterrupt):
-        yield from ledger.audit.note.steps(action, target, done.figures, "stopped")
+    except (SeqdError, KeyboardInterrupt) as error:
+        if isinstance(error, KeyboardInterrupt) or is_refusal(error):
+            yield from ledger.audit.note.steps(action, target, done.figures, "stopped")
         raise
     yield from ledger.audit.note.steps(action, target, done.figures, "done")
     return done

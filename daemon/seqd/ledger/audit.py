@@ -140,7 +140,7 @@ class Audit(Part):
         try:
             yield
         except SeqdError as error:
-            if _is_refusal(error):
+            if is_refusal(error):
                 self.note(action, target, details, error.code)
             raise
 
@@ -175,12 +175,12 @@ def audited(
     try:
         return (yield from act)
     except SeqdError as error:
-        if _is_refusal(error):
+        if is_refusal(error):
             yield from audit.note.steps(action, target, details, error.code)
         raise
 
 
-def _is_refusal(error: SeqdError) -> bool:
+def is_refusal(error: SeqdError) -> bool:
     """Return False where Redis does not answer: whether the act was done is not known then."""
     return isinstance(error, RedisNoPermission) or not isinstance(error, REDIS_ERRORS)
 

@@ -502,7 +502,8 @@ class Jobs(Part):
         One whose template is gone, as it is when the job was removed meanwhile, comes out empty.
         """
         digests = {row[b"template"] for row in rows if _is_small(row)}
-        known = {digest: self._templates[digest] for digest in digests & self._templates.keys()}
+        cache = self._templates  # another thread may put another in its place
+        known = {digest: cache[digest] for digest in digests & cache.keys()}
         unknown = [digest for digest in digests if digest not in known]
         if unknown:
             keys = [self._keys.template(digest.decode()) for digest in unknown]
@@ -513,8 +514,7 @@ class Jobs(Part):
                 if b"spec" in template
             }
             known |= found
-            kept = self._templates if len(self._templates) + len(found) <= MAX_TEMPLATES else {}
-            self._templates = kept | found
+            self._templates = found if len(cache) + len(found) > MAX_TEMPLATES else cache | found
         return [_expanded(row, known) if _is_small(row) else row for row in rows]
 
     def _small_results(self, job_id: str) -> Exchange[bytes | None]:

@@ -40,6 +40,9 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     ":quit": ("", "end; so does Ctrl-D"),
 }
 
+#: Why a load is ended that a person does not wait for.
+_CTRL_C: Final = "Ctrl-C stopped its loading"
+
 
 class Session:
     """A plugin that is served to one prompt, as a `with` block that ends its processes."""
@@ -89,6 +92,11 @@ class Session:
                     self._take(line)
                 except SeqdError as error:
                     print_error(error)
+                except Terminated:
+                    raise
+                except KeyboardInterrupt:
+                    if not self._plugin.stop_loading(_CTRL_C):
+                        raise
 
     def _wait_for_the_first(self) -> None:
         try:
@@ -109,7 +117,7 @@ class Session:
         except Terminated:
             raise
         except KeyboardInterrupt:
-            if not self._plugin.stop_loading("Ctrl-C stopped its loading"):
+            if not self._plugin.stop_loading(_CTRL_C):
                 self._notices.say(":quit or Ctrl-D ends.", "dim")
             return ""
 
