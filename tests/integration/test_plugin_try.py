@@ -274,7 +274,8 @@ def test_a_plugin_that_does_not_end_to_load_is_told_with_where_it_stands(
         results = program.stdout.read()
 
     assert lines[0] == f"{said}, and goes on; Ctrl-C ends it. It stands here:\n"
-    assert f'  File "{module}", line ' in lines[2]
+    # The last call may be one of Python's own, which looks for the file.
+    assert any(f'  File "{module}", line ' in line for line in lines[2:])
     assert json.loads(results)["output"]["label"] == "hello"
 
 
