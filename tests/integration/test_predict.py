@@ -51,7 +51,7 @@ def test_nothing_is_left_in_redis_of_a_text_that_was_answered(cluster: Cluster, 
 @pytest.mark.parametrize(
     ("text", "given", "error", "message"),
     [
-        ("  ", {}, ItemFailed, "The item was not sent: text is empty."),
+        ("  ", {}, ItemFailed, "The item was not sent: text is blank."),
         ("a", {"model": "ecco"}, UnknownModel, "no model named 'ecco'. Known models: echo."),
         ("a", {"parameters": {"lenght": 1}}, InvalidParameters, "'lenght'"),
     ],

@@ -192,9 +192,11 @@ def test_a_drained_worker_ends_in_order_and_starts_as_drained_until_it_is_uncord
     assert first.wait_for_end() == 0
     assert [result.output.label for result in job.results()] == TEXTS
 
-    # Started again, it waits, and ends at a signal.
+    # Started again, it says so from the first moment on, waits, and ends at a signal.
     again = empty_cluster.start("w1")
-    wait_until(lambda: phase(again) == "drained", "it says that it is drained", 40)
+    wait_until(lambda: again.status() is not None, "it starts", 40)
+    assert phase(again) == "drained"
+    wait_until(lambda: again.known_status().state == "draining", "it waits", 40)
 
     row = listed(seqd("workers", "list", "--json"))["w1"]
     assert (row["state"], row["cordon"]["reason"]) == ("drained", "new disk")

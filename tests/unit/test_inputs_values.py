@@ -58,9 +58,9 @@ def test_a_record_without_text_is_told_which_fields_it_has():
     )
 
 
-@pytest.mark.parametrize("text", ["", " ", "\n\t "])
-def test_an_empty_text_is_refused_unless_it_is_allowed(text):
-    assert refusal(text) == ("row-1", ItemErrorCode.INVALID_INPUT, "row 1: text is empty.")
+@pytest.mark.parametrize(("text", "told"), [("", "empty"), (" ", "blank"), ("\n\t ", "blank")])
+def test_an_empty_text_is_refused_unless_it_is_allowed(text, told):
+    assert refusal(text) == ("row-1", ItemErrorCode.INVALID_INPUT, f"row 1: text is {told}.")
     assert only(text, allow_empty=True) == Item(custom_id="row-1", text=text)
 
 

@@ -214,7 +214,7 @@ def check_text(text: object, *, allow_empty: bool = False) -> str:
     if not isinstance(text, str):
         raise invalid(f"its text is {_kind(text)}; allowed: a string")
     if not allow_empty and (not text or text.isspace()):
-        raise invalid("text is empty")
+        raise invalid("text is blank" if text else "text is empty")
     if len(text) > MAX_TEXT_CHARS:
         raise _too_long(f"{len(text):,} characters")
     surrogate = lone_surrogate(text)

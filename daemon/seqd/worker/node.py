@@ -66,7 +66,7 @@ from seqd.worker.logs import (
 from seqd.worker.orders import ModelOrderWatch
 from seqd.worker.pool import child_ended
 from seqd.worker.watchdog import ChildKeeper, Watchdog
-from seqd_schemas import DeathCause, PluginState, wakeup_queue
+from seqd_schemas import CordonAction, DeathCause, PluginState, wakeup_queue
 
 if TYPE_CHECKING:
     from seqd.worker.metrics import MetricsEndpoint
@@ -183,13 +183,14 @@ class Node:
         """
         fleet = self._ledger.fleet
         rule = rule_for(self._ledger.cordons.rules(), self._identity.place)
+        phase = "drained" if rule is not None and rule.action is CordonAction.DRAIN else "cordoned"
         before = fleet.last_of_place(self._identity.name)[-1:]
         status = status_without_child(self._identity, self._settings, (), fleet.now_ms())
         update = {
             "pid": os.getpid(),
             "pid_start_ticks": start_ticks_of("self"),
             "deaths": tuple(death for one in before for death in one.deaths),
-            "cordon": None if rule is None else cordon_of(rule, "cordoned"),
+            "cordon": None if rule is None else cordon_of(rule, phase),
         }
         fleet.publish_worker(status.model_copy(update=update), ANNOUNCED_S)
 
