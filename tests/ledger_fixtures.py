@@ -18,7 +18,7 @@ from redis import Redis
 from builders import a_chunk, a_classify_job, a_training_result, some_results
 from redis_fixtures import Server
 from seqd.client import JobHandle
-from seqd.client.job_steps import JobSteps
+from seqd.client.job import JobSteps
 from seqd.ledger import Ledger, connect
 from seqd.ledger.blobs import unpack_items, unpack_results
 from seqd.ledger.exchange import Exchange

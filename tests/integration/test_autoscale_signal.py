@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from seqd.client.handle import JobHandle
+from seqd.client.job import JobHandle
 from seqd.scaling import RouteWork
 from seqd_schemas import FileSource
 from worker_fixtures import Cluster, wait_until

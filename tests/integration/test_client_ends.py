@@ -18,9 +18,9 @@ import pytest
 from async_builders import LOOPS, an_async_client, face_of, faces, run
 from checkout import python_path
 from seqd.client import Client, JobHandle
-from seqd.errors import ClientMisused, JobFailed
+from seqd.errors import ClientMisused, JobFailed, NotAllowed
 from seqd.ledger import connect
-from seqd_schemas import JobState
+from seqd_schemas import JobState, TenantLimits
 from worker_fixtures import Cluster, wait_until
 
 pytestmark = [pytest.mark.processes, pytest.mark.slow]
@@ -118,6 +118,15 @@ def test_leaving_the_block_by_an_error_fails_the_job_and_does_not_wait_for_its_i
     assert re.fullmatch(rf"The input broke off after unit \d+: {reason}", message)
 
 
+def test_who_leaves_the_block_by_an_error_after_closing_the_client_gets_that_error(
+    cluster: Cluster,
+) -> None:
+    with pytest.raises(ZeroDivisionError), Client(settings=cluster.settings) as client:
+        client.classify((f"text {number}" for number in range(2_000)), model="echo")
+        client.close()
+        raise ZeroDivisionError
+
+
 @pytest.mark.parametrize("loop", LOOPS)
 @pytest.mark.parametrize("end", ["uploaded", "aclose"])
 def test_who_is_cancelled_while_an_input_is_sent_fails_the_job(
@@ -142,25 +151,45 @@ def test_who_is_cancelled_while_an_input_is_sent_fails_the_job(
     assert message.startswith("The input broke off after unit ")
 
 
-def test_a_generator_that_is_left_half_way_is_closed(cluster: Cluster) -> None:
-    closed = []
+class Watched:
+    """An endless input that knows whether it was closed."""
 
-    async def watched() -> AsyncIterator[str]:
+    is_closed = False
+
+    async def texts(self) -> AsyncIterator[str]:
         try:
             async for text in texts(40, asyncio.Event()):
                 yield text
         finally:
-            closed.append(True)
+            self.is_closed = True
+
+
+def test_a_generator_that_is_left_half_way_is_closed(cluster: Cluster) -> None:
+    watched = Watched()
 
     async def use() -> None:
         async with an_async_client(cluster) as client:
-            job = await client.classify(watched(), model="echo")
+            job = await client.classify(watched.texts(), model="echo")
             await job.cancel()
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
         run(use())
-    assert closed == [True]
+    assert watched.is_closed
+
+
+def test_a_generator_is_closed_whose_job_is_refused(cluster: Cluster) -> None:
+    watched = Watched()
+
+    async def use() -> bool:
+        async with an_async_client(cluster) as client:
+            await client.set_tenant("none", TenantLimits(jobs=0))
+            given = watched.texts()
+            with pytest.raises(NotAllowed):
+                await client.classify(given, model="echo", tenant="none")
+            return watched.is_closed
+
+    assert run(use())
 
 
 def test_an_upload_goes_on_to_its_end_as_a_client_is_closed(cluster: Cluster) -> None:

@@ -225,6 +225,23 @@ def test_a_second_sender_of_the_same_items_has_the_results_of_the_first_and_is_t
     )
 
 
+def test_errors_end_when_the_input_is_known_to_be_that_of_the_job(first, second):
+    entries = ["raise", *texts(59)]
+    sent, compared = Gate(entries, first=24), Gate([*entries[:40], *texts(20)], first=24)
+    job = begin(first, "errors", sent, 3)
+
+    with second:
+        attached = second.classify(compared, model="echo", idempotency_key="errors")
+        sent.open()
+        job.wait(DEADLINE_S)
+        errors = attached.errors()
+        assert next(errors).custom_id == "row-1"
+        compared.open()
+
+        with pytest.raises(IdempotencyConflict):
+            next(errors)
+
+
 #: Sends the items of a key, and after so many waits for a word on its standard input.
 SENDER = textwrap.dedent(
     """

@@ -10,7 +10,8 @@ from pydantic import Field
 from builders import a_chunk, a_generate_job, some_items, some_results
 from ledger_fixtures import Environment
 from seqd.client import JobHandle
-from seqd.client.completion import EndedJob, ended_handles
+from seqd.client.job import EndedJob
+from seqd.client.waiting import ended_handles
 from seqd.hookspecs import PluginParameters, TaskSpec
 from seqd.ledger import blobs, jobs
 from seqd.ledger.jobs import ResultPosition

@@ -5,6 +5,7 @@ import json
 import re
 import signal
 from collections.abc import Callable, Iterator
+from contextlib import closing
 
 import pytest
 
@@ -13,6 +14,7 @@ from cli_builders import Ended, here
 from ledger_fixtures import Environment
 from seqd.client import Client, JobsActedOn
 from seqd.errors import InvalidRequest
+from seqd.ledger import connect
 from seqd.ledger.job_filter import job_filter
 from seqd.ledger.many_jobs import ACTED_AT_ONCE, LOOKED_AT_ONCE, Selection
 from seqd.ledger.submissions import BatchTemplate
@@ -267,3 +269,31 @@ def test_retry_by_filter_makes_one_job_for_each_that_has_failed_items(cluster: C
     assert all(continued)
     for job_id in continued:  # other tests share the worker
         client.job(str(job_id)).wait(timeout_s=30)
+
+
+def test_a_retry_whose_input_cannot_be_read_to_its_end_is_told_of(cluster: Cluster) -> None:
+    client = cluster.client()
+    job = client.classify(["raise"] * 40, model="echo", tenant="half")
+    job.wait(timeout_s=30)
+    with closing(connect(str(cluster.settings.redis_url))) as redis:
+        redis.hset(cluster.settings.keys.failed(job.job_id), "4", b"no blob")
+
+    done = client.retry_jobs(tenant="half", states=["completed"])
+
+    assert (done.acted_on, done.refused) == (0, {"invalid_input": 1})
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError(), KeyboardInterrupt()], ids=repr)
+def test_the_audit_has_what_was_done_when_a_walk_is_stopped(
+    environment: Environment, client: Client, error: BaseException
+) -> None:
+    hand_in(environment, 2)
+
+    def stop(done: JobsActedOn) -> None:
+        raise error
+
+    with pytest.raises(type(error)):
+        client.cancel_jobs(tenant="acme", on_step=stop)
+
+    acts = [(one.action, one.outcome, one.details) for one in client.audit()]
+    assert acts == [("jobs.cancel", "stopped", {"acted_on": "2"}), ("jobs.cancel", "", {})]

@@ -4,7 +4,7 @@ from typing import cast
 
 import pytest
 
-from seqd.client.announcements import Announced, Announcements
+from seqd.client.waiting import Announced, Announcements
 from seqd.ledger import LedgerParts
 from seqd.ledger.exchange import Start, Until
 
@@ -15,9 +15,9 @@ def announced() -> Announced:
     return Announced(announcements, "a-job")
 
 
-def is_heard_at_once(announced: Announced) -> bool:
-    """Return whether a wait for the end of a job asks for nothing."""
-    steps = announced.wait(1.0)
+def is_heard_at_once(announced: Announced, seen: int) -> bool:
+    """Return whether a wait for news behind what was seen asks for nothing."""
+    steps = announced.wait(seen, 1.0)
     try:
         asked = next(steps)
         while isinstance(asked, Start):
@@ -31,27 +31,23 @@ def is_heard_at_once(announced: Announced) -> bool:
     return False
 
 
-def test_an_end_that_was_announced_is_heard_at_once_by_all_that_ask(announced: Announced) -> None:
-    assert not is_heard_at_once(announced)
+def test_an_end_that_was_announced_is_heard_at_once_by_all_that_have_not_seen_it(
+    announced: Announced,
+) -> None:
+    assert not is_heard_at_once(announced, 0)
 
-    announced.has_ended = True
+    announced.news += 1
 
-    assert is_heard_at_once(announced)
-    assert is_heard_at_once(announced)
-
-
-def test_a_job_that_runs_all_the_same_is_waited_for(announced: Announced) -> None:
-    announced.has_ended = True
-    assert is_heard_at_once(announced)
-
-    announced.note_running(had_ended=True)
-
-    assert not is_heard_at_once(announced)
+    assert is_heard_at_once(announced, 0)
+    assert is_heard_at_once(announced, 0)
 
 
-def test_an_end_that_is_announced_while_the_job_is_looked_at_is_heard(announced: Announced) -> None:
-    announced.has_ended = True
+def test_a_job_that_runs_after_its_end_was_seen_is_waited_for_until_the_next(
+    announced: Announced,
+) -> None:
+    announced.news += 1
+    assert not is_heard_at_once(announced, 1)
 
-    announced.note_running(had_ended=False)
+    announced.news += 1
 
-    assert is_heard_at_once(announced)
+    assert is_heard_at_once(announced, 1)

@@ -1,6 +1,7 @@
 """Arguments that are refused in words, by both clients, before anything is sent."""
 
 from collections.abc import Callable
+from functools import partial
 from math import nan
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from async_builders import FACES, Face, faces
 from seqd.client import Client
 from seqd.errors import ClientMisused, InvalidRequest
+from seqd_schemas import FileSource
 
 #: No Redis is there: whatever is sent raises RedisUnreachable.
 NOWHERE = "redis://127.0.0.1:1/0"
@@ -15,6 +17,10 @@ NOWHERE = "redis://127.0.0.1:1/0"
 _LIMIT = "limit is {}; allowed: 1 or more jobs."
 _TIMEOUT = "timeout_s is {}; allowed: 0 or more seconds, or None for no end."
 _METADATA = "metadata is {}; allowed: a dictionary of texts, as a job has."
+_LABEL_MAP = (
+    "label_map.0.[key] is 0; allowed: up to 256 labels of the model, each with its new name of 1 "
+    "to 256 characters."
+)
 _JOBS = "The jobs are {}; allowed: a list of handles."
 _STATES = "states is {}; allowed: a list of states."
 _NO_FILTER = (
@@ -56,6 +62,22 @@ CALLS = [
     (
         lambda client: client.classify_each(3),
         "The items are 3; allowed: an iterable of texts or records.",
+    ),
+    (
+        lambda client: client.train(["a"], model="echo", labels="best"),
+        "labels is 'best'; allowed: names of lower-case letters, digits, `_` and `-`.",
+    ),
+    (
+        lambda client: client.sweep(FileSource(path="d.jsonl"), model="echo", grid=["epochs"]),
+        "grid is ['epochs']; allowed: 1 to 8 parameters, each with values that differ, of 256 "
+        "combinations at most.",
+    ),
+    *(
+        (lambda client, ask=ask: ask(client)(label_map={0: "neg"}), _LABEL_MAP)
+        for ask in (
+            lambda client: partial(client.classify, ["a"]),
+            lambda client: partial(client.predict, "a"),
+        )
     ),
     (lambda client: client.replay(), _NO_FILTER.format("replay")),
     (lambda client: client.replay(tenant=None, dry_run=True), _NO_FILTER.format("replay")),

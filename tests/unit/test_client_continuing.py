@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from builders import a_classify_job, a_train_job, some_results
-from seqd.client.job_steps import expiry_of
+from seqd.client.job import expiry_of
 from seqd.client.requests import resumption_of, retry_of
 from seqd.client.results import merged_results
 from seqd.errors import InvalidRequest, WrongState

@@ -3,7 +3,7 @@
 import pytest
 
 from cli_builders import a_failure
-from seqd.client.outputs import OutputReader
+from seqd.client.results import OutputReader
 from seqd.errors import OutputMismatch
 from seqd.ledger.digests import InputDigest
 from seqd_schemas import (

@@ -13,7 +13,7 @@ from seqd.cli.exits import holding_interrupts, status_of_interrupt
 from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.stdout import print_json
 from seqd.client import Client, JobHandle
-from seqd.client.job_steps import expiry_of, things_of
+from seqd.client.job import expiry_of, things_of
 from seqd.client.requests import has_its_input
 from seqd.errors import (
     IdempotencyConflict,

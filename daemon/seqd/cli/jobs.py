@@ -435,6 +435,6 @@ def _had_ended_told(record: "JobRecord") -> str:
 
 
 def _done(record: "JobRecord") -> str:
-    from seqd.client.job_steps import things_of
+    from seqd.client.job import things_of
 
     return f"{record.counts.done:,} of {record.counts.total:,} {things_of(record)}"

@@ -21,26 +21,26 @@ from seqd_schemas.deferred import deferred
 if TYPE_CHECKING:
     from seqd.analysis.comparison import Comparison as Comparison
     from seqd.client.async_client import AsyncClient as AsyncClient
-    from seqd.client.async_completion import AsyncEndedJob as AsyncEndedJob
-    from seqd.client.async_handle import AsyncJob as AsyncJob
-    from seqd.client.async_handle import AsyncJobHandle as AsyncJobHandle
     from seqd.client.async_model_handle import AsyncModelHandle as AsyncModelHandle
     from seqd.client.client import Client as Client
-    from seqd.client.completion import EndedJob as EndedJob
     from seqd.client.failure_groups import FailureGroup as FailureGroup
     from seqd.client.failure_groups import FailureGroups as FailureGroups
-    from seqd.client.handle import Job as Job
-    from seqd.client.handle import JobHandle as JobHandle
-    from seqd.client.job_steps import Result as Result
+    from seqd.client.job import AsyncEndedJob as AsyncEndedJob
+    from seqd.client.job import AsyncJob as AsyncJob
+    from seqd.client.job import AsyncJobHandle as AsyncJobHandle
+    from seqd.client.job import EndedJob as EndedJob
+    from seqd.client.job import Job as Job
+    from seqd.client.job import JobHandle as JobHandle
     from seqd.client.many_jobs import JobCount as JobCount
     from seqd.client.many_jobs import JobsActedOn as JobsActedOn
     from seqd.client.model_handle import ModelHandle as ModelHandle
     from seqd.client.output_fields import OutputField as OutputField
-    from seqd.client.pages import PageOptions as PageOptions
-    from seqd.client.pages import ReadOptions as ReadOptions
     from seqd.client.replaying import ReplayedJob as ReplayedJob
     from seqd.client.requests import JobOptions as JobOptions
     from seqd.client.requests import SweepOptions as SweepOptions
+    from seqd.client.results import PageOptions as PageOptions
+    from seqd.client.results import ReadOptions as ReadOptions
+    from seqd.client.results import Result as Result
     from seqd.client.streaming import StreamedText as StreamedText
     from seqd.client.waiting import WaitOptions as WaitOptions
     from seqd.errors import ArtifactDamaged as ArtifactDamaged
@@ -155,20 +155,16 @@ if TYPE_CHECKING:
 #: The names of each module, which is imported when one of them is first asked for.
 _NAMES = {
     ".async_client": "AsyncClient",
-    ".async_completion": "AsyncEndedJob",
-    ".async_handle": "AsyncJob AsyncJobHandle",
     ".async_model_handle": "AsyncModelHandle",
     ".client": "Client",
-    ".completion": "EndedJob",
     ".failure_groups": "FailureGroup FailureGroups",
-    ".handle": "Job JobHandle",
-    ".job_steps": "Result",
+    ".job": "AsyncEndedJob AsyncJob AsyncJobHandle EndedJob Job JobHandle",
     ".many_jobs": "JobCount JobsActedOn",
     ".model_handle": "ModelHandle",
     ".output_fields": "OutputField",
-    ".pages": "PageOptions ReadOptions",
     ".replaying": "ReplayedJob",
     ".requests": "JobOptions SweepOptions",
+    ".results": "PageOptions ReadOptions Result",
     ".streaming": "StreamedText",
     ".waiting": "WaitOptions",
     "seqd.analysis.comparison": "Comparison",

@@ -7,13 +7,10 @@ from typing import TYPE_CHECKING, Self, Unpack, cast
 
 from typing_extensions import TypeVar
 
-from seqd.client.announcements import Announcements
-from seqd.client.async_handle import AsyncJobHandle
 from seqd.client.client import find_server
 from seqd.client.client_methods import ClientMethods
 from seqd.client.faces import Awaiting
-from seqd.client.job_steps import JobSteps
-from seqd.client.outputs import check_output_class
+from seqd.client.job import AsyncEndedJob, AsyncJobHandle, JobSteps
 from seqd.client.requests import (
     JobOptions,
     SweepOptions,
@@ -27,6 +24,7 @@ from seqd.client.requests import (
     training_of,
     upload_job,
 )
+from seqd.client.results import check_output_class
 from seqd.client.sending import Sender, Sent
 from seqd.client.sources import (
     AsyncEntries,
@@ -38,6 +36,7 @@ from seqd.client.sources import (
     rules_of_task,
     training_set_of,
 )
+from seqd.client.waiting import Announcements, ended_handles
 from seqd.errors import IdempotencyConflict, SeqdError
 from seqd.inputs.items import ItemRules, items_of
 from seqd.ledger import LedgerParts
@@ -63,7 +62,6 @@ from seqd_schemas import (
 )
 
 if TYPE_CHECKING:
-    from seqd.client.async_completion import AsyncEndedJob
     from seqd.client.async_model_handle import AsyncModelHandle
     from seqd.client.async_prediction import AsyncPredictor
     from seqd.settings import Settings
@@ -244,9 +242,6 @@ class AsyncClient(Awaiting, ClientMethods):
         self, jobs: Iterable[AsyncJobHandle[Out]], timeout_s: float | None = None
     ) -> "AsyncStream[AsyncEndedJob[Out]]":
         """Yield each of many jobs as soon as it has ended. See `Client.as_completed`."""
-        from seqd.client.async_completion import AsyncEndedJob
-        from seqd.client.completion import ended_handles
-
         ended = ended_handles(
             self._ledger, self._completions, jobs, timeout_s, AsyncJobHandle, AsyncEndedJob[Out]
         )

@@ -9,7 +9,7 @@ from seqd.client.sources import Record
 
 if TYPE_CHECKING:
     from seqd.analysis.comparison import Comparison
-    from seqd.client.async_handle import AsyncJobHandle
+    from seqd.client.job import AsyncJobHandle
     from seqd_schemas import (
         Classification,
         ParameterValue,

@@ -12,8 +12,6 @@ from math import inf
 from time import monotonic
 from typing import TypeVar
 
-from seqd.client.admitting import admission_of
-from seqd.client.announcements import Announced, Announcements
 from seqd.client.prediction import (
     TRIES,
     Output,
@@ -24,8 +22,9 @@ from seqd.client.prediction import (
     look,
     lost,
 )
+from seqd.client.sending import admission_of
 from seqd.client.together import Together
-from seqd.client.waiting import WaitingNotice
+from seqd.client.waiting import Announced, Announcements, WaitingNotice
 from seqd.errors import SeqdError
 from seqd.ledger import LedgerParts
 from seqd.ledger.async_transport import AsyncTransport
@@ -112,13 +111,14 @@ class AsyncPredictor:
     ) -> TakenRow:
         job_id = announced.job_id
         notice: WaitingNotice | None = None
+        seen = 0
         while True:
             wait_s = max(0.001, min(self._ledger.look_s, deadline - monotonic()))
-            had_ended = await self._transport.run(announced.wait(wait_s))
+            await self._transport.run(announced.wait(seen, wait_s))
+            seen = announced.news
             row = await _in_time_of(self._taking.ask(job_id), timeout_s, deadline)
             if not row.is_kept or row.state is not None:
                 return row
-            announced.note_running(had_ended=had_ended)
             if monotonic() >= deadline:
                 late = cancelled_late(self._ledger, job_id, timeout_s)
                 return await self._transport.run(late)

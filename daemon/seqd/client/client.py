@@ -14,9 +14,7 @@ from typing_extensions import TypeVar
 
 from seqd.client.client_methods import ClientMethods
 from seqd.client.faces import Blocking
-from seqd.client.handle import JobHandle
-from seqd.client.job_steps import JobSteps
-from seqd.client.outputs import check_output_class
+from seqd.client.job import EndedJob, JobHandle, JobSteps
 from seqd.client.requests import (
     JobOptions,
     SweepOptions,
@@ -30,6 +28,7 @@ from seqd.client.requests import (
     training_of,
     upload_job,
 )
+from seqd.client.results import check_output_class
 from seqd.client.sending import Sender, Sent
 from seqd.client.sources import (
     Record,
@@ -40,6 +39,7 @@ from seqd.client.sources import (
     rules_of_task,
     training_set_of,
 )
+from seqd.client.waiting import ended_handles
 from seqd.errors import IdempotencyConflict
 from seqd.inputs.items import items_of
 from seqd.ledger import Ledger, connect
@@ -64,7 +64,6 @@ from seqd_schemas import (
 )
 
 if TYPE_CHECKING:
-    from seqd.client.completion import EndedJob
     from seqd.client.model_handle import ModelHandle
     from seqd.settings import Settings
     from seqd_schemas import CatalogEntry
@@ -125,7 +124,7 @@ class Client(Blocking, ClientMethods):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if error is not None:
+        if error is not None and not self._transport.is_closed:
             # The caller is on its way out; the rest of its input may never come.
             outage_of(self._redis).gives_up = lambda: True
             for handle in self._handles:
@@ -271,8 +270,6 @@ class Client(Blocking, ClientMethods):
         when not all have ended after `timeout_s` seconds, and UnknownJob for one that is not kept
         (any more).
         """
-        from seqd.client.completion import EndedJob, ended_handles
-
         ended = ended_handles(
             self._ledger, self._completions, jobs, timeout_s, JobHandle, EndedJob[Out]
         )

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
-from seqd.client.job_steps import JobSteps
+from seqd.client.job import JobSteps
 from seqd.errors import REDIS_ERRORS, InvalidRequest, SeqdError, UnknownJob, wire_text
 from seqd.ledger import LedgerParts
 from seqd.ledger.audit import ALL_JOBS, is_refusal
@@ -160,8 +160,10 @@ def jobs_acted_on(
     yield from ledger.audit.note.steps(action, target)
     try:
         yield from _walk(ledger, sender, selection, done, on_step)
-    except (SeqdError, KeyboardInterrupt) as error:
-        if isinstance(error, KeyboardInterrupt) or is_refusal(error):
+    except GeneratorExit:  # nothing can be written down any more
+        raise
+    except BaseException as error:
+        if not isinstance(error, SeqdError) or is_refusal(error):
             yield from ledger.audit.note.steps(action, target, done.figures, "stopped")
         raise
     yield from ledger.audit.note.steps(action, target, done.figures, "done")
@@ -206,7 +208,7 @@ def _retry(
         try:
             record = yield from JobSteps[object](ledger, job_id).record()
             sent = yield from sender.retry(record)
-            yield from sent.steps.close()
+            yield from sent.steps.uploaded()
         except UnknownJob:
             done.gone += 1
         except REDIS_ERRORS:  # the next one would meet the same

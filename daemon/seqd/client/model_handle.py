@@ -9,7 +9,7 @@ from seqd.client.sources import Record
 
 if TYPE_CHECKING:
     from seqd.analysis.comparison import Comparison
-    from seqd.client.handle import JobHandle
+    from seqd.client.job import JobHandle
     from seqd_schemas import (
         CatalogEntry,
         Classification,

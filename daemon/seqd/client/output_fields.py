@@ -59,7 +59,7 @@ class OutputField:
             else self.name
         )
 
-    def cell(self, output: Mapping[str, object]) -> "object":
+    def cell(self, output: Mapping[str, object]) -> object:
         """Return the field's value in an output: JSON text of what is nested, an array of a vector.
 
         None where it has none. A worker has held it against the schema.

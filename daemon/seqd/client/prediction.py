@@ -15,10 +15,10 @@ from typing import Final, NoReturn, TypeVar, cast
 
 from pydantic import JsonValue
 
-from seqd.client.admitting import admission_of
-from seqd.client.job_steps import JobSteps, Result
-from seqd.client.outputs import OutputReader
+from seqd.client.job import JobSteps
 from seqd.client.requests import JobOptions, job_of
+from seqd.client.results import OutputReader, Result
+from seqd.client.sending import admission_of
 from seqd.client.sources import Record, published_task
 from seqd.client.waiting import WaitingNotice, check_timeout, with_waiting
 from seqd.errors import (
@@ -96,10 +96,14 @@ def single_job(
     expires_in_s = None
     if timeout_s is not None and timeout_s < _MAX_EXPIRES_S:
         expires_in_s = ceil(timeout_s) + 1
+    given = parameters or {}, more or {}
     try:
-        asked, fields = json.dumps(dict(parameters or {})), json.dumps(dict(more or {}))
-    except (TypeError, ValueError):  # what is wrong with them is said there
-        return _job(kind, model, parameters or {}, tenant, expires_in_s, more or {})
+        asked, fields = (json.dumps(dict(one)) for one in given)
+        is_json = (json.loads(asked), json.loads(fields)) == given
+    except (TypeError, ValueError):
+        is_json = False
+    if not is_json:  # what is wrong with them is said there
+        return _job(kind, model, given[0], tenant, expires_in_s, given[1])
     return _known_job(kind, model, asked, tenant, expires_in_s, fields)
 
 

@@ -8,7 +8,7 @@ what has no output in all of them together. A training goes on from its last che
 from dataclasses import dataclass, field
 
 from seqd.client.failure_groups import FailureGroups
-from seqd.client.job_steps import JobSteps
+from seqd.client.job import JobSteps
 from seqd.client.requests import resumption_of
 from seqd.client.sending import Sender
 from seqd.errors import JobDamaged, RedisUnreachable, SeqdError, UnknownJob
@@ -157,9 +157,7 @@ class Replay:
             )
         if sent is None:
             return None, ""
-        if sent.steps.upload is not None:  # one at a time, however many jobs there are
-            yield from sent.steps.upload.join()
-            yield from sent.steps.upload.raise_error()
+        yield from sent.steps.uploaded()  # one at a time, however many jobs there are
         return sent.steps.job_id, ""
 
 

@@ -189,7 +189,7 @@ def training_of(
         held_out=None if held_out is None else _as_source(held_out),
         plugin=None if plugin == model else plugin,
         preset=preset,
-        labels=tuple(labels),
+        labels=labels,
     )
 
 
@@ -214,18 +214,19 @@ def sweep_of(
             "workers can read, or a NamedSource of the plugin. Put the records into a file: each "
             "of the trainings reads them anew."
         )
-    for name, values in grid.items():
+    lists = {}
+    for name, values in grid.items() if isinstance(grid, Mapping) else ():
         if isinstance(values, str | bytes) or not isinstance(values, Sequence):
             raise InvalidRequest(
                 f"The values of {name!r} are one {type(values).__name__}; allowed: a list of the "
                 "values to try."
             )
-    lists = {name: list(values) for name, values in grid.items()}
+        lists[name] = list(values)
     own = {name: value for name, value in options.items() if name in _OF_SWEEPS}
     if own.get("plugin") == model:
         del own["plugin"]
     shared = {name: value for name, value in options.items() if name not in _OF_SWEEPS}
-    return job_of("sweep", model, cast(JobOptions, shared), source=data, grid=lists, **own)
+    return job_of("sweep", model, cast(JobOptions, shared), source=data, grid=lists or grid, **own)
 
 
 def refuse_options_of_one(options: JobOptions) -> None:

@@ -3,12 +3,11 @@
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from typing import cast
+from time import monotonic
+from typing import TYPE_CHECKING, cast
 
-from seqd.admission import Admitted
-from seqd.client.admitting import STARTING_WAIT_S, admission_of
-from seqd.client.announcements import Announced, Announcements
-from seqd.client.job_steps import JobSteps
+from seqd.admission import Admitted, admit
+from seqd.client.job import JobSteps
 from seqd.client.requests import JobOptions, checked_id, inputs_of, refusal_of, replay_of, retry_of
 from seqd.client.sources import (
     ChosenItems,
@@ -22,12 +21,20 @@ from seqd.client.sources import (
     rules_of_task,
 )
 from seqd.client.upload import Upload
-from seqd.errors import InvalidRequest, JobOutOfReach, RedisUnreachable, SeqdError, WrongState
+from seqd.client.waiting import Announced, Announcements
+from seqd.errors import (
+    InvalidRequest,
+    JobOutOfReach,
+    RedisUnreachable,
+    SeqdError,
+    UnknownModel,
+    WrongState,
+)
 from seqd.inputs.items import ItemRules, task_rules
 from seqd.ledger import LedgerParts
 from seqd.ledger.blobs import PackedChunk
-from seqd.ledger.exchange import Durable, Exchange
-from seqd.ledger.submissions import Accepted, BatchTemplate, Existing, new_job_id, new_token
+from seqd.ledger.exchange import Durable, Exchange, Pause
+from seqd.ledger.submissions import Accepted, BatchTemplate, new_job_id, new_token
 from seqd_schemas import (
     Failure,
     Item,
@@ -35,6 +42,7 @@ from seqd_schemas import (
     Job,
     JobRecord,
     JobRollout,
+    ModelReference,
     RefusedItem,
     RunJob,
     SweepJob,
@@ -42,6 +50,16 @@ from seqd_schemas import (
     TrainJob,
     has_upload,
 )
+
+if TYPE_CHECKING:
+    from seqd_schemas import CatalogEntry
+
+#: Seconds for which what workers say of their plugins is taken as it was read.
+_WORKERS_AGE_S = 2.0
+
+#: Seconds for which a job waits for workers that are starting, and between two looks at them.
+STARTING_WAIT_S = 15.0
+_LOOK_S = 0.25
 
 #: Longest wait for the server's disk. With `appendfsync everysec` it answers within about one.
 DURABLE_WAIT_S = 2.0
@@ -54,22 +72,6 @@ class Sent:
     steps: JobSteps
     #: True when the server has said that the job is on its disk.
     durable: bool
-
-
-@dataclass(frozen=True, slots=True)
-class _Parts:
-    """A job, and what goes with it into the ledger."""
-
-    job: Job
-    job_id: str
-    #: What its upload is known by; '' where nothing is uploaded.
-    token: str
-    admitted: Admitted
-    #: The first chunks of its input, and the first packed, which goes with the job.
-    head: list[ItemChunk | TextChunk]
-    first: PackedChunk | None
-    #: True where that is all.
-    is_whole: bool
 
 
 class Sender:
@@ -102,27 +104,42 @@ class Sender:
         admitted = yield from admission_of(job, self._ledger, catalog, wait_s=STARTING_WAIT_S)
         if rollout is not None:
             admitted = replace(admitted, rollout=rollout)
-        is_upload = has_upload(job) and not _has_its_data(job)
+        token = new_token() if has_upload(job) and not _has_its_data(job) else ""
         head: list[ItemChunk | TextChunk] = []
         if source is not None:
             source.begin(admitted.unit_items)
             head = yield from _first_two(source)
-        if is_upload and not head:
+        if token and not head:
             raise InvalidRequest("There are no items; at least one is due.")
         first = PackedChunk(head[0]) if head and isinstance(head[0], ItemChunk) else None
         is_whole = first is not None and len(head) == 1
-        token = new_token() if is_upload else ""
         announced = yield from self._expected(asked_id)
-        parts = _Parts(job, asked_id, token, admitted, head, first, is_whole)
-        accepted = yield from self._submitted(parts)
-        upload: Upload | None = None
-        if source is not None and accepted.existing is not None:
-            upload = yield from self._comparing(parts, accepted, accepted.existing, source)
-        elif source is not None and accepted.created and is_upload and not is_whole:
-            rest = head[1:] if first else head
-            upload = self._upload(job, asked_id, accepted, rest, source, token)
-            if first is not None:
-                upload.skip(first)
+        try:
+            accepted = yield from self._submitted(job, asked_id, admitted, first, token, is_whole)
+            existing, upload = accepted.existing, None
+            if source is not None and existing is not None:
+                if existing.unit_items != admitted.unit_items and first is not None:
+                    # Cut as the job was, whose worker may have been of another release.
+                    source.begin(existing.unit_items, head)
+                    head = []
+                upload = self._upload(job, asked_id, accepted, head, source, token)
+                if existing.has_all:
+                    yield from upload.compare_now()
+                    upload = None
+            elif source is not None and accepted.created and token and not is_whole:
+                rest = head[1:] if first else head
+                upload = self._upload(job, asked_id, accepted, rest, source, token)
+                if first is not None:
+                    upload.skip(first)
+        except GeneratorExit:
+            raise
+        except BaseException as error:
+            if token and not is_whole and not isinstance(error, Exception):
+                # Cancelled or interrupted: the job may be there, with nobody to send its input.
+                yield from self._fail_what_was_begun(asked_id, token)
+            if source is not None:
+                yield from source.finish()
+            raise
         if upload is not None:
             yield from upload.start()
         # Last, so that the upload is under way meanwhile.
@@ -136,46 +153,32 @@ class Sender:
             raise
         return Sent(self._steps(job, accepted, upload, announced), durable)
 
-    def _submitted(self, parts: "_Parts") -> Exchange[Accepted]:
+    def _submitted(
+        self,
+        job: Job,
+        job_id: str,
+        admitted: Admitted,
+        first: PackedChunk | None,
+        token: str,
+        is_whole: bool,
+    ) -> Exchange[Accepted]:
         """Write a job, with its first unit where there is one; see `Submissions.submit`."""
-        try:
-            with _naming_what_was_sent(parts.job_id):
-                return (
-                    yield from self._ledger.submissions.submit.steps(
-                        parts.job,
-                        job_id=parts.job_id,
-                        version=parts.admitted.version,
-                        unit_items=parts.admitted.unit_items,
-                        plugin=parts.admitted.plugin,
-                        rollout=parts.admitted.rollout,
-                        task_schema=parts.admitted.task_schema,
-                        chunk=parts.first,
-                        sealed=parts.is_whole,
-                        owner=parts.token,
-                        client=self._completions if self._announcements else "",
-                    )
+        with _naming_what_was_sent(job_id):
+            return (
+                yield from self._ledger.submissions.submit.steps(
+                    job,
+                    job_id=job_id,
+                    version=admitted.version,
+                    unit_items=admitted.unit_items,
+                    plugin=admitted.plugin,
+                    rollout=admitted.rollout,
+                    task_schema=admitted.task_schema,
+                    chunk=first,
+                    sealed=is_whole,
+                    owner=token,
+                    client=self._completions if self._announcements else "",
                 )
-        except (Exception, GeneratorExit):
-            raise
-        except BaseException:  # cancelled or interrupted: the job may be there, with nobody to send
-            if parts.token and not parts.is_whole:
-                yield from self._fail_what_was_begun(parts.job_id, parts.token)
-            raise
-
-    def _comparing(
-        self, parts: "_Parts", accepted: Accepted, existing: Existing, source: Source
-    ) -> Exchange[Upload | None]:
-        """Return what compares an input with that of a job that is there; None once it has."""
-        head = parts.head
-        if existing.unit_items != parts.admitted.unit_items and parts.first is not None:
-            # Cut as the job was, whose worker may have been of another release.
-            source.begin(existing.unit_items, head)
-            head = []
-        upload = self._upload(parts.job, parts.job_id, accepted, head, source, parts.token)
-        if not existing.has_all:
-            return upload
-        yield from upload.compare_now()
-        return None
+            )
 
     def send_each(
         self,
@@ -379,3 +382,32 @@ def _naming_what_was_sent(job_id: str) -> Iterator[None]:
 def _has_its_data(job: Job) -> bool:
     """True for a training that continues another: the ledger gives it that one's upload."""
     return isinstance(job, TrainJob) and job.continues is not None
+
+
+def admission_of(
+    job: Job, ledger: LedgerParts, catalog: "Mapping[str, CatalogEntry]", *, wait_s: float = 0.0
+) -> Exchange[Admitted]:
+    """Return how a job runs; see `admit`.
+
+    For a model that no worker publishes it waits `wait_s` seconds at most, while a worker is
+    starting. The UnknownModel then names that worker, or the plugins that are broken on workers: it
+    may be of one of these.
+    """
+    try:
+        return admit(job, catalog)
+    except UnknownModel as error:
+        if ModelReference.parse(job.model).name in catalog:
+            raise  # it is a version that there is not
+        refusal = error
+    from seqd.serving import starting_told, unpublished_told  # here: for this alone
+
+    deadline_s = monotonic() + wait_s
+    workers = yield from ledger.fleet.recent_workers.steps(_WORKERS_AGE_S)
+    while starting_told(workers) and monotonic() < deadline_s:
+        yield Pause(_LOOK_S)
+        workers = yield from ledger.fleet.workers.steps()
+        try:
+            return admit(job, (yield from ledger.fleet.catalog.steps()))
+        except UnknownModel as error:
+            refusal = error
+    raise UnknownModel(f"{refusal}{unpublished_told(workers)}") from None

@@ -183,12 +183,11 @@ class Submissions(Part):
 
         `plugin` is what the model is made with, where that has another name: the job is routed by
         it. `rollout` is the one that it takes part in, `task_schema` what its results keep to.
-        `sealed` says that `chunk` is the whole
-        input; else `owner` is the token of the upload that brings the rest. A caller that gives one
-        can compare its input with that of a job that is there already, which `Accepted.existing`
-        asks for. `entry` is the entry of the inbox that asks for the job: it is removed and
-        answered in the same step, if the job is created. `client` names the completion stream to
-        which its end is appended.
+        `sealed` says that `chunk` is the whole input; else `owner` is the token of the upload that
+        brings the rest. A caller that gives one can compare its input with that of a job that is
+        there already, which `Accepted.existing` asks for. `entry` is the entry of the inbox that
+        asks for the job: it is removed and answered in the same step, if the job is created.
+        `client` names the completion stream to which its end is appended.
 
         Raises IdempotencyConflict when the identifier (IdInUse) or the idempotency key stands for
         something else, or for an upload under way and the caller gave no token; QuotaExceeded and

@@ -257,7 +257,7 @@ class Asker:
         """Keep a version's answers to all items; return its job, and its items a second."""
         from seqd.cli.bulk import bulk_view
         from seqd.cli.following import following, handed_in
-        from seqd.client.outputs import OutputReader
+        from seqd.client.results import OutputReader
 
         read, beside = OutputReader(self.subject.measure.output), items.beside()
         with (
@@ -279,7 +279,7 @@ class Asker:
         if not sample:
             return
         from seqd.cli.following import handed_in
-        from seqd.client.outputs import OutputReader
+        from seqd.client.results import OutputReader
 
         read = OutputReader(self.subject.measure.output)
         with handed_in(self.client, partial(self._send, ref, sample), self.screen) as handle:

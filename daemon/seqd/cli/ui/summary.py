@@ -8,7 +8,7 @@ from seqd.cli.label_map import suggested_options
 from seqd.cli.ui.numbers import count, counted, duration, metric, rate
 from seqd.cli.ui.progress import model_of, seconds_of
 from seqd.cli.ui.screen import Screen
-from seqd.client.job_steps import expiry_of
+from seqd.client.job import expiry_of
 from seqd.kinds import CLASSIFY, GENERATE, KINDS, TRAIN
 from seqd_schemas import (
     CatalogEntry,

@@ -10,7 +10,7 @@ from seqd.client.explaining.items import item_explained
 from seqd.client.explaining.reasons import Facts
 from seqd.client.explaining.records import Explanation
 from seqd.client.explaining.sentences import explanation
-from seqd.client.job_steps import JobSteps
+from seqd.client.job import JobSteps
 from seqd.client.requests import checked_id
 from seqd.errors import UnknownJob
 from seqd.ledger import LedgerParts

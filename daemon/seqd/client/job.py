@@ -1,23 +1,30 @@
-"""`JobSteps`: following a job, waiting for it, reading its results, controlling it, as exchanges.
+"""A job in the ledger: follow it, wait for it, read its results, cancel or pause it.
 
-Both faces of a job, `JobHandle` and `AsyncJobHandle`, run these. They keep no state of their own
-beyond the upload: any number of handles, in any process, can stand for one job.
+`JobSteps` does it as exchanges; its handles, `JobHandle` and `AsyncJobHandle`, run these. None of
+them keeps a state of its own beyond the upload: any number of handles, in any process, can stand
+for one job (`Client.job`).
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass
 from functools import cached_property
-from itertools import count
 from math import inf
 from time import monotonic
-from typing import TYPE_CHECKING, Generic, TypeVar, Unpack, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, Unpack, cast
 
-from seqd.client.outputs import OutputReader
-from seqd.client.pages import ALL, Page, PageOptions, ReadOptions, begin
+from seqd.client.faces import Awaiting, Blocking, call, reading
 from seqd.client.requests import checked_event_id, rest_told
-from seqd.client.results import FIRST, merged_results, result_lines, results_by_now
+from seqd.client.results import (
+    OutputReader,
+    PageOptions,
+    ReadOptions,
+    Result,
+    ResultReader,
+    merged_results,
+    results_by_now,
+)
 from seqd.client.waiting import (
     WaitingNotice,
     WaitOptions,
@@ -43,16 +50,15 @@ from seqd.errors import (
 from seqd.kinds import KINDS
 from seqd.ledger import LedgerParts
 from seqd.ledger.activity import JobActivity, activity_of
-from seqd.ledger.blobs import ResultLine
+from seqd.ledger.blobs import ResultLine, unpack_results
 from seqd.ledger.exchange import Exchange, Give, Reading, Taken, mapped
-from seqd.ledger.jobs import READ_ROWS, EventsGone
+from seqd.ledger.jobs import EventsGone
 from seqd.ledger.outage import waiting_at_most
 from seqd.local.caller import caller
 from seqd.validation import shown
 from seqd_schemas import (
     GenerateJob,
     ItemFailure,
-    ItemSuccess,
     JobAction,
     JobRecord,
     JobState,
@@ -69,15 +75,14 @@ if TYPE_CHECKING:
     import pyarrow
     from numpy.typing import NDArray
 
-    from seqd.client.announcements import Announced
     from seqd.client.frames import Table
     from seqd.client.output_fields import OutputField
     from seqd.client.streaming import StreamedText
     from seqd.client.upload import Upload
+    from seqd.client.waiting import Announced
+    from seqd.ledger.async_transport import AsyncStream, AsyncTransport
+    from seqd.ledger.transport import Transport
     from seqd_schemas import Event, JobKind, Missed, Rejected
-
-#: A result of a job whose outputs are of one type: `Result[Classification]`.
-Result = ItemSuccess[Output] | ItemFailure
 
 T = TypeVar("T")
 
@@ -107,7 +112,7 @@ class JobSteps(Generic[Output]):
         self._kind = kind
         self.ledger = ledger
         self.upload = upload
-        self._announced = announced
+        self.announced = announced
 
     @cached_property
     def notice(self) -> WaitingNotice:
@@ -120,7 +125,7 @@ class JobSteps(Generic[Output]):
         Raises UnknownJob when it is not kept (any more), and JobFailed with the reason when
         the inbox rejected it, so that there is no record.
         """
-        with self._in_reach():
+        with self.in_reach():
             try:
                 record = yield from self.ledger.jobs.get.steps(self.job_id)
                 return (yield from with_waiting(self.ledger, [record]))[0]
@@ -136,7 +141,7 @@ class JobSteps(Generic[Output]):
         Raises what `record` does.
         """
         record = yield from self.record()
-        with self._in_reach():
+        with self.in_reach():
             return (yield from activity_of(self.ledger.keys, record))
 
     def _watch(self, options: WaitOptions) -> Watch:
@@ -159,47 +164,44 @@ class JobSteps(Generic[Output]):
         """
         check_timeout(timeout_s)
         checked_event_id(after)
-        return self._events_in_reach(after, timeout_s, self._watch(options))
+        return self._events(after, timeout_s, self._watch(options))
 
-    def _events_in_reach(
-        self, after: str, timeout_s: float | None, watch: Watch
-    ) -> "Reading[Event]":
-        with self._in_reach():
-            deadline = inf if timeout_s is None else monotonic() + timeout_s
-            yield from self._events(after, deadline, watch)
-
-    def _events(self, after: str, deadline: float, watch: Watch) -> "Reading[Event]":
+    def _events(self, after: str, timeout_s: float | None, watch: Watch) -> "Reading[Event]":
         from seqd_schemas import TERMINAL_EVENTS
 
-        jobs = self.ledger.jobs
+        jobs, deadline = self.ledger.jobs, inf if timeout_s is None else monotonic() + timeout_s
         # There may be no event to wait for any more: look before waiting.
         wait_s, is_told = 0.0, False
-        while True:
-            events, gone = yield from jobs.follow.steps(self.job_id, after, longest_wait_s=wait_s)
-            # Of steps and progress once: whoever is so far behind misses some again and again.
-            if gone.has_lasting(after) or (gone.has_passing(after) and not is_told):
-                is_told = True
-                yield Give((_missed(self.job_id, after, gone),))
-            for event in events:
-                after = event.id
-                yield Give((event,))
-                if event.event in TERMINAL_EVENTS:
-                    return
-            if not events:
-                yield from self.raise_upload_error()
-                if not wait_s and after == "0-0" and not (yield from self._exists()):
-                    # It may be on its way through the inbox.
-                    wait_s = max(0.001, min(self.ledger.look_s, deadline - monotonic()))
-                    continue
-                record = yield from self.record()
-                yield from watch.look(record)
-                if record.state.is_terminal:
-                    # The terminal event came between the two reads, or is behind `after`.
-                    yield Give((yield from jobs.events.steps(self.job_id, after, longest_wait_s=0)))
-                    return
-                if monotonic() >= deadline:
-                    raise TimeoutError(f"Job {self.job_id} is {record.state}, and has no news.")
-            wait_s = max(0.001, min(watch.look_s, deadline - monotonic()))
+        with self.in_reach():
+            while True:
+                events, gone = yield from jobs.follow.steps(
+                    self.job_id, after, longest_wait_s=wait_s
+                )
+                # Of steps and progress once: whoever is so far behind misses some again and again.
+                if gone.has_lasting(after) or (gone.has_passing(after) and not is_told):
+                    is_told = True
+                    yield Give((_missed(self.job_id, after, gone),))
+                for event in events:
+                    after = event.id
+                    yield Give((event,))
+                    if event.event in TERMINAL_EVENTS:
+                        return
+                if not events:
+                    yield from self.raise_upload_error()
+                    if not wait_s and after == "0-0" and not (yield from self._exists()):
+                        # It may be on its way through the inbox.
+                        wait_s = max(0.001, min(self.ledger.look_s, deadline - monotonic()))
+                        continue
+                    record = yield from self.record()
+                    yield from watch.look(record)
+                    if record.state.is_terminal:
+                        # The terminal event came between the two reads, or is behind `after`.
+                        last = yield from jobs.events.steps(self.job_id, after, longest_wait_s=0)
+                        yield Give(last)
+                        return
+                    if monotonic() >= deadline:
+                        raise TimeoutError(f"Job {self.job_id} is {record.state}, and has no news.")
+                wait_s = max(0.001, min(watch.look_s, deadline - monotonic()))
 
     def _exists(self) -> Exchange[bool]:
         return (yield from self.ledger.jobs.exists.steps(self.job_id))
@@ -231,10 +233,16 @@ class JobSteps(Generic[Output]):
             ) from None
 
     def _wait(self, timeout_s: float, deadline: float, watch: Watch) -> Exchange[JobRecord]:
-        after = "" if self._announced else (yield from self._last_event_id())
-        if self._announced is not None and self._announced.is_heard:  # it cannot have ended unheard
-            yield from self._hear(after, max(0.0, min(timeout_s, watch.look_s)))
-        while not (record := (yield from self._looked())).state.is_terminal:
+        announced, after = self.announced, ""
+        if announced is None:
+            after = yield from self.ledger.jobs.last_event_id.steps(self.job_id)
+        elif announced.is_heard:  # it cannot have ended unheard
+            yield from announced.wait(0, max(0.0, min(timeout_s, watch.look_s)))
+        while True:
+            seen = 0 if announced is None else announced.news
+            record = yield from self.record()
+            if record.state.is_terminal:
+                break
             yield from self.raise_upload_error()
             waiting = yield from watch.look(record)
             left_s = deadline - monotonic()
@@ -245,31 +253,15 @@ class JobSteps(Generic[Output]):
                     f"{record.counts.done:,} of {record.counts.total:,} {things_of(record)} done."
                     f"{why}"
                 )
-            after = yield from self._hear(after, min(left_s, watch.look_s))
-        yield from self._settle(deadline - monotonic(), timeout_s)
+            wait_s = min(left_s, watch.look_s)
+            if announced is None:
+                events = self.ledger.jobs.events.steps(self.job_id, after, longest_wait_s=wait_s)
+                for event in (yield from events):
+                    after = event.id
+            else:
+                yield from announced.wait(seen, wait_s)
+        yield from self.settle(deadline - monotonic(), timeout_s)
         return _ended_well(record)
-
-    def _looked(self) -> Exchange[JobRecord]:
-        """Return the job as it is now, whatever was announced of it."""
-        had_ended = self._announced is not None and self._announced.has_ended
-        record = yield from self.record()
-        if self._announced is not None and not record.state.is_terminal:
-            self._announced.note_running(had_ended=had_ended)
-        return record
-
-    def _last_event_id(self) -> Exchange[str]:
-        return (yield from self.ledger.jobs.last_event_id.steps(self.job_id))
-
-    def _hear(self, after: str, wait_s: float) -> Exchange[str]:
-        """Wait for news of the job behind an event; return the last event that was heard."""
-        if self._announced is not None:
-            yield from self._announced.wait(wait_s)
-            return after
-        for event in (
-            yield from self.ledger.jobs.events.steps(self.job_id, after, longest_wait_s=wait_s)
-        ):
-            after = event.id
-        return after
 
     def trained_version(
         self, timeout_s: float | None = None, **options: Unpack[WaitOptions]
@@ -295,14 +287,9 @@ class JobSteps(Generic[Output]):
         `wait=False` gives those that are there, up to the first that is not. `offset` and `limit`
         give a page: it is short where the job has no more results, and empty behind its end, and it
         raises nothing for a job that failed. A page does not read what is in front of it; see
-        `seqd.client.pages.begin`. NoWorker as `wait` does.
+        `seqd.client.results.begin`. NoWorker as `wait` does.
         """
-        page, watch = self._page(options)
-        return self._page_results(page, watch)
-
-    def _page_results(self, page: Page, watch: Watch) -> "Reading[Result[Output]]":
-        yield from self._check_that_it_has_items()
-        yield from mapped(self._lines_to_the_end(page, watch), self._read)
+        return mapped(self.result_lines(**options), self._read)
 
     def _read(self, line: ResultLine) -> "Result[Output]":
         return self.reader(line.result)
@@ -314,41 +301,28 @@ class JobSteps(Generic[Output]):
 
     def result_lines(self, **options: Unpack[PageOptions]) -> "Reading[ResultLine]":
         """Read what `results` gives, each with its JSON: what a file of results holds."""
-        page, watch = self._page(options)
-        return self._page_lines(page, watch)
-
-    def _page_lines(self, page: Page, watch: Watch) -> Reading[ResultLine]:
-        yield from self._check_that_it_has_items()
-        yield from self._lines_to_the_end(page, watch)
-
-    def _lines_to_the_end(self, page: Page, watch: Watch) -> Reading[ResultLine]:
-        ended = list[JobRecord]()
-        with self._in_reach():
-            yield from self._lines(page, watch, ended.append)
-            if page.wait and page.limit is None:
-                yield from self._settle()
-        if page.limit is None:
-            yield from self._raise_if_failed(*ended)
+        return ResultReader(self, options).to_the_end()
 
     def errors(self, **options: Unpack[ReadOptions]) -> "Reading[ItemFailure]":
         """Read the results that are errors, in input order; ends, and raises, as `results` does.
 
         Of a job that has ended no more is read than up to its last error.
         """
-        page, watch = self._page(cast(PageOptions, options), ReadOptions)
-        return self._errors(page, watch)
+        return self._errors(ResultReader(self, cast(PageOptions, options), ReadOptions))
 
-    def _errors(self, page: Page, watch: Watch) -> Reading[ItemFailure]:
+    def _errors(self, reader: ResultReader) -> Reading[ItemFailure]:
         record = yield from self._record_of_items()
         counts = record.counts
         left = counts.total - counts.succeeded if record.state.is_terminal else inf
-        lines = Taken(self._page_lines(page, watch))
+        lines = Taken(reader.to_the_end())
         while left > 0 and (line := (yield from lines.take())) is not None:
             if isinstance(line.result, ItemFailure):
                 left -= 1
                 yield Give((line.result,))
         if left == 0:  # no more is read, so it has not raised what there is to raise
-            yield from self._raise_if_failed()
+            if reader.page.wait:
+                yield from self.settle()
+            yield from self.raise_if_failed()
 
     def table(self) -> "Exchange[Table]":
         """Return the columns of the job's results."""
@@ -411,7 +385,7 @@ class JobSteps(Generic[Output]):
         from seqd.client.matrices import matrix_of
         from seqd.client.output_fields import fields_of, result_schema, vector_field
 
-        page, _ = self._page(options)
+        page = ResultReader(self, options).page
         record = yield from self._record_of_items()
         if not isinstance(record.job, RunJob):
             raise InvalidRequest(
@@ -442,32 +416,21 @@ class JobSteps(Generic[Output]):
         """
         if not isinstance(custom_id, str):
             raise InvalidRequest(f"custom_id is {shown(custom_id)}; allowed: the name of an item.")
-        page, watch = self._page(cast(PageOptions, options), ReadOptions)
-        yield from self._check_that_it_has_items()
-        with self._in_reach():
+        asked = cast(PageOptions, options)
+        whole = ResultReader(self, asked, ReadOptions)
+        yield from self.check_that_it_has_items()
+        found: Result | None = None
+        with self.in_reach():
             if numbered := _ROW.fullmatch(custom_id):  # most likely the item of that place
-                place = replace(page, offset=int(numbered[1]) - 1, limit=1)
-                at_place = yield from self._named(custom_id, place, watch)
-                if at_place is not None:
-                    return self.reader(at_place)
-            found = yield from self._named(custom_id, page, watch)
+                place = PageOptions(offset=int(numbered[1]) - 1, limit=1)
+                found = yield from _named(custom_id, ResultReader(self, {**asked, **place}))
+            found = found or (yield from _named(custom_id, whole))
         if found is not None:
             return self.reader(found)
         record = yield from self.record()
         raise _unknown_item(record, custom_id)
 
-    def _named(self, custom_id: str, page: Page, watch: Watch) -> Exchange[Result | None]:
-        lines = Taken(self._lines(page, watch))
-        while (line := (yield from lines.take())) is not None:
-            if line.result.custom_id == custom_id:
-                return line.result
-        return None
-
-    def _page(self, options: PageOptions, known: type = PageOptions) -> tuple[Page, Watch]:
-        refuse_unknown(options, known)
-        return Page.of(options), Watch(self.notice, options)
-
-    def _check_that_it_has_items(self) -> Exchange[None]:
+    def check_that_it_has_items(self) -> Exchange[None]:
         """Raise InvalidRequest for a training; its client knows the kind that sent it."""
         if self._kind is None or not KINDS[self._kind].has_items:
             yield from self._record_of_items()
@@ -486,8 +449,8 @@ class JobSteps(Generic[Output]):
         The deltas of a sample come in order and have each of its characters once, also when a
         worker was killed half-way; the last one has the whole sample as `finished`, or of a
         plugin's own task the item's output as `output`. An item that failed yields one entry with
-        its `error`. Live for a job that was sent with `stream`; texts
-        of any other come when their unit is done. Ends, and raises, as `results` does.
+        its `error`. Live for a job that was sent with `stream`; texts of any other come when their
+        unit is done. Ends, and raises, as `results` does.
         """
         return self._stream(self._watch(options))
 
@@ -497,12 +460,12 @@ class JobSteps(Generic[Output]):
             raise InvalidRequest(_no_texts_of(record))
         from seqd.client.streaming import StreamReader
 
-        with self._in_reach():
-            yield from self._settle()
+        with self.in_reach():
+            yield from self.settle()
             yield from StreamReader(
                 self.ledger, self.job_id, self.raise_upload_error, watch, self.reader.read
             ).texts()
-        yield from self._raise_if_failed()
+        yield from self.raise_if_failed()
 
     def results_by_now(self) -> "Exchange[dict[str, Result[Output]]]":
         """Return a sweep's results that are there, by `custom_id`, in order; waits for none.
@@ -514,7 +477,7 @@ class JobSteps(Generic[Output]):
             raise InvalidRequest(
                 f"Job {self.job_id} is a job of kind {record.kind}, no sweep. Read `results()`."
             )
-        with self._in_reach():
+        with self.in_reach():
             found = yield from results_by_now(self.ledger, record)
         return cast("dict[str, Result[Output]]", found)
 
@@ -535,8 +498,8 @@ class JobSteps(Generic[Output]):
 
     def all_results(self) -> "Reading[Result[Output]]":
         """Give the results, also those of a job that failed as a whole."""
-        with self._in_reach():
-            yield from mapped(self._lines(), self._read)
+        with self.in_reach():
+            yield from mapped(ResultReader(self).lines(), self._read)
 
     def continuation(self) -> "Exchange[JobSteps[Output] | None]":
         """Return the job that continues this one; None without one, or when it was removed."""
@@ -700,7 +663,8 @@ class JobSteps(Generic[Output]):
             yield from self.upload.raise_error()
 
     @contextmanager
-    def _in_reach(self) -> Iterator[None]:
+    def in_reach(self) -> Iterator[None]:
+        """Raise JobOutOfReach, with how to go on, for a Redis that was away for too long."""
         try:
             yield
         except JobOutOfReach:
@@ -720,56 +684,7 @@ class JobSteps(Generic[Output]):
             raise _half_of_a_whole(gone=earlier_id, kept=self.job_id, verb="is continued by")
         return earlier
 
-    def _lines(
-        self,
-        page: Page = ALL,
-        watch: Watch | None = None,
-        note_end: Callable[[JobRecord], None] = lambda record: None,
-    ) -> Reading[ResultLine]:
-        """Give results; of a job of another sender only those of items known to be the same."""
-        watch = watch or Watch(self.notice, {})
-        lines = self._lines_of(page, watch, note_end)
-        if self.upload is None:
-            yield from lines
-            return
-        taken, numbers = Taken(lines), count(page.offset + 1)
-        while (some := (yield from taken.take_some())) is not None:
-            numbered = zip(some, numbers, strict=False)
-            if self.upload.is_clear(None):
-                # Counted all the same: an upload that loses its job begins to compare.
-                yield Give(line for line, _ in numbered)
-                continue
-            for line, number in numbered:
-                if not self.upload.is_clear(number):
-                    if not page.wait:
-                        return
-                    yield from self.upload.wait_until_compared(number)
-                yield Give((line,))
-
-    def _lines_of(
-        self, page: Page, watch: Watch, note_end: Callable[[JobRecord], None]
-    ) -> Reading[ResultLine]:
-        jobs, position, skipped, rows = self.ledger.jobs, FIRST, 0, READ_ROWS
-        if page != ALL:
-            record = yield from jobs.get.steps(self.job_id)
-            position, skipped = yield from begin(jobs, record, page.offset)
-            rows = page.rows_at_once(record.unit_items)
-        lines = result_lines(
-            self.ledger,
-            self.job_id,
-            self.raise_upload_error,
-            watch,
-            position,
-            waits=page.wait,
-            rows_at_once=rows,
-            announced=self._announced,
-            note_end=note_end,
-        )
-        yield from lines if page == ALL else page.cut(lines, skipped)
-
-    def _settle(
-        self, left_s: float | None = None, timeout_s: float | None = None
-    ) -> Exchange[None]:
+    def settle(self, left_s: float | None = None, timeout_s: float | None = None) -> Exchange[None]:
         """Wait until the input is known to be that of the job, where another sender owns it."""
         if self.upload is None:
             return
@@ -780,11 +695,20 @@ class JobSteps(Generic[Output]):
                 "whether it had the input that was handed in here: that goes on."
             )
 
-    def _raise_if_failed(self, record: JobRecord | None = None) -> Exchange[None]:
+    def raise_if_failed(self, record: JobRecord | None = None) -> Exchange[None]:
+        """Raise what the input's own iterable raised, and JobFailed for a job that has failed."""
         yield from self.raise_upload_error()
         record = record or (yield from self.record())
         if record.state is JobState.FAILED:
             _ended_well(record)
+
+
+def _named(custom_id: str, reader: ResultReader) -> Exchange[Result | None]:
+    lines = Taken(reader.lines())
+    while (line := (yield from lines.take())) is not None:
+        if line.result.custom_id == custom_id:
+            return line.result
+    return None
 
 
 def _version_of(record: JobRecord) -> TrainedVersion:
@@ -882,3 +806,192 @@ def _ended_well(record: JobRecord) -> JobRecord:
         )
         raise JobCancelled(f"Job {record.job_id} was cancelled {how_far}")
     return record
+
+
+class JobMethods(Generic[Output]):
+    """What the handles of both clients have."""
+
+    #: What its methods do stands in `steps`.
+    has_steps: ClassVar = True
+
+    def __init__(self, transport: Any, steps: JobSteps[Output], *, durable: bool = False) -> None:
+        #: The job's identifier; `Client.job` makes a new handle from it, anywhere.
+        self.job_id = steps.job_id
+        #: True when the server has said that the job is on its disk; see `JobOptions.durable`.
+        self.durable = durable
+        #: What the handle does, as exchanges.
+        self.steps = steps
+        self._transport = transport
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.job_id!r})"
+
+    @property
+    def is_uploading(self) -> bool:
+        """True while this handle's input is on its way, or a conflict of it is to be told."""
+        return self.steps.is_uploading
+
+    record = call(JobSteps[Output].record)
+    activity = call(JobSteps[Output].activity)
+    events = reading(JobSteps[Output].events)
+    wait = call(JobSteps[Output].wait)
+    results = reading(JobSteps[Output].results)
+    result = call(JobSteps[Output].result)
+    errors = reading(JobSteps[Output].errors)
+    to_pandas = call(JobSteps[Output].to_pandas)
+    to_numpy = call(JobSteps[Output].to_numpy)
+    output_fields = call(JobSteps[Output].output_fields)
+    ids = call(JobSteps[Output].ids)
+    stream = reading(JobSteps[Output].stream)
+    result_lines = reading(JobSteps[Output].result_lines)
+    results_by_now = call(JobSteps[Output].results_by_now)
+    merged_results = reading(JobSteps[Output].merged_results)
+    has_checkpoint = call(JobSteps[Output].has_checkpoint)
+    pause = call(JobSteps[Output].pause)
+    resume = call(JobSteps[Output].resume)
+    remove = call(JobSteps[Output].remove)
+    cancel = call(JobSteps[Output].cancel)
+    let_go = call(JobSteps[Output].let_go)
+    give_up = call(JobSteps[Output].give_up)
+    fail = call(JobSteps[Output].fail)
+    uploaded = call(JobSteps[Output].uploaded)
+    close = call(JobSteps[Output].close)
+    rejection = call(JobSteps[Output].rejection)
+
+
+class JobHandle(Blocking, JobMethods[Output]):
+    """A job in the ledger; for type checkers `JobHandle[Classification]` and the like.
+
+    Whatever reads the job waits for a Redis that has gone away, and goes on where it was. After
+    `SEQD_OUTAGE_S` seconds it raises JobOutOfReach: the job goes on by itself. An iterator that one
+    of the methods returns can be closed, from another thread, too: it ends within two seconds.
+    """
+
+    _transport: "Transport"
+
+    def to_arrow(self, **options: Unpack[PageOptions]) -> "pyarrow.RecordBatchReader":
+        """Return a reader of the results as record batches of Arrow, as they come.
+
+        It has one row a result (of a generation, a sample), with the columns of the output,
+        `error_code` and `error_message`; those of a plugin's own task are its `output_fields`. No
+        more than a batch is held: 4,096 rows, or 8 million characters and bytes of vectors. It
+        takes, and raises, what `results` does. Raises LibraryMissing without pyarrow
+        (`pip install 'seqd[frames]'`).
+        """
+        from seqd.client.frames import arrow_reader
+
+        batches = self._transport.read(self.steps.record_batches(**options))
+        return arrow_reader(self._transport.run(self.steps.table()), batches)
+
+    def trained_version(
+        self: "JobHandle[TrainedVersion]",
+        timeout_s: float | None = None,
+        **options: Unpack[WaitOptions],
+    ) -> TrainedVersion:
+        """Wait for the end of a training; return the version that it made, with its metrics.
+
+        Raises what `wait` does, and InvalidRequest for a job of another kind.
+        """
+        return self._transport.run(self.steps.trained_version(timeout_s, **options))
+
+    def continuation(self) -> "JobHandle[Output] | None":
+        """Return the job that continues this one; None without one, or when it has been removed.
+
+        Raises UnknownJob when it is not kept any more, so that both cannot be read as one.
+        """
+        found = self._transport.run(self.steps.continuation())
+        return None if found is None else JobHandle(self._transport, found)
+
+    def origin(self) -> "JobHandle[Output]":
+        """Return the first job of those that this one continues; of no others, this one.
+
+        Its `merged_results` are those of the whole. A job that has been removed, with those in
+        front of it, is left out; raises UnknownJob for one that is not kept any more.
+        """
+        return JobHandle(self._transport, self._transport.run(self.steps.origin()))
+
+
+class AsyncJobHandle(Awaiting, JobMethods[Output]):
+    """A job in the ledger, as a `JobHandle` is, and with the same methods.
+
+    Those that wait are coroutines, those that read give asynchronous iterators. Any number of tasks
+    may wait for jobs: all of them share one connection. Cancelling one leaves the job alone.
+    """
+
+    _transport: "AsyncTransport"
+
+    def to_arrow(self, **options: Unpack[PageOptions]) -> "AsyncStream[pyarrow.RecordBatch]":
+        """Read the results as record batches of Arrow. See `JobHandle.to_arrow`."""
+        return self._transport.read(self.steps.record_batches(**options))
+
+    async def trained_version(
+        self: "AsyncJobHandle[TrainedVersion]",
+        timeout_s: float | None = None,
+        **options: Unpack[WaitOptions],
+    ) -> TrainedVersion:
+        """Wait for the end of a training; return the version that it made, with its metrics.
+
+        See `JobHandle.trained_version`.
+        """
+        return await self._transport.run(self.steps.trained_version(timeout_s, **options))
+
+    async def continuation(self) -> "AsyncJobHandle[Output] | None":
+        """Return the job that continues this one; None without one, or when it has been removed.
+
+        See `JobHandle.continuation`.
+        """
+        found = await self._transport.run(self.steps.continuation())
+        return None if found is None else AsyncJobHandle(self._transport, found)
+
+    async def origin(self) -> "AsyncJobHandle[Output]":
+        """Return the first job of those that this one continues; of no others, this one.
+
+        See `JobHandle.origin`.
+        """
+        return AsyncJobHandle(self._transport, await self._transport.run(self.steps.origin()))
+
+
+#: The names under which `seqd.client` offers them too: `Job[Classification]`.
+Job, AsyncJob = JobHandle, AsyncJobHandle
+
+
+@dataclass(eq=False)
+class EndedMethods(Generic[Output]):
+    """A job that has ended, and how, for both clients."""
+
+    handle: Any
+    state: JobState
+    _blob: bytes | None = None
+
+    def __post_init__(self) -> None:
+        self._transport = self.handle._transport
+
+    @property
+    def job_id(self) -> str:
+        """The job's identifier."""
+        return str(self.handle.job_id)
+
+    @reading
+    def results(self) -> "Reading[Result[Output]]":
+        """Read the results in input order, as the handle's `results` does and raises.
+
+        Those of a completed job of one unit, as one review is, are here already.
+        """
+        steps: JobSteps[Output] = self.handle.steps
+        return steps.results() if self._blob is None else _given(steps.reader, self._blob)
+
+
+class EndedJob(Blocking, EndedMethods[Output]):
+    """A job that has ended, and how."""
+
+    handle: JobHandle[Output]
+
+
+class AsyncEndedJob(Awaiting, EndedMethods[Output]):
+    """A job that has ended, and how."""
+
+    handle: AsyncJobHandle[Output]
+
+
+def _given(reader: OutputReader[Output], blob: bytes) -> "Reading[Result[Output]]":
+    yield Give(map(reader, unpack_results(blob)))
