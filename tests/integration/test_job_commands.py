@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from cli_builders import Ended, here
+from seqd.client import JobHandle
+from seqd.errors import RedisUnreachable
 from seqd.ledger import connect
 from worker_fixtures import Cluster
 
@@ -130,6 +132,43 @@ def test_a_command_that_does_not_wait_takes_no_options_of_the_output(
     assert [job.job_id for job in cluster.client().jobs(50)] == before
     assert first.continuation() is None
     assert list(tmp_path.iterdir()) == []
+
+
+def test_results_of_a_training_take_no_options_of_items(
+    capsys: pytest.CaptureFixture[str], cluster: Cluster
+) -> None:
+    job = cluster.client().train([{"text": "a", "label": "b"}], model="echo")
+    given = ("--columns", "label", "--errors", "e.jsonl", "--merged")
+
+    refused = here(capsys, "jobs", "results", job.job_id, *given)
+    job.cancel()
+
+    assert refused == Ended(
+        2,
+        "",
+        f"error[invalid_request]: job {job.job_id} is a training, it has no items; leave --errors "
+        "and --columns and --merged away\n",
+    )
+
+
+def test_jobs_that_were_removed_are_told_also_where_redis_goes_away_in_between(
+    capsys: pytest.CaptureFixture[str], cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = cluster.client().classify(["a"], model="echo")
+    job.wait(timeout_s=30)
+    whole = JobHandle.remove
+
+    def remove(handle: JobHandle) -> None:
+        if handle.job_id != job.job_id:
+            raise RedisUnreachable("No server answers.")
+        whole(handle)
+
+    monkeypatch.setattr(JobHandle, "remove", remove)
+
+    ended = here(capsys, "jobs", "rm", job.job_id, "other", "another", "--json")
+
+    assert (ended.status, json.loads(ended.out)) == (2, {"removed": [job.job_id]})
+    assert ended.err.count("No server answers.") == 1
 
 
 def test_a_prompt_that_is_the_name_of_a_file_is_told(

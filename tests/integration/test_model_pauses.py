@@ -116,6 +116,21 @@ def test_a_job_that_is_resumed_whose_model_is_paused_is_told_to_wait(
 
 
 @pytest.mark.usefixtures("commands")
+def test_a_model_that_was_disabled_is_told_also_where_nobody_confirms_that_its_jobs_are_cancelled(
+    client: Client, capsys: pytest.CaptureFixture[str]
+) -> None:
+    client.pause_model("echo")
+    job = client.classify(["a"], model="echo")
+
+    refused = here(capsys, "models", "disable", "echo", "--cancel-jobs", "--json")
+
+    told = json.loads(refused.out)
+    assert (refused.status, told["model"], told["disabled"]) == (2, "echo", True)
+    assert "Say --yes to cancel them" in refused.err
+    job.cancel()
+
+
+@pytest.mark.usefixtures("commands")
 def test_a_disabled_model_refuses_the_client_the_command_and_the_inbox_alike(
     client: Client, cluster: Cluster, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -134,7 +149,8 @@ def test_a_disabled_model_refuses_the_client_the_command_and_the_inbox_alike(
     rejected = client.job("by-inbox")
     events = list(rejected.events(timeout_s=30))
 
-    assert json.loads(disabled.out)["action"] == "cancel"
+    told = json.loads(disabled.out)
+    assert (told["model"], told["disabled"], told["action"]) == ("echo", True, "cancel")
     assert typed.status == 2
     assert typed.err.startswith("error[model_disabled]: Model echo takes no new jobs: disabled by ")
     assert events[-1].failure.code == "model_disabled"  # type: ignore[union-attr]

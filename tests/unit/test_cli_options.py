@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 
 from cli_builders import here
 from seqd.cli.label_map import read_label_map, suggested_options
-from seqd.cli.options import read_expires_in, read_parameters
-from seqd.cli.train import read_grid
+from seqd.cli.readers import grid, parameters
 
 SCALARS = st.one_of(
     st.booleans(),
@@ -34,12 +33,12 @@ SCALARS = st.one_of(
     ],
 )
 def test_a_value_is_json_or_else_a_text(typed: str, value: object) -> None:
-    assert read_parameters([f"name={typed}"]) == {"name": value}
+    assert parameters([f"name={typed}"]) == {"name": value}
 
 
 @given(st.one_of(SCALARS, st.lists(SCALARS, max_size=5)))
 def test_whatever_is_written_as_json_is_read_back(value: object) -> None:
-    assert read_parameters([f"p={json.dumps(value)}"]) == {"p": value}
+    assert parameters([f"p={json.dumps(value)}"]) == {"p": value}
 
 
 @pytest.mark.parametrize(
@@ -55,12 +54,7 @@ def test_whatever_is_written_as_json_is_read_back(value: object) -> None:
     ],
 )
 def test_values_of_a_sweep_are_json_or_else_texts(typed: str, values: list[object]) -> None:
-    assert read_grid([f"name={typed}"]) == {"name": values}
-
-
-@pytest.mark.parametrize(("typed", "seconds"), [(None, None), ("1", 1), ("31622400", 31_622_400)])
-def test_a_time_to_end_is_whole_seconds(typed: str | None, seconds: int | None) -> None:
-    assert read_expires_in(typed) == seconds
+    assert grid([f"name={typed}"]) == {"name": values}
 
 
 def test_labels_are_called_what_the_options_say() -> None:
@@ -94,6 +88,7 @@ def test_labels_are_mapped_to_the_classes_that_look_like_them(
 
 CLASSIFY = ("classify", "--text", "a")
 COMPARE = ("models", "compare", "m@1", "m@2", "--data", "a.jsonl")
+PROMOTE = ("models", "promote", "m@2")
 SWEEP = ("sweep", "m", "--data", "keras:imdb", "--set")
 TIMES = ("soon", "1h", "", "0", "-5", "1.5", "31622401", "1_000", "9" * 5_000)
 DAYS = ("soon", "2x", "2026-13-01", "9" * 7 + "d")
@@ -144,6 +139,36 @@ DAYS = ("soon", "2x", "2026-13-01", "9" * 7 + "d")
             (*CLASSIFY, "--max-running-units", "few"),
             "invalid_request]: --max-running-units is 'few'; allowed: whole numbers, 1 to "
             "1,000,000",
+        ),
+        *(
+            (
+                ("jobs", "list", "-n", typed),
+                f"invalid_request]: --limit is {typed!r}; allowed: whole numbers, 1 to 10,000",
+            )
+            for typed in ("0", "10001", "few")
+        ),
+        *(
+            (
+                ("workers", "restart", "--timeout-s", typed),
+                f"invalid_request]: --timeout-s is {typed}; allowed: 0.1 to 604,800 seconds",
+            )
+            for typed in ("0", "nan", "soon")
+        ),
+        *(
+            (
+                (*CLASSIFY, "--min-score", typed),
+                f"invalid_request]: --min-score is {typed}; allowed: a number from 0 to 1, such",
+            )
+            for typed in ("1.5", "-0.1", "nan", "high")
+        ),
+        (
+            (*PROMOTE, "--map-label", "neg=bad", "--by", "0.1"),
+            "invalid_request]: --by and --map-label are for --if-better-on FILE, which is not "
+            "given",
+        ),
+        (
+            (*PROMOTE, "--share", "0%", "--format", "csv"),
+            "invalid_request]: --format is for the begin of a trial, which 0% ends",
         ),
         (
             (*CLASSIFY, "--metadata", "x"),

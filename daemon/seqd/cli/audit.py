@@ -1,10 +1,11 @@
 """`seqd audit`: which acts of operators and clients were done, by whom, when and from where."""
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from seqd.cli import options
+from seqd.cli import options, readers
 from seqd.cli.showing import Found, shown
 from seqd.cli.ui.screen import Screen
 
@@ -14,9 +15,10 @@ if TYPE_CHECKING:
     from seqd_schemas import AuditRecord
 
 _Since = Annotated[
-    str | None,
-    typer.Option(
+    datetime | None,
+    readers.typed(
         "--since",
+        read=readers.moment,
         metavar="TIME",
         help="Only since: 30m, 2h or 7d ago, or a day or time, 2026-11-26T10:00.",
     ),
@@ -34,11 +36,7 @@ _Target = Annotated[
     str | None,
     typer.Option("--target", metavar="TEXT", help="Only on what has this text in its name."),
 ]
-_Limit = Annotated[int, typer.Option("--limit", "-n", min=1, max=10_000, help="Acts at most.")]
-
-
-#: Columns from which on the table has room.
-_LEAST_WIDTH = 72
+_Limit = Annotated[int, options.limit("Acts")]
 
 
 @shown
@@ -55,9 +53,7 @@ def audit(
     again with the error's code, one on many jobs with their number.
     """
     with options.open_client() as client:
-        entries = client.audit(
-            limit, since=options.read_since(since), action=action, who=who, target=target
-        )
+        entries = client.audit(limit, since=since, action=action, who=who, target=target)
     is_filtered = any(one is not None for one in (since, action, who, target))
     return Found(entries, lambda screen: _print(screen, entries, is_filtered=is_filtered))
 
@@ -72,11 +68,6 @@ def _print(screen: Screen, entries: "Sequence[AuditRecord]", *, is_filtered: boo
             if is_filtered
             else "Nobody has changed anything that is still written down."
         )
-        return
-    if screen.console.width < _LEAST_WIDTH:
-        for entry in entries:
-            screen.say(f"{clock(entry.at_ms)}  {entry.who}@{entry.host}", "dim")
-            screen.say(f"{entry.action} {entry.target} {_rest(entry)}")
         return
     columns: tuple[Column[AuditRecord], ...] = (
         Column("when", lambda entry: clock(entry.at_ms)),

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from seqd.cli import completion, options
+from seqd.cli import completion, options, readers
 from seqd.cli.job_options import takes_job_options
 from seqd.cli.label_map import NewLabelPairs, read_label_map
 from seqd.cli.output_options import OutputOptions, columns_asked, takes_output_options
@@ -66,16 +66,19 @@ def classify(
     """
     from seqd.cli.sources import refuse_text_as_file
 
-    parameters = options.named_parameters(param, {"probabilities": probabilities})
+    parameters = readers.parameters(param, {"probabilities": probabilities})
     given["parameters"] = parameters
-    expected = options.read_expected_items(expected_items)
-    least = options.read_share("--min-score", min_score)
-    names = read_label_map(map_label or [], "LABEL=NAME")
+    names = read_label_map(map_label, "LABEL=NAME")
     refuse_text_as_file(file)
 
     def send(client: "Client", feed: "Feed") -> "JobHandle":
         return client.classify(
-            feed, model=model, expected_items=expected, min_score=least, label_map=names, **given
+            feed,
+            model=model,
+            expected_items=expected_items,
+            min_score=min_score,
+            label_map=names,
+            **given,
         )
 
     submission = Submission(

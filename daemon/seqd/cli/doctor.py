@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from seqd.cli import options
+from seqd.cli import readers
 from seqd.cli.showing import Found, shown
 from seqd.cli.ui.screen import Screen
 
@@ -58,7 +58,7 @@ def _role(name: str | None) -> "Role | None":
     from seqd.ledger.acl import Role
 
     return (
-        None if name is None else Role(options.choice("--role", name, [one.value for one in Role]))
+        None if name is None else Role(readers.choice("--role", name, [one.value for one in Role]))
     )
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from seqd.cli import completion, options
+from seqd.cli import completion, options, readers
 from seqd.cli.exits import MISTAKE, OK
 from seqd.cli.showing import Found, shown
 from seqd.cli.ui.screen import Screen
@@ -53,23 +53,27 @@ class _Typed:
         typer.Option("--job", help="Only of this job.", autocompletion=completion.jobs),
     ] = None
     since: Annotated[
-        str | None,
-        typer.Option(
+        datetime | None,
+        readers.typed(
             "--since",
+            read=readers.moment,
             metavar="TIME",
             help="Only failed since: 30m, 2h or 7d ago, or a day or time, 2026-11-26T10:00.",
         ),
     ] = None
     until: Annotated[
-        str | None,
-        typer.Option("--until", metavar="TIME", help="Only failed before; as --since."),
+        datetime | None,
+        readers.typed(
+            "--until",
+            read=readers.moment,
+            metavar="TIME",
+            help="Only failed before; as --since.",
+        ),
     ] = None
 
     def read(self) -> "FailureFilters":
-        """Return those that are given. Raises InvalidRequest."""
-        given: dict[str, object] = asdict(self)
-        for name in ("since", "until"):
-            given[name] = options.read_since(getattr(self, name), f"--{name}")
+        """Return those that are given."""
+        given = asdict(self)
         return cast("FailureFilters", {name: one for name, one in given.items() if one is not None})
 
 
@@ -102,9 +106,7 @@ def list_failures(
     each: Annotated[
         bool, typer.Option("--each", help="List each dead letter, in place of groups.")
     ] = False,
-    limit: Annotated[
-        int, typer.Option("--limit", "-n", min=1, max=10_000, help="Lines to list at most.")
-    ] = 20,
+    limit: Annotated[int, options.limit("Lines to list")] = 20,
     *,
     filters: "FailureFilters",
 ) -> Found:
@@ -117,7 +119,7 @@ def list_failures(
     from seqd.cli.ui.failures import print_failures, print_groups
     from seqd.client.failure_groups import GroupBy
 
-    by = options.choice("--by", by, get_args(GroupBy))
+    by = readers.choice("--by", by, get_args(GroupBy))
     with options.open_client() as client:
         if each:
             records = client.failures(limit, **filters)

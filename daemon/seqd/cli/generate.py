@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from seqd.cli import completion, options
+from seqd.cli import completion, options, readers
 from seqd.cli.job_options import takes_job_options
 from seqd.cli.output_options import OutputOptions, takes_output_options
 from seqd.cli.showing import shown
@@ -125,14 +125,15 @@ def generate(
     fields = {"format": format_name, "id_field": id_field, "text_field": text_field}
     typed = [*(texts or []), *(prompt or [])] or ([] if prompts else [""])
     _warn_of_files(texts or [])
-    given["parameters"] = parameters = options.named_parameters(param, named)
-    expected = options.read_expected_items(expected_items)
+    given["parameters"] = parameters = readers.parameters(param, named)
     is_live = bool(typed) and stream is not False and output.is_plain
     is_live = is_live and not (screen.is_beside_json or detach)
 
     def send(client: "Client", feed: "Feed") -> "JobHandle":
         streams = is_live or stream is True
-        return client.generate(feed, model=model, expected_items=expected, stream=streams, **given)
+        return client.generate(
+            feed, model=model, expected_items=expected_items, stream=streams, **given
+        )
 
     with _hint_at_prompt(model if not (texts or prompt or prompts) else None):
         submission = Submission(

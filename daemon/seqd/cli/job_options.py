@@ -4,24 +4,27 @@
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from seqd.cli import completion
-from seqd.cli.options import MOST_SECONDS, read_expires_in, read_priority, read_whole, takes
-from seqd.errors import InvalidRequest
+from seqd.cli import completion, readers
+from seqd.cli.options import takes
 
 if TYPE_CHECKING:
     from seqd.client import JobOptions
 
-#: Most units of a job that its caller may let run at once, as in the schema.
-_MOST_UNITS = 1_000_000
+#: The names of `Priority`.
+_PRIORITIES = ("interactive", "normal", "bulk")
+
+#: The longest time that a job may be given to end: 366 days, as in the schema.
+_seconds = partial(readers.whole, most=366 * 24 * 3600, unit=" seconds", in_words=" (366 days)")
 
 
-def _option(*names: str, **described: Any) -> Any:
-    return typer.Option(*names, rich_help_panel="The job", **described)
+_option = partial(typer.Option, rich_help_panel="The job")
+_typed = partial(readers.typed, rich_help_panel="The job")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +33,10 @@ class _Typed:
 
     priority: Annotated[
         str,
-        _option(
+        _typed(
             "--priority",
+            read=partial(readers.choice, allowed=_PRIORITIES),
+            metavar="NAME",
             help="Which work goes first: interactive, normal or bulk.",
         ),
     ] = "normal"
@@ -69,25 +74,28 @@ class _Typed:
         ),
     ] = None
     expires_in_s: Annotated[
-        str | None,
-        _option(
+        int | None,
+        _typed(
             "--expires-in",
+            read=partial(_seconds, least=1),
             metavar="SECONDS",
             help="Seconds in which the job must end; then what is undone gets the error `expired`.",
         ),
     ] = None
     results_ttl_s: Annotated[
-        str | None,
-        _option(
+        int | None,
+        _typed(
             "--results-ttl",
+            read=partial(_seconds, least=60),
             metavar="SECONDS",
             help="Seconds for which the ended job and its results are kept; a week when left out.",
         ),
     ] = None
     max_running_units: Annotated[
-        str | None,
-        _option(
+        int | None,
+        _typed(
             "--max-running-units",
+            read=partial(readers.whole, least=1, most=1_000_000),
             metavar="N",
             help="Units that may be worked on at once; the operator's limit when left out.",
         ),
@@ -101,25 +109,9 @@ class _Typed:
     ] = None
 
     def read(self) -> "JobOptions":
-        """Return those that are given. Raises InvalidRequest for what cannot be read."""
-        ttl = read_whole("--results-ttl", self.results_ttl_s, 60, MOST_SECONDS, *_SECONDS)
-        units = read_whole("--max-running-units", self.max_running_units, 1, _MOST_UNITS)
-        given = {
-            "priority": read_priority(self.priority),
-            "tenant": self.tenant,
-            "metadata": read_metadata(self.metadata),
-            "job_id": self.job_id,
-            "idempotency_key": self.idempotency_key,
-            "expires_in_s": read_expires_in(self.expires_in_s),
-            "results_ttl_s": ttl,
-            "max_running_units": units,
-            "durable": self.durable,
-        }
+        """Return those that are given. Raises InvalidRequest for what is no note."""
+        given = asdict(self) | {"metadata": readers.notes(self.metadata) or None}
         return cast("JobOptions", {name: one for name, one in given.items() if one is not None})
-
-
-#: What `read_whole` says of seconds.
-_SECONDS = (" seconds", " (366 days)")
 
 
 def takes_job_options(
@@ -130,18 +122,3 @@ def takes_job_options(
     Raises InvalidRequest, when the command is called, for a value that cannot be read.
     """
     return takes(_Typed, "given", _Typed.read, priority=priority)
-
-
-def read_metadata(pairs: list[str] | None) -> "dict[str, str] | None":
-    """Read `KEY=VALUE` pairs; None without any. Raises InvalidRequest for a wrong pair."""
-    notes: dict[str, str] = {}
-    for pair in pairs or ():
-        key, equals, text = pair.partition("=")
-        if not equals or not key:
-            raise InvalidRequest(
-                f"--metadata is {pair!r}; allowed: KEY=VALUE, such as batch=2026-11"
-            )
-        if key in notes:
-            raise InvalidRequest(f"--metadata has {key!r} twice; give it once")
-        notes[key] = text
-    return notes or None

@@ -21,7 +21,7 @@ from seqd.cli.output_options import (
 from seqd.cli.showing import Found, shown
 from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.stdout import print_json
-from seqd.errors import InvalidRequest, JobFailed, UnknownJob, WrongState
+from seqd.errors import InvalidRequest, JobFailed, RedisUnreachable, SeqdError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -41,9 +41,7 @@ _Job = Annotated[
     str | None,
     typer.Argument(help="The job's id; else filters.", autocompletion=completion.jobs),
 ]
-_Limit = Annotated[
-    int, typer.Option("--limit", "-n", min=1, max=10_000, help="Jobs to list at most.")
-]
+_Limit = Annotated[int, options.limit("Jobs to list")]
 
 
 @app.command("list")
@@ -132,8 +130,10 @@ def results(
         handle = client.job(job)
         record = handle.record()
         if isinstance(record.job, TrainJob):
-            if output.out is not None:
-                raise InvalidRequest(f"job {job} is a training, it has no items; leave --out away")
+            if given := [*output.given(), *(["--merged"] if merged else [])]:
+                raise InvalidRequest(
+                    f"job {job} is a training, it has no items; leave {' and '.join(given)} away"
+                )
             print_json(handle.wait().training)
             return
         with _opened_for(handle, output) as files:
@@ -320,8 +320,10 @@ def remove(
         for job in jobs:
             try:
                 client.job(job).remove()
-            except (InvalidRequest, UnknownJob, WrongState) as error:
+            except SeqdError as error:
                 status = print_error(error)
+                if isinstance(error, RedisUnreachable):
+                    break  # as for the others
             else:
                 removed.append(job)
                 screen.say(f"Job {job} is removed.")

@@ -7,7 +7,9 @@ from typing import Annotated, Final
 
 import typer
 
+from seqd.cli import readers
 from seqd.errors import InvalidRequest
+from seqd.wording import first_of
 
 LabelPairs = Annotated[
     list[str] | None,
@@ -36,25 +38,24 @@ _NAMED_LABELS: Final = 8
 _LIKENESS: Final = 0.5
 
 
-def read_label_map(pairs: Iterable[str], form: str = "LABEL=CLASS") -> dict[str, str]:
+def read_label_map(given: Iterable[str] | None, form: str = "LABEL=CLASS") -> dict[str, str]:
     """Return the classes, or names, by label; `form` says what a pair is.
 
     Raises InvalidRequest for what is no pair, and a label given twice.
     """
     from seqd.inputs.training import MAX_LABEL_CHARS
 
-    found: dict[str, str] = {}
-    for pair in pairs:
-        label, equals, name = pair.partition("=")
-        if not equals or not label or not name:
-            raise InvalidRequest(f"--map-label is {pair!r}; allowed: {form}, such as neg=negative")
+    found = readers.pairs(
+        given,
+        f"--map-label is {{0!r}}; allowed: {form}, such as neg=negative",
+        "--map-label names the label {0!r} twice; give it once",
+        may_be_empty=False,
+    )
+    for name in found.values():
         if len(name) > MAX_LABEL_CHARS:
             raise InvalidRequest(
                 f"--map-label names a class of {len(name):,} characters; allowed: {MAX_LABEL_CHARS}"
             )
-        if label in found:
-            raise InvalidRequest(f"--map-label names the label {label!r} twice; give it once")
-        found[label] = name
     return found
 
 
@@ -76,9 +77,7 @@ def suggested_options(labels: Collection[str], classes: Collection[str]) -> str:
 
 def named_labels(labels: Iterable[str]) -> str:
     """Return labels for a message, sorted, the first of them."""
-    names = sorted(labels)
-    more = ", …" if len(names) > _NAMED_LABELS else ""
-    return ", ".join(repr(name) for name in names[:_NAMED_LABELS]) + more
+    return first_of(map(repr, sorted(labels)), _NAMED_LABELS)
 
 
 def _likeness(label: str, name: str) -> float:

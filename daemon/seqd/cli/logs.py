@@ -6,17 +6,19 @@ import socket
 import time
 from collections.abc import Iterable, Iterator
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from seqd.cli import completion, options
+from seqd.cli import completion, options, readers
 from seqd.cli.showing import shown
 from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.stdout import print_line_of_json
 from seqd.escaping import one_line
 from seqd.masking import mask_passwords
+from seqd.wording import first_of
 
 if TYPE_CHECKING:
     from seqd.errors import UnknownWorker
@@ -47,7 +49,12 @@ def logs(
     ] = None,
     level: Annotated[
         str,
-        typer.Option("--level", help="Least level: debug, info, warning, error or critical."),
+        readers.typed(
+            "--level",
+            read=partial(readers.choice, allowed=_LEVELS),
+            metavar="NAME",
+            help="Least level: debug, info, warning, error or critical.",
+        ),
     ] = "debug",
     folder: Annotated[
         list[Path] | None,
@@ -71,10 +78,9 @@ def logs(
     """
     from seqd.local.log_search import LogSearch, Wanted, where_logs_are
 
-    least = options.choice("--level", level, _LEVELS)
     settings = options.read_settings()
     folders = folder or [settings.data_dir / "logs"]
-    search = LogSearch(folders, Wanted(job, worker, getattr(logging, least.upper())))
+    search = LogSearch(folders, Wanted(job, worker, getattr(logging, level.upper())))
     width = max((len(name) for name in search.sources), default=0)
     printer = _Printer(min(width, _MOST_WIDTH), screen)
     screen = Screen(to_stderr=True)
@@ -177,9 +183,7 @@ def _unknown_worker(worker: str, search: "LogSearch") -> "UnknownWorker":
 
 
 def _that_there_are(names: Iterable[str]) -> str:
-    known = sorted(names)
-    rest = f" and {len(known) - _MOST_WORKERS:,} more" if len(known) > _MOST_WORKERS else ""
-    return f"There are: {', '.join(known[:_MOST_WORKERS]) or 'none'}{rest}."
+    return f"There are: {first_of(sorted(names), _MOST_WORKERS) or 'none'}."
 
 
 def _elsewhere(job: str, search: "LogSearch", screen: Screen, *, has_found: bool) -> list[str]:
@@ -209,11 +213,7 @@ def _elsewhere(job: str, search: "LogSearch", screen: Screen, *, has_found: bool
         if name not in search.workers and not (is_any_read and host_of(name) == here)
     ]
     if missing:
-        named = ", ".join(missing[:_MOST_WORKERS])
-        more = len(missing) - _MOST_WORKERS
-        screen.say(
-            f"Not in these logs: {named}{f' and {more} more' if more > 0 else ''}.", "yellow"
-        )
+        screen.say(f"Not in these logs: {first_of(missing, _MOST_WORKERS)}.", "yellow")
     return missing
 
 

@@ -6,13 +6,13 @@ place of ids.
 
 import sys
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from seqd.cli import options
+from seqd.cli import options, readers
 from seqd.cli.exits import MISTAKE, OK, holding_interrupts, status_of_interrupt
-from seqd.cli.job_options import read_metadata
 from seqd.cli.showing import Found
 from seqd.cli.ui.screen import Screen
 from seqd.errors import InvalidRequest, Unconfirmed
@@ -46,9 +46,10 @@ class FilterOptions:
     model: options.OfModel = None
     tenant: options.OfTenant = None
     since: Annotated[
-        str | None,
-        typer.Option(
+        datetime | None,
+        readers.typed(
             "--since",
+            read=readers.moment,
             metavar="TIME",
             help="Only accepted since: 30m, 2h or 7d ago, or a day or time, 2026-11-26T10:00.",
         ),
@@ -67,8 +68,8 @@ class FilterOptions:
             "kind": self.kind,
             "model": self.model,
             "tenant": self.tenant,
-            "since": options.read_since(self.since),
-            "metadata": read_metadata(self.metadata),
+            "since": self.since,
+            "metadata": readers.notes(self.metadata),
         }
 
 

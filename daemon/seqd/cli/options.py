@@ -1,25 +1,18 @@
-"""What commands share: options, how their values are read, and what they open.
+"""What commands share: options, each described once, and what they open."""
 
-Each option is described once, here.
-"""
-
-import json
-import re
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
-from datetime import datetime, timedelta
-from functools import wraps
+from functools import partial, wraps
 from inspect import Parameter, Signature, signature
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from seqd.cli import completion
-from seqd.errors import InvalidParameters, InvalidRequest, Unconfirmed
+from seqd.cli import completion, readers
+from seqd.errors import Unconfirmed
 from seqd.escaping import printable
 
 if TYPE_CHECKING:
@@ -29,16 +22,10 @@ if TYPE_CHECKING:
     from seqd.models.registry import Registry
     from seqd.models.store import ModelStore
     from seqd.settings import Settings
-    from seqd_schemas import CatalogEntry, ParameterValue, Priority
+    from seqd_schemas import CatalogEntry
 
-#: The longest time that a job may be given to end: 366 days, as in the schema.
-MOST_SECONDS = 366 * 24 * 3600
 #: The largest number of items that can be stated.
-MOST_ITEMS = 2**53
-
-#: What `--since` takes for so long ago.
-_AGO = re.compile(r"([0-9]{1,6})([smhd])")
-_SPANS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+_MOST_ITEMS = 2**53
 
 Detach = Annotated[
     bool,
@@ -76,24 +63,22 @@ IdField = Annotated[
 ]
 TextField = Annotated[str, typer.Option("--text-field", help="Field with the text.")]
 LabelField = Annotated[str, typer.Option("--label-field", help="Field with the true class.")]
-Out = Annotated[
-    Path | None,
-    typer.Option(
-        "--out", "-o", help="File for the results, as JSON lines; errors go beside it. Else stdout."
-    ),
-]
 ExpectedItems = Annotated[
-    str | None,
-    typer.Option(
+    int | None,
+    readers.typed(
         "--expected-items",
+        read=partial(readers.whole, least=0, most=_MOST_ITEMS),
         metavar="N",
         help="Number of items, where a pipe does not tell; for the time left alone.",
     ),
 ]
 MinScore = Annotated[
     float | None,
-    typer.Option(
+    readers.typed(
         "--min-score",
+        read=partial(
+            readers.number, least=0.0, most=1.0, allowed="a number from 0 to 1, such as 0.8"
+        ),
         metavar="SCORE",
         help="Mark results with a lower score as uncertain: 0.8. They keep label and score.",
     ),
@@ -139,6 +124,12 @@ OfTenant = Annotated[
     ),
 ]
 JobIdArgument = Annotated[str, typer.Argument(help="The job's id.", autocompletion=completion.jobs)]
+
+
+def limit(what: str) -> Any:
+    """Return the option that says how many are listed."""
+    at_most = partial(readers.whole, least=1, most=10_000)
+    return readers.typed("--limit", "-n", read=at_most, metavar="N", help=f"{what} at most.")
 
 
 G = TypeVar("G")
@@ -280,116 +271,8 @@ def open_ledger() -> "Iterator[Ledger]":
         yield Ledger(redis, settings)
 
 
-def read_parameters(pairs: Iterable[str]) -> dict[str, "ParameterValue"]:
-    """Read `NAME=VALUE` pairs. A value is JSON (5, 0.2, true, [0.2,0.5]), or else a text.
-
-    Raises InvalidParameters for a pair without `=`, a name given twice, and an object.
-    """
-    values: dict[str, ParameterValue] = {}
-    for pair in pairs:
-        name, equals, text = pair.partition("=")
-        if not equals or not name:
-            raise InvalidParameters(
-                f"{pair!r} is no parameter; allowed: NAME=VALUE, such as length=200"
-            )
-        if name in values:
-            raise InvalidParameters(f"parameter {name!r} is given twice; give it once")
-        values[name] = read_value(name, text)
-    return values
-
-
-def named_parameters(
-    pairs: Iterable[str] | None, named: "Mapping[str, ParameterValue]"
-) -> dict[str, "ParameterValue"]:
-    """Return parameters of `--set`, with options over them that stand for one and are not None."""
-    given = {name: value for name, value in named.items() if value is not None}
-    return read_parameters(pairs or []) | given
-
-
-def read_expected_items(typed: str | None) -> int | None:
-    """Return the number of `--expected-items`; None without it. Raises InvalidRequest."""
-    return read_whole("--expected-items", typed, 0, MOST_ITEMS)
-
-
-def read_priority(name: str) -> "Priority":
-    """Return the priority of a name. Raises InvalidRequest, which lists the names."""
-    from seqd_schemas import Priority
-
-    return Priority(choice("--priority", name, [known.value for known in Priority]))
-
-
-def read_expires_in(typed: str | None) -> int | None:
-    """Return the seconds of `--expires-in`; None without it. Raises InvalidRequest."""
-    return read_whole("--expires-in", typed, 1, MOST_SECONDS, " seconds", " (366 days)")
-
-
-def read_whole(
-    option: str, typed: object, least: int, most: int, unit: str = " numbers", in_words: str = ""
-) -> int | None:
-    """Return a whole number of an option; None without it. Raises InvalidRequest."""
-    if typed is None:
-        return None
-    text = str(typed)
-    # At most as many digits as the largest: Python refuses to read some thousands.
-    is_whole = text.isascii() and text.isdigit() and len(text) <= len(str(most))
-    if not is_whole or not least <= int(text) <= most:
-        raise InvalidRequest(
-            f"{option} is {text!r}; allowed: whole{unit}, {least:,} to {most:,}{in_words}"
-        )
-    return int(text)
-
-
-def read_share(option: str, typed: float | None) -> float | None:
-    """Return a number from 0 to 1 of an option; None without it. Raises InvalidRequest."""
-    if typed is not None and not 0.0 <= typed <= 1.0:  # as of nan, too
-        raise InvalidRequest(f"{option} is {typed:g}; allowed: a number from 0 to 1, such as 0.8")
-    return typed
-
-
-def read_since(typed: str | None, option: str = "--since") -> datetime | None:
-    """Return the moment of an option: so long ago, or a day or time; None without it.
-
-    Raises InvalidRequest.
-    """
-    if typed is None:
-        return None
-    ago = _AGO.fullmatch(typed)
-    try:
-        if ago is not None:
-            span = timedelta(**{_SPANS[ago[2]]: int(ago[1])})
-            return datetime.now().astimezone() - span
-        return datetime.fromisoformat(typed).astimezone()
-    except (ValueError, OverflowError):
-        raise InvalidRequest(
-            f"{option} is {typed!r}; allowed: so long ago (30m, 2h, 7d), or a day or time "
-            "(2026-11-26, 2026-11-26T10:00)"
-        ) from None
-
-
 def ask(question: str, unasked: str) -> None:
     """Go on where somebody says yes. Raises Unconfirmed, with `unasked`, where nobody is asked."""
     if not sys.stdin.isatty():
         raise Unconfirmed(unasked)
     typer.confirm(question, abort=True, err=True)
-
-
-def choice(option: str, value: str, allowed: Iterable[str]) -> str:
-    """Return the value when it is allowed. Raises InvalidRequest, which lists what is."""
-    names = list(allowed)
-    if value not in names:
-        raise InvalidRequest(f"{option} is {value!r}; allowed: {', '.join(names)}")
-    return value
-
-
-def read_value(name: str, text: str) -> "ParameterValue":
-    """Read one value: JSON, or else a text. Raises InvalidParameters for an object."""
-    try:
-        value: ParameterValue = json.loads(text)
-    except ValueError:
-        return text
-    if isinstance(value, dict):
-        raise InvalidParameters(
-            f"parameter {name!r} is an object; allowed: a number, a text, true, false, null, or "
-            "a list of these"
-        )
-    return value

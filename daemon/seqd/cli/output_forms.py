@@ -82,7 +82,7 @@ def target_of(path: Path, declared: str | None, option: str = "--out") -> Target
 
 
 def _declared(name: str) -> Form:
-    from seqd.cli.options import choice
+    from seqd.cli.readers import choice
 
     return Form(choice("--out-format", name, [form.value for form in Form]))
 

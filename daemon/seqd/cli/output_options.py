@@ -97,6 +97,17 @@ class OutputOptions(ResultOptions):
             )
         return self
 
+    def given(self) -> list[str]:
+        """Return the options of a result that are given, by their names."""
+        values = {
+            "--out": self.out,
+            "--out-format": self.form,
+            "--errors": self.errors,
+            "--columns": self.columns,
+            "--force": self.force,
+        }
+        return [name for name, value in values.items() if value]
+
     @property
     def goes_to_stdout(self) -> bool:
         """True where standard output is for the results."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from seqd.cli import completion, options
+from seqd.cli import completion, options, readers
 from seqd.cli.job_options import takes_job_options
 from seqd.cli.output_options import OutputOptions, opened_output, takes_output_options
 from seqd.cli.showing import shown
@@ -86,14 +86,14 @@ def run(
 
     Results keep the input's order. Exit status 2 when an item got an error instead.
     """
-    given["parameters"] = options.read_parameters(param or [])
+    given["parameters"] = readers.parameters(param)
     request = _Request(
         model=model,
         task=task or "",
         file=file,
         texts=text or [],
         fields={"format": format_name, "id_field": id_field, "text_field": text_field},
-        expected_items=options.read_expected_items(expected_items),
+        expected_items=expected_items,
         options=given,
         stream=stream,
         screen=screen,
@@ -221,7 +221,7 @@ def _check_task_is_typed(entry: "CatalogEntry", request: _Request) -> None:
     from seqd.validation import listed
 
     task, model, tasks = request.task, request.model, entry.run_tasks
-    is_file = task == "-" or bool([*filter(os.path.isfile, [task])])
+    is_file = task == "-" or os.path.isfile(task)  # noqa: PTH113 - too long a name raises there
     if task in entry.all_tasks or (task and not is_file):
         return
     where = f"{task!r} is a file, and a task is due in front of it" if task else "no task is given"

@@ -16,7 +16,7 @@ from pathlib import Path
 from threading import get_ident
 from typing import TYPE_CHECKING
 
-from seqd.cli.options import choice
+from seqd.cli.readers import choice
 from seqd.errors import InvalidInput, InvalidRequest
 from seqd.inputs.items import BadEntry, ItemRules
 from seqd.inputs.training import label_of

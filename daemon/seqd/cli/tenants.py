@@ -3,18 +3,16 @@
 What is set is kept in Redis and holds at once, for all clients and workers.
 """
 
-from typing import TYPE_CHECKING, Annotated
+from datetime import date
+from typing import Annotated
 
 import typer
 
-from seqd.cli import completion, options
+from seqd.cli import completion, options, readers
 from seqd.cli.showing import Found, shown
 from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.stdout import stdout
 from seqd.errors import InvalidRequest
-
-if TYPE_CHECKING:
-    from datetime import date
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -136,11 +134,14 @@ def usage(
         str | None, typer.Option("--tenant", metavar="TENANT", help="One tenant alone.")
     ] = None,
     since: Annotated[
-        str | None,
-        typer.Option("--from", metavar="DAY", help="First day, such as 2026-11-01, in UTC."),
+        date | None,
+        readers.typed(
+            "--from", read=readers.day, metavar="DAY", help="First day, such as 2026-11-01, in UTC."
+        ),
     ] = None,
     until: Annotated[
-        str | None, typer.Option("--to", metavar="DAY", help="Last day; today without it.")
+        date | None,
+        readers.typed("--to", read=readers.day, metavar="DAY", help="Last day; today without it."),
     ] = None,
     as_csv: Annotated[
         bool, typer.Option("--csv", help="Print CSV, a line a day and tenant.")
@@ -157,12 +158,11 @@ def usage(
 
     if screen.is_beside_json and as_csv:
         raise InvalidRequest("--json and --csv are both given; say one of the two")
-    first, last = _day("--from", since), _day("--to", until)
-    if first is not None and last is not None and first > last:
-        raise InvalidRequest(f"--from is {first}, which is after --to, {last}; swap the two")
+    if since is not None and until is not None and since > until:
+        raise InvalidRequest(f"--from is {since}, which is after --to, {until}; swap the two")
     name = None if tenant is None else checked_name(tenant)
     with options.open_client() as client:
-        rows = client.tenant_usage(since=first, until=last, tenant=name)
+        rows = client.tenant_usage(since=since, until=until, tenant=name)
     if as_csv:
         return Found(rows, lambda screen: stdout().write(usage_as_csv(rows)))
     return Found(rows, lambda screen: print_usage(screen, rows))
@@ -177,17 +177,3 @@ def _field_of(typed: str) -> str:
 def _listed(typed: str) -> list[str]:
     """Return the parts between commas, each once."""
     return list(dict.fromkeys(part.strip() for part in typed.split(",") if part.strip()))
-
-
-def _day(option: str, typed: str | None) -> "date | None":
-    """Return a day. Raises InvalidRequest."""
-    from datetime import date
-
-    if typed is None:
-        return None
-    try:
-        return date.fromisoformat(typed)
-    except ValueError:
-        raise InvalidRequest(
-            f"{option} is {typed!r}; allowed: a day as YYYY-MM-DD, such as 2026-11-01"
-        ) from None

@@ -4,9 +4,8 @@ Also how a training and a sweep are followed to their end: epochs and samples as
 the version; or each combination, then a table, the best one and a picture.
 """
 
-import json
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from socket import gethostname
@@ -14,18 +13,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from seqd.cli import completion, options
+from seqd.cli import completion, options, readers
 from seqd.cli.exits import MISTAKE, OK
 from seqd.cli.job_options import takes_job_options
 from seqd.cli.showing import shown
 from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.stdout import print_json
-from seqd.errors import InvalidParameters, InvalidRequest
+from seqd.errors import InvalidRequest
 
 if TYPE_CHECKING:
     from seqd.analysis.sweeps import SweepReport
     from seqd.client import Client, JobHandle, JobOptions
-    from seqd_schemas import ParameterValue
 
 #: Seconds between two looks at the results that are there, but for progress and the end.
 _LOOK_EVERY_S = 1.0
@@ -131,7 +129,7 @@ def train(
     fields = {"format": format_name, "text_field": text_field, "label_field": label_field}
     source = data_of(data, **fields)
     validating = None if held_out is None else data_of(held_out, **fields)
-    given["parameters"] = options.read_parameters(param or [])
+    given["parameters"] = readers.parameters(param)
     screen = screen.on_stderr() if detach else screen
     with options.open_client() as client:
         if upload is None:
@@ -188,14 +186,14 @@ def sweep(
     if plot is not None and not no_plot:
         # Before hours of training, not after them.
         check_plot(plot)
-    given["parameters"] = options.read_parameters(param or [])
+    given["parameters"] = readers.parameters(param)
     with options.open_client() as client:
         with _handing_in(given):
             handle = client.sweep(
                 data_of(data, **fields),
                 model=model if name is None else name,
                 plugin=None if name is None else model,
-                grid=read_grid(swept),
+                grid=readers.grid(swept),
                 preset=preset,
                 held_out=None if held_out is None else data_of(held_out, **fields),
                 metric=metric,
@@ -286,26 +284,6 @@ def draw(screen: Screen, report: "SweepReport", plot: Path) -> bool:
     return True
 
 
-def read_grid(pairs: Iterable[str]) -> "dict[str, list[ParameterValue]]":
-    """Read `NAME=V1,V2,...`. Values are JSON (8, 0.2, true, [64,32]), or else texts.
-
-    Raises InvalidParameters for a pair without `=` or values, a name given twice, and an object.
-    """
-    grid: dict[str, list[ParameterValue]] = {}
-    for pair in pairs:
-        name, equals, text = pair.partition("=")
-        if not equals or not name or not text:
-            raise InvalidParameters(
-                f"{pair!r} is no list of values; allowed: NAME=V1,V2, such as embedding_dim=8,16,32"
-            )
-        if name in grid:
-            raise InvalidParameters(
-                f"parameter {name!r} is given twice; give all its values together, as {name}=V1,V2"
-            )
-        grid[name] = _values(name, text)
-    return grid
-
-
 @contextmanager
 def _handing_in(given: "JobOptions") -> Iterator[None]:
     """Hand a job in in a `with` block under an id that is known, and told at Ctrl-C."""
@@ -339,19 +317,6 @@ def _follow_or_detach(
         return OK
     with waiting_for(client, handle, screen):
         return follow_sweep(client, handle, screen, plot=picture)
-
-
-def _values(name: str, text: str) -> "list[ParameterValue]":
-    try:
-        values = json.loads(f"[{text}]")
-    except ValueError:
-        values = [options.read_value(name, part) for part in text.split(",")]
-    if any(isinstance(value, dict) for value in values):
-        raise InvalidParameters(
-            f"parameter {name!r} has an object among its values; allowed: numbers, texts, true, "
-            "false, null, and lists of these"
-        )
-    return list(values)
 
 
 def _default_picture(job_id: str, *, wanted: bool) -> Path | None:

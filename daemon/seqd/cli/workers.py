@@ -6,11 +6,12 @@ worker is down, and for one that starts later. Workers follow within about half 
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from seqd.cli import options
+from seqd.cli import options, readers
 from seqd.cli.showing import Found, shown
 from seqd.cli.ui.findings import print_findings, redis_told, say_first
 from seqd.cli.ui.screen import Screen
@@ -59,8 +60,11 @@ Ahead = Annotated[
 Wait = Annotated[bool, typer.Option("--wait", help="Wait until it is done.")]
 Timeout = Annotated[
     float,
-    typer.Option(
-        "--timeout-s", min=0.1, max=604_800, help="Seconds to wait at most; then exit 75."
+    readers.typed(
+        "--timeout-s",
+        read=partial(readers.number, least=0.1, most=604_800, allowed="0.1 to 604,800 seconds"),
+        metavar="SECONDS",
+        help="Seconds to wait at most; then exit 75.",
     ),
 ]
 

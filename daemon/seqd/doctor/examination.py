@@ -3,6 +3,7 @@
 Without Redis the machine is examined all the same.
 """
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, Final
@@ -55,14 +56,13 @@ def examine(settings: "Settings", wanted: Wanted = Wanted()) -> Report:
     ]
     opened = open_server(settings)
     report = Report()
-    of_redis, of_fleet = _of_redis(opened, wanted)
+    with opened.redis if isinstance(opened, Server) else nullcontext():
+        of_redis, of_fleet = _of_redis(opened, wanted)
     report.add(of_redis)
     # A disk that is full is why a route is not served, so it stands above that.
     for running in here:
         report.add(running.report(until_s))
     report.add(of_fleet)
-    if isinstance(opened, Server):
-        opened.redis.close()
     return report
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from seqd.cli import completion, options
+from seqd.cli import completion, options, readers
 from seqd.cli.models.files import LoadTimeout, NoLoad, print_version, say_untried
 from seqd.cli.showing import shown
 from seqd.cli.ui.screen import Screen
@@ -149,26 +149,23 @@ def _statement_of(metrics: Sequence[str], libraries: Sequence[str], notes: str) 
     from seqd.models.made_elsewhere import Statement, check_statement
 
     figures = {}
-    for name, value in _pairs("--metric", metrics, "accuracy=0.91"):
+    for name, value in _pairs("--metric", metrics, "accuracy=0.91").items():
         try:
             figures[name] = float(value)
         except ValueError:
             raise InvalidRequest(
                 f"--metric {name} is {value!r}; allowed: a number, such as {name}=0.91"
             ) from None
-    versions = dict(_pairs("--library", libraries, "torch=2.9"))
+    versions = _pairs("--library", libraries, "torch=2.9")
     statement = Statement(metrics=figures, libraries=versions, notes=notes)
     check_statement(statement)
     return statement
 
 
-def _pairs(option: str, given: Sequence[str], example: str) -> list[tuple[str, str]]:
-    pairs: dict[str, str] = {}
-    for pair in given:
-        name, equals, value = pair.partition("=")
-        if not equals or not name or not value:
-            raise InvalidRequest(f"{option} is {pair!r}; allowed: NAME=VALUE, such as {example}")
-        if name in pairs:
-            raise InvalidRequest(f"{option} {name} is given twice; give it once")
-        pairs[name] = value
-    return list(pairs.items())
+def _pairs(option: str, given: Sequence[str], example: str) -> dict[str, str]:
+    return readers.pairs(
+        given,
+        f"{option} is {{0!r}}; allowed: NAME=VALUE, such as {example}",
+        f"{option} {{0}} is given twice; give it once",
+        may_be_empty=False,
+    )

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from seqd.cli import options
+from seqd.cli import options, readers
 from seqd.cli.label_map import LabelPairs, read_label_map
 from seqd.cli.models import measuring
 from seqd.cli.showing import Found, shown
@@ -67,8 +67,8 @@ def compare(
         file=data,
         fields={"format": format_name, "text_field": text_field},
         label_field=label_field,
-        label_map=read_label_map(map_label or []),
-        parameters=options.read_parameters(param or []),
+        label_map=read_label_map(map_label),
+        parameters=readers.parameters(param),
         last=last,
         task=task,
     )
@@ -85,7 +85,7 @@ def _read_decision(metric: str | None, by: float | None) -> "tuple[MetricId | No
     """Return the metric that decides, if one does, and the least gain. Raises InvalidRequest."""
     if metric is None and by is not None:
         raise InvalidRequest("--by is the least gain in a metric, and no --metric is given")
-    return measuring.read_metric(metric), measuring.read_gain(by)
+    return measuring.read_metric(metric), by or 0.0
 
 
 def comparison_record(comparison: "Comparison", verdict: "Verdict | None") -> dict[str, object]:

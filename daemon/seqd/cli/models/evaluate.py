@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from seqd.cli import options
+from seqd.cli import options, readers
 from seqd.cli.label_map import LabelPairs, named_labels, read_label_map, suggested_options
 from seqd.cli.models import measuring
 from seqd.cli.showing import Found, shown
@@ -32,7 +32,7 @@ def evaluate(
         Path | None,
         typer.Option("--plot", help="File for a picture (PNG): confusions and calibration."),
     ] = None,
-    format_name: options.FormatName = "auto",
+    format_name: options.InputFormatName = "auto",
     text_field: options.TextField = "text",
     label_field: measuring.TruthField = None,
     map_label: LabelPairs = None,
@@ -62,8 +62,8 @@ def evaluate(
         fields={"format": format_name, "text_field": text_field},
         label_field=label_field,
         task=task,
-        label_map=read_label_map(map_label or []),
-        parameters=options.read_parameters(param or []),
+        label_map=read_label_map(map_label),
+        parameters=readers.parameters(param),
         last=last,
     )
     text_model = None if task not in (None, GENERATE) else open_text_model(model)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from seqd.cli import options
+from seqd.cli import options, readers
 from seqd.cli.models.ordering import ordered
 from seqd.cli.models.params import check_names_no_version, entry_of
 from seqd.cli.showing import Found, shown
@@ -41,7 +41,12 @@ NoLoad = Annotated[
 ]
 LoadTimeout = Annotated[
     float,
-    typer.Option("--load-timeout", min=1, max=86_400, help="Seconds that loading may take."),
+    readers.typed(
+        "--load-timeout",
+        read=partial(readers.number, least=1, most=86_400, allowed="1 to 86,400 seconds"),
+        metavar="SECONDS",
+        help="Seconds that loading may take.",
+    ),
 ]
 
 
@@ -183,7 +188,15 @@ def remove(
 @shown
 def collect(
     model: options.ModelNameArgument,
-    keep: Annotated[int, typer.Option("--keep", min=1, help="Newest versions to keep.")] = 5,
+    keep: Annotated[
+        int,
+        readers.typed(
+            "--keep",
+            read=partial(readers.whole, least=1, most=1_000_000),
+            metavar="N",
+            help="Newest versions to keep.",
+        ),
+    ] = 5,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would go, and remove nothing.")
     ] = False,

@@ -1,12 +1,12 @@
 """Options of the commands that measure versions: `evaluate`, `compare`, and a gate of `promote`."""
 
-import math
+import sys
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from seqd.cli import completion, options
-from seqd.errors import InvalidRequest
+from seqd.cli import completion, readers
 
 if TYPE_CHECKING:
     from seqd.analysis.comparison import MetricId
@@ -43,7 +43,14 @@ Task = Annotated[
 ]
 By = Annotated[
     float | None,
-    typer.Option("--by", help="Least gain, in the unit of the metric: 0.002, say."),
+    readers.typed(
+        "--by",
+        read=partial(
+            readers.number, least=0.0, most=sys.float_info.max, allowed="0 or more, such as 0.002"
+        ),
+        metavar="GAIN",
+        help="Least gain, in the unit of the metric: 0.002, say.",
+    ),
 ]
 
 
@@ -53,13 +60,5 @@ def read_metric(name: str | None) -> "MetricId | None":
 
     if name is None:
         return None
-    options.choice("--metric", name, METRICS)
+    readers.choice("--metric", name, METRICS)
     return next(one for one in METRICS if one == name)
-
-
-def read_gain(by: float | None) -> float:
-    """Return the least gain of `--by`, 0 without it. Raises InvalidRequest."""
-    least = 0.0 if by is None else by
-    if not 0.0 <= least < math.inf:  # as of nan, too
-        raise InvalidRequest(f"--by is {least:g}; allowed: 0 or more, such as 0.002")
-    return least

@@ -3,7 +3,8 @@
 A pause stands in the ledger until it is removed, and holds for all workers at once.
 """
 
-from typing import Annotated
+from dataclasses import replace
+from typing import Annotated, cast
 
 import typer
 
@@ -11,6 +12,7 @@ from seqd.cli import options
 from seqd.cli.many_jobs import ManyJobs, act_on_many
 from seqd.cli.showing import Found, shown
 from seqd.cli.ui.screen import Screen
+from seqd.errors import SeqdError
 
 _Reason = Annotated[str, typer.Option("--reason", help="Why, for whoever looks at it.")]
 
@@ -52,9 +54,16 @@ def disable(
     waits = "" if cancel_jobs else ", and those that are open wait"
     screen.say(f"{model} is disabled: it takes no new jobs{waits}.", "bold")
     screen.say(_way_on(model))
-    if cancel_jobs:
-        return act_on_many("cancel", ManyJobs(model=model, yes=yes))
-    return Found(rule, f"Cancel those that are open: seqd jobs cancel --model {model}")
+    found = Found(rule, f"Cancel those that are open: seqd jobs cancel --model {model}")
+    if not cancel_jobs:
+        return found
+    try:
+        cancelled = act_on_many("cancel", ManyJobs(model=model, yes=yes))
+    except (typer.Abort, SeqdError):
+        found.print_on(screen)  # it is disabled all the same
+        raise
+    of_jobs = cast("dict[str, object]", cancelled.record)
+    return replace(cancelled, record=rule.model_dump(mode="json") | of_jobs)
 
 
 @shown

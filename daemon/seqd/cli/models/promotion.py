@@ -4,11 +4,13 @@ A worker makes each change, by an order: the store is beside the workers. They l
 so that no item waits for that, and the command ends when new jobs get it.
 """
 
+from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from seqd.cli import options
+from seqd.cli import options, readers
 from seqd.cli.exits import NO
 from seqd.cli.label_map import LabelPairs, read_label_map
 from seqd.cli.models import measuring
@@ -25,10 +27,10 @@ if TYPE_CHECKING:
 Reason = Annotated[str, typer.Option("--reason", help="Why, for the model's history.")]
 WarmTimeout = Annotated[
     float,
-    typer.Option(
+    readers.typed(
         "--warm-timeout",
-        min=0,
-        max=3_600,
+        read=partial(readers.number, least=0, most=3_600, allowed="0 to 3,600 seconds"),
+        metavar="SECONDS",
         help="Seconds to wait until the workers have loaded the version, and new jobs get it.",
     ),
 ]
@@ -107,9 +109,21 @@ def promote(
             f"`seqd models show {reference}` shows its versions"
         )
     asked = read_rollout(share, shadow, max_error_rate)
+    of_gate = {
+        "--metric": bool(metric),
+        "--by": by is not None,
+        "--format": format_name != "auto",
+        "--text-field": text_field != "text",
+        "--label-field": label_field is not None,
+        "--map-label": bool(map_label),
+    }
     if asked is not None and not asked.share:
-        _refuse_beside_an_end(if_better_on, metric, by, max_error_rate)
+        of_begin = {"--if-better-on": if_better_on is not None} | of_gate
+        of_begin["--max-error-rate"] = max_error_rate is not None
+        _refuse(of_begin, "for the begin of a trial, which 0% ends")
         return end_rollout(wanted.name, wanted.version, reason, screen)
+    if if_better_on is None:
+        _refuse(of_gate, "for --if-better-on FILE, which is not given")
     entry = entry_of(wanted.name)
     version, gate = resolve_version(entry, wanted.version), dict[str, float]()
     before = entry.labels.get("production")
@@ -121,9 +135,9 @@ def promote(
             file=if_better_on,
             fields={"format": format_name, "text_field": text_field},
             label_field=label_field,
-            label_map=read_label_map(map_label or []),
+            label_map=read_label_map(map_label),
         )
-        decides, least = measuring.read_metric(metric or None), measuring.read_gain(by)
+        decides, least = measuring.read_metric(metric or None), by or 0.0
         if before not in (None, version):  # else there is nothing to compare with
             refs = f"{wanted.name}@{before}", f"{wanted.name}@{version}"
             verdict, gate = judged_on(*refs, asked_data, decides, least, screen)
@@ -132,8 +146,6 @@ def promote(
                 found = {"model": entry.model, "in_service": before, "why": why}
                 return Found(found, f"{refs[1]} is not put in service: {why}.", "yellow", NO)
             reason = reason or why
-    elif metric or by is not None:
-        raise InvalidRequest("--metric and --by are for --if-better-on FILE, which is not given")
     if asked is not None:
         return begin_rollout(entry, version, asked, reason, warm_timeout, screen)
     answer = ordered(
@@ -142,14 +154,11 @@ def promote(
     return _done(entry.model, answer)
 
 
-def _refuse_beside_an_end(
-    if_better_on: str | None, metric: str, by: float | None, max_error_rate: str | None
-) -> None:
-    if if_better_on is not None or metric or by is not None or max_error_rate is not None:
-        raise InvalidRequest(
-            "0% ends the trial of a version; --if-better-on, --metric, --by and "
-            "--max-error-rate are for its begin: leave them away"
-        )
+def _refuse(given: Mapping[str, bool], why: str) -> None:
+    """Raise InvalidRequest, which names the options that were given."""
+    names = [name for name, is_given in given.items() if is_given]
+    if names:
+        raise InvalidRequest(f"{' and '.join(names)} {'is' if len(names) == 1 else 'are'} {why}")
 
 
 @shown

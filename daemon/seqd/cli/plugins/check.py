@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from seqd.cli import options
+from seqd.cli import readers
 from seqd.cli.exits import OK
 from seqd.cli.showing import Found, shown
 from seqd.cli.ui.screen import Screen
@@ -27,9 +27,6 @@ if TYPE_CHECKING:
 
 #: Exit status where a check failed, as where a plugin broke its contract.
 _FAILED = 1
-
-#: Seconds that a check may be given.
-_MOST_SECONDS = 3_600
 
 
 @shown
@@ -50,9 +47,10 @@ def check(
         ),
     ] = None,
     timeout: Annotated[
-        str | None,
-        typer.Option(
+        int | None,
+        readers.typed(
             "--timeout",
+            read=partial(readers.whole, least=1, most=3_600, unit=" seconds"),
             metavar="SECONDS",
             help="How long one check may take, 30 by default; those of trainings ten times as "
             "long.",
@@ -70,7 +68,6 @@ def check(
     from seqd.testing.checks.running import LIMIT_S, check_plugin
 
     keep_stdout_from_plugins()
-    limit_s = options.read_whole("--timeout", timeout, 1, _MOST_SECONDS, " seconds") or LIMIT_S
     _check_folder(version_folder)
     reports: list[Report] = []
     tell_of_folder(plugin)
@@ -81,7 +78,7 @@ def check(
             report = check_plugin(
                 source,
                 version_folder=version_folder,
-                limit_s=limit_s,
+                limit_s=timeout or LIMIT_S,
                 progress=progress,
                 found=found,
             )

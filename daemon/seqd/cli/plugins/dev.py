@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from seqd.cli import options
+from seqd.cli import readers
 from seqd.cli.plugins.trying import Model, Parameters, Plugin, Slot, Subject, Version
 
 
@@ -28,7 +28,7 @@ def dev(
     from seqd.cli.plugins.dev_session import Session
     from seqd.cli.plugins.subjects import order_of, tell_of_folder, watched_of
 
-    parameters = options.read_parameters(param or [])
+    parameters = readers.parameters(param)
     tell_of_folder(subject)
     order = order_of(subject, plugin=plugin, model=model, version=version, slot=slot)
     watched = watched_of(order)

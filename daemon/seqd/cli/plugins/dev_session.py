@@ -13,7 +13,7 @@ from seqd.authoring.messages import Compute, Computed, Load
 from seqd.authoring.plugin_child import pinned_to
 from seqd.authoring.reloading import News, ReloadedPlugin
 from seqd.authoring.watching import Watched
-from seqd.cli import options
+from seqd.cli import readers
 from seqd.cli.exits import Terminated, print_error
 from seqd.cli.plugins.dev_prompt import Prompt, prompt_for
 from seqd.cli.plugins.outcomes import print_results, said_of
@@ -28,6 +28,7 @@ from seqd.errors import InvalidRequest, PluginEnded, SeqdError, Stopped
 from seqd.kinds import TRAIN, kind_of_task
 from seqd.parameters import Schema, allowed
 from seqd.validation import did_you_mean, listed
+from seqd.wording import first_of
 from seqd_schemas import CatalogEntry, ParameterValue, TaskSchema
 
 #: The commands of a session, each with what it takes and does.
@@ -190,7 +191,7 @@ class Session:
         if equals and not value:
             self._parameters.pop(name.strip(), None)
             return
-        wanted = self._parameters | options.read_parameters([pair])
+        wanted = self._parameters | readers.parameters([pair])
         checked_parameters(self._plugin.serving().loaded.entry, self._current_task(), wanted)
         self._parameters = wanted
 
@@ -211,7 +212,11 @@ class Session:
     def _tell(self, news: News) -> None:
         """Say what came of a load."""
         if news.loaded is not None:
-            why = f" after {_names_of(news.changed)} changed" if news.changed else ""
+            why = (
+                f" after {first_of([Path(name).name for name in news.changed], 1)} changed"
+                if news.changed
+                else ""
+            )
             said = f"Loaded in {news.seconds:.2f} s{why}: {said_of(news.loaded)}"
             self._notices.say(said, "green")
             if news.loaded.fault:
@@ -228,11 +233,6 @@ class Session:
 def first_task(entry: CatalogEntry) -> str:
     """Return the task that a session begins with: the first that a version does."""
     return next((task for task in entry.all_tasks if task != TRAIN), TRAIN)
-
-
-def _names_of(changed: list[str]) -> str:
-    names = [Path(name).name for name in changed]
-    return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
 
 
 def _parameter_line(

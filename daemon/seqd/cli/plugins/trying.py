@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from seqd.cli import options
+from seqd.cli import readers
 from seqd.cli.exits import INTERRUPTED, MISTAKE, OK
 from seqd.cli.showing import Found, shown
 from seqd.cli.ui.screen import Screen, data_goes_to_a_terminal
@@ -113,7 +113,7 @@ def try_plugin(
     asked = _Asked(
         task=task,
         texts=texts or [],
-        parameters=options.read_parameters(param or []),
+        parameters=readers.parameters(param),
         learn_from=(data, held_out, out),
         screen=screen,
     )

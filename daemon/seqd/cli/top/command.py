@@ -1,11 +1,12 @@
 """The command `seqd top`: full screen on a terminal, one look as text everywhere else."""
 
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from seqd.cli import options
+from seqd.cli import options, readers
 from seqd.cli.top.view import VIEWS, View
 from seqd.cli.ui.screen import Screen
 
@@ -16,12 +17,21 @@ if TYPE_CHECKING:
 def top(
     every: Annotated[
         float,
-        typer.Option(
-            "--every", min=0.2, max=3_600, metavar="SECONDS", help="Seconds between reads."
+        readers.typed(
+            "--every",
+            read=partial(readers.number, least=0.2, most=3_600, allowed="0.2 to 3,600 seconds"),
+            metavar="SECONDS",
+            help="Seconds between reads.",
         ),
     ] = 1.0,
     view: Annotated[
-        str, typer.Option("--view", help="First view: overview, queues, workers, jobs, failures.")
+        str,
+        readers.typed(
+            "--view",
+            read=partial(readers.choice, allowed=VIEWS),
+            metavar="NAME",
+            help="First view: overview, queues, workers, jobs, failures.",
+        ),
     ] = "overview",
     once: Annotated[
         bool, typer.Option("--once", help="Print one look as text, as to a pipe.")
@@ -31,7 +41,7 @@ def top(
 
     ? lists the keys. While Redis is away it says since when, and goes on.
     """
-    start = View(options.choice("--view", view, VIEWS))
+    start = View(view)
     settings = options.read_settings()
     screen = Screen()
     if once or not (screen.is_live and sys.stdin.isatty()):

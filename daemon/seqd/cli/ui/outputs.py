@@ -17,6 +17,7 @@ from seqd.cli.ui.params import resolved
 from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.tables import cut
 from seqd.parameters import Schema
+from seqd.wording import first_of
 from seqd_schemas import ItemFailure, ItemSuccess, TaskSchema, Vector
 from seqd_schemas.outputs import VECTOR_FORMAT
 
@@ -124,16 +125,12 @@ def _words(value: JsonValue, field: Schema, root: Schema, text: str) -> str:
             return f"{value:.4g}"
         case list():
             items = cast("Schema", field.get("items", {}))
-            return _list_words([_words(one, items, root, text) for one in value])
+            return (
+                first_of([_words(one, items, root, text) for one in value], _SHOWN_PARTS) or "none"
+            )
         case dict():
             return _record_words(value, resolved(field, root), root, text)
     return str(value)
-
-
-def _list_words(words: list[str]) -> str:
-    more = len(words) - _SHOWN_PARTS
-    shown = ", ".join(words[:_SHOWN_PARTS]) or "none"
-    return f"{shown} and {more:,} more" if more > 0 else shown
 
 
 def _vector_words(encoded: str) -> str:
