@@ -22,7 +22,7 @@ from seqd.cli.ui.screen import Screen
 from seqd.errors import InvalidRequest
 
 if TYPE_CHECKING:
-    from seqd_schemas import OrderAnswer, ServiceChange
+    from seqd_schemas import ModelReference, OrderAnswer, ServiceChange
 
 Reason = Annotated[str, typer.Option("--reason", help="Why, for the model's history.")]
 WarmTimeout = Annotated[
@@ -100,26 +100,12 @@ def promote(
     With --share or --shadow it is tried first, on a share of the items: `seqd models show` counts.
     """
     from seqd.admission import resolve_version
-    from seqd_schemas import ModelReference
 
-    wanted = ModelReference.parse(reference)
-    if wanted.version is None:
-        raise InvalidRequest(
-            f"{reference!r} names no version; allowed: NAME@VERSION, such as {reference}@2. "
-            f"`seqd models show {reference}` shows its versions"
-        )
+    wanted = _version_of(reference)
     asked = read_rollout(share, shadow, max_error_rate)
-    of_gate = {
-        "--metric": bool(metric),
-        "--by": by is not None,
-        "--format": format_name != "auto",
-        "--text-field": text_field != "text",
-        "--label-field": label_field is not None,
-        "--map-label": bool(map_label),
-    }
+    of_gate = _of_gate(metric, by, format_name, text_field, label_field, map_label)
     if asked is not None and not asked.share:
-        of_begin = {"--if-better-on": if_better_on is not None} | of_gate
-        of_begin["--max-error-rate"] = max_error_rate is not None
+        of_begin = of_gate | {"--if-better-on": if_better_on, "--max-error-rate": max_error_rate}
         _refuse(of_begin, "for the begin of a trial, which 0% ends")
         return end_rollout(wanted.name, wanted.version, reason, screen)
     if if_better_on is None:
@@ -154,9 +140,41 @@ def promote(
     return _done(entry.model, answer)
 
 
-def _refuse(given: Mapping[str, bool], why: str) -> None:
+def _version_of(reference: str) -> "ModelReference":
+    """Return a reference. Raises InvalidRequest where it names no version."""
+    from seqd_schemas import ModelReference
+
+    wanted = ModelReference.parse(reference)
+    if wanted.version is None:
+        raise InvalidRequest(
+            f"{reference!r} names no version; allowed: NAME@VERSION, such as {reference}@2. "
+            f"`seqd models show {reference}` shows its versions"
+        )
+    return wanted
+
+
+def _of_gate(
+    metric: str,
+    by: float | None,
+    format_name: str,
+    text_field: str,
+    label_field: str | None,
+    map_label: list[str] | None,
+) -> dict[str, object]:
+    """Return the options of a gate by name, each with whether it is given."""
+    return {
+        "--metric": metric,
+        "--by": by is not None,
+        "--format": format_name != "auto",
+        "--text-field": text_field != "text",
+        "--label-field": label_field,
+        "--map-label": map_label,
+    }
+
+
+def _refuse(given: Mapping[str, object], why: str) -> None:
     """Raise InvalidRequest, which names the options that were given."""
-    names = [name for name, is_given in given.items() if is_given]
+    names = [name for name, value in given.items() if value]
     if names:
         raise InvalidRequest(f"{' and '.join(names)} {'is' if len(names) == 1 else 'are'} {why}")
 
