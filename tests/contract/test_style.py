@@ -1,7 +1,6 @@
 """How the files look: an opening paragraph, and functions that fit a page."""
 
 import ast
-import importlib
 import re
 
 MAX_FUNCTION_LINES = 60
@@ -19,14 +18,6 @@ def lines_of(function):
     has_docstring = ast.get_docstring(function) is not None
     docstring = body[0].end_lineno - body[0].lineno + 1 if has_docstring else 0
     return function.end_lineno - function.lineno + 1 - docstring
-
-
-def names_in_all(source):
-    for node in source.tree.body:
-        targets = getattr(node, "targets", [])
-        if any(isinstance(target, ast.Name) and target.id == "__all__" for target in targets):
-            return list(importlib.import_module(source.module).__all__)
-    return None
 
 
 def test_every_file_opens_with_a_paragraph(sources, sources_of_tests):
@@ -51,27 +42,6 @@ def test_no_function_is_longer_than_a_page_and_nine_of_ten_have_at_most_25_lines
     assert not long, f"Name the steps and make them functions: {long}"
     assert len(lengths) > 200
     assert sorted(lengths.values())[len(lengths) * 9 // 10] <= 25
-
-
-def test_a_module_offers_names_that_it_has_and_a_package_all_that_it_re_exports(sources):
-    checked = 0
-    for source in sources:
-        names = names_in_all(source)
-        if names is None or source.module.endswith(".network"):
-            continue
-        module = importlib.import_module(source.module)
-        missing = [name for name in names if not hasattr(module, name)]
-        assert not missing, f"{source.module}.__all__ offers {missing}, which it does not have"
-        assert len(set(names)) == len(names), f"{source.module}.__all__ names one thing twice"
-        checked += 1
-        if source.path.name == "__init__.py" and source.package in ("seqd", "seqd_schemas"):
-            nodes = [node for node in source.tree.body if isinstance(node, ast.ImportFrom)]
-            own = [node for node in nodes if (node.module or "").startswith(f"{source.module}.")]
-            imported = {alias.asname or alias.name for node in own for alias in node.names}
-            hidden = {name for name in imported if not name.startswith("_")} - set(names)
-            assert not hidden, f"{source.module}.__all__ leaves out {sorted(hidden)}"
-
-    assert checked >= 4
 
 
 def test_names_say_what_a_thing_is(sources):

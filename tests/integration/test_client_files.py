@@ -9,7 +9,7 @@ import pytest
 from seqd.client import Client
 from seqd.errors import JobFailed
 from seqd.ledger import connect
-from seqd_schemas import FileSource, ItemFailure, JobState
+from seqd_schemas import FileSource, JobState
 from worker_fixtures import Cluster, wait_until
 
 pytestmark = pytest.mark.processes
@@ -78,20 +78,6 @@ def reader_of(cluster: Cluster, job_id: str) -> str:
 
         wait_until(is_begun, "some of the file is read")
     return found[0]
-
-
-def test_bad_lines_become_errors_with_their_numbers_and_their_neighbours_are_classified(
-    client: Client, folder: Path
-) -> None:
-    path = folder / "bad_lines.jsonl"
-    path.write_bytes(b'{"text": "a"}\nnot json\n{"no": "text"}\n{"text": "b\xff"}\n{"text": "c"}\n')
-
-    results = list(client.classify(FileSource(path=str(path)), model="echo").results())
-
-    failures = [result for result in results if isinstance(result, ItemFailure)]
-    assert [result.ok for result in results] == [True, False, False, False, True]
-    assert [failure.error.message[:7] for failure in failures] == ["line 2:", "line 3:", "line 4:"]
-    assert failures[2].error.code == "decode_error"
 
 
 @pytest.mark.parametrize(

@@ -64,19 +64,6 @@ def test_each_option_of_a_command_is_in_the_request(
     assert job.source.model_dump() == {"type": "upload", "expected_items": 1}
 
 
-def test_the_same_command_with_the_same_key_is_the_same_job(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    command = ("classify", "--text", "b", "--model", "echo", "--idempotency-key", "again")
-
-    first = here(capsys, *command, "--detach")
-    second = here(capsys, *command, "--detach")
-    read = here(capsys, *command)
-
-    assert second.out == first.out
-    assert json.loads(read.out)["output"]["label"] == "b"
-
-
 def test_probabilities_are_the_parameter_of_that_name(
     capsys: pytest.CaptureFixture[str], cluster: Cluster
 ) -> None:

@@ -8,46 +8,72 @@ import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from mutation.coverage import Coverage
 from mutation.places import Place, draw, lines_of
-from mutation.project import Project
+from mutation.project import Area, Project
 from mutation.report import show
 from mutation.run import Run, read_verdicts
 
 ROOT = Path(__file__).parents[2]
 
+_MODEL = "tests/model/test_model.py"
+
 PROJECT = Project(
     root=ROOT,
     areas={
-        "ledger-lua": ("daemon/seqd/ledger/**/*.lua",),
-        "ledger": ("daemon/seqd/ledger/**/*.py",),
-        "client": ("daemon/seqd/client/**/*.py",),
-        "worker": ("daemon/seqd/worker/**/*.py",),
-        "cli": ("daemon/seqd/cli/**/*.py",),
-        "models": ("daemon/seqd/models/**/*.py",),
-        "plugin": ("daemon/seqd/plugin/**/*.py", "daemon/seqd/hookspecs/**/*.py"),
-        "doctor": ("daemon/seqd/doctor/**/*.py",),
-        "local": ("daemon/seqd/local/**/*.py",),
-        "testing": ("daemon/seqd/testing/**/*.py",),
-        "plugins": ("plugins/seqd_*/**/*.py",),
-        "others": (
-            "daemon/seqd/*.py",
-            "daemon/seqd/analysis/**/*.py",
-            "daemon/seqd/authoring/**/*.py",
-            "daemon/seqd/exporter/**/*.py",
-            "daemon/seqd/inputs/**/*.py",
-            "schemas/seqd_schemas/**/*.py",
+        "ledger-lua": Area(
+            ("daemon/seqd/ledger/**/*.lua",),
+            ("*/test_ledger_*", "*/test_hostile_ledger*", "*/test_inbox*", _MODEL),
+        ),
+        "ledger": Area(
+            ("daemon/seqd/ledger/**/*.py",),
+            ("*/test_ledger_*", "*/test_redis_*", "*/test_*outage*", "*/test_inbox*", _MODEL),
+        ),
+        "client": Area(
+            ("daemon/seqd/client/**/*.py",),
+            ("*/test_client_*", "*/test_async_*", "*/test_job_*", "*/test_*explain*",
+             "*/test_result_*", "*/test_run_*", "*/test_sweeps*", "*/test_model_*", _MODEL),
+        ),
+        "worker": Area(
+            ("daemon/seqd/worker/**/*.py",),
+            ("*/test_worker_*", "*/test_training_*", "*/test_child_*", "*/test_ingest_*",
+             "*/test_*rollouts*", "*/test_testing_*", "*/test_run_*", "*/test_model_*", _MODEL),
+        ),
+        "cli": Area(("daemon/seqd/cli/**/*.py",), ("*/test_cli_*", "*/test_top*", "*/test_job_*")),
+        "models": Area(
+            ("daemon/seqd/models/**/*.py",),
+            ("*/test_store_*", "*/test_registry_*", "*/test_service_*", "*/test_*version*",
+             "*/test_names_*", "*/test_starters*", "*/test_model_*", "*/test_archives*"),
+        ),
+        "plugin": Area(
+            ("daemon/seqd/plugin/**/*.py", "daemon/seqd/hookspecs/**/*.py"),
+            ("*/test_plugin_*", "*/test_parameters*", "*/test_run_*", "*/test_task_*"),
+        ),
+        "doctor": Area(
+            ("daemon/seqd/doctor/**/*.py",),
+            ("*/test_doctor_*", "*/test_device_*", "*/test_queue_*", "*/test_cli_*", "*/test_top*"),
+        ),
+        "local": Area(
+            ("daemon/seqd/local/**/*.py",),
+            ("*/test_server_*", "*/test_supervisor_*", "*/test_up_*", "*/test_slot*",
+             "*/test_probes*", "*/test_accelerator*", "*/test_cgroups*", "*/test_watchdog*"),
+        ),
+        "testing": Area(
+            ("daemon/seqd/testing/**/*.py",),
+            ("*/test_testing_*", "*/test_plugin_check*", "tests/conformance/*"),
+        ),
+        "plugins": Area(
+            ("plugins/seqd_*/**/*.py",),
+            ("*/test_imdb_*", "*/test_char_lstm_*", "*/test_markov_*", "*/test_ngrams*",
+             "*/test_modelkit_*", "*/test_text_models*", "tests/conformance/*", "tests/models/*"),
+        ),
+        "others": Area(
+            ("daemon/seqd/*.py", "daemon/seqd/analysis/**/*.py", "daemon/seqd/authoring/**/*.py",
+             "daemon/seqd/exporter/**/*.py", "daemon/seqd/inputs/**/*.py",
+             "schemas/seqd_schemas/**/*.py"),
+            ("tests/unit/*", "*/test_exporter*", "*/test_plugin_*", "*/test_cli_*"),
         ),
     },
-    import_folder="daemon",
-    # In this order: a map that was stopped knows those that enter most.
-    tests=(
-        *(f"tests/*/test_{area}_*.py" for area in ("ledger", "client", "worker")),
-        "tests/integration/test_*.py",
-        "tests/unit/test_*.py",
-        "tests/**/test_*.py",
-    ),
-)
+)  # fmt: skip
 
 
 def main() -> int:
@@ -76,16 +102,11 @@ def main() -> int:
 
 
 def _run(asked: argparse.Namespace, places: list[Place], verdicts_file: Path) -> None:
-    """Measure which tests enter what, where that is not known, and break the places."""
+    """Break the places, and say what became of each."""
     ends_at = time.monotonic() + 60 * asked.minutes
-    coverage = Coverage(PROJECT, asked.folder)
-    if not asked.old_map:
-        for row in coverage.measure(asked.at_once):
-            say(f"measured {row.path}: {len(row.tests)} tests enter {len(row.entered)} blocks")
     with TemporaryDirectory(prefix="seqd-mutation-") as scratch:
         copies = [PROJECT.copy_to(Path(scratch) / f"copy-{n}") for n in range(asked.at_once)]
-        run = Run(copies, coverage, verdicts_file, again=asked.again)
-        for verdict in run.over(places, ends_at):
+        for verdict in Run(copies, verdicts_file, again=asked.again).over(places, ends_at):
             say(
                 f"{verdict.seconds:5.0f} s  {verdict.outcome:9}  {verdict.path}:{verdict.line}  "
                 f"{verdict.rule}  {verdict.by}"
@@ -104,11 +125,10 @@ def _parser() -> argparse.ArgumentParser:
     add("--seed", type=int, default=1, help="another one draws other places")
     add("--areas", default=",".join(PROJECT.areas), help="of which, in this order")
     add("--minutes", type=float, default=float("inf"), help="begin no place beyond them")
-    add("--at-once", type=int, default=2, help="how many places, or test files")
-    add("--folder", type=Path, default=ROOT / ".mutation", help="for the map and the verdicts")
+    add("--at-once", type=int, default=2, help="how many places")
+    add("--folder", type=Path, default=ROOT / ".mutation", help="for the verdicts")
     add("--report", action="store_true", help="only print what earlier runs have found")
     add("--again", action="store_true", help="break again what nobody has noticed")
-    add("--old-map", action="store_true", help="take the map as it is")
     return parser
 
 

@@ -1,4 +1,4 @@
-"""What an edit of a source is, and a block: statements that run one after the other.
+"""What an edit of a source is.
 
 Offsets are of bytes, so that both languages and every character count alike.
 """
@@ -20,24 +20,6 @@ class Edit:
     def apply(self, source: bytes) -> bytes:
         """Return the source with the change in it."""
         return source[: self.start] + self.new + source[self.end :]
-
-
-@dataclass(frozen=True)
-class Block:
-    """Statements that run together; what a map of coverage counts.
-
-    `mark` is where a statement can be added that runs first, and what names the block.
-    """
-
-    mark: int
-    start: int
-    end: int
-
-
-def block_of(blocks: list[Block], edit: Edit) -> Block | None:
-    """Return the innermost block that holds an edit; None for one outside all functions."""
-    holding = [block for block in blocks if block.start <= edit.start and edit.end <= block.end]
-    return min(holding, key=lambda block: block.end - block.start, default=None)
 
 
 def line_of(source: bytes, offset: int) -> int:

@@ -1,10 +1,10 @@
-"""Edits of a Lua script, by its tokens, and its blocks."""
+"""Edits of a Lua script, by its tokens."""
 
 import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from mutation.edits import Block, Edit
+from mutation.edits import Edit
 
 _TOKEN = re.compile(
     rb"(?P<comment>--\[\[.*?\]\]|--[^\n]*)"
@@ -55,35 +55,16 @@ def tokens_of(source: bytes) -> list[Token]:
 
 
 class LuaSource:
-    """A script, its edits and its blocks."""
+    """A script and its edits."""
 
-    def __init__(self, source: bytes, *, is_shared: bool = False) -> None:
+    def __init__(self, source: bytes) -> None:
         self._source = source
         self._tokens = tokens_of(source)
-        self._is_shared = is_shared
 
     def edits(self) -> list[Edit]:
         """Return every edit, in the order of the source."""
         found = [edit for n in range(len(self._tokens)) for edit in self._edits_at(n)]
         return sorted(set(found), key=lambda edit: (edit.start, edit.end, edit.new))
-
-    def blocks(self) -> list[Block]:
-        """Return the blocks of all functions; a script that is not shared is one itself."""
-        found, opened = [], []  # opened: the mark of each block, None for `end` of no block
-        for n, token in enumerate(self._tokens):
-            if token.text == b"function":
-                opened.append(self._tokens[self._closing(self._next(n, b"("))].end)
-            elif token.text in (b"then", b"do", b"repeat"):
-                opened.append(token.end)
-            elif token.text in (b"else", b"elseif", b"end", b"until"):
-                mark = opened.pop()
-                found.append(Block(mark, mark, token.start))
-                if token.text == b"else":
-                    opened.append(token.end)
-        if not self._is_shared and self._tokens:
-            first = self._tokens[0].start
-            found.append(Block(first, first, len(self._source)))
-        return found
 
     def _edits_at(self, n: int) -> Iterator[Edit]:
         token = self._tokens[n]
@@ -169,14 +150,3 @@ class LuaSource:
             if depth == 0:
                 return n
         raise ValueError("a bracket that nobody closes")
-
-
-def marked(source: bytes, blocks: dict[Block, int]) -> bytes:
-    """Return a script that writes the number of each block into the server's log.
-
-    A script can leave word nowhere else: it may write no file, and a key would count as a write.
-    """
-    for block in sorted(blocks, key=lambda block: -block.mark):
-        new = f" redis.log(redis.LOG_WARNING, '@{blocks[block]}') ".encode()
-        source = source[: block.mark] + new + source[block.mark :]
-    return source

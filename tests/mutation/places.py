@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
 
-from mutation.coverage import Coverage, blocks_of, name_of
-from mutation.edits import Edit, block_of, is_lua, line_of, lines_at
+from mutation.edits import Edit, is_lua, line_of, lines_at
 from mutation.lua_edits import LuaSource
 from mutation.project import Project
 from mutation.python_edits import PythonSource
@@ -25,7 +24,7 @@ _TIME = re.compile(r"NOW|_ms\b|_s\b|monotonic|now\(\)")
 
 @dataclass(frozen=True)
 class Place:
-    """An edit of a file, and the blocks whose tests can notice it."""
+    """An edit of a file."""
 
     area: str
     path: str
@@ -67,25 +66,6 @@ class Place:
         if self.edit.rule == "boundary" and _TIME.search(self.before):
             return "a boundary of time"
         return ""
-
-    def blocks(self, coverage: Coverage) -> list[str]:
-        """Return the block that holds the edit.
-
-        Where none does, those that name what the edit is a part of, such as a class or a constant;
-        else all of the file, and else those that name anything of it.
-        """
-        blocks = blocks_of(self.path, self.source)
-        if holding := block_of(blocks, self.edit):
-            return [name_of(self.path, self.source, holding)]
-        all_of_file = [name_of(self.path, self.source, block) for block in blocks]
-        if is_lua(self.path):
-            return all_of_file
-        module = PythonSource(self.source)
-        return (
-            coverage.naming(module.names(self.edit))
-            or all_of_file
-            or coverage.naming(module.names())
-        )
 
 
 def draw(lines: Sequence[list[Place]], count: int, seed: int) -> list[Place]:

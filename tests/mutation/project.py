@@ -1,6 +1,7 @@
 """What is broken, by what it is tested, and copies of it in which tests run."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from mutation.keeper import TIME_IS_OVER
 
@@ -26,34 +27,49 @@ _Item = TypeVar("_Item")
 _Done = TypeVar("_Done")
 
 
+class Area(NamedTuple):
+    """Modules and scripts, and the test files that can notice their mistakes."""
+
+    #: Patterns from the root; areas may share no source.
+    sources: tuple[str, ...]
+    #: Patterns of whole paths, or of their ends.
+    tests: tuple[str, ...]
+
+
 @dataclass(frozen=True)
 class Project:
     """A folder with sources to break, by area, and tests."""
 
     root: Path
-    #: Area -> its modules and scripts, as patterns from the root. Areas may share none.
-    areas: Mapping[str, tuple[str, ...]]
-    #: Where imports look for the sources, for the module that notes blocks.
-    import_folder: str
-    #: Test files, as patterns from the root.
-    tests: tuple[str, ...]
+    areas: Mapping[str, Area]
 
     def sources(self, area: str) -> list[str]:
         """Return the paths of an area's modules and scripts, from the root."""
-        return sorted(self._files(self.areas[area]))
+        return sorted(
+            str(path.relative_to(self.root))
+            for pattern in self.areas[area].sources
+            for path in self.root.glob(pattern)
+        )
 
-    def test_files(self) -> list[str]:
-        """Return the paths of the test files, from the root, in the order of their patterns."""
-        return self._files(self.tests)
+    def tests_of(self, area: str, path: str) -> list[str]:
+        """Return an area's test files, first those that are named like one of its sources."""
+        files = [file.relative_to(self.root) for file in self.root.rglob("test_*.py")]
+        tests = [file for file in files if any(map(file.match, self.areas[area].tests))]
+        words = _words(path)
+        return [
+            str(test)
+            for test in sorted(tests, key=lambda test: (-len(words & _words(test.stem)), test))
+        ]
 
     def copy_to(self, folder: Path) -> "Project":
         """Copy everything but caches into a new folder."""
         shutil.copytree(self.root, folder, ignore=shutil.ignore_patterns(*_LEFT_OUT), symlinks=True)
-        return Project(folder, self.areas, self.import_folder, self.tests)
+        return Project(folder, self.areas)
 
-    def _files(self, patterns: Sequence[str]) -> list[str]:
-        found = [path for pattern in patterns for path in sorted(self.root.glob(pattern))]
-        return list(dict.fromkeys(str(path.relative_to(self.root)) for path in found))
+
+def _words(name: str) -> set[str]:
+    """Return the words of a path, in the singular."""
+    return {word.removesuffix("s") for word in re.findall("[a-z]+", name)}
 
 
 @dataclass(frozen=True)
@@ -92,7 +108,7 @@ def side_by_side(
             raise
 
 
-def run_tests(root: Path, arguments: Sequence[str], limit_s: float, **variables: str) -> TestRun:
+def run_tests(root: Path, arguments: Sequence[str], limit_s: float) -> TestRun:
     """Run pytest in a copy, for at most `limit_s` seconds; end all that it started."""
     environment = {
         name: value
@@ -102,12 +118,11 @@ def run_tests(root: Path, arguments: Sequence[str], limit_s: float, **variables:
     with tempfile.TemporaryDirectory(prefix="mutation-", ignore_cleanup_errors=True) as scratch:
         output = Path(scratch) / "output"
         pytest = [sys.executable, "-P", "-m", "pytest", "-q", "--tb=short"]
-        basetemp = variables.pop("basetemp", f"{scratch}/tests")
         with output.open("wb") as file:
             keeper = subprocess.Popen(
                 [sys.executable, "-I", "-S", str(_KEEPER), str(limit_s), *pytest,
-                 "-p", "no:cacheprovider", "--basetemp", basetemp, *arguments],
-                cwd=root, env=environment | variables, stdin=subprocess.DEVNULL,
+                 "-p", "no:cacheprovider", "--basetemp", f"{scratch}/tests", *arguments],
+                cwd=root, env=environment, stdin=subprocess.DEVNULL,
                 stdout=file, stderr=file,
             )  # fmt: skip
             _running.add(keeper)

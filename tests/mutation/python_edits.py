@@ -1,4 +1,4 @@
-"""Edits of a Python module, by its syntax tree, and its blocks.
+"""Edits of a Python module, by its syntax tree.
 
 Left alone: docstrings, annotations, defaults of messages, and calls that log, which no test reads.
 """
@@ -7,7 +7,7 @@ import ast
 import re
 from collections.abc import Iterator
 
-from mutation.edits import Block, Edit
+from mutation.edits import Edit
 
 _COMPARISONS: dict[type[ast.cmpop], tuple[str, str, str]] = {
     ast.Lt: ("<", "<=", "boundary"),
@@ -29,13 +29,11 @@ _ARITHMETIC: dict[type[ast.operator], tuple[str, str]] = {
     ast.Div: ("/", "*"),
 }
 _SWAPPED_NAMES = {"min": "max", "max": "min", "any": "all", "all": "any"}
-#: By it Numba compiles a function, and a mark is not in its language.
-_COMPILED = re.compile(r"(\w+\.)*(compiled|n?jit)\b")
 _LOGS = re.compile(r"\s*(log|logger|logging|warnings)\.")
 
 
 class PythonSource:
-    """A module, its edits and its blocks."""
+    """A module and its edits."""
 
     def __init__(self, source: bytes) -> None:
         self._source = source
@@ -44,54 +42,10 @@ class PythonSource:
         for line in source.splitlines(keepends=True):
             self._lines.append(self._lines[-1] + len(line))
 
-    def blocks(self) -> list[Block]:
-        """Return the blocks of all functions that can be marked."""
-        nodes = list(ast.walk(self._tree))
-        functions = [
-            one for one in nodes if isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef)
-        ]
-        calls = [one for one in nodes if isinstance(one, ast.Call) and one.args]
-        named = {ast.unparse(one.args[0]) for one in calls if _compiles(one.func)}
-        unmarked = {
-            node
-            for function in functions
-            if function.name in named or any(map(_compiles, function.decorator_list))
-            for node in ast.walk(function)
-        }
-        return [
-            self._block(body)
-            for function in functions
-            for node in ast.walk(function)
-            if node not in unmarked
-            for body in _bodies(node)
-        ]
-
     def edits(self) -> list[Edit]:
         """Return every edit, in the order of the source."""
         found = [edit for node in _walk(self._tree) for edit in self._edits_of(node)]
         return sorted(set(found), key=lambda edit: (edit.start, edit.end, edit.new))
-
-    def names(self, edit: Edit | None = None) -> list[str]:
-        """Return what the module's own statements define: the one that holds an edit, or all."""
-        found = list[str]()
-        for statement in self._tree.body:
-            if edit is None or self._start(statement) <= edit.start < self._end(statement):
-                match statement:
-                    case ast.ClassDef() | ast.FunctionDef() | ast.AsyncFunctionDef():
-                        found.append(statement.name)
-                    case ast.Assign():
-                        found += [one.id for one in statement.targets if isinstance(one, ast.Name)]
-                    case ast.AnnAssign(target=ast.Name(id=name)):
-                        found.append(name)
-        return found
-
-    def _block(self, body: list[ast.stmt]) -> Block:
-        first, last = body[0], body[-1]
-        mark = self._at(first.lineno, first.col_offset)
-        if decorators := getattr(first, "decorator_list", []):
-            mark = self._at(decorators[0].lineno, decorators[0].col_offset - 1)
-        assert last.end_lineno is not None and last.end_col_offset is not None
-        return Block(mark, mark, self._at(last.end_lineno, last.end_col_offset))
 
     def _edits_of(self, node: ast.AST) -> Iterator[Edit]:
         if isinstance(node, ast.Compare):
@@ -187,29 +141,6 @@ class PythonSource:
         return self._lines[line - 1] + column
 
 
-def marked(source: bytes, blocks: dict[Block, int]) -> bytes:
-    """Return a module that reports the number of each block when it is entered.
-
-    A statement is put in front of the first one, on its line, so no line changes its number.
-    """
-    for block in sorted(blocks, key=lambda block: -block.mark):
-        is_compound = _is_compound(source, block.mark)
-        line = source.rfind(b"\n", 0, block.mark) + 1
-        indent = source[line : block.mark]
-        new = f"__import__('mutation_hits').hit({blocks[block]})".encode()
-        if is_compound and not indent.strip():
-            source = source[: block.mark] + new + b"\n" + indent + source[block.mark :]
-        elif not is_compound:
-            source = source[: block.mark] + new + b"; " + source[block.mark :]
-    return source
-
-
-def _is_compound(source: bytes, mark: int) -> bool:
-    """Return True where the statement may not stand behind another one on its line."""
-    words = rb"(if|for|while|with|try|def|class|async|match|@)"
-    return re.match(words + rb"\b|@", source[mark:]) is not None
-
-
 def _walk(node: ast.AST) -> Iterator[ast.AST]:
     """Yield the nodes that have a meaning when the program runs, and none of its logging."""
     yield node
@@ -228,28 +159,3 @@ def _is_talk(node: ast.AST) -> bool:
     return isinstance(node.value, ast.Constant) or (
         isinstance(node.value, ast.Call) and _LOGS.match(ast.unparse(node.value)) is not None
     )
-
-
-def _compiles(function: ast.expr) -> bool:
-    return _COMPILED.match(ast.unparse(function)) is not None
-
-
-def _bodies(node: ast.AST) -> list[list[ast.stmt]]:
-    """Return the lists of statements of a node, a docstring apart."""
-    found = []
-    for name in ("body", "orelse", "finalbody"):
-        body = getattr(node, name, None)
-        if isinstance(body, list) and body and isinstance(body[0], ast.stmt):
-            rest = body[1:] if _is_docstring(body[0]) else body
-            if rest and not (name == "orelse" and _is_elif(node, rest)):
-                found.append(rest)
-    return found
-
-
-def _is_docstring(statement: ast.stmt) -> bool:
-    return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
-
-
-def _is_elif(node: ast.AST, body: list[ast.stmt]) -> bool:
-    """Return True for `elif`, whose condition belongs to the block around it."""
-    return isinstance(node, ast.If) and len(body) == 1 and isinstance(body[0], ast.If)

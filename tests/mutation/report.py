@@ -18,8 +18,7 @@ def show(verdicts: Sequence[Verdict]) -> str:
         note = f" - perhaps: {verdict.doubt}" if verdict.doubt else ""
         lines += [
             "",
-            f"{verdict.path}:{verdict.line} {verdict.outcome} ({verdict.rule}; "
-            f"{verdict.ran} of {verdict.related} tests){note}",
+            f"{verdict.path}:{verdict.line} {verdict.outcome} ({verdict.rule}){note}",
             f"  - {verdict.before}",
             f"  + {verdict.after}",
         ]
@@ -28,12 +27,10 @@ def show(verdicts: Sequence[Verdict]) -> str:
 
 def _table(verdicts: Sequence[Verdict]) -> Iterable[str]:
     """Yield a table in Markdown."""
-    yield "| area | places | found | share | unreached |"
-    yield "| --- | --- | --- | --- | --- |"
+    yield "| area | places | found | share |"
+    yield "| --- | --- | --- | --- |"
     for name in [*dict.fromkeys(verdict.area for verdict in verdicts), "all"]:
         some = [one for one in verdicts if name in ("all", one.area)]
-        left = [one for one in some if one.outcome not in FOUND]
-        found = len(some) - len(left)
-        unreached = sum(one.outcome is Outcome.UNREACHED for one in left)
+        found = sum(one.outcome in FOUND for one in some)
         share = f"{found / len(some):.0%}" if some else "-"
-        yield f"| {name} | {len(some)} | {found} | {share} | {unreached} |"
+        yield f"| {name} | {len(some)} | {found} | {share} |"

@@ -14,23 +14,17 @@ from itertools import count
 from pathlib import Path
 from queue import SimpleQueue
 
-from mutation.coverage import Coverage
 from mutation.places import Place
 from mutation.project import QUICK, Project, TestRun, run_tests, side_by_side
 
-#: Seconds that the chosen tests take together on the source as it is: in pytest's own process, and
-#: those with workers; and how many of them there are.
-_HERE_S, _HERE_TESTS = 20.0, 300
-_APART_S, _APART_TESTS = 30.0, 12
-#: Beyond what the chosen tests take: the start of pytest, and a busy machine. A test that hangs is
-#: ended by its own limit, so this one is for what even that does not end.
-_PATIENCE, _START_S = 5.0, 180.0
+#: Of all tests of a place. A test that hangs is ended by its own limit, so this one is for what
+#: even that does not end.
+_LIMIT_S = 3600.0
 #: A test that takes longer has found something.
 _TEST_S = 40
 
 _FAILED = re.compile(r"^(?:FAILED|ERROR) (\S+?::.+?|\S+)(?: - .*)?$", re.M)
 _PASSED = re.compile(r"^\d+ passed", re.M)
-_CHANCE = re.compile(r"ResourceWarning|Unraisable|Timeout")
 _UNREADABLE = re.compile(r"Error compiling script|SyntaxError|user_script:\d+: '[^']+' expected")
 
 
@@ -40,8 +34,6 @@ class Outcome(StrEnum):
     CAUGHT = "caught"
     TIMED_OUT = "timed out"
     SURVIVED = "survived"
-    #: No quick test enters its block.
-    UNREACHED = "unreached"
     #: What came out is no program.
     INVALID = "invalid"
 
@@ -63,9 +55,6 @@ class Verdict:
     outcome: Outcome
     #: The test that noticed.
     by: str
-    #: Tests that ran, of those that enter the block.
-    ran: int
-    related: int
     seconds: float
     doubt: str
 
@@ -73,15 +62,12 @@ class Verdict:
 class Run:
     """Verdicts on places, kept in a file; those that are there are not asked for again."""
 
-    def __init__(
-        self, copies: Sequence[Project], coverage: Coverage, file: Path, *, again: bool = False
-    ) -> None:
+    def __init__(self, copies: Sequence[Project], file: Path, *, again: bool = False) -> None:
         """Keep verdicts in a file; those on places that nobody noticed only if not `again`."""
         self._at_once = len(copies)
         self._idle = SimpleQueue[Project]()
         for copy in copies:
             self._idle.put(copy)
-        self._coverage = coverage
         self._file = file
         self.verdicts = {
             name: verdict
@@ -108,56 +94,38 @@ class Run:
 
     def _judge(self, place: Place) -> Verdict:
         began = time.monotonic()
-        here, apart = self._coverage.related(place.blocks(self._coverage))
-        chosen = [
-            _within(here, _HERE_S, _HERE_TESTS),
-            _within(apart, _APART_S, _APART_TESTS),
-        ]
         copy = self._idle.get()
         self._write(copy, place, place.edit.apply(place.source))
         try:
-            outcome, by, ran = self._outcome(copy, chosen)
+            outcome, by = self._outcome(copy, copy.tests_of(place.area, place.path))
         finally:
             self._write(copy, place, place.source)
             self._idle.put(copy)
         return Verdict(
             place.id, place.area, place.path, place.line, place.edit.rule, place.before,
-            place.after, outcome, by, ran, len(here) + len(apart),
-            round(time.monotonic() - began, 1), place.doubt,
+            place.after, outcome, by, round(time.monotonic() - began, 1), place.doubt,
         )  # fmt: skip
 
-    def _outcome(self, copy: Project, chosen: list[dict[str, float]]) -> tuple[Outcome, str, int]:
-        """Run the quick tests and, if none of them notices, those with workers."""
-        if not any(chosen):
-            return Outcome.UNREACHED, "", 0
-        ran = 0
-        for tests in filter(None, chosen):
-            ended = self._run(copy, tests)
-            ran += len(tests)
+    def _outcome(self, copy: Project, tests: list[str]) -> tuple[Outcome, str]:
+        """Run the tests until one fails twice: some fail by chance on a busy machine."""
+        by_chance: list[str] = []
+        while True:
+            ended = self._run(copy, [*tests, *(f"--deselect={test}" for test in by_chance)])
             if ended.status is None:
-                return Outcome.TIMED_OUT, "", ran
+                return Outcome.TIMED_OUT, ""
             if ended.status != 0 and _UNREADABLE.search(ended.output):
-                return Outcome.INVALID, "", ran
+                return Outcome.INVALID, ""
             failed = _FAILED.search(ended.output)
-            is_here = tests is chosen[0] and not _CHANCE.search(ended.output)
-            if failed and (is_here or self._fails_again(copy, failed[1])):
-                return Outcome.CAUGHT, failed[1], ran
-            if not failed and ended.status != 0 and not _PASSED.search(ended.output):
-                return Outcome.CAUGHT, "no test can be imported", ran
-        return Outcome.SURVIVED, "", ran
+            if failed is None:
+                is_program = ended.status == 0 or _PASSED.search(ended.output)
+                return (Outcome.SURVIVED, "") if is_program else (Outcome.CAUGHT, "no test starts")
+            if _FAILED.search(self._run(copy, [failed[1]]).output):
+                return Outcome.CAUGHT, failed[1]
+            by_chance.append(failed[1])
 
-    def _fails_again(self, copy: Project, test: str) -> bool:
-        """Return True for a failure that is no chance.
-
-        A busy machine fails a test with workers now and then, and a socket that an earlier test
-        has left fails whichever test runs when it is collected.
-        """
-        return _FAILED.search(self._run(copy, {test: _TEST_S}).output) is not None
-
-    def _run(self, copy: Project, tests: dict[str, float]) -> TestRun:
-        limit_s = _START_S + _PATIENCE * sum(tests.values())
+    def _run(self, copy: Project, tests: list[str]) -> TestRun:
         options = ["-x", "--timeout", str(_TEST_S), "--hypothesis-profile", "quick", "-m", QUICK]
-        return run_tests(copy.root, [*options, *tests], limit_s)
+        return run_tests(copy.root, [*options, *tests], _LIMIT_S)
 
     def _write(self, copy: Project, place: Place, source: bytes) -> None:
         """Write a file with a time of its own: by it Python knows what it has compiled."""
@@ -173,13 +141,3 @@ def read_verdicts(file: Path) -> dict[str, Verdict]:
         return {}
     rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
     return {row["id"]: Verdict(**row | {"outcome": Outcome(row["outcome"])}) for row in rows}
-
-
-def _within(tests: dict[str, float], most_s: float, most: int) -> dict[str, float]:
-    """Return the first tests that together take no longer, none of them a large part of it."""
-    chosen, total_s = dict[str, float](), 0.0
-    for test, seconds in tests.items():
-        if len(chosen) < most and seconds <= most_s / 4 and total_s + seconds <= most_s:
-            chosen[test] = seconds
-            total_s += seconds
-    return chosen or dict(list(tests.items())[:1])

@@ -545,23 +545,13 @@ def test_a_version_is_read_from_its_files(tmp_path, config):
 @pytest.mark.parametrize(
     ("config", "changes", "message"),
     [
-        (WINDOW, {"format": 1}, "Input should be 2"),
         (WINDOW, {"format": 3}, r"config\.json has format 3, and this seqd reads format 2"),
-        (WINDOW, {"reads": "pages"}, "Input should be 'window' or 'stream'"),
         (WINDOW, {"alphabet": "ba .cd"}, "the alphabet is not in order, or has a character twice"),
         (WINDOW, {"lead_in": "a cab"}, "lead_in has 5 characters, not 8"),
         (WINDOW, {"lead_in": "a zebra."}, "lead_in has characters that the alphabet lacks"),
         (WINDOW, {"window": None}, "a version that reads windows says of how many characters"),
         (WINDOW, {"layers": 2}, "has one layer, no embedding and no n-grams"),
-        (WINDOW, {"embedding_dim": 8}, "has one layer, no embedding and no n-grams"),
-        (WINDOW, {"ngram_share": 0.1}, "has one layer, no embedding and no n-grams"),
-        (WINDOW, {"units": 0}, "greater than or equal to 1"),
-        (WINDOW, {"units": 1_025}, "less than or equal to 1024"),
         (MIXTURE, {"window": 8}, "a version that reads a stream has no window"),
-        (MIXTURE, {"lead_in": ""}, "at least 1 character"),
-        (MIXTURE, {"layers": 5}, "less than or equal to 4"),
-        (MIXTURE, {"ngram_share": 1.0}, r"less than or equal to 0\.99"),
-        (MIXTURE, {"ngram_share": float("nan")}, "finite number"),
     ],
 )
 def test_a_config_that_does_not_fit_together_is_damaged(tmp_path, config, changes, message):
@@ -588,12 +578,8 @@ def with_changed_tensors(folder, name, changes):
             r"float32 or float16 of shape \(16, 6\)\. Train the model again or restore the file\.$",
         ),
         ({"more": np.zeros(1, np.float32)}, "has the tensors"),
-        ({"embedding": None}, "has the tensors"),
-        ({"layer_1.bias": np.zeros(64, np.float64)}, r"'layer_1.bias' is float64 of shape \(64,\)"),
-        ({"layer_1.bias": np.zeros(64, np.int32)}, "'layer_1.bias' is int32"),
         ({"layer_0.bias": np.full(64, np.nan, np.float32)}, "'layer_0.bias' has values that are"),
         ({"layer_0.bias": np.full(64, -7e4, np.float32)}, "no numbers, or beyond ±65,504"),
-        ({"dense_bias": np.full(6, np.inf, np.float16)}, "'dense_bias' has values that are no"),
     ],
 )
 def test_tensors_that_cannot_be_used_are_a_damaged_artifact(tmp_path, changes, message):

@@ -92,11 +92,6 @@ HELD = HeldUnit("0", "w1", 1, 20.0)
             "Job j1 is queued: No worker is up: `seqd up` starts them.",
         ),
         (
-            Facts(a_job(), states(), [a_worker(state="starting")]),
-            "Job j1 is queued: A worker is still starting (w1). Before jobs are taken, plugins are "
-            "imported and models loaded.",
-        ),
-        (
             Facts(a_job(), states(), [a_worker()], rates={QUEUE: Rate(10, 20.0, 1)}),
             "Job j1 is queued: 1 worker can run it, and one takes its next unit in a moment; about "
             "8.0 s to its end.",
@@ -126,7 +121,7 @@ HELD = HeldUnit("0", "w1", 1, 20.0)
             "Job j1 failed: plugin_fault: It broke.",
         ),
     ],
-    ids=["no worker", "starting", "in a moment", "paused", "completed", "failed"],
+    ids=["no worker", "in a moment", "paused", "completed", "failed"],
 )
 def test_the_headline_is_the_state_and_the_first_reason_for_it(facts: Facts, sentence: str) -> None:
     assert headline(facts) == sentence

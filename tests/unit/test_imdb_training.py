@@ -6,7 +6,6 @@ from itertools import count
 import numpy as np
 import pytest
 from pydantic import ValidationError
-from safetensors.numpy import load_file, save_file
 
 from imdb_builders import (
     BOTH,
@@ -21,7 +20,6 @@ from imdb_builders import (
     trained,
 )
 from seqd.errors import (
-    ArtifactDamaged,
     CheckpointDamaged,
     InvalidData,
     InvalidParameters,
@@ -33,7 +31,6 @@ from seqd.testing import MemoryCheckpoints, MemoryTrainContext
 from seqd_imdb_lstm import ImdbLstm, TrainParameters, seqd_register_models
 from seqd_imdb_lstm.data import memory_limit_bytes
 
-PARITY = {"batching": "shuffled", "validation_split": 0.0}
 #: So little that nothing is learnt.
 STILL = {"learning_rate": 1e-6, "validation_split": 0.0}
 
@@ -233,18 +230,6 @@ def test_probabilities_are_the_weighted_mean_of_the_log_odds(tmp_path):
 
     of_ngrams, of_lstm, averaged = logits
     assert averaged == pytest.approx(0.25 * of_lstm + 0.75 * of_ngrams, abs=5e-3)
-
-
-def test_a_version_without_its_table_is_damaged(tmp_path):
-    context = a_context(tmp_path, pairs())
-    trained(context, **TWO_BRANCHES, epochs=1)
-    path = tmp_path / "weights.safetensors"
-    arrays = load_file(path)
-    del arrays["ngram_owners"]
-    save_file(arrays, path)
-
-    with pytest.raises(ArtifactDamaged, match=r"needed are .*ngram_owners"):
-        loaded(context)
 
 
 def test_a_stop_is_honoured_while_the_n_grams_are_fitted(tmp_path):
@@ -650,9 +635,6 @@ def test_the_plugin_hands_over_one_model_with_the_tutorials_recipe():
 @pytest.mark.parametrize(
     ("wrong", "reason"),
     [
-        ({"epochs": 0}, "epochs"),
-        ({"max_tokens": 10_001}, "max_tokens"),
-        ({"epoch": 3}, "epoch"),
         (
             {"pooling": "mean_max"},
             "pooling 'mean_max' would take in the states after each pad; with it padding must be "
@@ -664,6 +646,6 @@ def test_the_plugin_hands_over_one_model_with_the_tutorials_recipe():
         ),
     ],
 )
-def test_parameters_that_are_unknown_out_of_range_or_contradictory_are_refused(wrong, reason):
+def test_parameters_that_contradict_each_other_are_refused(wrong, reason):
     with pytest.raises(ValidationError, match=reason):
         TrainParameters(**wrong)

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import ValidationError
 
 from markov_builders import (
     CATS,
@@ -18,9 +17,7 @@ from markov_builders import (
     sample_of,
 )
 from seqd.errors import InvalidData, Stopped
-from seqd.hookspecs import WorkItem
 from seqd.testing import MemoryRunContext
-from seqd_markov import GenerateParameters
 from seqd_schemas import FinishReason, Generation, ItemError
 
 LETTERS = "the cat sat on the mat, and the rat sat on the cat. " * 3
@@ -309,40 +306,7 @@ def test_another_seed_another_place_and_another_sample_give_other_texts():
     assert len({*texts(first), *texts(second), *texts(other)}) == 5
 
 
-def test_the_deltas_streamed_are_the_texts_returned_also_of_two_items_of_one_index():
-    context = MemoryRunContext()
-    parameters = GenerateParameters(temperature=[0.5, 1.0], samples=2, length=600)
-
-    outcomes = a_generator().generate(
-        [WorkItem(0, "t"), WorkItem(1, "a"), WorkItem(7, "t"), WorkItem(7, "a rat s")],
-        parameters,
-        context,
-    )
-
-    for index in (0, 1):
-        for place, sample in enumerate(outcomes[index].samples):
-            assert context.streamed_text(index, place) == sample.text
-    assert texts(outcomes[2]) != texts(outcomes[3])
-    assert len(context.deltas) == 4 * 4 * 3  # 600 characters are three deltas of 256
-
-
-def test_a_stop_ends_each_task_without_a_result_wherever_it_is_asked_for():
-    def fresh():
-        return a_generator.__wrapped__(LETTERS, order=1)
-
-    undisturbed = MemoryRunContext()
-    generated("the ", generator=fresh(), context=undisturbed, length=30)
-
-    for questions in range(undisturbed.stop_questions):
-        with pytest.raises(Stopped):
-            generated(
-                "the ",
-                generator=fresh(),
-                context=MemoryRunContext(stop_after=questions),
-                length=30,
-            )
-    with pytest.raises(Stopped, match="The writing was stopped before its end"):
-        generated("t", context=MemoryRunContext(stop_after=1), length=10_000)
+def test_a_stop_ends_a_measurement():
     with pytest.raises(Stopped, match="The measuring was stopped"):
         a_generator().measure(CATS, MemoryRunContext(stop_after=0))
 
@@ -430,38 +394,3 @@ def test_a_text_that_cannot_be_measured_is_refused(text, message):
 
 
 # Parameters
-
-
-@pytest.mark.parametrize(
-    "values",
-    [
-        {"length": [0, 100_001]},
-        {"samples": [0, 65]},
-        {"temperature": [-0.1, 10.5, [], [0.1] * 9, float("nan")]},
-        {"top_k": [-1]},
-        {"top_p": [0.0, 1.1, float("nan")]},
-        {"stop": ["", ["a"] * 5, ["a" * 65], ["\ud800"]]},
-        {"sentences": [-1]},
-        {"max_copied": [-1]},
-        {"tries": [0]},
-        {"seed": [-1, 2**32]},
-        {"order": [2]},
-    ],
-    ids=lambda values: next(iter(values)),
-)
-def test_a_parameter_out_of_range_is_refused(values):
-    ((name, refused),) = values.items()
-
-    for value in refused:
-        with pytest.raises(ValidationError, match=name):
-            GenerateParameters.model_validate({name: value})
-
-
-def test_more_characters_than_a_result_holds_are_refused_with_the_sum():
-    with pytest.raises(ValidationError) as raised:
-        GenerateParameters(length=100_000, samples=20, temperature=[0.5, 1.0])
-
-    assert (
-        "length 100,000 x samples 20 x 2 temperatures are 4,000,000 characters for each prompt; "
-        "at most 2,000,000 are allowed." in str(raised.value)
-    )

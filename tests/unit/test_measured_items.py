@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from seqd.cli.models.measured_items import Asked, MeasuredItems, measured_items, subject_of
-from seqd.errors import InvalidData, InvalidInput, InvalidRequest
+from seqd.errors import InvalidData, InvalidRequest
 from seqd_schemas import CatalogEntry, Item, RefusedItem, Score, TaskSchema
 
 PAIR = {"properties": {"left": {}, "right": {}, "weight": {}}, "required": ["left", "right"]}
@@ -109,15 +109,6 @@ def test_other_true_outputs_are_other_data_with_the_same_texts(file: Path) -> No
     assert prints[0] == prints[1]
     assert prints[0].sha256 != prints[2].sha256
     assert prints[0].text_sha256 == prints[2].text_sha256
-
-
-def test_a_file_that_changes_between_items_and_truths_is_refused(file: Path) -> None:
-    items = items_of(file, [{"text": "a", "truth": 1}, {"text": "b", "truth": 2}])
-    list(items)
-    file.write_text('{"text": "a", "truth": 1}\n')
-
-    with pytest.raises(InvalidInput, match="was changed while it was read: it had 52 bytes and"):
-        truths(items)
 
 
 @pytest.mark.parametrize(

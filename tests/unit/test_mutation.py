@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from checkout import ROOT
-from mutation.coverage import Coverage, blocks_of
+from mutation.__main__ import PROJECT
 from mutation.edits import Edit
 from mutation.lua_edits import LuaSource
 from mutation.places import Place, draw, lines_of
-from mutation.project import Project, run_tests
+from mutation.project import Area, Project, run_tests
 from mutation.python_edits import PythonSource
 from mutation.report import show
 from mutation.run import Outcome, Run, Verdict
@@ -90,7 +90,7 @@ def project(tmp_path: Path) -> Project:
     (root / "code").mkdir(parents=True)
     for name, text in files.items():
         (root / name).write_text(text)
-    return Project(root, {"toy": ("code/*.py", "code/*.lua")}, "code", ("test_*.py",))
+    return Project(root, {"toy": Area(("code/*.py", "code/*.lua"), ("test_*.py",))})
 
 
 def edits(
@@ -113,11 +113,9 @@ def place(project: Project, path: str, before: str, new: str) -> Place:
 @pytest.mark.slow
 @pytest.mark.long
 @pytest.mark.processes
-def test_what_a_test_notices_and_what_none_does_are_told_apart_by_the_tests_that_enter_a_place(
+def test_what_a_test_notices_and_what_none_does_are_told_apart(
     project: Project, tmp_path: Path
 ) -> None:
-    coverage = Coverage(project, tmp_path)
-    assert [row.path for row in coverage.measure()] == ["test_toy.py"]
     places = [
         place(project, "code/toy.py", "return True", "return None"),
         place(project, "code/toy.py", "years < ", "years <= "),
@@ -125,74 +123,33 @@ def test_what_a_test_notices_and_what_none_does_are_told_apart_by_the_tests_that
         place(project, "code/toy.lua", "redis.call('SET', KEYS[1], 0)", ""),
     ]
     copies = [project.copy_to(tmp_path / name) for name in ("copy", "another")]
+    verdicts_file = tmp_path / "verdicts.jsonl"
 
-    verdicts = list(Run(copies, coverage, tmp_path / "verdicts.jsonl").over(places))
+    verdicts = list(Run(copies, verdicts_file).over(places))
 
-    assert sorted((verdict.outcome, verdict.by, verdict.related) for verdict in verdicts) == [
-        (Outcome.CAUGHT, "test_toy.py::test_age", 1),
-        (Outcome.CAUGHT, "test_toy.py::test_count[a word]", 1),
-        (Outcome.SURVIVED, "", 1),
-        (Outcome.UNREACHED, "", 0),
+    assert sorted((verdict.outcome, verdict.by) for verdict in verdicts) == [
+        (Outcome.CAUGHT, "test_toy.py::test_age"),
+        (Outcome.CAUGHT, "test_toy.py::test_count[a word]"),
+        (Outcome.SURVIVED, ""),
+        (Outcome.SURVIVED, ""),
     ]
     for path in ("code/toy.py", "code/toy.lua"):
         for copy in copies:
             assert (copy.root / path).read_bytes() == (project.root / path).read_bytes()
-    assert list(Coverage(project, tmp_path).measure()) == []
-    (project.root / "code" / "other.py").write_text("")
-    assert list(Coverage(project, tmp_path).measure()) == []
-    assert list(Run(copies, coverage, tmp_path / "verdicts.jsonl").over(places)) == []
-    again = Run(copies, coverage, tmp_path / "verdicts.jsonl", again=True).over(places)
-    assert {verdict.outcome for verdict in again} == {Outcome.SURVIVED, Outcome.UNREACHED}
+    assert list(Run(copies, verdicts_file).over(places)) == []
+    again = Run(copies, verdicts_file, again=True).over(places)
+    assert {verdict.outcome for verdict in again} == {Outcome.SURVIVED}
 
 
-@pytest.mark.slow
-@pytest.mark.long
-@pytest.mark.processes
-def test_what_a_worker_runs_belongs_to_the_tests_of_the_file_that_has_started_it(
-    project: Project, tmp_path: Path
-) -> None:
-    worker = "import time, toy\nwhile True:\n    toy.is_adult(30)\n    time.sleep(0.05)\n"
-    conftest = project.root / "conftest.py"
-    conftest.write_text(
-        f"{conftest.read_text()}\nimport os, sys\n"
-        "@pytest.fixture(scope='session')\ndef worker():\n"
-        f"    with subprocess.Popen([sys.executable, '-c', {worker!r}],\n"
-        "                          env=os.environ | {'PYTHONPATH': 'code'}) as child:\n"
-        "        yield child\n        child.kill()\n"
-    )
-    project.root.joinpath("test_a.py").write_text(
-        "import time\ndef test_worker(worker):\n    time.sleep(1)\n"
-    )
-    project.root.joinpath("test_b.py").write_text(
-        "import time\ndef test_nothing():\n    time.sleep(1)\n"
-    )
-    coverage = Coverage(project, tmp_path)
+def test_each_area_has_sources_and_tests_and_those_named_like_a_source_come_first() -> None:
+    for area in PROJECT.areas:
+        assert PROJECT.sources(area)
+        assert PROJECT.tests_of(area, "")
 
-    measured = {row.path: row for row in coverage.measure()}
+    claim = PROJECT.tests_of("ledger-lua", "daemon/seqd/ledger/lua/claim.lua")
 
-    assert measured["test_a.py"].apart == ["test_a.py::test_worker"]
-    assert measured["test_a.py"].entered
-    assert not measured["test_b.py"].entered
-
-
-def test_a_place_outside_all_functions_belongs_to_the_blocks_that_name_it(
-    project: Project, tmp_path: Path
-) -> None:
-    coverage = Coverage(project, tmp_path)
-
-    blocks = place(project, "code/toy.py", "= 18", "= 19").blocks(coverage)
-
-    assert blocks == ["code/toy.py:7"]
-
-
-def test_what_cannot_note_that_it_runs_has_no_block() -> None:
-    launcher = b'def launch():\n    return [sys.executable, "-I", "-S", __file__]\n'
-    kernel = b"@compiled(inlined=True)\ndef tanh(x):\n    return x\n"
-
-    assert blocks_of("a.py", launcher) == []
-    assert blocks_of("a.py", kernel) == []
-    assert blocks_of("a.py", b"def run(x):\n    return x\n_run = compiled(run, kept=True)\n") == []
-    assert len(blocks_of("a.py", kernel.replace(b"compiled", b"cache"))) == 1
+    assert claim[0] == "tests/integration/test_ledger_claim.py"
+    assert claim[-1] == "tests/model/test_model.py"
 
 
 def test_a_module_is_broken_as_somebody_might_break_it() -> None:
@@ -250,7 +207,7 @@ def test_every_module_and_script_can_be_broken_and_stay_a_program() -> None:
     for edit in PythonSource(source).edits()[::25]:
         ast.parse(edit.apply(source))
     for path in (daemon / "ledger" / "lua").rglob("*.lua"):
-        assert LuaSource(path.read_bytes(), is_shared=path.parent.name == "shared").edits()
+        assert LuaSource(path.read_bytes()).edits()
 
 
 @pytest.mark.slow
@@ -278,7 +235,7 @@ def test_tests_that_take_too_long_are_ended_with_all_that_they_have_started(
 
 def test_the_report_has_the_share_that_was_caught_and_each_survivor() -> None:
     def verdict(area: str, path: str, outcome: Outcome, by: str = "") -> Verdict:
-        return Verdict("1", area, path, 7, "constant", "n > 2", "n > 3", outcome, by, 1, 2, 1.0, "")
+        return Verdict("1", area, path, 7, "constant", "n > 2", "n > 3", outcome, by, 1.0, "")
 
     verdicts = [
         verdict("ledger", "a.py", Outcome.CAUGHT, "t"),
@@ -288,10 +245,10 @@ def test_the_report_has_the_share_that_was_caught_and_each_survivor() -> None:
     text = show(verdicts)
 
     assert text.splitlines()[:5] == [
-        "| area | places | found | share | unreached |",
-        "| --- | --- | --- | --- | --- |",
-        "| ledger | 1 | 1 | 100% | 0 |",
-        "| ledger-lua | 1 | 0 | 0% | 0 |",
-        "| all | 2 | 1 | 50% | 0 |",
+        "| area | places | found | share |",
+        "| --- | --- | --- | --- |",
+        "| ledger | 1 | 1 | 100% |",
+        "| ledger-lua | 1 | 0 | 0% |",
+        "| all | 2 | 1 | 50% |",
     ]
-    assert text.endswith("b.lua:7 survived (constant; 1 of 2 tests)\n  - n > 2\n  + n > 3")
+    assert text.endswith("b.lua:7 survived (constant)\n  - n > 2\n  + n > 3")

@@ -15,7 +15,7 @@ from seqd.client.matrices import Matrix
 from seqd.client.output_fields import OutputField, fields_of, vector_field
 from seqd.errors import InvalidRequest, OutputMismatch
 from seqd.models.task_schemas import output_schema
-from seqd_schemas import Dimensions, ScoredLabel, TaskOutput, Vector
+from seqd_schemas import Dimensions, Embedding, Score, ScoredLabel, TaskOutput, Vector
 
 
 class Language(StrEnum):
@@ -83,14 +83,32 @@ def test_cells_are_what_columns_hold():
     assert isinstance(cell, np.ndarray) and cell.tolist() == [1, 2, 3, 4]
 
 
-def test_a_nested_field_is_no_vector():
+@pytest.mark.parametrize(
+    ("output", "field", "message"),
+    [
+        (
+            Everything,
+            "labels",
+            "the field 'labels' is no vector, it is nested; vectors of its output: any_length, "
+            "four.",
+        ),
+        (
+            Embedding,
+            "vectr",
+            "there is no field 'vectr'; vectors of its output: vector. Did you mean 'vector'?",
+        ),
+        (
+            Score,
+            "vector",
+            "there is no field 'vector'; its output has no vector; it has: score, truncated.",
+        ),
+    ],
+)
+def test_a_field_that_is_no_vector_is_refused_with_those_that_are(output, field, message):
     with pytest.raises(InvalidRequest) as refused:
-        vector_field(fields_of(output_schema(Everything)), "labels", "Job j1")
+        vector_field(fields_of(output_schema(output)), field, "Job j1")
 
-    assert str(refused.value) == (
-        "Job j1: the field 'labels' is no vector, it is nested; vectors of its output: any_length, "
-        "four."
-    )
+    assert str(refused.value) == f"Job j1: {message}"
 
 
 def filled(matrix: Matrix, *rows: list[float] | None) -> list[list[float]]:

@@ -15,7 +15,6 @@ from seqd.cli.top.view import VIEWS, View
 from seqd.queue_states import WorkerCounts
 from seqd_schemas import (
     ChildDeath,
-    Cordon,
     Counts,
     FailureRecord,
     ModelPause,
@@ -83,17 +82,6 @@ def test_the_overview_says_how_fast_it_goes_what_waits_and_what_is_wrong() -> No
     ]
     assert lines[16] == (
         "classify  topics     nobody can run it   24,000      500           -  none"
-    )
-
-
-def test_workers_that_were_drained_are_not_up() -> None:
-    drained = a_worker(cordon=Cordon(phase="drained", target="host:*", since_ms=1))
-
-    lines = shown(a_state(workers=[drained]))
-
-    assert lines[3] == "workers   0 up; 1 drained"
-    assert "! No worker is up: all were drained, and 25,024 items wait. End the drain: `seqd" in (
-        lines
     )
 
 
