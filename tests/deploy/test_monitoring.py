@@ -13,13 +13,18 @@ from monitoring.files import (
     PROMETHEUS_RULE,
     RULES,
     alerts,
+    metrics_of,
     panels,
     prometheus_rule,
     queries,
+    told_metrics,
 )
 from seqd.settings import Settings
 
 #: Alerts of something that has happened: there is nothing to wait for.
+#: Labels that Prometheus itself adds.
+OF_PROMETHEUS = {"namespace", "job", "instance", "pod", "le", "alertname", "severity"}
+
 EVENTS = {"SeqdHang", "SeqdOutOfMemory", "SeqdDeviceLost", "SeqdResultsRemovedEarly"}
 
 
@@ -52,6 +57,16 @@ def test_prometheus_understands_each_query_of_the_dashboard(tmp_path: Path) -> N
     promtool("check", "rules", str(rules))
 
     assert len(asked) > len(alerts())
+
+
+def test_each_query_asks_for_metrics_and_labels_that_the_guide_tells_of() -> None:
+    told = told_metrics()
+    for where, query in queries():
+        names, groups = metrics_of(query), re.findall(r"by \(([^)]*)\)", query)
+        labels = OF_PROMETHEUS.union(*(told.get(name, set()) for name in names))
+
+        assert names <= told.keys(), where
+        assert set(re.findall(r"\w+", " ".join(groups))) <= labels, where
 
 
 def test_each_alert_says_how_urgent_it_is_and_what_to_do() -> None:

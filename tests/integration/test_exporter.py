@@ -20,6 +20,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from builders import a_catalog_entry, a_chunk, a_worker_status
 from cli_builders import clean_environment
 from ledger_fixtures import Environment, open_environment
+from monitoring.files import told_metrics
 from redis_fixtures import PrivateServer
 from seqd.exporter.reading import SHARED_S
 from seqd.ledger import connect
@@ -163,6 +164,8 @@ def test_a_scrape_has_the_work_and_the_fleet_and_says_what_each_metric_is(
     assert values["seqd_missing_rights",] == 0
     assert values["seqd_up",] == 1
     assert "w" not in {label for key in values for label in key[1:]}
+    told = {name for name in told_metrics() if not name.startswith("seqd_worker_")}
+    assert told - {key[0] for key in values} == {"seqd_clock_offset_seconds"}  # no worker says it
     for name in set(re.findall(r"^(seqd_\w+)", text, re.MULTILINE)):
         assert re.search(rf"^# HELP {name} \S", text, re.MULTILINE), name
         assert re.search(rf"^# TYPE {name} gauge$", text, re.MULTILINE), name

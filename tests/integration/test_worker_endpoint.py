@@ -15,11 +15,22 @@ from prometheus_client.parser import text_string_to_metric_families
 from checkout import python_path
 from cli_builders import here
 from held_ports import hold_port
+from monitoring.files import told_metrics
 from seqd.local.slots import parse_slot
 from seqd.local.supervisor import worker_command, worker_environment
 from worker_fixtures import PLUGIN, Cluster, LiveWorker, wait_until
 
 pytestmark = [pytest.mark.processes, pytest.mark.slow]
+
+
+#: Metrics that only a worker with a GPU, or with a plugin that counts tokens, has, and one that has
+#: seen a child die.
+OF_SOME_WORKERS = {
+    "seqd_worker_gpu_memory_bytes",
+    "seqd_worker_tokens_total",
+    "seqd_worker_padding_tokens_total",
+    "seqd_worker_child_deaths_total",
+}
 
 
 @dataclass
@@ -92,6 +103,8 @@ def test_what_a_worker_did_is_kept_over_its_child_and_a_port_that_is_taken_costs
     assert one.value("seqd_worker_child_deaths_total", cause="signal") == 1
     assert one.value("seqd_worker_model_bytes", model="echo") > 0
     assert 'seqd_worker_info{host="' in before
+    told = {name for name in told_metrics() if name.startswith("seqd_worker_")}
+    assert {name for name in told if f"# TYPE {name} " not in before} <= OF_SOME_WORKERS
     if (promtool := shutil.which("promtool")) is not None:
         check = subprocess.run([promtool, "check", "metrics"], input=before, text=True, timeout=30)
         assert check.returncode == 0

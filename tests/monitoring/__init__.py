@@ -1,5 +1,4 @@
-"""What `docker/monitoring` has, read for tests, and a Prometheus that uses it: a fleet is watched.
+"""What `docker/monitoring` has, read for tests.
 
-`files` reads rules and dashboard, `prometheus` runs the server and asks it, `fleet` is what it
-watches. `make monitoring` writes the rules for the Prometheus Operator.
+`make monitoring` writes the rules for the Prometheus Operator.
 """

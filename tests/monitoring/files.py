@@ -11,6 +11,7 @@ import yaml
 from checkout import ROOT
 
 MONITORING = ROOT / "docker" / "monitoring"
+METRICS = ROOT / "docker" / "metrics.md"
 RULES = MONITORING / "alerts.yaml"
 DASHBOARD = MONITORING / "dashboard.json"
 PROMETHEUS_RULE = ROOT / "docker" / "k8s" / "components" / "monitoring" / "prometheusrule.yaml"
@@ -84,22 +85,17 @@ def metrics_of(query: str) -> set[str]:
     return {_PARTS.sub("", name) for name in re.findall(r"\bseqd_\w+", query)}
 
 
+def told_metrics() -> dict[str, set[str]]:
+    """Return the labels of each metric, by its name, as the tables of the guide have them."""
+    rows = re.findall(r"^\| `(seqd_\w+)` \| (.*?) \|", METRICS.read_text(encoding="utf-8"), re.M)
+    return {name: set(re.findall(r"`(\w+)`", labels)) for name, labels in rows}
+
+
 def prometheus_rule() -> str:
     """Return the rules as the object that the Prometheus Operator takes, comments and all."""
     _, _, groups = RULES.read_text(encoding="utf-8").partition("\ngroups:\n")
     lines = ["groups:", *groups.splitlines()]
     return _HEAD + "".join(f"  {line}\n" if line else "\n" for line in lines)
-
-
-def with_short_waits(text: str) -> str:
-    """Return rules for a test: each `for` is a second, each minute of a window two seconds."""
-    shorter = re.sub(r"^( +)for: \w+$", r"\1for: 1s", text, flags=re.M)
-    return re.sub(r"(?<=\[)(\d+)([mhd])(?=\])", _short_window, shorter)
-
-
-def _short_window(found: re.Match[str]) -> str:
-    minutes = int(found[1]) * {"m": 1, "h": 60, "d": 1440}[found[2]]
-    return f"{max(10, 2 * minutes)}s"
 
 
 def _panel_of(found: dict[str, Any]) -> Panel:
