@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from redis_fixtures import PrivateServer, server_binaries
-from seqd.local.redis_binaries import ServerBinary, find_server_binaries
+from redis_fixtures import PrivateServer, installed_servers, server_binaries
+from seqd.local.redis_binaries import ServerBinary
 
 
 @dataclass
@@ -101,7 +101,7 @@ class ClockServer(PrivateServer):
 
 @pytest.fixture
 def clock_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClockServer]:
-    yield from _running(find_server_binaries()[0], tmp_path_factory.mktemp("clock"))
+    yield from _running(installed_servers()[0], tmp_path_factory.mktemp("clock"))
 
 
 @pytest.fixture(scope="module", params=server_binaries())

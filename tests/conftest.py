@@ -48,6 +48,9 @@ TOGETHER = {
 USES_SHARED_WORKER = re.compile(r"def test_\w+\([^)]*\b(?:cluster|cure)\b")
 SHARED_WORKERS = 3
 
+#: A file all of whose tests are slow. A run that leaves them out does not even import it.
+ALL_SLOW = re.compile(r"^pytestmark = (?:pytest\.mark\.slow$|\[[^\]]*\bpytest\.mark\.slow\b)", re.M)
+
 # A test of a property is no test of time: a busy machine must not fail it. The cases are the same
 # in each run, so that no run fails by chance; `make hostile` draws new ones.
 hypothesis.settings.register_profile(
@@ -97,6 +100,22 @@ def pytest_configure() -> None:
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     return PROCESSES_PER_CORE * cores()
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out what `-m` would leave out whole, before it is imported."""
+    is_left_out = (
+        collection_path.suffix == ".py"
+        and leaves_slow_out(config.option.markexpr)
+        and ALL_SLOW.search(collection_path.read_text("utf-8"))
+    )
+    return True if is_left_out else None
+
+
+def leaves_slow_out(expression: str) -> bool:
+    """Return True for an expression of marks that surely chooses no test that is slow."""
+    outside = re.sub(r"\([^()]*\)", "", expression)
+    return " or " not in outside and "not slow" in outside.split(" and ")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

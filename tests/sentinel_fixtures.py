@@ -20,8 +20,9 @@ import pytest
 import redis
 
 from held_ports import hold_port
+from redis_fixtures import installed_servers
 from seqd.local.parent_death import launch_command
-from seqd.local.redis_binaries import ServerBinary, find_server_binaries
+from seqd.local.redis_binaries import ServerBinary
 from seqd.local.redis_server import LOOPBACK
 
 #: Seconds until all know each other: a Sentinel asks a server for its replicas every 10 s.
@@ -261,7 +262,7 @@ def wait_for(
 
 @pytest.fixture
 def sentinels(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SentinelGroup]:
-    group = SentinelGroup(find_server_binaries()[0], tmp_path_factory.mktemp("sentinels"))
+    group = SentinelGroup(installed_servers()[0], tmp_path_factory.mktemp("sentinels"))
     try:
         group.start()
         yield group
@@ -271,7 +272,7 @@ def sentinels(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SentinelGrou
 
 @pytest.fixture
 def lone_sentinel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SentinelGroup]:
-    group = SentinelGroup(find_server_binaries()[0], tmp_path_factory.mktemp("sentinel"))
+    group = SentinelGroup(installed_servers()[0], tmp_path_factory.mktemp("sentinel"))
     del group.sentinels[1:]
     try:
         group.sentinels[0].start()

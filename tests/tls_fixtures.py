@@ -17,13 +17,15 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Lock, Thread
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit, urlunsplit
 
 import pytest
-import trustme
 
 from redis_fixtures import PrivateServer
+
+if TYPE_CHECKING:
+    import trustme
 
 LOOPBACK = "127.0.0.1"
 CHUNK_BYTES = 1 << 16
@@ -35,11 +37,11 @@ LONG_AGO = datetime.now(UTC) - timedelta(days=30)
 
 
 def a_server_context(
-    authority: trustme.CA,
+    authority: "trustme.CA",
     *,
     host: str = LOOPBACK,
     expired: bool = False,
-    clients_of: trustme.CA | None = None,
+    clients_of: "trustme.CA | None" = None,
 ) -> ssl.SSLContext:
     """Return what a server needs; `clients_of` signs the certificates that it wants of clients."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -52,7 +54,7 @@ def a_server_context(
     return context
 
 
-def a_client_certificate(authority: trustme.CA, folder: Path) -> tuple[Path, Path]:
+def a_client_certificate(authority: "trustme.CA", folder: Path) -> tuple[Path, Path]:
     """Write a client's certificate and its key; return the two files."""
     certificate = authority.issue_cert("client.example")
     files = folder / "client.pem", folder / "client.key"
@@ -162,18 +164,20 @@ def _forward(client: socket.socket, server: socket.socket) -> None:
 
 
 @pytest.fixture(scope="session")
-def authority() -> trustme.CA:
+def authority() -> "trustme.CA":
+    import trustme  # every test process has this plugin, and a few need the library
+
     return trustme.CA()
 
 
 @pytest.fixture
-def authority_file(authority: trustme.CA, tmp_path: Path) -> Path:
+def authority_file(authority: "trustme.CA", tmp_path: Path) -> Path:
     path = tmp_path / "authority.pem"
     authority.cert_pem.write_to_path(path)
     return path
 
 
 @pytest.fixture
-def tls_proxy(private_server: PrivateServer, authority: trustme.CA) -> Iterator[TlsProxy]:
+def tls_proxy(private_server: PrivateServer, authority: "trustme.CA") -> Iterator[TlsProxy]:
     with TlsProxy(private_server.port, a_server_context(authority)) as proxy:
         yield proxy

@@ -17,7 +17,7 @@ from builders import a_chunk
 from cli_builders import here
 from clock_fixtures import ClockServer
 from ledger_fixtures import open_environment
-from redis_fixtures import PrivateServer
+from redis_fixtures import PrivateServer, installed_servers
 from sentinel_fixtures import SentinelGroup
 from seqd.doctor.findings import Check, Finding, Report, Severity
 from seqd.doctor.fleet import fleet_checks
@@ -26,7 +26,6 @@ from seqd.doctor.running import run_checks
 from seqd.doctor.server import Server, open_server
 from seqd.ledger.acl import Role, rights_of
 from seqd.local.endpoint import ENDPOINT_NAME, LOCK_NAME, Endpoint, server_folder, write_endpoint
-from seqd.local.redis_binaries import find_server_binaries
 from seqd.settings import Settings
 from tls_fixtures import TlsProxy
 from worker_fixtures import wait_until
@@ -58,7 +57,7 @@ def _load_is_no_finding(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateServer]:
-    server = PrivateServer(find_server_binaries()[0], tmp_path_factory.mktemp("doctor"))
+    server = PrivateServer(installed_servers()[0], tmp_path_factory.mktemp("doctor"))
     try:
         server.start()
         yield server

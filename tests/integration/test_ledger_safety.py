@@ -7,11 +7,10 @@ from pathlib import Path
 import pytest
 
 from readme_blocks import ROOT, blocks_of
-from redis_fixtures import PrivateServer
+from redis_fixtures import PrivateServer, installed_servers
 from seqd.errors import InvalidSettings
 from seqd.ledger import connect
 from seqd.ledger.server_check import check_server
-from seqd.local.redis_binaries import find_server_binaries
 from worker_fixtures import Cluster, live_settings
 
 pytestmark = pytest.mark.processes
@@ -31,7 +30,7 @@ def start_server(tmp_path: Path) -> Iterator[StartServer]:
     def start(*lines: str) -> PrivateServer:
         folder = tmp_path / "server"
         folder.mkdir()
-        started.append(PrivateServer(find_server_binaries()[0], folder, lines))
+        started.append(PrivateServer(installed_servers()[0], folder, lines))
         started[-1].start()
         return started[-1]
 

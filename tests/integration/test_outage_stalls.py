@@ -6,10 +6,9 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from redis_fixtures import PrivateServer
+from redis_fixtures import PrivateServer, installed_servers
 from seqd.client import Client, JobHandle
 from seqd.ledger import connect
-from seqd.local.redis_binaries import find_server_binaries
 from seqd_schemas import JobState
 from tcp_proxy import TcpProxy
 from worker_fixtures import Cluster, live_settings, wait_until
@@ -47,7 +46,7 @@ def replica(
     """A replica of `private_server` that has caught up with it, and takes its password."""
     password = private_server.password
     extra = (f"replicaof 127.0.0.1 {private_server.port}", f"masterauth {password}")
-    own = PrivateServer(find_server_binaries()[0], tmp_path_factory.mktemp("replica"), extra)
+    own = PrivateServer(installed_servers()[0], tmp_path_factory.mktemp("replica"), extra)
     with connect(private_server.url) as redis:
         redis.config_set("repl-diskless-sync-delay", 0)
     try:

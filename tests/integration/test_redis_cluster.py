@@ -6,11 +6,10 @@ from pathlib import Path
 import pytest
 
 from async_builders import face_of, faces
-from redis_fixtures import PrivateServer
+from redis_fixtures import PrivateServer, installed_servers
 from seqd.errors import InvalidSettings
 from seqd.ledger import connect, redis_errors
 from seqd.ledger.server_check import check_server
-from seqd.local.redis_binaries import find_server_binaries
 from worker_fixtures import Cluster, live_settings
 
 pytestmark = pytest.mark.processes
@@ -19,7 +18,7 @@ pytestmark = pytest.mark.processes
 @pytest.fixture(scope="module")
 def cluster_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateServer]:
     folder = tmp_path_factory.mktemp("cluster")
-    server = PrivateServer(find_server_binaries()[0], folder, ("cluster-enabled yes",))
+    server = PrivateServer(installed_servers()[0], folder, ("cluster-enabled yes",))
     try:
         server.start()
         yield server

@@ -3,12 +3,12 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-import trustme
 
 from cli_builders import here
-from redis_fixtures import PrivateServer, binary_of_kind, newest_server
+from redis_fixtures import PrivateServer, binary_of_kind, installed_servers, newest_server
 from sentinel_fixtures import (
     FAILOVER_S,
     MASTER_NAME,
@@ -25,10 +25,13 @@ from seqd.ledger.rights import missing_rights
 from seqd.ledger.server_check import check_server
 from seqd.ledger.transport import Transport
 from seqd.local.redis_access import RedisAccess
-from seqd.local.redis_binaries import ServerBinary, find_server_binaries
+from seqd.local.redis_binaries import ServerBinary
 from seqd_schemas import Keys
 from tls_fixtures import TlsProxy, a_server_context
 from worker_fixtures import Cluster, live_settings, wait_until
+
+if TYPE_CHECKING:
+    import trustme
 
 pytestmark = pytest.mark.processes
 
@@ -107,7 +110,7 @@ def test_a_primary_that_dies_after_most_sentinels_is_said_to_have_no_quorum(
 
 @pytest.mark.slow
 def test_sentinels_with_a_password_of_their_own_say_which_setting_it_is(tmp_path: Path):
-    group = SentinelGroup(find_server_binaries()[0], tmp_path, sentinel_password=SENTINEL_PASSWORD)
+    group = SentinelGroup(installed_servers()[0], tmp_path, sentinel_password=SENTINEL_PASSWORD)
     try:
         group.start()
 
@@ -317,12 +320,12 @@ def test_workers_and_clients_with_the_rights_of_their_roles_work_behind_sentinel
 @pytest.mark.slow
 def test_sentinels_and_their_primary_are_reached_over_tls_by_ledger_and_worker(
     private_server: PrivateServer,
-    authority: trustme.CA,
+    authority: "trustme.CA",
     authority_file: Path,
     tmp_path: Path,
 ):
     context = a_server_context(authority)
-    group = SentinelGroup(find_server_binaries()[0], tmp_path)
+    group = SentinelGroup(installed_servers()[0], tmp_path)
     primary, sentinel = group.servers[0], group.sentinels[0]
     try:
         primary.start()

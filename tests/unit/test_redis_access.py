@@ -1,19 +1,16 @@
 """Certificates and logins that cannot be used are named before anything is connected."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-import trustme
-from cryptography.hazmat.primitives.serialization import (
-    BestAvailableEncryption,
-    Encoding,
-    PrivateFormat,
-    load_pem_private_key,
-)
 
 from seqd.errors import InvalidSettings
 from seqd.local.redis_access import RedisAccess
 from tls_fixtures import a_client_certificate
+
+if TYPE_CHECKING:
+    import trustme
 
 URL = "rediss://:secret@host:6380/0"
 
@@ -66,7 +63,14 @@ FILES: list[tuple[dict[str, str], str]] = [
 
 
 @pytest.fixture
-def files(authority: trustme.CA, tmp_path: Path) -> dict[str, Path]:
+def files(authority: "trustme.CA", tmp_path: Path) -> dict[str, Path]:
+    from cryptography.hazmat.primitives.serialization import (
+        BestAvailableEncryption,
+        Encoding,
+        PrivateFormat,
+        load_pem_private_key,
+    )
+
     folders = {name: tmp_path / name for name in ("folder", "own", "others")}
     for folder in folders.values():
         folder.mkdir()
