@@ -1,18 +1,16 @@
 """`seqd up` and operators' rules: what is drained stays down, workers are replaced one by one."""
 
-import json
 import os
 import re
 import shutil
 import signal
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from checkout import python_path
-from cli_builders import Ended, clean_environment
+from cli_builders import Ended, here_in
 from seqd.client import Client
 from seqd.errors import UnknownModel
 from seqd_schemas import WorkerState, WorkerStatus
@@ -23,21 +21,19 @@ from worker_fixtures import PLUGIN, wait_until
 pytestmark = [pytest.mark.processes, pytest.mark.slow]
 
 
-def seqd(up: Up, *arguments: str) -> Ended:
-    """Run a command on a `seqd up`."""
-    ended = subprocess.run(
-        [sys.executable, "-m", "seqd", *arguments],
-        env=clean_environment(
-            SEQD_DATA_DIR=str(up.settings.data_dir),
-            COLUMNS="250",
-            PYTHONPATH=python_path(PLUGIN),
-        ),
-        capture_output=True,
-        text=True,
-        timeout=90,
-        check=False,
-    )
-    return Ended(ended.returncode, ended.stdout, ended.stderr)
+Run = Callable[..., Ended]
+
+
+@pytest.fixture
+def seqd(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Run:
+    """Return what runs commands in this process on the `seqd up` of the test's folder."""
+    data_dir = tmp_path / "data"
+    data_dir.mkdir()
+    run = here_in(data_dir, capsys, monkeypatch)
+    monkeypatch.setenv("COLUMNS", "250")
+    return run
 
 
 def workers_of(up: Up) -> dict[str, WorkerStatus]:
@@ -50,9 +46,10 @@ def names_of(workers: dict[str, WorkerStatus]) -> set[str]:
     return {one.worker for one in workers.values()}
 
 
-def states(up: Up) -> dict[str, str]:
-    rows = json.loads(seqd(up, "workers", "list", "--json").out)["workers"]
-    return {row["slot"]: row["state"] for row in rows}
+def states(seqd: Run) -> dict[str, str]:
+    """Return what `workers list` says of each slot; some have no worker."""
+    listed: Any = seqd("workers", "list", "--json").json()
+    return {row["slot"]: row["state"] for row in listed["workers"]}
 
 
 def takes_work_by_another_child(up: Up, before: WorkerStatus) -> bool:
@@ -61,36 +58,37 @@ def takes_work_by_another_child(up: Up, before: WorkerStatus) -> bool:
 
 
 def test_a_drained_slot_stays_down_also_over_a_restart_until_it_is_uncordoned(
-    tmp_path: Path,
+    tmp_path: Path, seqd: Run
 ) -> None:
     with running_up(tmp_path, slots="cpu:0,cpu:1") as up:
         name, host = workers_of(up)["cpu:0"].worker, workers_of(up)["cpu:0"].host
 
-        drained = seqd(up, "workers", "drain", name, "--wait", "--reason", "repair")
-        up.wait_for("drained")
-        wait_until(lambda: states(up).get("cpu:0") == "drained", "the fleet shows it")
-
+        drained = seqd("workers", "drain", name, "--wait", "--reason", "repair")
         target = name.rpartition("-")[0]
+        up.wait_for(f"(repair); `seqd workers uncordon {target}` starts it again")
+        wait_until(lambda: states(seqd).get("cpu:0") == "drained", "the fleet shows it")
+
         assert drained.out == f"drain {target}: {name}\nDrained.\n"
-        assert f"(repair); `seqd workers uncordon {target}` starts it again" in up.screen()
-        uncordoned = seqd(up, "workers", "uncordon", target)
+        uncordoned = seqd("workers", "uncordon", target)
         assert uncordoned.out == f"Uncordoned {target}.\n"
-        wait_until(lambda: states(up).get("cpu:0") == "ready", "it is started again", 40)
-        assert seqd(up, "workers", "drain", f"cpu:1@{host}", "--wait").status == 0
+        wait_until(lambda: states(seqd).get("cpu:0") == "ready", "it is started again", 40)
+        assert seqd("workers", "drain", f"cpu:1@{host}", "--wait").status == 0
         # A request to restart means no worker of the next `seqd up`, which starts after it.
-        assert seqd(up, "workers", "restart").status == 0
+        assert seqd("workers", "restart").status == 0
         up.wait_for(" replaced ")
 
     with running_up(tmp_path, slots="cpu:0,cpu:1") as up:
         assert re.search(r"cpu:1  drained  pid \d+: by ", up.screen())
-        assert states(up) == {"cpu:0": "ready", "cpu:1": "drained"}
-        again = seqd(up, "workers", "uncordon", f"cpu:1@{host}")
+        assert states(seqd) == {"cpu:0": "ready", "cpu:1": "drained"}
+        again = seqd("workers", "uncordon", f"cpu:1@{host}")
         assert again.out == f"Uncordoned cpu:1@{host}.\n"
-        wait_until(lambda: states(up).get("cpu:1") == "ready", "it is started", 40)
+        wait_until(lambda: states(seqd).get("cpu:1") == "ready", "it is started", 40)
         assert " replaced " not in up.screen()
 
 
-def test_workers_are_replaced_one_at_a_time_and_only_by_those_that_come_up(tmp_path: Path) -> None:
+def test_workers_are_replaced_one_at_a_time_and_only_by_those_that_come_up(
+    tmp_path: Path, seqd: Run
+) -> None:
     plugin, may_load = shutil.copytree(PLUGIN, tmp_path / "plugin"), tmp_path / "may-load"
     file = plugin / "seqd_light.py"
     source = file.read_text()
@@ -109,14 +107,14 @@ def test_workers_are_replaced_one_at_a_time_and_only_by_those_that_come_up(tmp_p
         Client(settings=up.settings) as client,
     ):
         before = workers_of(up)
-        nobody = seqd(up, "workers", "restart", "--host", "elsewhere")
+        nobody = seqd("workers", "restart", "--host", "elsewhere")
         assert (nobody.status, nobody.err) == (
             2,
             "error[unknown_worker]: No worker that is up has the host 'elsewhere'. There are: "
             f"{before['cpu:0'].host}.\n",
         )
 
-        restarted = seqd(up, "workers", "restart", "--wait", "--timeout-s", "80")
+        restarted = seqd("workers", "restart", "--wait", "--timeout-s", "80")
         after = workers_of(up)
         wait_until(lambda: up.screen().count(" replaced pid ") == 2, "the last old one has ended")
 
@@ -129,7 +127,7 @@ def test_workers_are_replaced_one_at_a_time_and_only_by_those_that_come_up(tmp_p
 
         # A successor that does not come up leaves the old worker at work, and the others.
         file.write_text("raise RuntimeError('a broken release')")
-        restarted = seqd(up, "workers", "restart", "--wait", "--timeout-s", "60")
+        restarted = seqd("workers", "restart", "--wait", "--timeout-s", "60")
 
         assert restarted.status == 75
         assert "not replaced, since a new worker did not come up; the old ones go on" in (
@@ -141,7 +139,7 @@ def test_workers_are_replaced_one_at_a_time_and_only_by_those_that_come_up(tmp_p
 
         # One that was just started is known before it has loaded its plugins.
         file.write_text(source.replace("from collections", f"{waits}from collections", 1))
-        assert seqd(up, "workers", "restart").status == 0
+        assert seqd("workers", "restart").status == 0
         wait_until(lambda: len(client.workers()) == 3, "the next one is known")
         (starting,) = [one for one in client.workers() if not one.plugins]
         with pytest.raises(UnknownModel) as refused:
@@ -157,41 +155,38 @@ def test_workers_are_replaced_one_at_a_time_and_only_by_those_that_come_up(tmp_p
         assert starting.worker in names_of(workers_of(up))
 
 
-def test_a_worker_is_replaced_also_where_its_child_is_a_later_one_than_the_request(
-    tmp_path: Path,
+def test_a_worker_whose_child_or_parent_was_killed_is_replaced_and_told_of(
+    tmp_path: Path, seqd: Run
 ) -> None:
-    with running_up(tmp_path) as up:
-        before = workers_of(up)["cpu:0"]
+    with running_up(tmp_path) as up, Client(settings=up.settings) as client:
+        # It is replaced also where its child is a later one than the request.
+        first = workers_of(up)["cpu:0"]
         up.process.send_signal(signal.SIGSTOP)
         try:
-            assert seqd(up, "workers", "restart").status == 0
-            os.kill(before.pid, signal.SIGKILL)
-            wait_until(lambda: takes_work_by_another_child(up, before), "its next child is ready")
+            assert seqd("workers", "restart").status == 0
+            os.kill(first.pid, signal.SIGKILL)
+            wait_until(lambda: takes_work_by_another_child(up, first), "its next child is ready")
         finally:
             up.process.send_signal(signal.SIGCONT)
-
         up.wait_for(" replaced pid ")
+        wait_until(lambda: first.worker not in names_of(workers_of(up)), "the old one is gone")
 
-        wait_until(lambda: before.worker not in names_of(workers_of(up)), "the old one is gone")
-
-
-def test_a_worker_that_was_killed_is_told_of_for_an_hour_wherever_one_looks(tmp_path: Path) -> None:
-    with running_up(tmp_path) as up, Client(settings=up.settings) as client:
+        # Its parent's end is told of for an hour, wherever one looks.
         before = workers_of(up)["cpu:0"].worker
-        (node,) = [change.split()[-1] for change in up.screen().splitlines() if " ready " in change]
+        node = [line.split()[-1] for line in up.screen().splitlines() if " ready " in line][-1]
         os.kill(int(node), signal.SIGKILL)
         up.wait_for("starts again in 1 s")
-        wait_until(lambda: workers_of(up).get("cpu:0", None) is not None, "the next one is up")
-        wait_until(lambda: states(up) == {"cpu:0": "ready"}, "it takes work")
+        wait_until(lambda: before not in names_of(workers_of(up)), "the next one is up")
+        wait_until(lambda: states(seqd) == {"cpu:0": "ready"}, "it takes work")
         job = client.classify(["a"], model="echo", parameters={"delay_ms": 60_000})
         looks = {
-            "doctor": seqd(up, "doctor").out,
-            "status": seqd(up, "status").out,
-            "top": seqd(up, "top", "--once").out,
+            "doctor": seqd("doctor").out,
+            "status": seqd("status").out,
+            "top": seqd("top", "--once").out,
             "explain": str(client.explain(job.job_id).as_json()),
         }
         job.cancel()
-        listed = seqd(up, "workers", "list", "--json").json()
+        listed: Any = seqd("workers", "list", "--json").json()
 
     said = f"worker_killed.* The parent process of {before} ended without an order after "
     unwrapped = {name: " ".join(shown.split()) for name, shown in looks.items()}

@@ -3,18 +3,23 @@
 import os
 import re
 import signal
+from collections.abc import Iterator
 
 import pytest
 
 from cli_builders import here, use_ledger
+from redis_fixtures import Server as RedisServer
+from redis_fixtures import forget_keys
 from seqd.doctor.fleet import fleet_checks
 from seqd.doctor.running import run_checks
 from seqd.doctor.server import Server
 from seqd.errors import JobFailed
 from seqd.ledger import connect
+from seqd.local.probes import liveness, readiness
+from seqd.local.run_files import RunFolder
 from seqd.serving import shown_state
 from seqd_schemas import ChildDeath, DeathCause, ItemFailure, ItemSuccess, Log
-from worker_fixtures import Cluster, LiveWorker, ask, wait_until
+from worker_fixtures import Cluster, LiveWorker, ask, live_settings, wait_until
 
 pytestmark = [pytest.mark.processes, pytest.mark.slow]
 
@@ -37,15 +42,60 @@ HUNG = (
 VIEWS = ("status", "workers list", "top", "queues")
 
 
-def test_an_item_that_keeps_the_lock_costs_no_crash_and_all_say_that_its_worker_computes(
-    empty_cluster: Cluster, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.fixture(scope="module")
+def lasting(
+    redis_server: RedisServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Cluster]:
+    """Yield a cluster with one worker, which lives through what its tests do to it."""
+    folder = tmp_path_factory.mktemp("lasting")
+    own = Cluster(live_settings(redis_server, folder), folder)
+    try:
+        own.start(max_attempts=1)
+        yield own
+    finally:
+        own.close()
+        forget_keys(redis_server.url, own.settings.prefix)
+
+
+def test_a_worker_whose_parent_process_is_stopped_says_so_and_promises_nothing(
+    lasting: Cluster,
 ) -> None:
-    use_ledger(monkeypatch, empty_cluster.settings)
+    # First of its tests: for two seconds after other work its child would take the job by itself.
+    worker = lasting.workers[0].wait_until_ready()
+    parent, run = worker.pid, RunFolder(lasting.settings.data_dir)
+
+    os.kill(parent, signal.SIGSTOP)
+    try:
+        wait_until(lambda: shown(worker) == "stopped", "its record says so")
+        wait_until(
+            lambda: not readiness(run, worker.name, lasting.settings.lease_s).is_yes,
+            "it is not ready",
+        )
+        job = lasting.client().classify(["t"], model="echo")
+        told = look_at_this_machine(lasting)
+        why = lasting.client().explain(job.job_id)
+    finally:
+        os.kill(parent, signal.SIGCONT)
+    results = list(job.results())
+    wait_until(lambda: shown(worker) == "ready", "its record says that it goes on")
+
+    cure = f"`kill -CONT {parent}` on {os.uname().nodename}"
+    assert f"The process {parent} of {worker.name} is stopped, by a signal" in told
+    assert f"Let it go on: {cure}." in told
+    assert why.headline.startswith(f"Job {job.job_id} is queued: No worker that is up can classify")
+    assert [(one.code, cure in one.message) for one in why.workers] == [("stopped", True)]
+    assert all(isinstance(result, ItemSuccess) for result in results)
+
+
+def test_an_item_that_keeps_the_lock_costs_no_crash_and_all_say_that_its_worker_computes(
+    lasting: Cluster, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    use_ledger(monkeypatch, lasting.settings)
     # Whoever looks goes by a heartbeat of their own: one that were longer here than the client's
     # would have a command call the worker busy which `explain` calls silent.
-    monkeypatch.setenv("SEQD_HEARTBEAT_S", str(empty_cluster.settings.heartbeat_s))
-    worker = empty_cluster.start_ready(max_attempts=1)  # leases last 2 s
-    client = empty_cluster.client()
+    monkeypatch.setenv("SEQD_HEARTBEAT_S", str(lasting.settings.heartbeat_s))
+    worker = lasting.workers[0].wait_until_ready()  # leases last 2 s
+    client = lasting.client()
 
     # For longer than a lease.
     job = client.classify(["t0", "hold4"], model="echo")
@@ -63,7 +113,7 @@ def test_an_item_that_keeps_the_lock_costs_no_crash_and_all_say_that_its_worker_
     job = client.classify(["hold"], model="echo")
 
     def told() -> str:
-        return look_at_this_machine(empty_cluster)
+        return look_at_this_machine(lasting)
 
     wait_until(
         lambda: "its parent renews what it holds. It still holds 1 unit." in told(), "doctor"
@@ -94,6 +144,56 @@ def test_an_item_that_keeps_the_lock_costs_no_crash_and_all_say_that_its_worker_
         assert re.search(rf"^{worker.name} .*\bsilent\b", shown_by[view], re.MULTILINE), view
     assert "dead_worker" not in {reason.code for reason in why.waits_for}
     assert isinstance(failure, ItemFailure)
+
+
+def test_a_worker_whose_plugin_goes_on_for_a_cancelled_job_is_not_said_to_be_free(
+    lasting: Cluster, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    use_ledger(monkeypatch, lasting.settings)
+    worker = lasting.workers[0].wait_until_ready()
+    client = lasting.client()
+    hanging = client.classify(["sleep"], model="echo")
+
+    def computes() -> bool:
+        status = worker.known_status()
+        return status.claim is not None and status.seen_at_ms > status.claim.since_ms + 1_000
+
+    def has_said_so() -> bool:
+        claim = worker.known_status().claim
+        return claim is not None and claim.is_lost
+
+    wait_until(computes, "its plugin computes")
+    first = worker.known_status()
+    hanging.cancel()
+    waiting = client.classify(["t0"], model="echo")
+
+    wait_until(has_said_so, "its heartbeat has found the lease lost")
+    wait_until(lambda: waiting.record().waiting, "its job is a second old")
+    last = worker.known_status()
+    why = client.explain(waiting.job_id)
+    views = (*VIEWS, f"jobs show {waiting.job_id}")
+    shown_by = {view: here(capsys, *view.split()).out for view in views}
+    for act in ("cordon", "uncordon"):
+        here(capsys, "workers", act, worker.name, "--yes")
+    uncordoned = here(capsys, "workers", "uncordon", worker.name, "--wait", "--timeout-s", "0.1")
+    os.kill(worker.child_pid(), signal.SIGKILL)  # else it were ended after SEQD_MAX_SILENT_S
+    (result,) = waiting.results()
+
+    assert first.claim is not None and last.claim is not None
+    # It has had the unit since one moment, however late that is noted.
+    assert last.claim.since_ms - first.claim.since_ms < (last.seen_at_ms - first.seen_at_ms) / 2
+    told = (
+        f"its plugin has not stopped, and still computes for job {hanging.job_id}, of which it "
+        "holds nothing any more: it takes its next unit once the plugin stops"
+    )
+    assert f" is queued: {worker.name} takes no work: {told}" in why.headline
+    assert [answer.code for answer in why.workers] == ["busy"]
+    assert why.workers[0].message.startswith(told)
+    assert why.left_s is None
+    for view, said in shown_by.items():
+        assert f"{worker.name} takes no work: {told}" in " ".join(said.split()), view
+    assert (uncordoned.status, "Ready." in uncordoned.out) == (75, False)
+    assert isinstance(result, ItemSuccess)
 
 
 def test_a_plugin_that_hangs_is_ended_and_the_one_item_is_found(empty_cluster: Cluster) -> None:
@@ -139,56 +239,6 @@ def test_a_plugin_that_hangs_is_ended_and_the_one_item_is_found(empty_cluster: C
     )
 
 
-def test_a_worker_whose_plugin_goes_on_for_a_cancelled_job_is_not_said_to_be_free(
-    empty_cluster: Cluster, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    use_ledger(monkeypatch, empty_cluster.settings)
-    worker = empty_cluster.start_ready()
-    client = empty_cluster.client()
-    hanging = client.classify(["sleep"], model="echo")
-
-    def computes() -> bool:
-        status = worker.known_status()
-        return status.claim is not None and status.seen_at_ms > status.claim.since_ms + 1_000
-
-    def has_said_so() -> bool:
-        claim = worker.known_status().claim
-        return claim is not None and claim.is_lost
-
-    wait_until(computes, "its plugin computes")
-    first = worker.known_status()
-    hanging.cancel()
-    waiting = client.classify(["t0"], model="echo")
-
-    wait_until(has_said_so, "its heartbeat has found the lease lost")
-    wait_until(lambda: waiting.record().waiting, "its job is a second old")
-    last = worker.known_status()
-    why = client.explain(waiting.job_id)
-    views = (*VIEWS, f"jobs show {waiting.job_id}")
-    shown_by = {view: here(capsys, *view.split()).out for view in views}
-    for act in ("cordon", "uncordon"):
-        here(capsys, "workers", act, worker.name, "--yes")
-    uncordoned = here(capsys, "workers", "uncordon", worker.name, "--wait", "--timeout-s", "0.1")
-    os.kill(worker.child_pid(), signal.SIGKILL)  # else it were ended after SEQD_MAX_SILENT_S
-    (result,) = waiting.results()
-
-    assert first.claim is not None and last.claim is not None
-    # It has had the unit since one moment, however late that is noted.
-    assert last.claim.since_ms - first.claim.since_ms < (last.seen_at_ms - first.seen_at_ms) / 2
-    told = (
-        f"its plugin has not stopped, and still computes for job {hanging.job_id}, of which it "
-        "holds nothing any more: it takes its next unit once the plugin stops"
-    )
-    assert f" is queued: {worker.name} takes no work: {told}" in why.headline
-    assert [answer.code for answer in why.workers] == ["busy"]
-    assert why.workers[0].message.startswith(told)
-    assert why.left_s is None
-    for view, said in shown_by.items():
-        assert f"{worker.name} takes no work: {told}" in " ".join(said.split()), view
-    assert (uncordoned.status, "Ready." in uncordoned.out) == (75, False)
-    assert isinstance(result, ItemSuccess)
-
-
 def test_an_item_that_loops_and_goes_on_asking_is_found_and_the_511_others_succeed(
     empty_cluster: Cluster,
 ) -> None:
@@ -226,6 +276,9 @@ def test_a_child_that_a_signal_stops_turns_the_probe_red_is_named_and_costs_no_c
     job = empty_cluster.client().classify(["held"], model="echo")
     empty_cluster.wait_for_holder(job.job_id, [worker])
 
+    def is_alive() -> bool:
+        return liveness(RunFolder(empty_cluster.settings.data_dir), worker.name, lease_s).is_yes
+
     # The probe is green during a unit that is longer than a lease, in one call of the plugin.
     worker.wait_for_heartbeats(2 * lease_s)
     during = ask(worker, "live")
@@ -238,7 +291,7 @@ def test_a_child_that_a_signal_stops_turns_the_probe_red_is_named_and_costs_no_c
     try:
         line = f"child is stopped: pid={child} job={job.job_id}: A signal has "
         wait_until(lambda: line in worker.log(), "its parent names it")
-        wait_until(lambda: ask(worker, "live").returncode != 0, "the probe is red")
+        wait_until(lambda: not is_alive(), "the probe is red")
         stopped = ask(worker, "live")
         wait_until(lambda: worker.known_status().stopped_pid == child, "its record says so")
         why = empty_cluster.client().explain(job.job_id)
@@ -273,12 +326,12 @@ def test_a_child_that_a_signal_stops_turns_the_probe_red_is_named_and_costs_no_c
         )
     ]
     worker.wait_until_ready()
-    assert ask(worker, "live").returncode == 0
+    assert is_alive()
 
     # Nor is it ended where the whole worker was frozen for longer than a hang is allowed.
     assert other.stop() == 0
     worker.freeze()
-    wait_until(lambda: ask(worker, "live").returncode != 0, "the probe is red")
+    wait_until(lambda: not is_alive(), "the probe is red")
     worker.thaw()
     job = empty_cluster.client().classify(["a", "b"], model="echo", parameters={"delay_ms": 500})
 
@@ -295,32 +348,6 @@ def test_a_child_that_a_signal_stops_turns_the_probe_red_is_named_and_costs_no_c
         f"No worker {worker.name} has a heartbeat in {empty_cluster.settings.data_dir / 'run'}: it "
         "has not started yet, it has ended, or it has another SEQD_DATA_DIR or --name.\n",
     )
-
-
-def test_a_worker_whose_parent_process_is_stopped_says_so_and_promises_nothing(
-    empty_cluster: Cluster,
-) -> None:
-    worker = empty_cluster.start_ready(heartbeat_s=0.3)
-    parent = worker.pid
-
-    os.kill(parent, signal.SIGSTOP)
-    try:
-        wait_until(lambda: shown(worker) == "stopped", "its record says so")
-        wait_until(lambda: ask(worker, "ready").returncode != 0, "it is not ready")
-        job = empty_cluster.client().classify(["t"], model="echo")
-        told = look_at_this_machine(empty_cluster)
-        why = empty_cluster.client().explain(job.job_id)
-    finally:
-        os.kill(parent, signal.SIGCONT)
-    results = list(job.results())
-    wait_until(lambda: shown(worker) == "ready", "its record says that it goes on")
-
-    cure = f"`kill -CONT {parent}` on {os.uname().nodename}"
-    assert f"The process {parent} of {worker.name} is stopped, by a signal" in told
-    assert f"Let it go on: {cure}." in told
-    assert why.headline.startswith(f"Job {job.job_id} is queued: No worker that is up can classify")
-    assert [(one.code, cure in one.message) for one in why.workers] == [("stopped", True)]
-    assert all(isinstance(result, ItemSuccess) for result in results)
 
 
 def shown(worker: LiveWorker) -> str:
