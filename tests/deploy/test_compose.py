@@ -1,6 +1,7 @@
 """The compose files, as Docker Compose itself reads them, and what each container may do."""
 
 import shutil
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -19,12 +20,13 @@ def compose() -> tuple[str, ...]:
     pytest.skip("Docker Compose is not installed here; `apt-get install docker-compose`")
 
 
-def read(folder: Path, *files: Path) -> Document:
+@cache
+def read(*files: Path) -> Document:
     """Return the files as Compose merges them; it refuses what its schema does not have."""
     named = [word for file in files for word in ("-f", str(file))]
     done = run(
         *compose(), *named, "--profile", "cli", "config",
-        env={"PATH": "/usr/bin:/bin", "HOME": str(folder), "STACK_SECRETS": str(folder)},
+        env={"PATH": "/usr/bin:/bin", "HOME": "/home/none", "STACK_SECRETS": "/secrets"},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     merged = yaml.safe_load(done.stdout)
@@ -32,16 +34,16 @@ def read(folder: Path, *files: Path) -> Document:
     return merged
 
 
-def test_compose_reads_the_stack_of_one_machine(tmp_path: Path) -> None:
-    stack = read(tmp_path, COMPOSE_FILES[0])
+def test_compose_reads_the_stack_of_one_machine() -> None:
+    stack = read(COMPOSE_FILES[0])
 
     assert set(stack["services"]) == {"redis", "worker", "trainer", "exporter", "cli"}
     assert stack["services"]["worker"]["deploy"]["replicas"] == 2
     assert stack["services"]["worker"]["stop_grace_period"] == "45s"
 
 
-def test_compose_reads_the_stack_with_one_container_a_gpu(tmp_path: Path) -> None:
-    stack = read(tmp_path, *COMPOSE_FILES[:2])["services"]
+def test_compose_reads_the_stack_with_one_container_a_gpu() -> None:
+    stack = read(*COMPOSE_FILES[:2])["services"]
 
     devices = [
         device["device_ids"]
@@ -59,17 +61,15 @@ def test_compose_reads_the_stack_with_one_container_a_gpu(tmp_path: Path) -> Non
         assert stack[name]["secrets"] == [{"source": "worker-url", "target": "seqd_redis_url"}]
 
 
-def test_with_tls_redis_speaks_nothing_else_and_all_others_have_its_authority(
-    tmp_path: Path,
-) -> None:
-    plain = read(tmp_path, COMPOSE_FILES[0])["services"]
-    stack = read(tmp_path, COMPOSE_FILES[0], COMPOSE_FILES[2])["services"]
+def test_with_tls_redis_speaks_nothing_else_and_all_others_have_its_authority() -> None:
+    plain = read(COMPOSE_FILES[0])["services"]
+    stack = read(COMPOSE_FILES[0], COMPOSE_FILES[2])["services"]
 
-    redis = stack.pop("redis")
+    redis, others = stack["redis"], {name: one for name, one in stack.items() if name != "redis"}
     said = " ".join(redis["entrypoint"])
     assert "--port 0 --tls-port 6379" in said and 'exec "$$@"' in said
     assert redis["command"] == plain["redis"]["command"]
-    for name, service in stack.items():
+    for name, service in others.items():
         (mount,) = [one for one in service["volumes"] if one["target"] == "/etc/seqd/tls"]
         assert mount["source"].endswith("/tls/clients") and mount["read_only"], name
         assert service["environment"]["SEQD_REDIS_CA_FILE"] == "/etc/seqd/tls/ca.pem"
@@ -87,8 +87,8 @@ def test_compose_refuses_a_word_that_is_none(tmp_path: Path) -> None:
     assert "stop_grace_time" in done.stderr
 
 
-def test_each_container_is_closed(tmp_path: Path) -> None:
-    stack = read(tmp_path, *COMPOSE_FILES)["services"]
+def test_each_container_is_closed() -> None:
+    stack = read(*COMPOSE_FILES)["services"]
 
     for name, service in stack.items():
         assert service["read_only"] is True, name
