@@ -13,6 +13,8 @@ pytestmark = [
     pytest.mark.processes,
     pytest.mark.network,
     pytest.mark.slow,
+    # Of the plugin alone C2 of `conformance` says it, of a worker `test_training_faults.py`.
+    pytest.mark.long,
     pytest.mark.timeout(300),
 ]
 
@@ -36,11 +38,7 @@ STREAMS = {
 
 
 @pytest.mark.parametrize(
-    "parameters",
-    [
-        pytest.param(WINDOWS, marks=pytest.mark.long, id="windows"),
-        pytest.param(STREAMS, id="streams"),
-    ],
+    "parameters", [pytest.param(WINDOWS, id="windows"), pytest.param(STREAMS, id="streams")]
 )
 def test_a_network_whose_worker_is_killed_at_random_ends_with_the_same_weights(
     empty_cluster: Cluster, parameters: dict[str, str | float]

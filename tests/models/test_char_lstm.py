@@ -115,8 +115,12 @@ def test_what_is_hidden_from_keras_is_so_and_a_stopped_training_goes_on(tmp_path
     [
         pytest.param(WINDOW, id="window", marks=pytest.mark.smoke),
         pytest.param(STREAM | {"ngram_share": 0.3}, id="mixture", marks=pytest.mark.smoke),
-        pytest.param(STREAM, id="stream"),
-        pytest.param(STREAM | {"layers": 1, "embedding_dim": 0, "units": 48}, id="one-hot"),
+        pytest.param(STREAM, id="stream", marks=pytest.mark.long),
+        pytest.param(
+            STREAM | {"layers": 1, "embedding_dim": 0, "units": 48},
+            id="one-hot",
+            marks=pytest.mark.long,
+        ),
     ],
 )
 def test_without_numba_keras_predicts_and_writes_the_same(config, monkeypatch):

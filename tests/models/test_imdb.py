@@ -52,7 +52,9 @@ def some_records() -> list[tuple[str, str]]:
 @pytest.mark.parametrize(
     "changes",
     [
-        pytest.param(changes, id=name, marks=pytest.mark.smoke if name in SMOKE else ())
+        pytest.param(
+            changes, id=name, marks=getattr(pytest.mark, "smoke" if name in SMOKE else "long")
+        )
         for name, changes in NETWORKS.items()
     ],
 )
