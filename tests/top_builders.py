@@ -19,7 +19,7 @@ from builders import a_worker_status
 from cli_builders import clean_environment
 from seqd.cli.top.history import History
 from seqd.cli.top.reading import TopState, state_of
-from seqd.ledger.inbox import InboxState
+from seqd.ledger.inbox import InboxState, RedisMemory
 from seqd.ledger.overview import FleetOverview
 from seqd.queue_states import QueueState, WorkerCounts
 from seqd_schemas import WorkerStatus
@@ -76,9 +76,10 @@ def a_state(**changes: object) -> TopState:
         "open_jobs": 0,
         "uploading_jobs": 0,
         "pauses": {},
+        "catalog": {},
+        "rules": [],
         "inbox": InboxState(0, None, None),
-        "memory_bytes": 12_300_000,
-        "max_memory_bytes": None,
+        "memory": RedisMemory(12_300_000, None, 0.8),
         "no_writes": None,
     }
     overview = FleetOverview(**(fields | changes))  # type: ignore[arg-type]

@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 
 import pytest
 
@@ -9,6 +10,7 @@ from builders import a_chunk, a_classify_job, a_train_job, a_worker_status
 from cli_builders import here, use_ledger
 from ledger_fixtures import CLASSIFY, Environment
 from seqd import __version__
+from seqd_schemas import Cordon
 
 pytestmark = pytest.mark.processes
 
@@ -32,27 +34,35 @@ def test_status_lists_ten_open_jobs_and_says_how_many_more_there_are(
     assert len(read["open_jobs"]) == 12
 
 
-def test_work_that_is_left_is_told_in_seconds_of_a_slot_and_whether_any_can_do_it(
-    environment: Environment, capsys: pytest.CaptureFixture[str]
+def test_work_that_is_left_stands_as_in_the_table_of_queues_and_whether_any_can_do_it(
+    environment: Environment, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("COLUMNS", "400")
     environment.ledger.backlog.note_rate(f"{CLASSIFY}@3", items=10, seconds=462.5)
     environment.submit_units(2)
     environment.submit(a_train_job(), version=None, sealed=True)
 
-    alone = here(capsys, "status").out.splitlines()
+    alone = _queues(here(capsys, "status").out)
     served = a_worker_status(worker="w1", versions={"imdb_lstm": (3,)})
     environment.ledger.fleet.publish_worker(served, ttl_s=60)
     environment.claim_unit("w1", (CLASSIFY,))
-    beside = here(capsys, "status").out.splitlines()
+    beside = _queues(here(capsys, "status").out)
 
-    nobody = ", and no worker that is up can run it"
-    default = (
-        "Work left, train imdb_lstm: 10:00 of one slot (1 item), by a default: it was never "
-        f"measured{nobody}"
-    )
-    begin = "Work left, classify imdb_lstm: 3:05 of one slot (4 items"
-    assert {f"{begin}){nobody}", default} <= set(alone)
-    assert {f"{begin}, 2 in hand, counted until they are done)", default} <= set(beside)
+    train = ["train", "imdb_lstm", "nobody can run it", "1", "~10:00", "never"]
+    assert alone == [["classify", "imdb_lstm", "nobody can run it", "4", "3:05", "never"], train]
+    assert beside == [["classify", "imdb_lstm", "moving", "2", "3:05", "3:05"], train]
+
+
+def _queues(shown: str) -> list[list[str]]:
+    """Return task, model, state, what waits, what is left and when it ends of each queue."""
+    lines = shown.splitlines()
+    names, *rows = lines[next(n for n, line in enumerate(lines) if line.startswith("task ")) :]
+    wanted = [re.split("  +", names).index(name) for name in _OF_QUEUES]
+    cells = [re.split("  +", row) for row in rows if row.startswith(("classify ", "train "))]
+    return [[row[at] for at in wanted] for row in cells]
+
+
+_OF_QUEUES = ("task", "model", "state", "waiting", "work left", "ends in")
 
 
 @pytest.mark.parametrize(
@@ -91,9 +101,57 @@ def test_status_says_when_workers_are_not_all_of_the_commands_release(
     assert [line for line in shown if "of seqd" in line] == lines
 
 
-def test_status_counts_what_had_to_make_room_and_what_waits_in_the_inbox(
-    environment: Environment, capsys: pytest.CaptureFixture[str]
+def test_status_says_why_one_of_several_versions_waits_that_nobody_can_run(
+    environment: Environment, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("COLUMNS", "400")
+    served = a_worker_status(worker="w1", versions={"imdb_lstm": (3,)})
+    environment.ledger.fleet.publish_worker(served, ttl_s=60)
+    environment.submit_units(1, job_id="j1")
+    environment.submit(chunk=a_chunk(), job_id="j2", version=4, sealed=True)
+
+    shown = here(capsys, "status").out.splitlines()
+
+    (told,) = [line for line in shown if line.startswith("No worker that is up can do all")]
+    assert "of classify imdb_lstm (4 items). imdb_lstm@4 is new, and not yet found by w1." in told
+    assert told.endswith(" or see what keeps those that are up: `seqd explain j2`.")
+
+
+def test_of_a_fleet_that_was_drained_status_says_what_waits_and_how_to_end_it(
+    environment: Environment, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "400")
+    drained = Cordon(phase="drained", target="host:*", since_ms=1)
+    environment.ledger.fleet.publish_worker(a_worker_status(cordon=drained), ttl_s=60)
+    environment.submit_units(1)
+
+    shown = here(capsys, "status").out.splitlines()
+
+    told = "No worker is up: all were drained, and 2 items wait. End the drain: "
+    assert f"{told}`seqd workers uncordon --all`." in shown
+
+
+def test_ages_are_by_the_servers_clock_whatever_this_machines_says(
+    environment: Environment, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now_ms = environment.ledger.fleet.now_ms()
+    worker = a_worker_status(worker="w1", started_at_ms=now_ms, seen_at_ms=now_ms)
+    environment.ledger.fleet.publish_worker(worker, ttl_s=60)
+    environment.submit_units(1, job_id="j1")
+    monkeypatch.setattr(time, "time_ns", lambda: (now_ms + 3_600_000) * 1_000_000)
+
+    status = here(capsys, "status").out.splitlines()
+    listed = here(capsys, "jobs", "list").out.splitlines()
+
+    rows = [line for line in (*status, *listed) if line.startswith(("w1 ", "j1 "))]
+    assert len(rows) == 3
+    assert all(re.search(r" [0-9] s$", row) for row in rows), rows
+
+
+def test_status_counts_what_had_to_make_room_and_what_waits_in_the_inbox(
+    environment: Environment, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "400")
     redis, keys = environment.redis, environment.keys
     before = here(capsys, "status").out.splitlines()
     redis.hset(keys.evictions(), mapping={"memory": 1_200, "within_hour": 40})
@@ -105,14 +163,13 @@ def test_status_counts_what_had_to_make_room_and_what_waits_in_the_inbox(
     shown = here(capsys, "status").out.splitlines()
     read = json.loads(here(capsys, "status", "--json").out)
 
-    inbox, *others = [line for line in shown if line not in before]
-    assert re.fullmatch(
-        r"Inbox: entries waiting: 2 of 10,000, the oldest added 12\d\d s ago", inbox
-    )
-    assert " ".join(others) == (
+    assert [line for line in shown if line not in before] == [
+        "Entries that wait in the inbox: 2 of 10,000, the oldest for 20 min. Start workers: each "
+        "of them empties it. Where they are up, see their logs for `inbox`, and whether Redis is "
+        "full.",
         "Ended jobs removed before their time, to make room: 0 of tenants that kept too much, "
-        "1,200 when Redis was short of memory; 40 of them within an hour of their end"
-    )
+        "1,200 when Redis was short of memory; 40 of them within an hour of their end",
+    ]
     assert (read["inbox"]["entries"], read["inbox"]["allowed_entries"]) == (2, 10_000)
     assert 1_200 <= read["inbox"]["oldest_age_s"] < 1_300
     assert read["evicted_jobs"] == {"tenant_kept_bytes": 0, "memory": 1_200, "within_hour": 40}

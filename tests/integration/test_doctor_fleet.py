@@ -518,6 +518,10 @@ def test_of_a_tenant_with_more_than_its_limit_it_is_said_how_that_came(
     shown = here(capsys, "tenants", "show", "acme").out
     assert "items waiting  2 of 1 (its own)" in shown
     assert why in " ".join(shown.split())
+    environment.ledger.tenants.set_limits("acme", TenantLimits(jobs=0, items=9))
+    assert whats(examined(environment), "tenant-full") == [
+        "The tenant acme uses 100% of the jobs that it may have waiting."
+    ]
 
 
 def test_a_key_that_somebody_has_damaged_is_not_checked_and_hides_nothing(

@@ -233,7 +233,7 @@ def test_an_overview_has_the_newest_jobs_the_failures_and_numbers_of_the_rest(
     newest = sorted(jobs, key=lambda job: age[job], reverse=True)[:MAX_JOBS]
     assert [one.job_id for one in overview.jobs] == newest
     assert (overview.units_in_hand, list(overview.silent)) == ({"w": 1}, ["gone"])
-    assert overview.memory_bytes is not None and overview.inbox.entries == 0
+    assert overview.memory is not None and overview.inbox.entries == 0
 
 
 def test_what_an_overview_says_of_jobs_and_of_their_queue_is_of_one_moment(

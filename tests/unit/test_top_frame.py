@@ -6,18 +6,20 @@ from time import monotonic
 
 import pytest
 
-from builders import a_classify_job
+from builders import a_catalog_entry, a_classify_job
 from cli_builders import a_record
 from seqd.cli.top.frame import frame, most_scroll, page, row_keys
 from seqd.cli.top.history import History
 from seqd.cli.top.reading import Away, JobDetail, TopState
 from seqd.cli.top.view import VIEWS, View
+from seqd.ledger.inbox import RedisMemory
 from seqd.queue_states import WorkerCounts
 from seqd_schemas import (
     ChildDeath,
     Counts,
     FailureRecord,
     ModelPause,
+    PluginState,
     PluginStatus,
     UnfitVersion,
     WorkerState,
@@ -82,6 +84,36 @@ def test_the_overview_says_how_fast_it_goes_what_waits_and_what_is_wrong() -> No
     ]
     assert lines[16] == (
         "classify  topics     nobody can run it   24,000      500           -  none"
+    )
+
+
+def test_a_version_in_service_that_a_store_lacks_and_little_memory_are_told_as_by_doctor() -> None:
+    entry = a_catalog_entry(plugin="echo", labels={"production": 3})
+    plugins = (PluginStatus(name="echo", distribution="e", version="1", state=PluginState.READY),)
+    state = a_state(
+        catalog={entry.model: entry},
+        workers=[a_worker(plugins=plugins)],
+        memory=RedisMemory(75_000_000, 100_000_000, 0.8),
+    )
+
+    told = [line.plain for line in page(state, View(), width=400) if line.plain.startswith("! ")]
+
+    memory, missing = sorted(told)
+    assert memory.startswith(
+        "! Redis uses 75% of maxmemory (75 MB of 100 MB); above 80% (SEQD_MAX_MEMORY_SHARE), with"
+    )
+    assert " cannot run imdb_lstm@3: missing: its store has no such version, which is" in missing
+
+
+def test_of_one_kind_ten_are_told_and_how_many_more_there_are() -> None:
+    workers = [a_worker(number, stopped_pid=7) for number in range(12)]
+
+    told = [line.plain for line in page(a_state(workers=workers), View(), width=400)]
+
+    assert sum(line.startswith("! The process 7 of gpu:") for line in told) == 10
+    assert (
+        "! 2 further findings are of the kind worker-stopped. `seqd workers list`, `seqd models "
+        "list` and `seqd queues` have all." in told
     )
 
 

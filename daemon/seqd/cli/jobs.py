@@ -58,7 +58,7 @@ def list_jobs(limit: _Limit = 20, *, wanted: FilterOptions) -> Found:
     with options.open_client() as client:
         records = client.jobs(limit, **filters)
     say_where_it_stopped(Screen(to_stderr=True), records)
-    return Found(records, lambda screen: print_jobs(screen, records))
+    return Found(records, lambda screen: print_jobs(screen, records, records.at_ms))
 
 
 @app.command()

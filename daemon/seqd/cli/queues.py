@@ -45,7 +45,7 @@ def queues(
     with options.open_ledger() as ledger:
         fleet = ledger.transport.run(fleet_overview(ledger))
         states = ledger.queues.states(by_tenant=True) if by_tenant else fleet.queues
-        told = redis_told(ledger, fleet.no_writes)
+        told = redis_told(fleet)
     held_up = [one.what for one in judged(fleet) if one.id in HELD_UP]
     chosen = _chosen(states, every=every)
     # Programs read a list of rows: they find the reason on standard error.

@@ -12,16 +12,11 @@ from seqd.cli.ui.screen import Screen
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from seqd.ledger.inbox import InboxState
     from seqd.ledger.overview import FleetOverview
     from seqd.ledger.retention import Evictions
-    from seqd.scaling import RouteWork
 
 #: Open jobs that are shown, the newest.
 _SHOWN_JOBS = 10
-
-#: Findings that stand in the lines on workers, on work and on the inbox.
-_SAID_ABOVE = ("no-workers", "route-unserved", "inbox-stuck")
 
 
 @shown
@@ -41,24 +36,18 @@ def status() -> Found:
     with Client(url, settings=settings) as client:
         fleet = client.overview()
         evictions = client.evictions()
-        catalog = client.catalog()
-    with options.open_ledger() as ledger:
-        told = redis_told(ledger, fleet.no_writes)
-    server = without_password(url)
-    lacked = lacking(fleet.workers, catalog, fleet.at_ms)
+    server, told = without_password(url), redis_told(fleet)
+    lacked = lacking(fleet.workers, fleet.catalog, fleet.at_ms)
     releases = Counter(worker.seqd_version for worker in fleet.workers)
 
     def view(screen: Screen) -> None:
         say_first(screen, told)
         _show(screen, server, fleet)
-        print_findings(screen, judged(fleet, catalog), without=_SAID_ABOVE)
+        said = {"redis-memory-high"} if told else set[str]()
+        said |= set() if fleet.workers else {"no-workers"}
+        print_findings(screen, judged(fleet), without=said)
         if line := _releases_line(releases):
             screen.say(line, "yellow")
-        for route in fleet.work_left:
-            if route.items:
-                screen.say(_work_line(route, can_report=fleet.no_writes is None))
-        if fleet.inbox.entries:
-            screen.say(_inbox_line(fleet.inbox))
         _show_losses(screen, evictions, fleet.failure_count)
 
     found = {
@@ -108,46 +97,26 @@ def _evictions_line(evictions: "Evictions") -> str:
     )
 
 
-def _work_line(route: "RouteWork", *, can_report: bool) -> str:
-    from seqd.cli.ui.numbers import count, counted, duration
-
-    reckoned = "" if route.is_measured else ", by a default: it was never measured"
-    unserved = ", and no worker that is up can run it" if can_report and _is_unserved(route) else ""
-    in_hand = f"{count(route.leased_items)} in hand, counted until they are done"
-    held = f", {in_hand}" if route.leased_items else ""
-    return (
-        f"Work left, {route.task} {route.model}: {duration(route.seconds)} of one slot"
-        f" ({counted(route.items, 'item')}{held}){reckoned}{unserved}"
-    )
-
-
-def _is_unserved(route: "RouteWork") -> bool:
-    return 0 < route.unserved_s >= route.seconds and route.waiting_items > 0
-
-
-def _inbox_line(inbox: "InboxState") -> str:
-    allowed = "" if inbox.allowed_entries is None else f" of {inbox.allowed_entries:,}"
-    age = "" if inbox.oldest_age_s is None else f", the oldest added {inbox.oldest_age_s:.0f} s ago"
-    return f"Inbox: entries waiting: {inbox.entries:,}{allowed}{age}"
-
-
 def _show(screen: Screen, server: str, fleet: "FleetOverview") -> None:
-    from seqd.cli.ui.jobs import print_jobs, print_waiting
+    from seqd.cli.ui.jobs import print_jobs
+    from seqd.cli.ui.queues import WIDE, queue_columns
+    from seqd.cli.ui.tables import print_table
     from seqd.cli.ui.workers import print_workers
 
-    can_report = fleet.no_writes is None
     screen.say(f"Redis {server}")
     screen.say()
-    if fleet.workers or can_report:
-        print_workers(screen, fleet.workers, fleet.unheard)
+    if fleet.workers or fleet.no_writes is None:
+        print_workers(screen, fleet.workers, fleet.unheard, fleet.at_ms)
     else:
         screen.say("No worker can report.", "yellow")
     screen.say()
     if fleet.jobs:
-        print_jobs(screen, fleet.jobs[:_SHOWN_JOBS])
+        print_jobs(screen, fleet.jobs[:_SHOWN_JOBS], fleet.at_ms)
         if (rest := fleet.open_jobs - _SHOWN_JOBS) > 0:
             screen.say(f"and {rest:,} more: seqd jobs list", "dim")
-        if can_report:
-            print_waiting(screen, fleet.jobs)
     else:
         screen.say("No open jobs.")
+    left = [queue for queue in fleet.queues if queue.state != "idle"]
+    if left and fleet.no_writes is None:  # else who can run it is not known
+        screen.say()
+        print_table(screen, queue_columns(is_wide=screen.console.width >= WIDE), left)

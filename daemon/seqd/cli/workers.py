@@ -83,8 +83,9 @@ def list_workers() -> Found:
     from seqd.ledger.overview import fleet_overview
 
     with options.open_ledger() as ledger:
-        fleet, rules = ledger.transport.run(fleet_overview(ledger)), _standing(ledger)
+        fleet = ledger.transport.run(fleet_overview(ledger))
         workers, silent, now_ms = fleet.workers, fleet.silent, fleet.at_ms
+        rules = _standing(fleet.rules or ())
         seen = seen_workers(
             workers,
             silent,
@@ -93,10 +94,9 @@ def list_workers() -> Found:
             in_hand=ledger.fleet.in_hand([*(one.worker for one in workers), *silent]),
             last=ledger.fleet.last_records(silent),
         )
-        told = redis_told(ledger, fleet.no_writes)
 
     def view(screen: Screen) -> None:
-        say_first(screen, told)
+        say_first(screen, redis_told(fleet))
         if seen or fleet.no_writes is None:
             print_workers_list(screen, seen)
         print_findings(screen, [one for one in judged(fleet) if one.id in OF_WORKERS])
@@ -177,7 +177,7 @@ def uncordon(
     from seqd.targets import EVERY_WORKER, option_of
 
     with options.open_ledger() as ledger:
-        rules = _standing(ledger)
+        rules = _standing(ledger.cordons.rules())
         if every:
             if targets or host or label:
                 raise InvalidRequest("--all means the rule of `drain --all`; name it or targets")
@@ -289,7 +289,7 @@ def _set(
     """Set rules, and say what they do."""
     from seqd.targets import option_of
 
-    workers, standing = ledger.fleet.workers(), _standing(ledger)
+    workers, standing = ledger.fleet.workers(), _standing(ledger.cordons.rules())
     wanted = _targets_of(targets, hosts, labels, workers, standing, ahead=ahead)
     meant = _meant(wanted, workers)
     if not yes:
@@ -541,10 +541,10 @@ def _say_who_is_held(
             )
 
 
-def _standing(ledger: "Ledger") -> "list[CordonRule]":
+def _standing(rules: "Sequence[CordonRule]") -> "list[CordonRule]":
     from seqd_schemas import CordonAction
 
-    return [rule for rule in ledger.cordons.rules() if rule.action is not CordonAction.RESTART]
+    return [rule for rule in rules if rule.action is not CordonAction.RESTART]
 
 
 def _meant(targets: Sequence[str], workers: "Sequence[WorkerStatus]") -> "list[WorkerStatus]":

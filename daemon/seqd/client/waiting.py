@@ -127,6 +127,7 @@ def jobs_found(ledger: LedgerParts, limit: int, filters: JobFilters) -> Exchange
     _check_limit(limit)
     found = yield from ledger.jobs.newest.steps(limit, job_filter(filters))
     found[:] = yield from with_waiting(ledger, found)
+    found.at_ms = yield from ledger.fleet.now_ms.steps()
     return found
 
 

@@ -4,7 +4,8 @@
 docker/doctor.md has the same ids.
 """
 
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -166,6 +167,22 @@ KINDS = {
 }
 
 
+#: Findings of one kind that are told at most, and by kind what is said of all others.
+MOST = 10
+_LISTS = "`seqd workers list`, `seqd models list` and `seqd queues` have all"
+_FURTHER = {
+    "cordon-forgotten": (
+        "rules have stood for more than a day",
+        "`seqd workers list` shows them",
+    ),
+    "model-paused": ("models are paused or disabled", "`seqd models list` shows them"),
+    "unfit-workers": (
+        "things cannot be run by some workers",
+        "`seqd workers list` and `seqd models show` have them",
+    ),
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One thing that is wrong."""
@@ -207,6 +224,19 @@ def sentence(text: str) -> str:
     """Return a text as one line with a full stop, without passwords and control characters."""
     line = one_line(mask_passwords(text.strip()), _MAX_CHARS)
     return line if line.endswith((".", "!", "?")) else f"{line}."
+
+
+def bounded(found: Iterable[Finding]) -> Iterator[Finding]:
+    """Yield the first `MOST` of each kind, then how many more of it there are."""
+    counts = Counter[str]()
+    for one in found:
+        counts[one.id] += 1
+        if counts[one.id] <= MOST:
+            yield one
+    for kind_id, count in counts.items():
+        if count > MOST:
+            which, do = _FURTHER.get(kind_id, (f"findings are of the kind {kind_id}", _LISTS))
+            yield finding(kind_id, f"{count - MOST:,} further {which}", do)
 
 
 class NotChecked(Exception):

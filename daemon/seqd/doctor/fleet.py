@@ -5,7 +5,7 @@ a worker's process is looked at where that is this machine.
 """
 
 import socket
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from time import monotonic
 from typing import TYPE_CHECKING, Final, cast
@@ -13,26 +13,24 @@ from typing import TYPE_CHECKING, Final, cast
 from redis.exceptions import ResponseError
 
 from seqd.doctor import judging
-from seqd.doctor.findings import Check, Finding, NotChecked, Severity, finding
-from seqd.doctor.judging import DAY_S, MINUTE_S, MOST, Process
+from seqd.doctor.findings import Check, Finding, NotChecked, Severity, bounded, finding
+from seqd.doctor.judging import MINUTE_S, Process
 from seqd.doctor.running import reason_of
 from seqd.errors import RedisNoPermission
 from seqd.ledger.overview import FleetOverview, fleet_overview
 from seqd.ledger.redis import redis_errors
-from seqd.ledger.tenants import WHY_OVER
+from seqd.ledger.tenants import WHY_OVER, waiting_shares
 from seqd.local.process_states import process_state
 from seqd.local.run_files import HEARTBEAT, RunFolder, read_heartbeat
-from seqd.targets import option_of
 from seqd.wording import span
-from seqd_schemas import CordonAction
 
 if TYPE_CHECKING:
     from seqd.doctor.server import Server
     from seqd.settings import Settings
-    from seqd_schemas import CordonRule, TenantRecord, WorkerStatus
+    from seqd_schemas import TenantRecord, WorkerStatus
 
-#: Seconds that a rule may stand, and a lease be over.
-_RULE_S: Final = DAY_S
+
+#: Seconds that a lease may be over.
 _OVERDUE_S: Final = 2 * MINUTE_S
 
 #: Used part of a limit of a tenant that is told.
@@ -53,7 +51,7 @@ def fleet_checks(server: "Server") -> list[Check]:
         Check("rules of operators", checks.rules),
         Check("paused models", checks.judged(judging.pauses)),
         Check("releases of seqd", checks.judged(judging.releases)),
-        Check("unfit workers", checks.unfit),
+        Check("unfit workers", checks.judged(judging.unfit)),
         Check("plugins of workers", checks.judged(judging.plugins)),
         Check("routes", checks.by_reports(checks.judged(judging.routes))),
         Check("leases", checks.by_reports(checks.leases)),
@@ -115,7 +113,7 @@ class _Checks:
         """Return the check that has the fleet judged."""
 
         def look() -> Iterator[Finding]:
-            yield from judge(self._fleet)
+            yield from bounded(judge(self._fleet))
 
         return look
 
@@ -129,37 +127,18 @@ class _Checks:
 
         return look
 
-    def unfit(self) -> Iterator[Finding]:
-        yield from judging.unfit(self._fleet, self._ledger.fleet.catalog())
-
     def silent(self) -> Iterator[Finding]:
-        yield from judging.silence(self._fleet, _Beside(self._server))
+        yield from bounded(judging.silence(self._fleet, _Beside(self._server)))
 
     def rules(self) -> Iterator[Finding]:
-        old = [
-            rule
-            for rule in self._ledger.cordons.rules()
-            if rule.action is not CordonAction.RESTART
-            and self._fleet.at_ms - rule.at_ms > 1000 * _RULE_S
-        ]
-        for rule in old[:MOST]:
-            age = span((self._fleet.at_ms - rule.at_ms) / 1000)
-            yield finding(
-                "cordon-forgotten",
-                f"The rule to {rule.action} {rule.target} has stood for {age}{_by(rule)}",
-                f"If it is not needed any more: `seqd workers uncordon {option_of(rule.target)}`",
-            )
-        if len(old) > MOST:
-            yield finding(
-                "cordon-forgotten",
-                f"{len(old) - MOST:,} further rules have stood for more than a day",
-                "`seqd workers list` shows them",
-            )
+        if self._fleet.rules is None:
+            raise NotChecked(f"the user may not use the key {self._ledger.keys.cordons()}")
+        yield from bounded(judging.rules(self._fleet))
 
     def leases(self) -> Iterator[Finding]:
         if not self._fleet.workers:
             return  # nobody is there to reconcile, which is said already
-        key = self._server.settings.keys.timers()
+        key = self._ledger.keys.timers()
         with redis_errors(self._server.redis):
             rows = self._server.redis.zrange(key, 0, 0, withscores=True)
         late_s = [
@@ -175,15 +154,16 @@ class _Checks:
             )
 
     def tenants(self) -> Iterator[Finding]:
-        full = sorted(
-            (
-                (share, what, one.tenant)
-                for one in self._ledger.tenants.all()
-                for share, what in _shares(one)
-            ),
-            reverse=True,
-        )
-        for share, what, name in full[:MOST]:
+        yield from bounded(_full(self._ledger.tenants.all()))
+
+
+def _full(tenants: "Iterable[TenantRecord]") -> Iterator[Finding]:
+    """Yield who uses nearly all that it may have waiting, the fullest first."""
+    shares = [
+        (share, what, one.tenant) for one in tenants for what, share in waiting_shares(one).items()
+    ]
+    for share, what, name in sorted(shares, reverse=True):
+        if share >= _TENANT_SHARE:
             yield finding(
                 "tenant-full",
                 f"The tenant {name} uses {share:.0%} of the {what} that it may have waiting"
@@ -191,18 +171,6 @@ class _Checks:
                 f"`seqd jobs list --tenant {name}` shows what waits; `seqd tenants set {name}` "
                 "gives it more",
             )
-
-
-def _shares(record: "TenantRecord") -> Iterator[tuple[float, str]]:
-    limits = record.limits
-    pairs = (
-        (record.open_jobs, limits.jobs, "jobs"),
-        (record.waiting_items, limits.items, "items"),
-        (record.waiting_bytes, limits.bytes, "bytes"),
-    )
-    for used, most, what in pairs:
-        if most and used / most >= _TENANT_SHARE:
-            yield used / most, what
 
 
 def _process_here(last: "WorkerStatus", settings: "Settings") -> tuple[str, str, bool] | None:
@@ -247,9 +215,3 @@ def _stands_still(worker: str, settings: "Settings") -> bool:
     except OSError:  # another user's
         return False
     return heartbeat is not None and monotonic() - heartbeat.at_s > 2 * settings.heartbeat_s
-
-
-def _by(rule: "CordonRule") -> str:
-    told = [f"by {rule.by}"] if rule.by else []
-    told += [f"because: {rule.reason}"] if rule.reason else []
-    return f", {', '.join(told)}" if told else ""

@@ -1,7 +1,7 @@
 """What is wrong with a fleet, by what was read of it at one moment: workers, routes, the inbox.
 
-Pure: `seqd doctor` shows each finding in full, `seqd status`, `top`, `queues` and `workers list`
-show the sentences of the same list.
+Pure. `seqd doctor` shows each finding in full, and looks at leases and tenants beside that; `seqd
+status`, `top`, `queues` and `workers list` show the sentences of the same list.
 """
 
 import re
@@ -9,7 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
-from seqd.doctor.findings import Finding, Severity, finding
+from seqd.doctor.findings import Finding, Severity, bounded, finding
 from seqd.kinds import TRAIN
 from seqd.serving import (
     LOOP_DEATHS,
@@ -27,20 +27,32 @@ from seqd.serving import (
     uncordon_command,
     waiting_of,
 )
+from seqd.targets import option_of
 from seqd.wording import counted, first_of, span
-from seqd_schemas import DeathCause, ModelReference, PluginState, UnfitCode, WorkerState, task_of
+from seqd_schemas import (
+    CordonAction,
+    DeathCause,
+    ModelReference,
+    PluginState,
+    UnfitCode,
+    WorkerState,
+    task_of,
+)
 
 if TYPE_CHECKING:
     from seqd.ledger.overview import FleetOverview
     from seqd.queue_states import QueueState
-    from seqd_schemas import CatalogEntry, ChildDeath, FailureRecord, WorkerStatus
+    from seqd_schemas import ChildDeath, FailureRecord, WorkerStatus
 
 MINUTE_S: Final = 60
 HOUR_S: Final = 3_600
 DAY_S: Final = 24 * HOUR_S
 
-#: Findings of one kind at most.
-MOST: Final = 10
+#: Seconds that a rule may stand.
+_RULE_S: Final = DAY_S
+
+#: Part of the share of Redis's memory from which on it is told that little is left.
+NEARLY: Final = 0.9
 
 #: Seconds that a start and a drain may take.
 _START_S: Final = 30
@@ -116,6 +128,12 @@ _CURES: Final = {
     "the version is in service, `seqd models rollback {model}` goes back to the one before",
 }
 
+#: What to do where Redis has no room.
+ROOM: Final = (
+    "See who keeps most: `seqd tenants list`. Remove ended jobs (`seqd jobs rm`), or raise "
+    "maxmemory (`redis-cli config set maxmemory`)"
+)
+
 #: What is known of the process of a worker of another machine that is up and reports nothing, what
 #: to do, and that its parent renews.
 _ELSEWHERE: Final = (
@@ -149,28 +167,53 @@ class Beside(Protocol):
         """Return what is seen of a worker's process; None of another machine."""
 
 
-def judged(
-    overview: "FleetOverview", catalog: "Mapping[str, CatalogEntry] | None" = None
-) -> list[Finding]:
-    """Return what is wrong with a fleet, the worst first.
-
-    By the `catalog` also which versions in service workers do not have.
-    """
-    found = [
-        *stopped(overview),
-        *deaths(overview),
-        *unfit(overview, catalog or {}),
-        *plugins(overview),
-        *pauses(overview),
-        *inbox(overview),
-        *drains(overview),
-        *clocks(overview),
-        *releases(overview),
-    ]
-    if overview.no_writes is None:
-        # Else workers cannot report: what they wrote before says nothing of who is up.
-        found = [*workers_up(overview), *routes(overview), *silence(overview), *found]
+def judged(overview: "FleetOverview") -> list[Finding]:
+    """Return what is wrong with a fleet, the worst first."""
+    # While Redis takes no writes workers cannot report: what they wrote says nothing of who is up.
+    by_reports = (workers_up, routes, silence) if overview.no_writes is None else ()
+    always = (
+        memory, stopped, deaths, unfit, plugins, pauses, inbox, drains, rules, clocks, releases,
+    )  # fmt: skip
+    found = [one for judge in (*by_reports, *always) for one in bounded(judge(overview))]
     return sorted(found, key=lambda one: list(Severity).index(one.severity))
+
+
+def memory(fleet: "FleetOverview") -> Iterator[Finding]:
+    """Yield that Redis has little room for new work."""
+    held = fleet.memory
+    if held is not None and held.max_bytes and fleet.no_writes is None:
+        yield from memory_used("Redis", held.used_bytes, held.max_bytes, held.share)
+
+
+def memory_used(
+    who: str, used: int, whole: int, share: float, of: str = "maxmemory", waiting: str = ""
+) -> Iterator[Finding]:
+    """Yield that little is left of what a server may use, or that uploads are `waiting` for it."""
+    ratio = used / whole
+    if ratio >= share * NEARLY or waiting:
+        yield finding(
+            "redis-memory-high",
+            f"{who} uses {ratio:.0%} of {of} ({_mb(used)} of {_mb(whole)}); above {share:.0%} "
+            "(SEQD_MAX_MEMORY_SHARE), with what is being sent, new jobs are refused and uploads "
+            f"wait{waiting}",
+            ROOM,
+            severity=Severity.ERROR if ratio >= share else Severity.WARNING,
+        )
+
+
+def rules(fleet: "FleetOverview") -> Iterator[Finding]:
+    """Yield the rules that keep workers from claiming for long."""
+    for rule in fleet.rules or ():
+        age_s = (fleet.at_ms - rule.at_ms) / 1000
+        if rule.action is not CordonAction.RESTART and age_s > _RULE_S:
+            by = [f"by {rule.by}"] if rule.by else []
+            by += [f"because: {rule.reason}"] if rule.reason else []
+            yield finding(
+                "cordon-forgotten",
+                f"The rule to {rule.action} {rule.target} has stood for "
+                f"{', '.join([span(age_s), *by])}",
+                f"If it is not needed any more: `seqd workers uncordon {option_of(rule.target)}`",
+            )
 
 
 def workers_up(fleet: "FleetOverview") -> Iterator[Finding]:
@@ -198,7 +241,7 @@ def silence(fleet: "FleetOverview", beside: Beside | None = None) -> Iterator[Fi
     ages_s = {name: (fleet.at_ms - seen) / 1000 for name, seen in fleet.silent.items()}
     recent = {name: age_s for name, age_s in ages_s.items() if age_s <= DAY_S}
     loops = Counter(place_of(name) for name, age_s in recent.items() if age_s <= HOUR_S)
-    for place, died in loops.most_common(MOST):
+    for place, died in loops.most_common():
         if died >= LOOP_DEATHS:
             yield finding(
                 "worker-crash-loop",
@@ -214,7 +257,7 @@ def silence(fleet: "FleetOverview", beside: Beside | None = None) -> Iterator[Fi
     ]
     if gone:
         yield from _gone(gone, ages_s, beside)
-    for one in [one for one in fleet.workers if one.worker in fleet.unheard][:MOST]:
+    for one in [one for one in fleet.workers if one.worker in fleet.unheard]:
         process = None if beside is None else beside.process(one)
         age_s = fleet.unheard[one.worker]
         yield _silent(one.worker, age_s, process or _ELSEWHERE, beside)
@@ -235,7 +278,7 @@ def _gone(
     """Yield who is gone: each whose process was looked at, then all others together."""
     known = {} if beside is None else beside.last_records(names)
     seen = {} if beside is None else {name: beside.process(last) for name, last in known.items()}
-    here = [name for name in names if seen.get(name) is not None][:MOST]
+    here = [name for name in names if seen.get(name) is not None]
     for name in here:
         yield _silent(name, ages_s[name], seen[name] or _ELSEWHERE, beside)
     elsewhere = [name for name in names if name not in here]
@@ -287,7 +330,7 @@ def deaths(fleet: "FleetOverview") -> Iterator[Finding]:
         for death in recent_deaths(one, fleet.at_ms):
             groups[death.cause, _NUMBERS.sub("0", death.message)].append((one, death))
     ordered = sorted(groups.values(), key=lambda died: -len(died))
-    for died in ordered[:MOST]:
+    for died in ordered:
         yield _death_finding(died, fleet)
 
 
@@ -351,14 +394,14 @@ def stopped(fleet: "FleetOverview") -> Iterator[Finding]:
 
     Such a plugin goes on with what its worker holds no more.
     """
-    for one in [one for one in fleet.workers if one.stopped_pid is not None][:MOST]:
+    for one in [one for one in fleet.workers if one.stopped_pid is not None]:
         pid = one.stopped_pid
         yield finding(
             "worker-stopped",
             f"The process {pid} of {one.worker} is stopped, by a signal",
             f"Let it go on: `kill -CONT {pid}` on {one.host}",
         )
-    for one in list(filter(has_lost_claim, fleet.workers))[:MOST]:
+    for one in filter(has_lost_claim, fleet.workers):
         yield finding(
             "worker-lost-claim",
             f"{one.worker} takes no work: {lost_claim_told(one)}",
@@ -386,18 +429,11 @@ def pauses(fleet: "FleetOverview") -> Iterator[Finding]:
     """Yield the models that are paused or disabled, the oldest first."""
     from seqd.ledger.model_pauses import pause_in_words
 
-    ordered = sorted(fleet.pauses.values(), key=lambda one: one.at_ms)
-    for pause in ordered[:MOST]:
+    for pause in sorted(fleet.pauses.values(), key=lambda one: one.at_ms):
         yield finding(
             "model-paused",
             f"The model {pause.model} is {pause_in_words(pause)}",
             f"If it may go on: `seqd models resume {pause.model}`",
-        )
-    if len(ordered) > MOST:
-        yield finding(
-            "model-paused",
-            f"{len(ordered) - MOST:,} further models are paused or disabled",
-            "`seqd models list` shows them",
         )
 
 
@@ -414,7 +450,7 @@ def releases(fleet: "FleetOverview") -> Iterator[Finding]:
         )
 
 
-def unfit(fleet: "FleetOverview", catalog: "Mapping[str, CatalogEntry]") -> Iterator[Finding]:
+def unfit(fleet: "FleetOverview") -> Iterator[Finding]:
     """Yield what workers cannot run, those with one reason together."""
     groups: defaultdict[tuple[str, str, str, str], list[WorkerStatus]] = defaultdict(list)
     for one in fleet.workers:
@@ -424,13 +460,13 @@ def unfit(fleet: "FleetOverview", catalog: "Mapping[str, CatalogEntry]") -> Iter
                 what = str(ModelReference(entry.model, entry.version))
             act = TRAIN if entry.version is None else "run"
             groups[f"{act} {what}", entry.model, entry.code, entry.message].append(one)
-    for ref, lacked in lacking(fleet.workers, catalog, fleet.at_ms).items():
+    for ref, lacked in lacking(fleet.workers, fleet.catalog, fleet.at_ms).items():
         why = "its store has no such version, which is in service"
         name = ModelReference.parse(ref).name
         groups[f"run {ref}", name, UnfitCode.MISSING, why] += lacked
     count = len(fleet.workers)
     ordered = sorted(groups.items(), key=lambda item: -len(item[1]))
-    for (what, model, code, message), workers in ordered[:MOST]:
+    for (what, model, code, message), workers in ordered:
         named = first_of([f"{one.worker} (host {one.host})" for one in workers], 3)
         who = f"Worker {named}" if len(workers) == 1 else f"Workers {named}"
         of = "" if len(workers) == count == 1 else f", {len(workers)} of {count},"
@@ -442,12 +478,6 @@ def unfit(fleet: "FleetOverview", catalog: "Mapping[str, CatalogEntry]") -> Iter
             cure.replace("{host}", hosts).replace("{model}", model),
             severity=Severity.ERROR if len(workers) == count else None,
             anchor=_PAGES.get(cast(UnfitCode, code)),
-        )
-    if len(ordered) > MOST:
-        yield finding(
-            "unfit-workers",
-            f"{len(ordered) - MOST:,} further things cannot be run by some workers",
-            "`seqd workers list` and `seqd models show` have them",
         )
 
 
@@ -466,7 +496,7 @@ def routes(fleet: "FleetOverview") -> Iterator[Finding]:
     # What is in hand does not wait: a worker that stops finishes it.
     unserved = [one for one in fleet.queues if one.reason and one.waiting_items]
     jobs = _jobs_that_wait(fleet) if unserved else {}
-    for queue in unserved[:MOST]:
+    for queue in unserved:
         job_id, why = jobs.get((queue.task, queue.model), ("", queue.reason))
         is_starting = queue.state == "waiting"
         see = f"seqd explain {job_id}" if job_id else "seqd queues"
@@ -545,7 +575,7 @@ def _broken(workers: "Sequence[WorkerStatus]") -> Iterator[Finding]:
         for plugin in one.plugins:
             if plugin.state is PluginState.BROKEN:
                 broken[plugin.name, plugin.reason].append(one.worker)
-    for (name, reason), names in list(broken.items())[:MOST]:
+    for (name, reason), names in broken.items():
         yield finding(
             "plugin-broken",
             f"The plugin {name} is broken on {first_of(names, 3)}: {reason}",
@@ -558,7 +588,7 @@ def _missing(workers: "Sequence[WorkerStatus]") -> Iterator[Finding]:
     for one in workers:
         for plugin in one.plugins:
             has[plugin.name].add(one.worker)
-    for name, names in sorted(has.items())[:1_000]:
+    for name, names in sorted(has.items()):
         lacking = [one.worker for one in workers if one.worker not in names]
         if lacking:
             yield finding(
@@ -589,6 +619,10 @@ def _versions(workers: "Sequence[WorkerStatus]") -> Iterator[Finding]:
 def _whereabouts(last: "WorkerStatus | None") -> str:
     """Return what is known of a worker that is gone, as words in brackets."""
     return "" if last is None else f", slot {last.slot} of {last.host}, process {last.pid}"
+
+
+def _mb(count: int) -> str:
+    return f"{count / 1_000_000:,.0f} MB"
 
 
 def _direction(offset_s: float) -> str:

@@ -7,11 +7,12 @@ from contextlib import suppress
 from statistics import median
 from typing import Final, cast
 
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import ResponseError
 
 from seqd.doctor.findings import Check, Finding, NotChecked, Severity, finding
+from seqd.doctor.judging import NEARLY, ROOM, memory_used
 from seqd.doctor.server import Server, how_to_write
-from seqd.errors import RedisFull, RedisNoPermission, SeqdError
+from seqd.errors import RedisFull, RedisNoPermission
 from seqd.ledger.acl import FOREIGN_KEYS, Role
 from seqd.ledger.redis import has_sentinels, passing_code, redis_errors, user_of
 from seqd.ledger.rights import OPTIONAL, missing_rights
@@ -21,9 +22,6 @@ from seqd.wording import first_of
 
 #: The oldest server that the scripts run on.
 _OLDEST: Final = (6, 2)
-
-#: Part of the share of memory from which on it is told that little is left.
-_NEARLY: Final = 0.9
 
 #: Seconds by which clocks may differ, and a replica be behind.
 _SKEW_S: Final = 2.0
@@ -85,7 +83,7 @@ class _Checks:
         if isinstance(error, RedisFull):
             self._is_said_to_be_full = code != "MISCONF"
             kind = "redis-memory-high" if self._is_said_to_be_full else "redis-persistence-failing"
-            cure = _ROOM if self._is_said_to_be_full else _DISK
+            cure = ROOM if self._is_said_to_be_full else _DISK
             yield finding(kind, f"{error.cause} {_SILENT}", cure)
         elif code is not None:
             what = self._no_writes(code) if code in REASONS else str(error)
@@ -162,23 +160,13 @@ class _Checks:
         if self._is_said_to_be_full:
             return
         used, limit = server.number("used_memory"), server.number("maxmemory")
-        whole = limit or server.number("total_system_memory")
-        if not whole:
+        whole, held = limit or server.number("total_system_memory"), server.ledger.inbox.memory()
+        if not whole or held is None:
             return
-        share = self._memory_share()
-        ratio, of = used / whole, "maxmemory" if limit else "its machine's memory"
+        of = "maxmemory" if limit else "its machine's memory"
         waiting = self._waiting_uploads()
-        if ratio < share * _NEARLY and not waiting:
-            return
         whose = f", now those of {first_of(waiting, 3)}" if waiting else ""
-        yield finding(
-            "redis-memory-high",
-            f"Redis at {server.address} uses {ratio:.0%} of {of} ({_mb(used)} of {_mb(whole)}); "
-            f"above {share:.0%} (SEQD_MAX_MEMORY_SHARE), with what is being sent, new jobs are "
-            f"refused and uploads wait{whose}",
-            _ROOM,
-            severity=Severity.ERROR if ratio >= share else Severity.WARNING,
-        )
+        yield from memory_used(f"Redis at {server.address}", used, whole, held.share, of, whose)
 
     def _waiting_uploads(self) -> list[str]:
         """Return the jobs whose uploads wait for memory: with their next chunk there is too little.
@@ -188,14 +176,6 @@ class _Checks:
         ledger = self._server.ledger
         since_ms = ledger.fleet.now_ms() - int(1000 * self._server.settings.upload_silence_s)
         return [f"job {job_id}" for job_id in ledger.jobs.uploads_short_of_memory(since_ms)]
-
-    def _memory_share(self) -> float:
-        """Return the share that holds for the fleet; where that cannot be read, the one here."""
-        with suppress(SeqdError, RedisError, ValueError), redis_errors(self._redis):
-            said = cast("bytes | None", self._redis.hget(self._keys.limits(), "memory_share"))
-            if said is not None:
-                return float(said)
-        return self._server.settings.max_memory_share
 
     def persistence(self) -> Iterator[Finding]:
         server = self._server
@@ -269,7 +249,7 @@ class _Checks:
     def clients(self) -> Iterator[Finding]:
         server = self._server
         count, most = server.number("connected_clients"), server.number("maxclients")
-        if most and count >= _NEARLY * most:
+        if most and count >= NEARLY * most:
             yield finding(
                 "redis-clients-high",
                 f"Redis at {server.address} has {count:,} connections of {most:,} that it takes",
@@ -359,10 +339,6 @@ class _Checks:
             )
 
 
-_ROOM: Final = (
-    "See who keeps most: `seqd tenants list`. Remove ended jobs (`seqd jobs rm`), or raise "
-    "maxmemory (`redis-cli config set maxmemory`)"
-)
 _DISK: Final = (
     "Make room on the disk of Redis's machine, mend its folder's permissions, then `redis-cli "
     "bgrewriteaof`; its log says what failed"
@@ -381,7 +357,3 @@ def _timed(found: Mapping[str, list[float]]) -> str:
         f"{name} ({len(took)} {'time' if len(took) == 1 else 'times'}, {max(took):.1f} s at most)"
         for name, took in ordered
     )
-
-
-def _mb(count: int) -> str:
-    return f"{count / 1_000_000:,.0f} MB"

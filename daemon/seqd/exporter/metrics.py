@@ -15,6 +15,7 @@ from seqd import __version__
 from seqd.ledger.figures import FleetFigures, ServerState
 from seqd.ledger.inbox import InboxState
 from seqd.ledger.retention import Evictions
+from seqd.ledger.tenants import used_share, waiting_shares
 from seqd.scaling import RouteWork
 from seqd_schemas import PluginState, TenantRecord, UnfitCode, WorkerState, WorkerStatus
 
@@ -318,21 +319,9 @@ def _gauge(
 
 def _waiting_ratio(one: TenantRecord) -> float:
     """Return the highest share of what waits."""
-    limits = one.limits
-    return max(
-        _used_share(one.open_jobs, limits.jobs),
-        _used_share(one.waiting_items, limits.items),
-        _used_share(one.waiting_bytes, limits.bytes),
-    )
+    return max(waiting_shares(one).values())
 
 
 def _kept_ratio(one: TenantRecord) -> float:
     """Return the share of what it may keep; more than 1 where its last ended job is larger."""
-    return _used_share(one.kept_bytes, one.limits.kept_bytes)
-
-
-def _used_share(used: int, most: int | None) -> float:
-    """Return a share; of a limit of 0, 1 where there is anything."""
-    if most is None:
-        return 0.0
-    return used / most if most else float(used > 0)
+    return used_share(one.kept_bytes, one.limits.kept_bytes)

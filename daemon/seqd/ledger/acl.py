@@ -10,9 +10,10 @@ needs no entry here, and no user needs new rights for it.
     operator   what a client may; steers many jobs by a filter, sets rules on workers and models,
                limits and weights of tenants, orders which version of a model is in service, and
                reads the audit
-    exporter   reads figures: queues, jobs, workers, the server's memory; changes nothing
-    doctor     reads that, rules of operators, the slow log, and whether another Celery application
-               has keys there; tries a write of its own mark
+    exporter   reads figures: queues, jobs, workers and rules on them, the server's memory;
+               changes nothing
+    doctor     reads that, the slow log, and whether another Celery application has keys there;
+               tries a write of its own mark
     inbox      adds jobs to the inbox and reads what became of them, without any script
 """
 
@@ -162,7 +163,7 @@ def _keys_of(role: Role, keys: Keys) -> tuple[KeyPattern, ...]:
     if role is Role.EXPORTER:
         return tuple(KeyPattern(pattern, Access.READ) for pattern in _read_for_metrics(keys))
     if role is Role.DOCTOR:
-        more = (keys.cordons(), keys.timers(), *FOREIGN_KEYS)
+        more = (keys.timers(), *FOREIGN_KEYS)
         return _sorted([keys.durability_mark()], (*_read_for_metrics(keys), *more), [])
     if role is Role.INBOX:
         return (
@@ -208,6 +209,7 @@ def _read_for_metrics(keys: Keys) -> tuple[str, ...]:
     """
     return (
         keys.catalog(),
+        keys.cordons(),
         keys.evictions(),
         keys.events("*"),
         keys.failures(),

@@ -8,6 +8,7 @@ was idle for `CLAIM_IDLE_MS`.
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from math import inf
 from typing import TYPE_CHECKING, Final, cast
 
 from redis.exceptions import ResponseError
@@ -48,6 +49,22 @@ PASSING_REJECTION_TTL_S: Final = 600
 
 #: Seconds after which an inbox that was full may have room.
 INBOX_RETRY_S: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class RedisMemory:
+    """How much memory Redis uses."""
+
+    used_bytes: int
+    #: Its `maxmemory`; None without one.
+    max_bytes: int | None
+    #: The part of it that new work may take (SEQD_MAX_MEMORY_SHARE of the fleet).
+    share: float
+
+    @property
+    def is_short(self) -> bool:
+        """True where new work is refused."""
+        return self.max_bytes is not None and self.used_bytes > self.share * self.max_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,23 +193,32 @@ class InboxStream(Part):
     def memory_is_short(self) -> Exchange[bool]:
         """Return True when Redis has used up the share of its memory that new work may take.
 
-        False where the user may not ask for it, and, as for scripts, where the share is no number.
+        False where the user may not ask for it.
+        """
+        memory = yield from self.memory.steps()
+        return memory is not None and memory.is_short
+
+    @exchange
+    def memory(self) -> Exchange["RedisMemory | None"]:
+        """Return how much memory Redis uses, and may use; None where the user may not ask for it.
+
+        As for scripts, nothing is refused where the share in Redis is no number.
         """
         limit = Command(("HGET", self._keys.limits(), "memory_share"))
         asked = (limit, Command(("INFO", "memory")))
-        share, info = yield from pipeline(asked, raises=False)
+        said, info = yield from pipeline(asked, raises=False)
         if not isinstance(info, dict):
-            return False
+            return None
+        share = inf
         try:
-            most = info.get("maxmemory", 0) * float(share if isinstance(share, bytes) else 0.8)
+            share = float(said if isinstance(said, bytes) else 0.8)
         except ValueError:
             log.warning(
                 "memory_share of %s in Redis is %r, which is no number: nothing is refused for "
                 "want of memory until a worker starts",
-                *(self._keys.limits(), share),
+                *(self._keys.limits(), said),
             )
-            return False
-        return bool(0 < most < info.get("used_memory", 0))
+        return RedisMemory(info.get("used_memory", 0), info.get("maxmemory", 0) or None, share)
 
     @exchange
     def state(self) -> Exchange[InboxState]:

@@ -51,6 +51,8 @@ class FoundJobs(list[JobRecord]):
     #: When the last job was accepted that a search looked at before it stopped; None for one that
     #: found as many as were asked for, or has looked at all.
     stopped_at_ms: int | None = None
+    #: When they were read, on the server's clock.
+    at_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,6 +58,7 @@ class LedgerParts:
 
     audit: "Audit"
     checkpoints: "CheckpointRecords"
+    cordons: "Cordons"
     failures: "Failures"
     inbox: "InboxStream"
     many_jobs: "ManyJobs"
@@ -121,7 +122,6 @@ class Ledger(LedgerParts):
     Safe to share between threads; connects on first use.
     """
 
-    cordons: "Cordons"
     ingests: "Ingests"
     placements: "Placements"
     ranges: "Ranges"

@@ -14,11 +14,18 @@ from seqd.scaling import work_left
 from seqd_schemas import Keys
 
 if TYPE_CHECKING:
-    from seqd.ledger.inbox import InboxState
+    from seqd.ledger.inbox import InboxState, RedisMemory
     from seqd.ledger.ledger import LedgerParts
     from seqd.queue_states import QueueState
     from seqd.scaling import RouteWork
-    from seqd_schemas import FailureRecord, JobRecord, ModelPause, WorkerStatus
+    from seqd_schemas import (
+        CatalogEntry,
+        CordonRule,
+        FailureRecord,
+        JobRecord,
+        ModelPause,
+        WorkerStatus,
+    )
 
 #: Open jobs that are read, and dead letters, the newest.
 MAX_JOBS: Final = 200
@@ -36,6 +43,8 @@ class FleetOverview:
     work_left: "list[RouteWork]"
     #: Those that are up, sorted by name.
     workers: "list[WorkerStatus]"
+    #: The models that workers have published.
+    catalog: "Mapping[str, CatalogEntry]"
     #: Units that each of them holds, if it holds any.
     units_in_hand: Mapping[str, int]
     #: Workers of the last day that are not heard of any more, and when they were.
@@ -52,11 +61,11 @@ class FleetOverview:
     uploading_jobs: int
     #: Models that are paused or disabled, by their names.
     pauses: "Mapping[str, ModelPause]"
+    #: Operators' rules on workers, the oldest first; None where the user may not read them.
+    rules: "list[CordonRule] | None"
     inbox: "InboxState"
-    #: Memory of Redis; None where the user may not read it.
-    memory_bytes: int | None
-    #: Its `maxmemory`; None without one.
-    max_memory_bytes: int | None
+    #: None where the user may not read it.
+    memory: "RedisMemory | None"
     #: Why Redis takes no writes just now, so that workers look silent; None where it does.
     no_writes: str | None
 
@@ -64,15 +73,17 @@ class FleetOverview:
 def fleet_overview(ledger: "LedgerParts") -> Exchange[FleetOverview]:
     """Return the fleet as it is now, without dead letters and rates that the user may not read."""
     workers = yield from ledger.fleet.workers.steps()
+    catalog = yield from ledger.fleet.catalog.steps()
     numbers = yield from _numbers(ledger.keys)
     held = yield from ledger.fleet.held.steps([one.worker for one in workers], 1)
     jobs, left = yield from ledger.jobs.newest_open_and_left.steps(MAX_JOBS)
-    facts = yield from ledger.queues.facts.steps(workers, left)
+    facts = yield from ledger.queues.facts.steps(workers, catalog, left)
     return FleetOverview(
         at_ms=(yield from ledger.fleet.now_ms.steps()),
         queues=queue_states(facts),
         work_left=work_left(facts.work, facts.rates, workers, facts.known),
         workers=workers,
+        catalog=catalog,
         units_in_hand={name: one.units for name, one in held.items()},
         silent=(yield from ledger.fleet.silent_workers.steps()),
         unheard=(yield from ledger.fleet.unheard.steps(workers)),
@@ -82,9 +93,9 @@ def fleet_overview(ledger: "LedgerParts") -> Exchange[FleetOverview]:
         open_jobs=_whole(numbers[0]),
         uploading_jobs=_whole(numbers[1]),
         pauses=(yield from ledger.model_pauses.all.steps()),
+        rules=(yield from permitted(ledger.cordons.rules.steps(), None)),
         inbox=(yield from ledger.inbox.state.steps()),
-        memory_bytes=_memory(numbers[2], "used_memory"),
-        max_memory_bytes=_memory(numbers[2], "maxmemory") or None,
+        memory=(yield from ledger.inbox.memory.steps()),
         no_writes=(yield from ledger.writing.refusal.steps()),
     )
 
@@ -94,15 +105,9 @@ def _numbers(keys: Keys) -> Exchange[list[object]]:
     asked = (
         Command(("ZCARD", keys.open_jobs())),
         Command(("ZCARD", keys.uploads())),
-        Command(("INFO", "memory")),
     )
     return list((yield from pipeline(asked, raises=False)))
 
 
 def _whole(reply: object) -> int:
     return reply if isinstance(reply, int) else 0
-
-
-def _memory(reply: object, name: str) -> int | None:
-    value = reply.get(name) if isinstance(reply, dict) else None
-    return value if isinstance(value, int) else None

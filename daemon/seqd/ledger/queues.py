@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from seqd.ledger.backlog import Backlog
     from seqd.ledger.fleet import Fleet
-    from seqd_schemas import WorkerStatus
+    from seqd_schemas import CatalogEntry, WorkerStatus
 
 #: Open jobs, the oldest, that are looked at: for what is paused, and for what each tenant has.
 LOOKED_AT: Final = 500
@@ -59,14 +59,16 @@ class Queues(Part):
         ones.
         """
         workers = yield from self._fleet.workers.steps()
+        catalog = yield from self._fleet.catalog.steps()
         jobs = LOOKED_AT_BY_TENANT if by_tenant else LOOKED_AT
-        facts = yield from self.facts.steps(workers, jobs=jobs)
+        facts = yield from self.facts.steps(workers, catalog, jobs=jobs)
         return tenant_states(facts) if by_tenant else queue_states(facts)
 
     @exchange
     def facts(
         self,
         workers: "list[WorkerStatus]",
+        catalog: "Mapping[str, CatalogEntry]",
         left: "Mapping[str, int] | None" = None,
         jobs: int = LOOKED_AT,
     ) -> Exchange[QueueFacts]:
@@ -74,7 +76,6 @@ class Queues(Part):
 
         `left` are the items that are left by queue, where they were read already.
         """
-        catalog = yield from self._fleet.catalog.steps()
         work = yield from self._backlog.queues.steps(left)
         rates = yield from permitted(self._backlog.rates.steps(), {})
         return QueueFacts(

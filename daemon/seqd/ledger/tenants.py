@@ -57,6 +57,23 @@ _NAME: TypeAdapter[str] = TypeAdapter(TenantName)
 _Row = Mapping[bytes, bytes]
 
 
+def waiting_shares(record: TenantRecord) -> dict[str, float]:
+    """Return the used shares of what a tenant may have waiting: jobs, items and bytes."""
+    limits = record.limits
+    return {
+        "jobs": used_share(record.open_jobs, limits.jobs),
+        "items": used_share(record.waiting_items, limits.items),
+        "bytes": used_share(record.waiting_bytes, limits.bytes),
+    }
+
+
+def used_share(used: int, most: int | None) -> float:
+    """Return a share; of a limit of 0, 1 where there is anything."""
+    if most is None:
+        return 0.0
+    return used / most if most else float(used > 0)
+
+
 class Tenants(Part):
     """The tenants' limits, accounts and use."""
 

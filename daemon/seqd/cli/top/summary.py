@@ -23,9 +23,6 @@ _MOST_COURSE: Final = 60
 
 _BARS: Final = "▁▂▃▄▅▆▇█"
 
-#: Share of Redis's memory from which on it is told.
-_MEMORY_SHARE: Final = 0.8
-
 
 def summary_lines(state: TopState, width: int) -> list[Text]:
     """Return four lines on the whole fleet, each of at most `width` columns."""
@@ -63,11 +60,7 @@ def bars(course: Sequence[float], width: int) -> str:
 
 def trouble_told(overview: "FleetOverview") -> list[tuple[str, str]]:
     """Return what `seqd doctor` finds of a fleet, the worst first: sentences with their styles."""
-    told = [(f"{one.what} {one.do}", STYLES[one.severity]) for one in judged(overview)]
-    used, most = overview.memory_bytes, overview.max_memory_bytes
-    if used is not None and most is not None and used >= _MEMORY_SHARE * most:
-        told.append((f"Redis has used {used / most:.0%} of its maxmemory, {size(most)}.", "yellow"))
-    return told
+    return [(f"{one.what} {one.do}", STYLES[one.severity]) for one in judged(overview)]
 
 
 def _workers_told(overview: "FleetOverview") -> str:
@@ -98,7 +91,8 @@ def _jobs_told(overview: "FleetOverview") -> str:
 
 
 def _redis_told(overview: "FleetOverview") -> str:
-    if overview.memory_bytes is None:
+    memory = overview.memory
+    if memory is None:
         return "memory not known: this user may not read it"
-    most = overview.max_memory_bytes
-    return f"{size(overview.memory_bytes)}{'' if most is None else f' of {size(most)}'}"
+    most = memory.max_bytes
+    return f"{size(memory.used_bytes)}{'' if most is None else f' of {size(most)}'}"

@@ -8,7 +8,7 @@ from seqd.doctor.findings import Severity
 
 if TYPE_CHECKING:
     from seqd.doctor.findings import Finding
-    from seqd.ledger import Ledger
+    from seqd.ledger.overview import FleetOverview
 
 #: How a finding is shown.
 STYLES: Final = {Severity.ERROR: "bold red", Severity.WARNING: "bold yellow"}
@@ -23,13 +23,13 @@ def print_findings(
             screen.say(f"{one.what} {one.do}", STYLES[one.severity])
 
 
-def redis_told(ledger: "Ledger", refusal: str | None) -> str:
-    """Return what Redis lacks and what that means: writes, by their `refusal`, or room; or ''."""
+def redis_told(fleet: "FleetOverview") -> str:
+    """Return what Redis lacks and what that means, writes or room; or ''."""
     from seqd.ledger.writing import SHORT_OF_MEMORY, no_writes_line
 
-    if refusal is not None:
-        return no_writes_line(refusal)
-    return SHORT_OF_MEMORY if ledger.inbox.memory_is_short() else ""
+    if fleet.no_writes is not None:
+        return no_writes_line(fleet.no_writes)
+    return SHORT_OF_MEMORY if fleet.memory is not None and fleet.memory.is_short else ""
 
 
 def say_first(screen: Screen, told: str) -> None:

@@ -1,7 +1,6 @@
 """Jobs as a table, and one job in full."""
 
 import json
-import time
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 
@@ -48,13 +47,13 @@ def job_columns(
     )
 
 
-def print_jobs(screen: Screen, records: Sequence[JobRecord]) -> None:
+def print_jobs(screen: Screen, records: Sequence[JobRecord], now_ms: int) -> None:
     """Print a table of jobs, or that there are none; with tenants where there are several."""
     if not records:
         screen.say("No jobs.")
         return
     tenants = {record.tenant for record in records}
-    print_table(screen, job_columns(time.time_ns() // 1_000_000, tenants), records)
+    print_table(screen, job_columns(now_ms, tenants), records)
 
 
 def say_where_it_stopped(screen: Screen, found: FoundJobs) -> None:
@@ -65,17 +64,6 @@ def say_where_it_stopped(screen: Screen, found: FoundJobs) -> None:
             f"{count(MAX_SEARCHED)} others. There may be older ones that match.",
             "yellow",
         )
-
-
-def print_waiting(screen: Screen, records: Sequence[JobRecord]) -> None:
-    """Print why open jobs wait that no worker can run, each reason once."""
-    jobs: dict[str, list[str]] = {}
-    for record in records:
-        if record.waiting is not None:
-            jobs.setdefault(record.waiting.message, []).append(record.job_id)
-    for message, job_ids in jobs.items():
-        more = f" and {len(job_ids) - 1} more" if len(job_ids) > 1 else ""
-        screen.say(f"Job {job_ids[0]}{more} waits: {message}", "yellow")
 
 
 def print_job(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from seqd.cli.ui.numbers import count, counted, duration, size
 from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.tables import Column, print_facts, print_table
-from seqd.ledger.tenants import WHY_OVER
+from seqd.ledger.tenants import WHY_OVER, waiting_shares
 from seqd_schemas import OTHER_TENANTS, Priority, TenantLimits, TenantRecord, TenantUsage
 
 #: Days that are shown of one tenant.
@@ -62,12 +62,7 @@ def print_tenant(
             "priorities": f"{_names(limits.priorities)}{_whose(own.priorities)}",
         },
     )
-    waits = (
-        (record.open_jobs, limits.jobs),
-        (record.waiting_items, limits.items),
-        (record.waiting_bytes, limits.bytes),
-    )
-    if any(most and used > most for used, most in waits):
+    if any(share > 1 for share in waiting_shares(record).values()):
         screen.say(WHY_OVER, "dim")
     if usage is not None:
         screen.say()

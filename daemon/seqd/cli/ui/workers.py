@@ -1,6 +1,5 @@
 """Workers as people see them: tables, what each computes on and has in memory, what is wrong."""
 
-import time
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -233,13 +232,12 @@ def print_workers_list(screen: Screen, seen: Sequence[SeenWorker]) -> None:
 
 
 def print_workers(
-    screen: Screen, workers: Sequence[WorkerStatus], unheard: Collection[str]
+    screen: Screen, workers: Sequence[WorkerStatus], unheard: Collection[str], now_ms: int
 ) -> None:
     """Print a row for each worker, or that there is none."""
     if not workers:
         screen.say("No worker is up: `seqd up` starts them.", "yellow")
         return
-    now_ms = time.time_ns() // 1_000_000
     print_table(screen, _IN_STATUS, seen_workers(workers, {}, unheard, now_ms))
     for worker in workers:
         if worker.device is not None:
