@@ -1,6 +1,7 @@
 """Ctrl-C and SIGTERM at each moment at which a command hands its job in, on a real ledger."""
 
 import json
+import re
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -164,6 +165,34 @@ def test_an_interrupt_while_a_training_a_sweep_or_a_retry_is_handed_in_names_the
     assert commands.run("train", *training) == Ended(130, "", told)
     assert commands.run("sweep", *training, "--set", "epochs=1,2") == Ended(130, "", told)
     assert commands.run("jobs", "retry", "j1") == Ended(130, "", again)
+
+
+def test_an_interrupt_while_a_training_a_sweep_or_a_retry_is_handed_in_cancels_it_once_it_is_there(
+    commands: Interrupted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "labelled.csv").write_text("text,label\nfine,pos\n")
+
+    def interrupting(send: Callable[..., JobHandle]) -> Callable[..., JobHandle]:
+        def interrupted(*given: object, **named: object) -> JobHandle:
+            signal.raise_signal(signal.SIGINT)
+            return send(*given, **named)
+
+        return interrupted
+
+    for method in ("train", "sweep", "retry"):
+        monkeypatch.setattr(Client, method, interrupting(getattr(Client, method)))
+    training = ("echo", "--data", "labelled.csv", "--job-id")
+
+    trained = commands.run("train", *training, "j1", "--detach")
+    swept = commands.run("sweep", *training, "j2", "--set", "epochs=1,2")
+    commands.run("classify", "texts.txt", "-m", "echo", "--detach", "--job-id", "j3")
+    commands.run("jobs", "cancel", "j3")
+    retried = commands.run("jobs", "retry", "j3")
+
+    assert trained.status == swept.status == retried.status == 130
+    assert trained.err == "Cancelled job j1. Continue it: seqd jobs resume j1\n"
+    assert swept.out.startswith("Cancelled job j2 with 0 of ")
+    assert re.fullmatch(r"Cancelled job \S+ with 0 of [0-9]+ items done\.\n", retried.err), retried
 
 
 def test_sigterm_cancels_what_a_command_waits_for_whatever_command_it_is(

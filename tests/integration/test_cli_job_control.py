@@ -3,13 +3,14 @@
 import json
 import subprocess
 import sys
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 import typer
 
 from cli_builders import clean_environment, here, use_ledger
-from seqd.cli.following import cancelling
+from seqd.cli.handing_in import Begun, HandIn
 from seqd.cli.ui.screen import Screen
 from seqd.client import JobHandle
 from seqd.ledger import connect
@@ -175,10 +176,13 @@ def test_a_command_that_breaks_off_fails_its_job_with_the_reason_unless_that_has
     open_job, training = client.classify(["a"], model="echo"), client.train(WORDS, model="echo")
     wait_until(lambda: failed.record().state is JobState.FAILED, "it fails")
 
+    def begun(job: JobHandle) -> AbstractContextManager[Begun]:
+        return HandIn(client=client, screen=screen, send=lambda _: job).begun()
+
     for job in (failed, open_job):
-        with pytest.raises(LookupError), cancelling(job, screen):
+        with pytest.raises(LookupError), begun(job):
             raise LookupError
-    with pytest.raises(typer.Exit), cancelling(training, screen):
+    with pytest.raises(typer.Exit), begun(training):
         raise KeyboardInterrupt
 
     codes = [job.record().failure.code for job in (failed, open_job)]

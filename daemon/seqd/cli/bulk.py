@@ -5,11 +5,12 @@ Each command brings its own way of printing a result.
 
 import gc
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from threading import Thread
 from typing import TYPE_CHECKING
 
 from seqd.cli.exits import MISTAKE, OK
-from seqd.cli.following import following
 from seqd.cli.ui.progress import BulkView, LineView
 from seqd.cli.ui.screen import Screen, data_goes_to_a_terminal
 from seqd.cli.ui.stdout import print_json, stdout
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from seqd.cli.result_files import ResultFiles
 
 Result = ItemSuccess | ItemFailure
+
+#: Seconds that the last events may take after the last result.
+_LAST_EVENTS_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +42,31 @@ class Output:
             self.print_result(result)
         else:
             self.files.write(result, json)
+
+
+@contextmanager
+def following(handle: JobHandle, show: Callable[[Event], None]) -> Iterator[None]:
+    """Pass the job's events to `show`, from another thread, during a `with` block.
+
+    A block that ends without an error waits for the terminal event, and raises what reading
+    the events, or `show`, raised.
+    """
+    failures: list[Exception] = []
+
+    def follow() -> None:
+        try:
+            for event in handle.events():
+                show(event)
+        except Exception as error:  # noqa: BLE001 (raised again by the thread that waits)
+            failures.append(error)
+
+    # A daemon thread: an interrupted command ends without it.
+    thread = Thread(target=follow, name="seqd-events", daemon=True)
+    thread.start()
+    yield
+    thread.join(_LAST_EVENTS_S)
+    if failures:
+        raise failures[0]
 
 
 def print_line(result: Result) -> None:

@@ -87,7 +87,7 @@ def watch(job: options.JobIdArgument, *, screen: Screen) -> None:
     Exit status as of the command that handed it in.
     """
     from seqd.cli.bulk import print_event
-    from seqd.cli.following import say_if_paused
+    from seqd.cli.handing_in import say_if_paused
     from seqd.cli.train import follow_sweep, follow_training
     from seqd_schemas import SweepJob, TrainJob
 
@@ -271,7 +271,7 @@ def retry(
         output.for_command(waits=False)
         return act_on_many("retry", many)
     many.refuse_beside_ids("retry")
-    from seqd.cli.following import detach_from, handing_in, waiting_for
+    from seqd.cli.handing_in import HandIn
     from seqd.cli.ui.summary import say_what_was_not_sent
 
     screen = screen.on_stderr() if output.goes_to_stdout or detach else screen
@@ -279,18 +279,22 @@ def retry(
         options.open_client() as client,
         _opened_for(client.job(job), output.for_command(waits=not detach)) as files,
     ):
-        told = f"Interrupted while job {job} was retried. What continues it: seqd jobs show {job}"
-        with handing_in(told):
-            handle = client.retry(job)
+        hand_in = HandIn(
+            client=client,
+            screen=screen,
+            send=lambda _: client.retry(job),
+            told=f"Interrupted while job {job} was retried. What continues it: seqd jobs show "
+            f"{job}",
+        )
         if detach:
-            detach_from(client, handle, screen)
+            handle = hand_in.detached()
             say_what_was_not_sent(screen, client.job(job).record(), handle.record())
             whole = handle.origin().job_id
             screen.say(f"The results of the whole: seqd jobs results {whole} --merged")
             return None
-        with waiting_for(client, handle, screen):
-            status = _follow_retry(handle, files, screen)
-            say_what_was_not_sent(screen, client.job(job).record(), handle.record())
+        with hand_in.waited_for() as begun:
+            status = _follow_retry(begun.handle, files, screen)
+            say_what_was_not_sent(screen, client.job(job).record(), begun.handle.record())
     raise typer.Exit(status)
 
 
@@ -377,7 +381,7 @@ def _with_retries(handle: "JobHandle") -> "list[JobHandle]":
 
 def _say_which_are_paused(jobs: "Sequence[JobHandle]") -> None:
     """Say on stderr, whatever goes to stdout, which jobs somebody has to resume."""
-    from seqd.cli.following import say_if_paused
+    from seqd.cli.handing_in import say_if_paused
 
     for job in jobs:
         say_if_paused(Screen(to_stderr=True), job.record())

@@ -7,17 +7,15 @@ written before: none comes twice and none is missing.
 
 import json
 import os
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
 from seqd.cli.drafts import sync_folder, unwritable
-from seqd.cli.exits import holding_interrupts
-from seqd.cli.following import Interruption, handed_in_told, handing_in
+from seqd.cli.handing_in import Begun, HandIn
 from seqd.cli.ui.screen import Screen
 from seqd.client import Client, JobHandle
 from seqd.errors import (
@@ -37,53 +35,7 @@ from seqd.ledger.submissions import new_job_id
 from seqd_schemas import JobRecord, JobState
 
 if TYPE_CHECKING:
-    from seqd.cli.bulk import Result
-    from seqd.cli.output_options import OutputOptions
     from seqd.cli.result_files import ResultFiles
-    from seqd.cli.sources import Feed
-
-#: Hands the job in under an identifier.
-Send = Callable[[str], JobHandle]
-
-
-@dataclass(frozen=True, slots=True)
-class Begun:
-    """A job whose results are to be written."""
-
-    handle: JobHandle
-    #: What is written in the place of the job's own results; None of a new job.
-    results: "Iterator[Result] | None" = None
-    #: What remembers the job until its output is whole; None where it goes to a stream.
-    note: "JobNote | None" = None
-    #: What the input is called of a job that goes on with `--resume`; empty of any other.
-    resumed_with: str = ""
-
-    @contextmanager
-    def telling_another_input(self) -> Iterator[None]:
-        """Raise InvalidInput where the input turns out to be another than that of before."""
-        try:
-            yield
-        except IdempotencyConflict:
-            if not self.resumed_with:
-                raise
-            job_id = self.handle.job_id
-            raise InvalidInput(
-                f"{self.resumed_with} is not the input that job {job_id} was made of. Put that "
-                "back, or leave out --resume for a new job. What there is: seqd jobs results "
-                f"{job_id}"
-            ) from None
-
-    def end(self) -> None:
-        """Forget the job: its output is whole."""
-        if self.note is not None:
-            self.note.remove()
-
-    @property
-    def way_on(self) -> str:
-        """How to go on after an interruption, as a sentence without its end."""
-        if self.note is None:
-            return f"Its results: seqd jobs results {self.handle.job_id}"
-        return "Go on: the same command with --resume"
 
 
 class JobNote:
@@ -125,70 +77,34 @@ class JobNote:
             self._path.unlink(missing_ok=True)
 
 
-@contextmanager
-def begin(
-    client: Client,
-    wanted: "OutputOptions",
-    files: "ResultFiles | None",
-    feed: "Feed",
-    send: Send,
-    job_id: str | None,
-) -> Iterator[tuple[Begun, Interruption]]:
+def begin(hand_in: HandIn, files: "ResultFiles | None", *, resumes: bool) -> Begun:
     """Hand a job in, or with `--resume` go on with that of an earlier command.
 
-    Its id is noted before it is sent. Ctrl-C and SIGTERM are held back, unless this thread waits
-    for a pipe, until whoever follows the job obeys them (`cancelling`): it alone knows what becomes
-    of the job. Raises what `send` does, InvalidRequest where there is no file beside which it could
-    be noted, and InvalidInput for another input.
+    Its id is noted before it is sent. Raises what sending does, InvalidRequest where there is no
+    file beside which it could be noted, and InvalidInput for another input.
     """
-    with ExitStack() as holding:
-        held = holding.enter_context(holding_interrupts(lambda: feed.is_read_here))
-
-        def obey() -> None:
-            holding.close()
-            if held:
-                raise held[0]
-
-        begun = _begun(client, wanted, files, feed, send, job_id)
-        with begun.telling_another_input():
-            yield (
-                begun,
-                Interruption(wanted.leaves, begun.way_on, feed.close, feed.is_live, obey),
-            )
-
-
-def _begun(
-    client: Client,
-    wanted: "OutputOptions",
-    files: "ResultFiles | None",
-    feed: "Feed",
-    send: Send,
-    job_id: str | None,
-) -> Begun:
-    new_id = job_id or new_job_id()
+    new_id = hand_in.job_id or new_job_id()
     if files is None or files.is_stream:
-        if wanted.resume:
+        if resumes:
             raise InvalidRequest(
                 "--resume needs a file, --out results.jsonl, beside which the job is noted. To a "
                 "stream: send the same with --job-id ID or --idempotency-key KEY again"
             )
-        return _sent(send, new_id, feed)
+        return hand_in.sent(new_id)
     note = JobNote(files.path)
     earlier = note.read()
     screen = Screen(to_stderr=True)
-    if earlier is not None and wanted.resume:
-        return _resumed(client, note, earlier, feed, send, screen)
+    if earlier is not None and resumes:
+        return _resumed(hand_in, note, earlier, screen)
     if earlier is not None:
-        _say_what_is_left(client, earlier, screen)
-    elif wanted.resume:
+        _say_what_is_left(hand_in.client, earlier, screen)
+    elif resumes:
         screen.say(f"No job is noted beside {files.path}: this command begins anew.")
-    return _anew(note, new_id, feed, send)
+    return _anew(hand_in, note, new_id)
 
 
-def _resumed(
-    client: Client, note: JobNote, job_id: str, feed: "Feed", send: Send, screen: Screen
-) -> Begun:
-    first = client.job(job_id)
+def _resumed(hand_in: HandIn, note: JobNote, job_id: str, screen: Screen) -> Begun:
+    first = hand_in.client.job(job_id)
     try:
         record = first.record()
     except UnknownJob:
@@ -196,10 +112,10 @@ def _resumed(
             f"Job {job_id} was not handed in, or is not kept any more: it is handed in now.",
             "yellow",
         )
-        return _sent(send, job_id, feed, note)
+        return hand_in.sent(job_id, note)
     if record.state is JobState.COMPLETED or not record.state.is_terminal:
         # The input is compared with that of the job; what it lacks is sent.
-        begun = _resent(send, job_id, feed, note)
+        begun = _resent(hand_in, note, job_id)
         screen.say(
             f"Job {job_id} is {record.state}: if this input is its own, its results are written "
             "from the first on."
@@ -207,9 +123,9 @@ def _resumed(
         return begun
     if not record.sealed:
         screen.say(_lacks_input(record), "yellow")
-        return _anew(note, new_job_id(), feed, send)
-    _compare(send, job_id, feed, note)
-    return _rest(client, first, record, note, screen)
+        return _anew(hand_in, note, new_job_id())
+    _compare(hand_in, note, job_id)
+    return _rest(hand_in.client, first, record, note, screen)
 
 
 def _say_what_is_left(client: Client, job_id: str, screen: Screen) -> None:
@@ -232,17 +148,18 @@ def _lacks_input(record: JobRecord) -> str:
     )
 
 
-def _compare(send: Send, job_id: str, feed: "Feed", note: JobNote) -> None:
+def _compare(hand_in: HandIn, note: JobNote, job_id: str) -> None:
     """Raise InvalidInput where a job that has ended was asked for something else, or of another."""
-    begun = _resent(send, job_id, feed, note)
+    begun = _resent(hand_in, note, job_id)
     with begun.telling_another_input(), suppress(JobCancelled, JobExpired, JobFailed):
         begun.handle.wait()
 
 
-def _resent(send: Send, job_id: str, feed: "Feed", note: JobNote) -> Begun:
+def _resent(hand_in: HandIn, note: JobNote, job_id: str) -> Begun:
     """Hand in what is to be resumed; raise InvalidInput where it asks for something else."""
     try:
-        return replace(_sent(send, job_id, feed, note), resumed_with=feed.name)
+        assert hand_in.feed is not None, "what is resumed has an input"
+        return replace(hand_in.sent(job_id, note), resumed_with=hand_in.feed.name)
     except IdempotencyConflict:
         raise InvalidInput(
             f"the input, the model or an option is another than in the command that is to be "
@@ -266,13 +183,9 @@ def _rest(
     return Begun(last, first.merged_results(), note)
 
 
-def _anew(note: JobNote, job_id: str, feed: "Feed", send: Send) -> Begun:
-    def note_and_send(job_id: str) -> JobHandle:
-        note.write(job_id)
-        return send(job_id)
-
+def _anew(hand_in: HandIn, note: JobNote, job_id: str) -> Begun:
     try:
-        begun = _sent(note_and_send, job_id, feed, note)
+        begun = hand_in.sent(job_id, note, is_noted=False)
     except (JobOutOfReach, OutputUnwritable, typer.Exit):
         raise  # it may be there, or could not be noted
     except Exception:
@@ -281,14 +194,3 @@ def _anew(note: JobNote, job_id: str, feed: "Feed", send: Send) -> Begun:
     if begun.handle.job_id != job_id:  # an idempotency key stands for another
         note.write(begun.handle.job_id)
     return begun
-
-
-def _sent(send: Send, job_id: str, feed: "Feed", note: JobNote | None = None) -> Begun:
-    """Hand the job in; say which it is where an interrupt is not held back."""
-    go_on = "" if note is None else ". Either way the same command with --resume goes on"
-    with handing_in(f"{handed_in_told(job_id)}{go_on}"):
-        try:
-            return Begun(send(job_id), note=note)
-        except KeyboardInterrupt:
-            feed.close()
-            raise

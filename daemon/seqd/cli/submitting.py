@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from seqd.cli import options
@@ -72,28 +73,30 @@ class Submission:
     def hand_in(self, client: "Client", feed: "Feed", files: "ResultFiles | None") -> int:
         """Hand the job in, and write its results unless it is detached; return the exit status."""
         from seqd.cli.bulk import Output, follow_bulk_job
-        from seqd.cli.following import detach_from, waiting_for
+        from seqd.cli.handing_in import HandIn
         from seqd.cli.resuming import begin
         from seqd.cli.ui.summary import ResultCounts
-        from seqd.ledger.submissions import new_job_id
 
         to_stderr = self.output.goes_to_stdout or self.detach
         screen = self.screen.on_stderr() if to_stderr else self.screen
-
-        asked_id = self.given.get("job_id")
 
         def send(job_id: str) -> "JobHandle[Any]":
             self.given["job_id"] = job_id
             return self.send(client, feed)
 
+        hand_in = HandIn(
+            client=client,
+            screen=screen,
+            send=send,
+            job_id=self.given.get("job_id"),
+            feed=feed,
+            leaves=self.output.leaves,
+        )
         if self.detach:
-            detach_from(client, send(asked_id or new_job_id()), screen)
+            hand_in.detached()
             return OK
         to = Output(files, self.print_result)
-        with (
-            begin(client, self.output, files, feed, send, asked_id) as (begun, interruption),
-            waiting_for(client, begun.handle, screen, interruption),
-        ):
+        with hand_in.waited_for(partial(begin, files=files, resumes=self.output.resume)) as begun:
             counts = ResultCounts(feed.labels)
             live = self.live and self.live(client, begun.handle, feed)
             results = live or begun.results

@@ -5,8 +5,6 @@ the version; or each combination, then a table, the best one and a picture.
 """
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from socket import gethostname
 from typing import TYPE_CHECKING, Annotated
@@ -123,7 +121,7 @@ def train(
     promote`. Files that are here are sent, unless the workers are on this machine and read them
     themselves.
     """
-    from seqd.cli.following import detach_from, waiting_for
+    from seqd.cli.handing_in import HandIn
     from seqd.cli.sources import data_of, records_here
 
     fields = {"format": format_name, "text_field": text_field, "label_field": label_field}
@@ -134,8 +132,10 @@ def train(
     with options.open_client() as client:
         if upload is None:
             upload = not _trains_here_alone(client)
-        with _handing_in(given):
-            handle = client.train(
+
+        def send(job_id: str) -> "JobHandle":
+            given["job_id"] = job_id
+            return client.train(
                 records_here(source) if upload else source,
                 model=model if name is None else name,
                 plugin=None if name is None else model,
@@ -144,11 +144,13 @@ def train(
                 labels=_label_names(label, promote=promote),
                 **given,
             )
-            if detach:
-                detach_from(client, handle, screen)
-                return
-            with waiting_for(client, handle, screen):
-                follow_training(client, handle, screen)
+
+        hand_in = HandIn(client=client, screen=screen, send=send, job_id=given.get("job_id"))
+        if detach:
+            hand_in.detached()
+            return
+        with hand_in.waited_for() as begun:
+            follow_training(client, begun.handle, screen)
 
 
 @takes_job_options()
@@ -180,37 +182,40 @@ def sweep(
     combination could not be trained.
     """
     from seqd.analysis.plots import check_plot
+    from seqd.cli.handing_in import HandIn
     from seqd.cli.sources import data_of
 
     fields = {"format": format_name, "text_field": text_field, "label_field": label_field}
     if plot is not None and not no_plot:
         # Before hours of training, not after them.
         check_plot(plot)
-    given["parameters"] = readers.parameters(param)
+    given["parameters"], grid = readers.parameters(param), readers.grid(swept)
+    source = data_of(data, **fields)
+    validating = None if held_out is None else data_of(held_out, **fields)
+    screen = screen.on_stderr() if detach else screen
     with options.open_client() as client:
-        with _handing_in(given):
-            handle = client.sweep(
-                data_of(data, **fields),
+
+        def send(job_id: str) -> "JobHandle":
+            given["job_id"] = job_id
+            return client.sweep(
+                source,
                 model=model if name is None else name,
                 plugin=None if name is None else model,
-                grid=readers.grid(swept),
+                grid=grid,
                 preset=preset,
-                held_out=None if held_out is None else data_of(held_out, **fields),
+                held_out=validating,
                 metric=metric,
                 labels=_label_names(label, promote=promote),
                 **given,
             )
-            picture = (
-                None
-                if no_plot
-                else plot or _default_picture(handle.job_id, wanted=not screen.is_beside_json)
-            )
-            status = _follow_or_detach(client, handle, picture, screen, detach=detach)
-        if picture is None and not (no_plot or screen.is_beside_json or detach):
-            typer.echo(
-                f"No picture: pip install 'seqd[plots]', then seqd jobs plot {handle.job_id}",
-                err=True,
-            )
+
+        hand_in = HandIn(client=client, screen=screen, send=send, job_id=given.get("job_id"))
+        if detach:
+            hand_in.detached()
+            return
+        with hand_in.waited_for() as begun:
+            draws = not no_plot and (plot is not None or not screen.is_beside_json)
+            status = _follow_and_draw(client, begun.handle, screen, plot, draws=draws)
     raise typer.Exit(status)
 
 
@@ -284,17 +289,6 @@ def draw(screen: Screen, report: "SweepReport", plot: Path) -> bool:
     return True
 
 
-@contextmanager
-def _handing_in(given: "JobOptions") -> Iterator[None]:
-    """Hand a job in in a `with` block under an id that is known, and told at Ctrl-C."""
-    from seqd.cli.following import handed_in_told, handing_in
-    from seqd.ledger.submissions import new_job_id
-
-    job_id = given["job_id"] = given.get("job_id") or new_job_id()
-    with handing_in(handed_in_told(job_id)):
-        yield
-
-
 def _trains_here_alone(client: "Client") -> bool:
     """Return True where some workers train, and none of them on another machine."""
     from seqd.kinds import TRAIN
@@ -307,20 +301,20 @@ def _label_names(typed: list[str] | None, *, promote: bool) -> list[str]:
     return list(dict.fromkeys([*names, *(["production"] if promote else [])]))
 
 
-def _follow_or_detach(
-    client: "Client", handle: "JobHandle", picture: Path | None, screen: Screen, *, detach: bool
+def _follow_and_draw(
+    client: "Client", handle: "JobHandle", screen: Screen, plot: Path | None, *, draws: bool
 ) -> int:
-    from seqd.cli.following import detach_from, waiting_for
+    picture = (plot or _default_picture(handle.job_id)) if draws else None
+    status = follow_sweep(client, handle, screen, plot=picture)
+    if draws and picture is None:
+        typer.echo(
+            f"No picture: pip install 'seqd[plots]', then seqd jobs plot {handle.job_id}", err=True
+        )
+    return status
 
-    if detach:
-        detach_from(client, handle, screen.on_stderr())
-        return OK
-    with waiting_for(client, handle, screen):
-        return follow_sweep(client, handle, screen, plot=picture)
 
-
-def _default_picture(job_id: str, *, wanted: bool) -> Path | None:
-    """Return where the picture of a sweep goes; None where none is wanted or can be drawn."""
+def _default_picture(job_id: str) -> Path | None:
+    """Return where the picture of a sweep goes; None where none can be drawn."""
     from seqd.analysis.plots import check_plot
 
     path = Path(f"sweep-{job_id}.png")
@@ -328,7 +322,7 @@ def _default_picture(job_id: str, *, wanted: bool) -> Path | None:
         check_plot(path)
     except InvalidRequest:
         return None
-    return path if wanted else None
+    return path
 
 
 def _show_sweep(handle: "JobHandle", screen: Screen) -> None:

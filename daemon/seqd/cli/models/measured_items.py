@@ -255,13 +255,12 @@ class Asker:
         self, ref: str, items: MeasuredItems, answers: Answers, note: Note = lambda *_: None
     ) -> "tuple[JobRecord, float | None]":
         """Keep a version's answers to all items; return its job, and its items a second."""
-        from seqd.cli.bulk import bulk_view
-        from seqd.cli.following import following, handed_in
+        from seqd.cli.bulk import bulk_view, following
         from seqd.client.results import OutputReader
 
         read, beside = OutputReader(self.subject.measure.output), items.beside()
         with (
-            handed_in(self.client, partial(self._send, ref, items), self.screen) as handle,
+            self._handed_in(ref, items) as handle,
             bulk_view(self.screen, handle.record) as view,
         ):
             with following(handle, view.show):
@@ -278,25 +277,41 @@ class Asker:
         """Keep a version's answers to a few items, which show nothing."""
         if not sample:
             return
-        from seqd.cli.following import handed_in
         from seqd.client.results import OutputReader
 
         read = OutputReader(self.subject.measure.output)
-        with handed_in(self.client, partial(self._send, ref, sample), self.screen) as handle:
+        with self._handed_in(ref, sample) as handle:
             for found in handle.results():
                 result = read(found)
                 answers.add(None, result.output if isinstance(result, ItemSuccess) else None)
 
-    def _send(self, ref: str, items: "MeasuredItems | list[Item]") -> "JobHandle":
+    @contextmanager
+    def _handed_in(self, ref: str, items: "MeasuredItems | list[Item]") -> "Iterator[JobHandle]":
+        from seqd.cli.handing_in import HandIn
+
+        send = partial(self._send, ref, items)
+        with HandIn(client=self.client, screen=self.screen, send=send).waited_for() as begun:
+            yield begun.handle
+
+    def _send(self, ref: str, items: "MeasuredItems | list[Item]", job_id: str) -> "JobHandle":
         parameters = dict(self.parameters)
         if self.subject.output is not None:
             return cast(
                 "JobHandle",
-                self.client.run(items, model=ref, task=self.subject.task, parameters=parameters),
+                self.client.run(
+                    items,
+                    model=ref,
+                    task=self.subject.task,
+                    parameters=parameters,
+                    job_id=job_id,
+                ),
             )
         entry = self.client.catalog().get(ModelReference.parse(ref).name)
         parameters = asking_for_probabilities(entry) | parameters
-        return cast("JobHandle", self.client.classify(items, model=ref, parameters=parameters))
+        return cast(
+            "JobHandle",
+            self.client.classify(items, model=ref, parameters=parameters, job_id=job_id),
+        )
 
 
 def is_learnt(manifest: "ModelManifest", data: "DataFingerprint") -> bool:
