@@ -68,6 +68,17 @@ def test_weights_that_the_plugin_loads_are_the_first_version_and_in_service(
     assert Path("made/words.json").is_file()
 
 
+def test_a_trial_needs_no_other_plugin_that_is_required_here(
+    store: ModelStore, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("SEQD_ENABLED_PLUGINS", "weights,markov")
+    monkeypatch.setenv("SEQD_REQUIRED_PLUGINS", "markov")
+
+    added = here(capsys, "models", "add", "made", "--plugin", "words")
+
+    assert added.out == "words@1 is in the model store, and in service.\n"
+
+
 slow = pytest.mark.slow
 
 

@@ -15,6 +15,7 @@ from seqd.hookspecs import Artifact, Device, Model
 from seqd.local.kernel_folder import keep_kernels
 from seqd.local.slots import cores, parse_slot
 from seqd.models.apart import answer, run_apart
+from seqd.models.loading import discover
 from seqd.models.plugin_frames import with_place
 from seqd.models.registry import Registry
 from seqd.models.version_files import read_manifest
@@ -81,10 +82,9 @@ def main(plugin: str, model: str, folder: str, timeout_s: str) -> None:
     def find() -> str:
         package = ""
         try:
-            only = {"enabled_plugins": (plugin,), "disabled_plugins": (), "required_models": ()}
-            settings = load_settings().model_copy(update=only)
-            keep_kernels(settings.data_dir)
-            described = Registry.load(settings).model(model)
+            keep_kernels(load_settings().data_dir)
+            sources = [one for one in discover() if one.name == plugin]
+            described = Registry.alone(sources).model(model)
             package = _package_of(described)
             artifact = Artifact(Path(folder), read_manifest(Path(folder)))
             device = Device(slot="cpu:0", kind="cpu", threads=cores())
