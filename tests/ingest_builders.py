@@ -32,9 +32,9 @@ class Reader:
         tools: dict[str, Any] = dict.fromkeys(("store", "cache"))
         context = WorkerContext(
             ledger=environment.ledger,
-            identity=SimpleNamespace(name=name),  # type: ignore[arg-type]
+            identity=SimpleNamespace(name=name, slot=SimpleNamespace(name="cpu:0")),  # type: ignore[arg-type]
             registry=SimpleNamespace(  # type: ignore[arg-type]
-                observers_of=lambda hook: []
+                is_observed=lambda hook: False
             ),
             leases=SimpleNamespace(should_end=lambda: self.at_unit(), given_up=lambda unit: None),  # type: ignore[arg-type]
             drain=SimpleNamespace(is_raised=lambda: self.is_stopped),  # type: ignore[arg-type]

@@ -16,7 +16,7 @@ import pytest
 
 from example_plugin import KIT_EXAMPLES, installed_example, runnable_kit_examples
 from guide_plugin import installed_plugin
-from seqd.models.loading import BUILT_IN, discover
+from seqd.models.loading import discover
 from seqd.models.registry import Registry
 from seqd.settings import Settings
 from seqd.testing.checks.catalog import Part
@@ -47,11 +47,7 @@ def _load_all() -> tuple[Registry, dict[str, object]]:
     sys.path += besides
     try:
         registry = Registry.load(Settings())
-        return registry, {
-            candidate.name: sys.modules[candidate.module]
-            for candidate in discover()
-            if candidate.name not in BUILT_IN
-        }
+        return registry, {candidate.name: sys.modules[candidate.module] for candidate in discover()}
     finally:
         # The other tests of this run are about what is installed, and no more.
         for folder in besides:

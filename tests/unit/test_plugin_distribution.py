@@ -16,10 +16,10 @@ def a_plugin(name: str = "hello", version: str = "0.2", **fields: object) -> Plu
 
 
 def a_worker(name: str, *plugins: PluginStatus) -> WorkerStatus:
-    return a_worker_status(worker=name, plugins=(JOB_LOG, *plugins))
+    return a_worker_status(worker=name, plugins=(MARKOV, *plugins))
 
 
-JOB_LOG = a_plugin("job_log", distribution="seqd", models=())
+MARKOV = a_plugin("markov", distribution="seqd")
 
 
 def test_a_plugin_is_listed_by_version_and_state_with_the_workers_that_have_it_so() -> None:
@@ -30,7 +30,7 @@ def test_a_plugin_is_listed_by_version_and_state_with_the_workers_that_have_it_s
         Holding("hello", "0.2", "ready", ("a",)),
         Holding("hello", "0.2", "broken", ("b",), "no libfoo"),
         Holding("hello", "", "absent", ("c", "d")),
-        Holding("job_log", "0.2", "ready", ("a", "b", "c", "d")),
+        Holding("markov", "0.2", "ready", ("a", "b", "c", "d")),
     ]
 
 
@@ -90,13 +90,13 @@ def test_one_that_is_installed_editable_here_is_brought_there_as_a_wheel() -> No
 
 def test_workers_of_this_machine_started_before_what_is_installed_on_it() -> None:
     old = a_plugin("old", version="0.3")
-    here = [JOB_LOG, a_plugin(), old]
+    here = [MARKOV, a_plugin(), old]
     ours = a_worker("a", a_plugin("old")).model_copy(update={"host": "this"})
 
     assert differences(here, [ours, a_worker("b", a_plugin(), old)], host="this") == [
         "a started before hello, old were installed here: `seqd workers restart --wait`."
     ]
-    here = [JOB_LOG, a_plugin(), a_plugin("old")]
+    here = [MARKOV, a_plugin(), a_plugin("old")]
     late, lacking, *_ = differences(here, [ours, a_worker("b")], host="this")
     assert late == "a started before hello was installed here: `seqd workers restart --wait`."
     assert lacking.startswith("hello is missing on b. Install it there: ")
@@ -105,7 +105,7 @@ def test_workers_of_this_machine_started_before_what_is_installed_on_it() -> Non
 def test_workers_of_this_machine_have_what_was_removed_from_it_until_they_are_restarted() -> None:
     ours = [a_worker(name, a_plugin()).model_copy(update={"host": "this"}) for name in ("a", "b")]
 
-    assert differences([JOB_LOG], [*ours, a_worker("c")], host="this") == [
+    assert differences([MARKOV], [*ours, a_worker("c")], host="this") == [
         "hello is not installed here, and a, b of this machine have it until `seqd workers restart "
         "--wait`."
     ]

@@ -97,7 +97,7 @@ def test_a_plugin_that_ships_with_seqd_has_the_version_of_its_code_whatever_was_
     listed = statuses_with(tmp_path)
 
     versions = {str(one["name"]): one["version"] for one in listed}
-    assert versions["shipped"] == versions["job_log"] == seqd.__version__
+    assert versions["shipped"] == versions["markov"] == seqd.__version__
 
 
 def test_each_installed_plugin_is_listed_whatever_is_wrong_with_it_or_its_neighbours(
@@ -111,7 +111,7 @@ def test_each_installed_plugin_is_listed_whatever_is_wrong_with_it_or_its_neighb
     install(tmp_path, "seqd-gone", "seqd_gone", "gone")
     (tmp_path / "seqd_gone.py").unlink()
     install(tmp_path, "seqd-rival", "seqd_rival", "good")
-    install(tmp_path, "acme-log", "acme_log", "job_log")
+    install(tmp_path, "acme-poets", "acme_poets", "markov")
     # By name it would come before the plugin `markov`.
     install(tmp_path, "acme-models", "acme_markov", "acme")
 
@@ -121,7 +121,6 @@ def test_each_installed_plugin_is_listed_whatever_is_wrong_with_it_or_its_neighb
     assert len(statuses) == len(listed)
     good = statuses["good", "seqd-good"]
     assert (good["state"], good["version"], good["models"]) == ("ready", "2.5", ["good"])
-    assert statuses["job_log", "seqd"]["state"] == "ready"
     assert statuses["markov", "seqd"]["models"] == ["markov", "markov_words"]
     broken = {name: (one["code"], one["reason"]) for name, one in statuses.items() if one["code"]}
     assert broken["bad", "seqd-bad"][1] == (
@@ -136,7 +135,7 @@ def test_each_installed_plugin_is_listed_whatever_is_wrong_with_it_or_its_neighb
         "the plugin name 'good' is already used by seqd-good 2.5. "
         "Rename the entry point in the pyproject.toml of seqd-rival, or uninstall seqd-rival."
     )
-    assert "already used by seqd " in str(broken["job_log", "acme-log"][1])
+    assert "already used by seqd " in str(broken["markov", "acme-poets"][1])
     assert broken["acme", "acme-models"] == (
         "name_taken",
         "its model 'markov' is already brought by the plugin 'markov' of seqd. Rename it, or "

@@ -1,6 +1,5 @@
 """Looking models up, leaving plugins out, requiring models, and telling observers."""
 
-import logging
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar
@@ -12,11 +11,10 @@ from cli_builders import a_record
 from plugin_builders import a_registry_of
 from seqd.errors import InvalidSettings, UnknownModel
 from seqd.hookspecs import Device, Model, PluginParameters, TaskSpec, hookimpl
-from seqd.models.job_log import JobLog
 from seqd.models.registry import Registry
 from seqd.models.store import ModelStore
 from seqd.settings import Settings
-from seqd_schemas import Counts, Failure, JobState, PluginState
+from seqd_schemas import PluginState
 from store_builders import publish
 
 
@@ -231,31 +229,3 @@ def test_each_plugin_takes_the_device_of_its_process_and_one_that_cannot_is_not_
         a_registry([("a", faulty)]).claim_device(device)
 
     assert first.told == faulty.told == [("device", device)]
-
-
-def test_the_job_log_writes_a_line_at_a_jobs_end(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    registry = a_registry([("job_log", JobLog())])
-    ended = a_record(
-        state=JobState.COMPLETED,
-        version=3,
-        counts=Counts(total=3, succeeded=2, errored=1),
-        started_at_ms=2_000,
-        ended_at_ms=4_500,
-    )
-    failure = Failure(code="plugin_fault", message="it broke")
-
-    with caplog.at_level(logging.INFO, logger="seqd.jobs"):
-        registry.notify_worker_ready(a_worker_status(slot="cpu:0"))
-        registry.notify_job_finished(ended)
-        registry.notify_job_finished(
-            ended.model_copy(update={"state": JobState.FAILED, "failure": failure})
-        )
-
-    figures = "job=j1 model=imdb_lstm@3 slot=cpu:0 succeeded=2 errored=1 seconds=2.5"
-    assert caplog.messages == [
-        f"job completed: {figures}",
-        f"job failed: {figures} reason=plugin_fault: it broke",
-    ]
-    assert [record.levelname for record in caplog.records] == ["INFO", "WARNING"]

@@ -3,17 +3,20 @@
 The ledger is a stand-in, since a real server does neither between two calls of one unit.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
 from builders import a_chunk, some_results
+from cli_builders import a_record
 from seqd.ledger.units import Unit
 from seqd.ledger.work import CommitOutcome, MiscountedResults, Renewal
 from seqd.worker.computing import UnitItems
 from seqd.worker.context import WorkerContext
 from seqd.worker.items import ItemRunner
 from seqd.worker.leases import LeaseKeeper
+from seqd_schemas import JobRecord
 
 
 def a_unit(**changes: object) -> Unit:
@@ -55,13 +58,17 @@ def test_only_the_job_whose_chunk_was_replaced_fails_by_the_ledgers_own_word() -
         ],
         fail_job=lambda unit, failure, traceback: failed.append(unit.job_id) or True,
     )
-    tools: dict[str, Any] = dict.fromkeys(
-        ("identity", "routes", "store", "cache", "fitness", "drain")
-    )
+    tools: dict[str, Any] = dict.fromkeys(("routes", "store", "cache", "fitness", "drain"))
+
+    def kept(job_ids: Sequence[str]) -> list[JobRecord]:
+        return [a_record(job_id=job_id) for job_id in job_ids]
+
     context = WorkerContext(
-        ledger=SimpleNamespace(work=work, jobs=SimpleNamespace(kept=list)),  # type: ignore[arg-type]
+        ledger=SimpleNamespace(work=work, jobs=SimpleNamespace(kept=kept)),  # type: ignore[arg-type]
+        identity=SimpleNamespace(slot=SimpleNamespace(name="cpu:0")),  # type: ignore[arg-type]
         registry=SimpleNamespace(  # type: ignore[arg-type]
-            observers_of=lambda hook: ["mine"], notify_job_finished=finished.append
+            is_observed=lambda hook: True,
+            notify_job_finished=lambda job: finished.append(job.job_id),
         ),
         leases=SimpleNamespace(  # type: ignore[arg-type]
             given_up=lambda unit: None,

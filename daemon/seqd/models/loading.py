@@ -32,9 +32,6 @@ from seqd.plugin.marks import DecoratedPlugin, decorated_models
 from seqd.validation import did_you_mean, listed
 from seqd_schemas import MAX_MODELS, PluginState, PluginStatus
 
-#: Plugins that are part of the daemon, by the name under which they can be disabled.
-BUILT_IN: Final[Mapping[str, str]] = {"job_log": "seqd.models.job_log:plugin"}
-
 #: What stands in a table where a plugin came from no installed distribution.
 UNPACKAGED: Final = "(none)"
 
@@ -89,11 +86,7 @@ def discover() -> tuple[PluginSource, ...]:
     `entry_points(group=...)` reads each distribution once even when `sys.path` has it twice,
     and keeps two distributions that use one name, so that the second can be refused.
     """
-    found = [
-        PluginSource(name=name, address=address, distribution=PROJECT, version=seqd.__version__)
-        for name, address in BUILT_IN.items()
-    ]
-    found += [_installed(entry) for entry in entry_points(group=PROJECT)]
+    found = (_installed(entry) for entry in entry_points(group=PROJECT))
     return tuple(sorted(found, key=_order))
 
 

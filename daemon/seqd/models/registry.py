@@ -28,7 +28,7 @@ class Registry:
         self._statuses: list[PluginStatus] = []
         self._models: dict[str, Model] = {}
         self._owners: dict[str, PluginStatus] = {}
-        self._observers: dict[str, list[str]] = {}
+        self._observed: dict[str, bool] = {}
         #: Plugins that ship with seqd and are broken here, by the name of their model: another
         #: model of this name would serve in their place what the other workers do not.
         self._reserved: dict[str, PluginStatus] = {}
@@ -39,7 +39,7 @@ class Registry:
 
     @classmethod
     def load(cls, settings: Settings) -> Self:
-        """Load the daemon's own plugins and all installed ones.
+        """Load all installed plugins.
 
         A broken plugin is listed with its reason and logged once. Raises InvalidSettings when
         a setting names a plugin that is not installed, or what is required is not ready.
@@ -74,13 +74,12 @@ class Registry:
             raise UnknownModel(self._unknown(model_name))
         return self._owners[model_name]
 
-    def observers_of(self, hook: str) -> list[str]:
-        """Name the plugins that one of the observer hooks would tell, sorted."""
-        if hook not in self._observers:  # asked for each job
-            named = sorted(self._manager.list_name_plugin())
-            found = [name for name, plugin in named if implements(self._manager, plugin, hook)]
-            self._observers[hook] = found
-        return self._observers[hook]
+    def is_observed(self, hook: str) -> bool:
+        """Return True where one of the observer hooks would tell a plugin."""
+        if hook not in self._observed:  # asked for each job
+            plugins = self._manager.get_plugins()
+            self._observed[hook] = any(implements(self._manager, one, hook) for one in plugins)
+        return self._observed[hook]
 
     def claim_device(self, device: Device) -> None:
         """Have each plugin take the GPU of this process. Raises what the first of them raises."""

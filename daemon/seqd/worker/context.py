@@ -26,7 +26,6 @@ from seqd.local.child import WORKER_OUTPUT, log_place
 from seqd.local.gpus import PinnedGpu
 from seqd.local.redis_access import RedisAccess
 from seqd.local.slots import Slot, parse_slot
-from seqd.models import job_log
 from seqd.models.catalog import catalog_entries, versions_zero
 from seqd.models.plugin_frames import plugin_traceback
 from seqd.models.registry import Registry
@@ -41,6 +40,8 @@ from seqd.worker.counting import WorkCounts, WorkerStats
 from seqd.worker.drain import DrainFlag, GivesUpInDrain, ask_parent_to_end
 from seqd.worker.faults import Unfit, is_out_of_memory, sentence_of, unfit_code
 from seqd.worker.fitness import Fitness
+from seqd.worker.job_log import LOG as JOB_LOG
+from seqd.worker.job_log import log_end, named
 from seqd.worker.leases import LeaseKeeper
 from seqd.worker.logs import try_now
 from seqd.worker.placement import Placement
@@ -60,8 +61,7 @@ from seqd_schemas import (
 
 log = logging.getLogger(__name__)
 
-#: Name of the observer that comes with the daemon, and the jobs below which it is notified of each.
-JOB_LOG = "job_log"
+#: Jobs that end together below which the log has a line of each.
 FEW_JOBS = 8
 
 _NAME = re.compile(r"[A-Za-z0-9_.:@-]{1,200}")
@@ -413,35 +413,40 @@ class WorkerContext:
         if not job_ids:
             return
         if not is_waited_for:
-            job_log.LOG.info("started: %s", job_log.named(job_ids))
-        if self.registry.observers_of("seqd_job_started"):
+            JOB_LOG.info("started: %s", named(job_ids))
+        if self.registry.is_observed("seqd_job_started"):
             name = self.identity.name
-            self._notify(job_ids, lambda job: self.registry.notify_job_started(job, name))
+            self._tell_of(job_ids, lambda job: self.registry.notify_job_started(job, name))
 
     def jobs_finished(self, job_ids: Sequence[str], *, is_waited_for: bool = False) -> None:
-        """Notify the observers that this worker ended jobs, if that can be done.
+        """Log that this worker ended jobs, and notify the observers, if that can be done.
 
         To read the records of two hundred jobs, or to write a line for each, takes longer than the
-        jobs: the log alone has the names of many, and of those that somebody waits for.
+        jobs: of many, and of those that somebody waits for, the log has the names alone.
         """
         if not job_ids:
             return
         self.counts.jobs_ended(job_ids)
         is_brief = is_waited_for or len(job_ids) >= FEW_JOBS
-        observers = self.registry.observers_of("seqd_job_finished")
-        if is_brief and observers == [JOB_LOG]:
-            job_log.LOG.info("finished: %s", job_log.named(job_ids))
-        elif observers:
-            self._notify(job_ids, self.registry.notify_job_finished)
+        if is_brief:
+            JOB_LOG.info("finished: %s", named(job_ids))
 
-    def _notify(self, job_ids: Sequence[str], notify: Callable[[JobRecord], None]) -> None:
-        """Read jobs for the observers. They may miss some: work in hand is never lost for them."""
+        def tell(job: JobRecord) -> None:
+            if not is_brief:
+                log_end(job, self.identity.slot.name)
+            self.registry.notify_job_finished(job)
 
-        def read_and_notify() -> None:
+        if not is_brief or self.registry.is_observed("seqd_job_finished"):
+            self._tell_of(job_ids, tell)
+
+    def _tell_of(self, job_ids: Sequence[str], tell: Callable[[JobRecord], None]) -> None:
+        """Read jobs, and tell of each. Some may be missed: work in hand is never lost for that."""
+
+        def read_and_tell() -> None:
             for job in self.ledger.jobs.kept(job_ids):
-                notify(job)
+                tell(job)
 
-        try_now(f"observers not notified: {job_log.named(job_ids)}", read_and_notify)
+        try_now(f"not told to the log and observers: {named(job_ids)}", read_and_tell)
 
     def publish_catalog(self) -> None:
         """Publish which models and versions can be run here, unless their folders are away."""
