@@ -14,6 +14,7 @@ from seqd_schemas import (
     MAX_EXAMPLES,
     MAX_LISTED_CLASSES,
     Classification,
+    Confusion,
     DataFingerprint,
     VersionEvaluation,
     from_stored,
@@ -181,3 +182,15 @@ def test_the_surest_answers_stay_and_of_equal_ones_the_earlier(
         expected = [f"row-{number}" for _, number in sorted(numbered)[:MAX_EXAMPLES]]
         assert [one.custom_id for one in found] == expected
         assert all(one.text == "x" * MAX_EXAMPLE_CHARS for one in found)
+
+
+def test_no_matrix_is_made_of_more_labels_than_have_room_and_the_largest_cells_are_kept() -> None:
+    wrong = [(f"id {number}", a_prediction("rot")) for number in range(2_000)]
+
+    report = report_of(("rot", a_prediction("rot")), ("id 7", a_prediction("rot")), *wrong)
+
+    assert (report.confusion, report.as_json()["confusion"]) == ((), ())
+    assert (report.unknown_labels, len(report.classes)) == (2_001, 2_001)
+    record = kept(report)
+    assert record.confusion[0] == Confusion(truth="id 7", predicted="rot", items=2)
+    assert sum(one.items for one in record.confusion) + record.confusion_left_out == 2_002

@@ -153,13 +153,12 @@ class ClassAnswers:
         # The model's classes in its order, then those that only the truth has, sorted.
         true_names = {names[code] for code in np.unique(truth)}
         labels = [*self._classes, *sorted(true_names - set(self._classes))]
-        places = {label: place for place, label in enumerate(labels)}
+        places, size = {label: place for place, label in enumerate(labels)}, len(labels)
         place_of = np.array([places.get(name, 0) for name in names], np.int64)
-        pairs = place_of[truth] * len(labels) + place_of[given]
-        counts = np.bincount(pairs, minlength=len(labels) ** 2)
-        confusion = counts.reshape(len(labels), len(labels))
-        right = confusion.diagonal()
-        true, predicted = confusion.sum(axis=1), confusion.sum(axis=0)
+        rows, columns = place_of[truth], place_of[given]
+        true, predicted = np.bincount(rows, minlength=size), np.bincount(columns, minlength=size)
+        right = np.bincount(rows[rows == columns], minlength=size)
+        cells, counts = np.unique(rows * size + columns, return_counts=True)
         calibration = _bins(np.array(self._scores)[kept], truth == given)
         metrics = {
             "accuracy": share_of(int(right.sum()), items),
@@ -186,7 +185,10 @@ class ClassAnswers:
                 for at, label in enumerate(labels)
             ),
             unknown_labels=int(true[len(self._classes) :].sum()),
-            confusion=tuple(map(tuple, confusion.tolist())),
+            confused={
+                divmod(cell, size): count
+                for cell, count in zip(cells.tolist(), counts.tolist(), strict=True)
+            },
             calibration=calibration,
         )
 

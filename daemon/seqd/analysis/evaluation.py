@@ -5,14 +5,15 @@ A `Measure` is what is measured of answers of one type: `classification` has tha
 a version one by one, reports the figures of one version, and compares two on the same items.
 """
 
-from collections.abc import Collection
-from dataclasses import dataclass
-from typing import Literal, Protocol
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Final, Literal, Protocol
 
 from seqd.analysis.comparison import AnswersCompared, Difference, MetricId
 from seqd.analysis.statistics import wilson_interval
 from seqd.analysis.wilson import Interval
 from seqd_schemas import (
+    MAX_CLASSES,
     MAX_CONFUSIONS,
     MAX_LISTED_CLASSES,
     Confusion,
@@ -20,6 +21,10 @@ from seqd_schemas import (
     EvaluatedMetric,
     ReliabilityBin,
 )
+
+#: Classes, those of the model and those that the data alone has, of which a whole confusion matrix
+#: is made: 4 million cells.
+MAX_MATRIX_CLASSES: Final = 2 * MAX_CLASSES
 
 
 class Answers(Protocol):
@@ -94,15 +99,23 @@ class Report:
     unknown_labels: int = 0
     #: Items that were given and are in no figure, as there is no room for them.
     beyond_limit: int = 0
-    #: Items by true class (rows) and predicted class (columns), as in `classes`.
-    confusion: tuple[tuple[int, ...], ...] = ()
+    #: Items by their true and predicted class, numbered as in `classes`; no cell is zero.
+    confused: Mapping[tuple[int, int], int] = field(default_factory=dict)
     calibration: tuple[ReliabilityBin, ...] = ()
 
+    @property
+    def confusion(self) -> tuple[tuple[int, ...], ...]:
+        """Items by true class (rows) and predicted class (columns); none of too many classes."""
+        places = range(len(self.classes))
+        if not self.confused or len(places) > MAX_MATRIX_CLASSES:
+            return ()
+        return tuple(tuple(self.confused.get((row, at), 0) for at in places) for row in places)
+
     def as_json(self) -> dict[str, object]:
-        """Return the report for programs: all classes, and the whole confusion matrix."""
+        """Return the report for programs: all classes, and the confusion matrix."""
         found = self.metrics
         intervals = {name: (one.low, one.high) for name, one in found.items() if one.method}
-        unknown = dict.fromkeys(("log_loss", "brier_score")) if self.confusion else {}
+        unknown = dict.fromkeys(("log_loss", "brier_score")) if self.confused else {}
         return {
             "items": self.items,
             "unlabelled": self.unlabelled,
@@ -146,9 +159,7 @@ class Report:
         labels = [one.label for one in self.classes]
         cells = [
             Confusion(truth=labels[truth], predicted=labels[predicted], items=items)
-            for truth, row in enumerate(self.confusion)
-            for predicted, items in enumerate(row)
-            if items
+            for (truth, predicted), items in self.confused.items()
         ]
         return sorted(cells, key=lambda one: (-one.items, one.truth, one.predicted))
 

@@ -264,12 +264,16 @@ def _draw_shares(axes: "Axes", names: list[str], shares: list[float]) -> None:
 
 def _draw_confusion(axes: "Axes", report: "Report") -> None:
     """Shade each true class's items by their predicted class, as shares of the row."""
-    shares = [[number / (sum(row) or 1) for number in row] for row in report.confusion]
+    size, confusion = len(report.classes), report.confusion
+    if not confusion:
+        axes.set_axis_off()
+        axes.set_title(f"{size:,} classes are too many to draw", fontsize=10)
+        return
+    shares = [[number / (sum(row) or 1) for number in row] for row in confusion]
     axes.imshow(shares, cmap="Blues", vmin=0.0, vmax=1.0, aspect="auto")
     axes.set_xlabel("predicted")
     axes.set_ylabel("truth")
     axes.set_title("share of each true class", fontsize=10)
-    size = len(report.classes)
     if size <= _NAMED_CLASSES:
         names = [_shortened(one.label, _CLASS_CHARS) for one in report.classes]
         axes.set_xticks(range(size), names)
