@@ -408,21 +408,26 @@ class TestHello(PluginChecks):
 '''
 
 
-def test_an_authors_test_has_a_test_for_each_check_with_skips_and_expected_failures(
-    tmp_path: Path,
-):
-    a_plugin(tmp_path, SOUND.replace("outcomes = []", 'outcomes = []; print("hello")'))
-    (tmp_path / "test_hello.py").write_text(AUTHORS_TEST)
-
-    program = subprocess.run(
-        [sys.executable, "-P", "-m", "pytest", "-q", "-rxs", "-p", "no:cacheprovider", "."],
-        cwd=tmp_path,
-        env=clean_environment(PYTHONPATH=python_path(tmp_path)),
+def authors_tests(folder: Path, *options: str) -> "subprocess.CompletedProcess[str]":
+    """Run the author's tests of the plugin in a folder."""
+    (folder / "test_hello.py").write_text(AUTHORS_TEST)
+    return subprocess.run(
+        [sys.executable, "-P", "-m", "pytest", "-q", "-rxs", "-p", "no:cacheprovider", *options],
+        cwd=folder,
+        env=clean_environment(PYTHONPATH=python_path(folder)),
         capture_output=True,
         text=True,
         timeout=110,
         check=False,
     )
+
+
+def test_an_authors_test_has_a_test_for_each_check_with_skips_and_expected_failures(
+    tmp_path: Path,
+):
+    a_plugin(tmp_path, SOUND.replace("outcomes = []", 'outcomes = []; print("hello")'))
+
+    program = authors_tests(tmp_path)
 
     assert program.returncode == 0, program.stdout
     assert "21 passed, 13 skipped, 1 xfailed" in program.stdout
@@ -430,3 +435,28 @@ def test_an_authors_test_has_a_test_for_each_check_with_skips_and_expected_failu
         program.stdout
     )
     assert "no train" in program.stdout
+
+
+CHANGING = (
+    DECORATED.format(line="score = 1.0")
+    + '''
+
+import sys
+
+if "pytest" in sys.modules:
+
+    @classifier("extra", summary="Is there in some processes.")
+    def extra(text: str) -> Label:
+        """Label a text."""
+        return Label("extra")
+'''
+)
+
+
+def test_a_check_that_was_not_run_fails_its_test(tmp_path: Path):
+    a_plugin(tmp_path, CHANGING)
+
+    program = authors_tests(tmp_path, "-k", "extra-description")
+
+    assert program.returncode == 1, program.stdout
+    assert "was not run: the process of the checks found no model 'extra'" in program.stdout

@@ -12,6 +12,7 @@ whose tests have been selected. The id of each is in the test's name: `pytest -k
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -24,7 +25,7 @@ from seqd.models.registry import Registry
 from seqd.models.source_folders import source_of
 from seqd.testing.checks.catalog import Part, checks_of
 from seqd.testing.checks.examples import PluginExamples, examples_of
-from seqd.testing.checks.report import CheckResult, CheckState, loads_result
+from seqd.testing.checks.report import CheckResult, CheckState
 from seqd.testing.checks.running import LIMIT_S, Run, missing_of
 from seqd.testing.checks.subjects import parts_of
 
@@ -101,6 +102,7 @@ def _source_of(tests: type[PluginChecks]) -> PluginSource:
     return tests.plugin if isinstance(tests.plugin, PluginSource) else source_of(tests.plugin)
 
 
+@cache
 def _registry_of(tests: type[PluginChecks]) -> Registry:
     """Load the plugin's descriptions here, where it is imported already."""
     source = _source_of(tests)
@@ -138,8 +140,14 @@ def _result_of(
     for result in _RESULTS[key]:
         if (result.id, result.model) == (wanted.id, wanted.model):
             return result
-    lost = [result for result in _RESULTS[key] if result.state is CheckState.FAILED]
-    return lost[0] if lost else loads_result(wanted.model)
+    for result in _RESULTS[key]:
+        if result.state is CheckState.FAILED:  # for which the others were not run
+            return result
+    pytest.fail(
+        f"{wanted.id} was not run: the process of the checks found no model {wanted.model!r}, "
+        "which there is here. Have the plugin bring the same models in each process.",
+        pytrace=False,
+    )
 
 
 def _selected(
