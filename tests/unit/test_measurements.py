@@ -128,13 +128,15 @@ def test_a_file_that_makes_no_sense_is_said_in_the_log_and_replaced(
     manifest, folder = published(store), store.folder_of("topics")
     keep_evaluation(folder, manifest, an_evaluation())
     path = measurements_file(folder, 1)
-    path.write_text("{")
+    path.write_text("{}")
 
     with caplog.at_level(logging.WARNING):
         assert read_measurements(folder, manifest).evaluations == ()
     keep_evaluation(folder, manifest, an_evaluation(data=2))
 
-    assert caplog.messages[0].startswith(f"{path} cannot be read: ")
+    assert caplog.messages[0] == (
+        f"{path} does not say what was measured: version_sha256: Field required. Mend or remove it"
+    )
     assert len(read_measurements(folder, manifest).evaluations) == 1
 
 

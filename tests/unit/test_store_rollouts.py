@@ -129,14 +129,23 @@ def test_a_label_moved_or_a_candidate_taken_away_by_hand_ends_a_roll_out(
     assert store.rollout("topics") is None
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"current": {"share": 7}}', "\0" * 100_000])
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        ("", "the whole: Invalid JSON"),
+        ("{", "the whole: Invalid JSON"),
+        ("[]", "the whole: Input should be an object"),
+        ('{"aborted": 7}', "aborted: Input should be a valid "),
+        ("\0" * 100_000, "the whole: Invalid JSON"),
+    ],
+)
 def test_a_damaged_file_is_no_roll_out_and_is_replaced(
-    content: str, store: ModelStore, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    content: str, fault: str, store: ModelStore, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = tmp_path / "models/topics/rollout.json"
     path.write_text(content)
     assert store.rollout("topics") is None
-    assert f"no roll-out goes on, since {path} is damaged" in caplog.text
+    assert f"no roll-out goes on, since {path} is damaged: {fault}" in caplog.text
 
     store.begin_rollout("topics", a_rollout())
     assert store.rollout("topics") == a_rollout()

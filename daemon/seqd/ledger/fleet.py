@@ -29,6 +29,7 @@ from seqd.ledger.exchange import (
 )
 from seqd.ledger.scripts import as_int
 from seqd.ledger.writing import Writing
+from seqd.validation import fault_sentence
 from seqd_schemas import FORMAT, ModelReference, from_stored, task_of, to_stored
 
 if TYPE_CHECKING:
@@ -452,6 +453,6 @@ def readable(kind: type[_Record], rows: Iterable[bytes]) -> list[_Record]:
         try:
             records.append(from_stored(kind, row))
         except ValidationError as error:
-            first = error.errors(include_input=False)[0]
-            log.warning("a %s in Redis was left out: %s", kind.__name__, first["msg"])
+            fault = fault_sentence(error, whole="the whole", shows_value=False)
+            log.warning("a %s in Redis was left out: %s", kind.__name__, fault)
     return records

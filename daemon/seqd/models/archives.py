@@ -29,6 +29,7 @@ from seqd.models.version_files import (
     manifest_bytes,
     refusal_of_name,
 )
+from seqd.validation import fault_sentence
 from seqd_schemas import FileDigest, ModelManifest, from_stored, is_later
 
 #: What `tarfile` raises for what is no tar, or has headers that make no sense.
@@ -126,7 +127,8 @@ def _manifest(archive: tarfile.TarFile, path: Path) -> ModelManifest:
                 f"{path} was written by a later version of seqd than {__version__}, which is the "
                 "one here. Import it with that one"
             ) from None
-        raise InvalidData(f"{path} has no manifest: {error.errors()[0]['msg']}") from None
+        fault = fault_sentence(error, whole="the whole", shows_value=False)
+        raise InvalidData(f"{path} has no manifest: {fault}") from None
     for name in manifest.files:
         reason = "it is the manifest" if name == MANIFEST_NAME else refusal_of_name(name)
         if reason is not None:

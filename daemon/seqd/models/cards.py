@@ -15,12 +15,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from pydantic import ValidationError
-
-from seqd.errors import UnknownModel
+from seqd.errors import ArtifactDamaged, UnknownModel
 from seqd.hookspecs import Artifact
-from seqd.models.disk import exclusive, read_file, write_atomically, writing
-from seqd.models.model_records import PRODUCTION, measurements_file
+from seqd.models.disk import exclusive, read_file, writing
+from seqd.models.model_records import PRODUCTION, measurements_file, read_stored, write_stored
 from seqd.models.store import ModelStore
 from seqd_schemas import (
     MAX_EVALUATIONS,
@@ -30,8 +28,6 @@ from seqd_schemas import (
     ModelManifest,
     VersionEvaluation,
     VersionMeasurements,
-    from_stored,
-    to_stored,
 )
 
 log = logging.getLogger(__name__)
@@ -108,14 +104,13 @@ def read_measurements(folder: Path, manifest: ModelManifest) -> VersionMeasureme
     digest = version_digest(manifest)
     path = measurements_file(folder, manifest.version)
     try:
-        found = from_stored(VersionMeasurements, read_file(path, _MAX_BYTES))
-        if found.version_sha256 == digest:
+        found = read_stored(
+            path, VersionMeasurements, "what was measured", "Mend or remove it", _MAX_BYTES
+        )
+        if found is not None and found.version_sha256 == digest:
             return found
-    except FileNotFoundError:
-        pass
-    except (OSError, ValidationError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error.errors()[0]["msg"]
-        log.warning("%s cannot be read: %s", path, reason)
+    except ArtifactDamaged as error:
+        log.warning("%s", error)
     return VersionMeasurements(version_sha256=digest)
 
 
@@ -131,7 +126,7 @@ def keep_evaluation(folder: Path, manifest: ModelManifest, evaluation: VersionEv
     with _changing(folder, manifest) as known:
         others = [one for one in known.evaluations if what(one) != what(evaluation)]
         kept = {"evaluations": (*others, evaluation)[-MAX_EVALUATIONS:]}
-        _write(folder, manifest, known.model_copy(update=kept))
+        write_stored(measurements_file(folder, manifest.version), known.model_copy(update=kept))
 
 
 def keep_speed(folder: Path, manifest: ModelManifest, speed: MeasuredSpeed) -> None:
@@ -143,7 +138,7 @@ def keep_speed(folder: Path, manifest: ModelManifest, speed: MeasuredSpeed) -> N
     with _changing(folder, manifest) as known:
         others = [one for one in known.speeds if place(one) != place(speed)]
         kept = {"speeds": (*others, speed)[-MAX_SPEEDS:]}
-        _write(folder, manifest, known.model_copy(update=kept))
+        write_stored(measurements_file(folder, manifest.version), known.model_copy(update=kept))
 
 
 @contextmanager
@@ -155,8 +150,3 @@ def _changing(folder: Path, manifest: ModelManifest) -> Iterator[VersionMeasurem
         if manifest.version and not (folder / str(manifest.version)).is_dir():
             raise UnknownModel(f"{manifest.model}@{manifest.version} was removed meanwhile")
         yield read_measurements(folder, manifest)
-
-
-def _write(folder: Path, manifest: ModelManifest, measurements: VersionMeasurements) -> None:
-    path = measurements_file(folder, manifest.version)
-    write_atomically(path, f"{to_stored(measurements)}\n".encode())

@@ -20,9 +20,9 @@ import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationError
 
 from seqd.errors import ArtifactDamaged, InvalidRequest, LeaseLost
 from seqd.models.disk import read_file, write_atomically, writing
@@ -69,17 +69,11 @@ _MAX_BYTES = 128 * 1024
 #: The highest number that a version can have.
 _MAX_VERSION = 999_999_999
 
-#: What `labels.json` holds.
-_LABELS: TypeAdapter[dict[str, int]] = TypeAdapter(
-    Annotated[
-        dict[Label, Annotated[int, Field(strict=True, ge=0, le=_MAX_VERSION)]],
-        Field(max_length=MAX_LABELS),
-    ]
-)
-
 _LABEL = re.compile(r"[a-z][a-z0-9_-]{0,39}")
 _RETIRING = re.compile(r"\.retiring-([1-9][0-9]{0,8})")
 _BEGUN = re.compile(r"\.publishing-([A-Za-z0-9][A-Za-z0-9_-]{0,127}(?:\.[0-9]{1,9})?)\.json")
+
+_Record = TypeVar("_Record", bound=BaseModel)
 
 #: What tells one state of a file from another; None where there is no file.
 Signature = tuple[int, int, int, int] | None
@@ -94,28 +88,52 @@ def signature_of(path: Path) -> Signature:
     return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
+def read_stored(
+    path: Path, kind: type[_Record], says: str, advice: str, most_bytes: int = _MAX_BYTES
+) -> _Record | None:
+    """Return the record in a file; None where there is no file.
+
+    Raises ArtifactDamaged where it cannot be read, or does not say what it should, with advice.
+    """
+    try:
+        return from_stored(kind, read_file(path, most_bytes))
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise ArtifactDamaged(f"{path} cannot be read: {error.strerror}. {advice}") from error
+    except ValidationError as error:
+        fault = fault_sentence(error, whole="the whole", shows_value=False)
+        raise ArtifactDamaged(f"{path} does not say {says}: {fault}. {advice}") from None
+
+
+def write_stored(path: Path, record: BaseModel) -> None:
+    """Replace a file by a record. Raises StoreUnwritable."""
+    write_atomically(path, f"{to_stored(record)}\n".encode())
+
+
 def read_model_file(folder: Path) -> ModelFile | None:
     """Return what a model is made with and was called; None of a plugin's own without a training.
 
     Raises ArtifactDamaged where the file makes no sense.
     """
     path = folder / MODEL_FILE_NAME
-    try:
-        return from_stored(ModelFile, read_file(path, _MAX_BYTES))
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise ArtifactDamaged(f"{path} cannot be read: {error.strerror}. Mend it") from error
-    except ValidationError as error:
-        fault = fault_sentence(error, whole="the whole", shows_value=False)
-        raise ArtifactDamaged(
-            f"{path} does not say what the model is made with: {fault}. Mend it"
-        ) from None
+    return read_stored(path, ModelFile, "what the model is made with", "Mend it")
 
 
 def write_model_file(folder: Path, model: ModelFile) -> None:
     """Write down what a model is made with, and what it was called before."""
-    write_atomically(folder / MODEL_FILE_NAME, f"{to_stored(model)}\n".encode())
+    write_stored(folder / MODEL_FILE_NAME, model)
+
+
+class _LabelsFile(
+    RootModel[
+        Annotated[
+            dict[Label, Annotated[int, Field(strict=True, ge=0, le=_MAX_VERSION)]],
+            Field(max_length=MAX_LABELS),
+        ]
+    ]
+):
+    """What `labels.json` holds."""
 
 
 def read_labels(folder: Path) -> dict[str, int]:
@@ -123,19 +141,9 @@ def read_labels(folder: Path) -> dict[str, int]:
 
     Whether the versions are there is not looked at.
     """
-    path = folder / LABELS_FILE_NAME
-    try:
-        return _LABELS.validate_json(read_file(path, _MAX_BYTES))
-    except FileNotFoundError:
-        return {}
-    except OSError as error:
-        reason = f"cannot be read: {error.strerror}"
-        raise ArtifactDamaged(f"{path} {reason}. Mend or remove it") from error
-    except ValidationError as error:
-        fault = fault_sentence(error, whole="the whole", shows_value=False)
-        raise ArtifactDamaged(
-            f"{path} does not say which version each label is of: {fault}. Mend or remove it"
-        ) from None
+    path, says = folder / LABELS_FILE_NAME, "which version each label is of"
+    found = read_stored(path, _LabelsFile, says, "Mend or remove it")
+    return {} if found is None else found.root
 
 
 def write_labels(folder: Path, labels: Mapping[str, int]) -> None:
@@ -225,8 +233,8 @@ def read_rollouts(folder: Path) -> RolloutFile:
     except FileNotFoundError:
         pass
     except ValidationError as error:
-        reason = error.errors()[0]["msg"]
-        log.warning("no roll-out goes on, since %s is damaged: %s", path, reason)
+        fault = fault_sentence(error, whole="the whole", shows_value=False)
+        log.warning("no roll-out goes on, since %s is damaged: %s", path, fault)
     return RolloutFile()
 
 
@@ -255,7 +263,7 @@ def end_rollout(folder: Path, rollout_id: str, *, is_aborted: bool) -> Rollout |
 
 
 def _write_rollouts(folder: Path, content: RolloutFile) -> None:
-    write_atomically(folder / ROLLOUT_FILE_NAME, f"{to_stored(content)}\n".encode())
+    write_stored(folder / ROLLOUT_FILE_NAME, content)
 
 
 def measurements_file(folder: Path, version: int) -> Path:
@@ -377,4 +385,4 @@ def _read_publish(folder: Path, run_id: str) -> PublishRecord:
 
 def _change_publish(folder: Path, run_id: str, **changes: object) -> None:
     record = _read_publish(folder, run_id).model_copy(update=changes)
-    write_atomically(_publish_file(folder, run_id), f"{to_stored(record)}\n".encode())
+    write_stored(_publish_file(folder, run_id), record)
