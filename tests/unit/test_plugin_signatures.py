@@ -12,6 +12,7 @@ import seqd.plugin
 from decorated_builders import model_of, outcomes_of, refusal_of
 from seqd.errors import PluginFault
 from seqd.plugin import Label, Random, classifier, generator, model
+from seqd_schemas import Classification
 
 
 class Case(StrEnum):
@@ -147,6 +148,24 @@ def test_a_seed_and_samples_that_the_function_declares_are_its_own_within_its_bo
     assert (fields["seed"]["default"], fields["samples"]["default"]) == (7, 2)
     (made,) = outcomes_of(own, "generate", ["a"], seed=4)
     assert [sample.text for sample in made.samples] == ["4", "4"]
+
+
+@pytest.mark.parametrize("seed", [-5, 2**70])
+def test_a_seed_has_a_stream_whatever_bounds_the_function_gives_it(seed: int):
+    @classifier("own")
+    def own(text: str, stream: Random, seed: Annotated[int, Field(ge=-5, le=2**70)] = 0) -> Label:
+        """Label.
+
+        seed: A seed.
+        """
+        return Label(str(stream.integers(2**62)))
+
+    first, again = outcomes_of(own, "classify", ["a", "a"], seed=seed)
+    (other,) = outcomes_of(own, "classify", ["a"], seed=5)
+
+    assert isinstance(first, Classification)
+    assert first != other
+    assert outcomes_of(own, "classify", ["a", "a"], seed=seed) == [first, again]
 
 
 ALLOWED = "allowed: bool, int, float, str, Literal, and lists of these"

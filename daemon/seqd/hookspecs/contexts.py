@@ -228,7 +228,8 @@ def random_stream(seed: int, item_index: int, sample_index: int) -> "np.random.G
     """
     import numpy as np  # 0.1 s, which clients that only read these names need not pay
 
-    key = np.array([seed, (item_index << 20) | sample_index], dtype=np.uint64)
+    # A seed of any size, and below zero: a key has 64 bits.
+    key = np.array([int(seed) & (2**64 - 1), (item_index << 20) | sample_index], dtype=np.uint64)
     return np.random.Generator(np.random.Philox(key=key))
 
 
