@@ -80,8 +80,7 @@ class ServingStore(StoredVersions):
         before = self.labels(name).get(PRODUCTION)
         move_labels(self._root / name, labels, version, made_by)
         if PRODUCTION in labels and before != version:
-            ended = self._end_beside(name, version)
-            self._note(name, before, version, by, why, rollout=ended)
+            self._note(name, change_now(before, version, by, why))
 
     def drop_label(self, name: str, label: str, version: int) -> None:
         """Remove a label, unless somebody has moved it from the version. Raises ArtifactDamaged."""
@@ -108,7 +107,7 @@ class ServingStore(StoredVersions):
     def put_in_service(self, name: str, change: ServiceChange) -> None:
         """Put the change's version in service, as one step: both or neither of two at once.
 
-        A roll-out that goes on ends; see `_end_beside`. Raises ServiceChanged where another version
+        A roll-out that goes on ends. Raises ServiceChanged where another version
         is in service than the one that it is to follow, and as `open` does.
         """
         version = change.to_version
@@ -116,8 +115,7 @@ class ServingStore(StoredVersions):
         with self._locked_with(name, version) as (folder, made_by):
             self._check_in_service(name, change, version)
             move_labels(folder, [PRODUCTION], version, made_by)
-            ended = self._end_beside(name, version)
-            note_change(folder, change.model_copy(update={"rollout": ended}))
+            self._note(name, change)
 
     def begin_rollout(self, name: str, rollout: Rollout, order_id: str | None = None) -> None:
         """Try a version beside the one in service, in the place of any roll-out that goes on.
@@ -156,7 +154,8 @@ class ServingStore(StoredVersions):
                 return False
             self._drop_label(name, CANDIDATE, ended.version)
             serving = self._in_service(name)
-            self._note(name, serving, serving, by, why, rollout=ended, order_id=order_id)
+            more = {"rollout": ended, "order_id": order_id}
+            note_change(folder, change_now(serving, serving, by, why).model_copy(update=more))
         return True
 
     def _put_first_in_service(self, manifest: ModelManifest) -> None:
@@ -176,7 +175,7 @@ class ServingStore(StoredVersions):
             move_labels(folder, [PRODUCTION], manifest.version, run_id)
             by = f"job {run_id}" if run_id else ""
             why = "its plugin brings no version 0 any more" if is_gone else "its first version"
-            self._note(name, serving, manifest.version, by, why)
+            self._note(name, change_now(serving, manifest.version, by, why))
         elif PRODUCTION not in (stored := read_labels(folder)):
             # So that it is known what the name meant once the plugin brings no version 0 any more.
             write_labels(folder, stored | {PRODUCTION: serving})
@@ -200,29 +199,19 @@ class ServingStore(StoredVersions):
         self._drop_label(name, CANDIDATE, running.version)
         return running
 
-    def _note(
-        self,
-        name: str,
-        before: int | None,
-        after: int | None,
-        by: str,
-        why: str,
-        is_rollback: bool = False,
-        rollout: Rollout | None = None,
-        order_id: str | None = None,
-    ) -> None:
-        """Write down what changed of what is in service; the caller holds the model's lock."""
-        change = ServiceChange(
-            at_ms=time.time_ns() // 1_000_000,
-            by=by,
-            from_version=before,
-            to_version=after,
-            why=why,
-            is_rollback=is_rollback,
-            rollout=rollout,
-            order_id=order_id,
-        )
-        note_change(self._root / name, change)
+    def _note(self, name: str, change: ServiceChange) -> None:
+        """Write down that another version is in service, and end the roll-out that goes on.
+
+        The caller holds the model's lock.
+        """
+        ended = self._end_beside(name, change.to_version)
+        note_change(self._root / name, change.model_copy(update={"rollout": ended}))
+
+
+def change_now(before: int | None, after: int | None, by: str, why: str) -> ServiceChange:
+    """Return a change of the version in service that is made now."""
+    now_ms = time.time_ns() // 1_000_000
+    return ServiceChange(at_ms=now_ms, by=by, from_version=before, to_version=after, why=why)
 
 
 def maker_of(manifest: ModelManifest) -> str:

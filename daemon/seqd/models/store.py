@@ -25,7 +25,7 @@ from seqd.models.model_records import (
     measurements_file,
     restore_labels,
 )
-from seqd.models.serving_store import ServingStore
+from seqd.models.serving_store import ServingStore, change_now
 from seqd.models.stored_versions import FORMAT_FILE_NAME, STARTER_VERSION
 from seqd.models.version_files import VersionDraft, check_sealed, seal_folder
 from seqd_schemas import FORMAT, FileDigest, ModelManifest, Rollout, RolloutKind
@@ -295,8 +295,8 @@ class ModelStore(ServingStore):
                 after = self._in_service(name)
                 if before != after:
                     by, why = f"job {run_id}", "its training did not complete"
-                    ended = self._end_beside(name, after)
-                    self._note(name, before, after, by, why, is_rollback=True, rollout=ended)
+                    change = change_now(before, after, by, why)
+                    self._note(name, change.model_copy(update={"is_rollback": True}))
                 if before == manifest.version and after is None:
                     # Those that came meanwhile were no first versions; now one of them is.
                     for first in self.versions(name)[:1]:
