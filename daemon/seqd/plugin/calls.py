@@ -47,11 +47,7 @@ class OneProcess:
         traceback: TracebackType | None,
     ) -> None:
         """End a copy; in the process itself, leave none as a zombie."""
-        if os.getpid() != self._pid:
-            try:
-                log.error("%s: %s", PluginForked.code, _FORKED)
-            finally:
-                os._exit(_COPY_STATUS)
+        end_copy(self._pid)
         reap_copies()
 
 
@@ -59,6 +55,15 @@ _FORKED = (
     f"{PluginForked.__doc__} Start programs by subprocess and processes by multiprocessing; a copy "
     "that os.fork() makes ends by os._exit() within the call."
 )
+
+
+def end_copy(pid: int) -> None:
+    """End this process where it is a copy of that one."""
+    if os.getpid() != pid:
+        try:
+            log.error("%s: %s", PluginForked.code, _FORKED)
+        finally:
+            os._exit(_COPY_STATUS)
 
 
 def reap_copies() -> None:

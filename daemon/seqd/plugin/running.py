@@ -1,6 +1,7 @@
 """Runs a function over items as the contract asks: an outcome for each, in order, until a stop."""
 
 import math
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -18,7 +19,7 @@ from seqd.hookspecs import (
     WorkItem,
     random_stream,
 )
-from seqd.plugin.calls import OneProcess
+from seqd.plugin.calls import end_copy
 from seqd.plugin.signatures import Random, Signature
 from seqd_schemas import (
     Classification,
@@ -181,7 +182,8 @@ class TaskFunction:
         self, items: Sequence[WorkItem], parameters: PluginParameters, context: RunContext
     ) -> list[Outcome]:
         """Return one outcome per item, in order. Raises Stopped, and what the function raises."""
-        call = _Call(self, self.signature.values_of(parameters), parameters, context)
+        values = self.signature.values_of(parameters)
+        call = _Call(self, values, parameters, context, os.getpid())
         results: list[Outcome | None] = [refusal_of(item) for item in items]
         sound = [place for place, refusal in enumerate(results) if refusal is None]
         made = call.batches if self.signature.taken.is_list else call.singles
@@ -200,6 +202,8 @@ class _Call:
     values: Mapping[str, object]
     parameters: PluginParameters
     context: RunContext
+    #: The process that was called: a copy of it that the author's code leaves takes no other item.
+    pid: int
 
     @property
     def where(self) -> str:
@@ -232,7 +236,7 @@ class _Call:
         given = self._called([self._given(item) for item in batch], gifts)
         if isinstance(given, str | Mapping | Set) or not isinstance(given, Iterable):
             raise PluginFault(f"{self.where} gave {given!r:.80}. It takes a list, and gives one.")
-        made = drawn(_drawn_alone(given), len(batch))
+        made = drawn(self._drawn(given), len(batch))
         if len(made) != len(batch):
             raise PluginFault(
                 f"{self.where} gave {count_in_words(made, len(batch))} outcomes for {len(batch)} "
@@ -262,8 +266,22 @@ class _Call:
 
     def _called(self, given: object, gifts: Mapping[str, object]) -> object:
         """Return what the author's function gives, in this process alone."""
-        with OneProcess():
+        try:
             return self.function.call(given, **self.values, **gifts)
+        finally:
+            end_copy(self.pid)
+
+    def _drawn(self, given: Iterable[object]) -> Iterator[object]:
+        """Yield what is given, drawn in this process alone: a generator is the author's code."""
+        source = iter(given)
+        while True:
+            try:
+                one = next(source, _END)
+            finally:
+                end_copy(self.pid)
+            if one is _END:
+                return
+            yield one
 
     def _outcome(self, item: WorkItem, value: object) -> Outcome:
         if isinstance(value, BadItem):
@@ -307,7 +325,7 @@ class _Call:
         if not self.function.yields or not isinstance(made, Iterable):
             return text(made, self.where)
         parts, length = list[str](), 0
-        for part in _drawn_alone(made):
+        for part in self._drawn(made):
             self._ask()
             delta = text(part, self.where)
             if limit is not None:
@@ -352,14 +370,3 @@ class _Call:
     def _ask(self) -> None:
         if self.context.stop_requested():
             raise Stopped
-
-
-def _drawn_alone(given: Iterable[object]) -> Iterator[object]:
-    """Yield what is given, each drawn in this process alone: a generator is the author's code."""
-    source = iter(given)
-    while True:
-        with OneProcess():
-            one = next(source, _END)
-        if one is _END:
-            return
-        yield one
