@@ -4,7 +4,7 @@ import importlib.util
 import os
 import threading
 
-from seqd.authoring.child import plugin_traceback
+from seqd.authoring.child import authors_traceback
 from seqd.authoring.watching import Watch, Watched
 from seqd.plugin.calls import PluginCall
 
@@ -64,7 +64,7 @@ def test_a_traceback_has_the_plugins_own_calls_and_those_of_its_causes(tmp_path)
         with PluginCall():
             module.outer()
     except ValueError as error:
-        lines = plugin_traceback(error).splitlines()
+        lines = authors_traceback(error).splitlines()
 
     places = [line.strip() for line in lines if "File " in line and __file__ not in line]
     assert places == [

@@ -64,11 +64,11 @@ class _AuthorsFormatter(logging.Formatter):
             message = f"{record.levelname} {record.name}: {message}"
         if error is None:
             return message
-        trace = str(error) if isinstance(error, SeqdError) else plugin_traceback(error)
+        trace = str(error) if isinstance(error, SeqdError) else authors_traceback(error)
         return f"{message}\n{trace}" if message else trace
 
 
-def plugin_traceback(error: BaseException) -> str:
+def authors_traceback(error: BaseException) -> str:
     """Return an error with the calls of the plugin that led to it, file and line of each.
 
     What is left out are the daemon's own calls and those of the standard library.
@@ -113,20 +113,12 @@ def serve(requests: TextIO, replies: TextIO, stacks: int) -> None:
                 sys.dont_write_bytecode = False  # what is compiled counts for the next run (I2)
                 run_checks(request, lambda report: _send(replies, report), stacks)
                 _send(replies, Done())
-            elif subject is not None:
-                for reply in _answers(subject, request, replies, stop):
-                    _send(replies, reply)
+            elif isinstance(request, Compute) and subject is not None:
+                _send(replies, subject.compute(request, stop))
+            elif isinstance(request, Learn) and subject is not None:
+                _send(replies, subject.train(request, lambda told: _send(replies, told), stop))
         except Exception as error:  # noqa: BLE001  a plugin may raise anything
             _send(replies, _failed(error))
-
-
-def _answers(
-    subject: Subject, request: Compute | Learn, replies: TextIO, stop: _Stop
-) -> Iterator[AnyReply]:
-    if isinstance(request, Compute):
-        yield subject.compute(request, stop)
-    else:
-        yield subject.train(request, lambda report: _send(replies, report), stop)
 
 
 def _failed(error: Exception) -> Failed:
