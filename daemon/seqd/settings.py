@@ -23,7 +23,7 @@ from pydantic_settings import (
 
 from seqd.errors import InvalidSettings
 from seqd.masking import MASK, remember_address, remember_password
-from seqd.validation import Fault, faults_of
+from seqd.validation import MODEL_NAME, Fault, faults_of
 from seqd_schemas.keys import DEFAULT_PREFIX, Keys
 
 #: What the name of each variable begins with.
@@ -42,7 +42,6 @@ _MAY_BE_EMPTY = frozenset({"input_roots"})
 #: As `seqd_schemas.fleet` has it, which a client need not import.
 MAX_WORKER_LABELS = 32
 _WORKER_LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,62}=[A-Za-z0-9._-]{0,63}")
-_MODEL_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _LABEL_FORM = "KEY=VALUE of letters, digits and `._-` (`/` in the key), 63 characters each"
 
 
@@ -494,7 +493,7 @@ class Settings(BaseSettings):
     @classmethod
     def _are_names_of_models(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         for name in names:
-            if _MODEL_NAME.fullmatch(name) is None:
+            if MODEL_NAME.fullmatch(name) is None:
                 raise ValueError(
                     f"{name!r} is no name of a model; allowed: small letters, digits and `_`, a "
                     "letter first, 40 characters, without a version"

@@ -6,12 +6,16 @@ What to do about it is for the caller to add. Every ValidationError of pydantic 
 here. Light to import.
 """
 
+import re
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
     from pydantic_core import ErrorDetails
+
+#: The names of models, plugins and tasks.
+MODEL_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
 #: Longest value that a message shows, in characters.
 _SHOWN_CHARS = 200

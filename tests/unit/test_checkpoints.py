@@ -100,7 +100,7 @@ def test_a_checkpoint_of_an_unknown_format_is_damaged_and_says_where():
     content = encode({}, {})
     state = json.loads(content.state) | {"format": 2}
 
-    with pytest.raises(CheckpointDamaged, match=r"^checkpoint\.json is not one: "):
+    with pytest.raises(CheckpointDamaged, match=r"^checkpoint\.json is not one: format: Input sh"):
         decode(type(content)(json.dumps(state).encode(), None))
 
 

@@ -7,7 +7,6 @@ the ledger.
 
 import hashlib
 import json
-import re
 import shutil
 import tempfile
 from collections.abc import Collection, Mapping, Sequence
@@ -20,8 +19,10 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 from seqd.errors import CheckpointDamaged, PluginFault
 from seqd.hookspecs import Checkpoint
 from seqd.models.disk import read_file, sync, writing
+from seqd.models.model_records import RUN_ID
 from seqd.plugin.arrays import packed
-from seqd_schemas import MAX_KEPT_EPOCHS, EpochMetrics, FileDigest
+from seqd.validation import fault_sentence
+from seqd_schemas import MAX_KEPT_EPOCHS, EpochMetrics, FileDigest, from_stored
 
 if TYPE_CHECKING:
     import numpy as np
@@ -121,10 +122,10 @@ def decode(content: Content) -> tuple[Checkpoint, State]:
 
 def _read_state(state: bytes) -> State:
     try:
-        return State.model_validate(json.loads(state), extra="ignore")
-    except (ValueError, ValidationError) as error:
-        reason = str(error).partition("\n")[0]
-        raise CheckpointDamaged(f"checkpoint.json is not one: {reason}") from None
+        return from_stored(State, state)
+    except ValidationError as error:
+        fault = fault_sentence(error, whole="the whole", shows_value=False)
+        raise CheckpointDamaged(f"checkpoint.json is not one: {fault}") from None
 
 
 STATE_FILE = "checkpoint.json"
@@ -132,7 +133,6 @@ ARRAYS_FILE = "arrays.safetensors"
 
 _WHO = "a training"
 _ASIDE = ".aside-"
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}(?:\.[0-9]{1,9})?")
 
 
 def checkpoints_dir(data_dir: Path) -> Path:
@@ -144,7 +144,7 @@ class CheckpointFolder:
     """The checkpoints of one job. The folder need not exist."""
 
     def __init__(self, data_dir: Path, job_id: str) -> None:
-        if _NAME.fullmatch(job_id) is None:
+        if RUN_ID.fullmatch(job_id) is None:
             raise ValueError(f"{job_id!r} cannot be a folder's name")
         self._folder = checkpoints_dir(data_dir) / job_id
 

@@ -3,7 +3,6 @@
 What the wire alone refuses, such as a name of a data set, `task_schemas.check_publishable` tells.
 """
 
-import re
 from collections.abc import Mapping
 
 from seqd import __version__
@@ -12,10 +11,8 @@ from seqd.hookspecs import PLUGIN_API_VERSION, Model, Needs, PluginParameters, T
 from seqd.kinds import KINDS, TRAIN, kind_of_task
 from seqd.models.schema_checks import check_parameters_class, check_preset, check_run_task
 from seqd.parameters import fields_of, schema_of
-from seqd.validation import did_you_mean, listed
+from seqd.validation import MODEL_NAME, did_you_mean, listed
 from seqd_schemas import MAX_RUN_TASKS, RESERVED_TASKS, OutputBound
-
-_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
 
 def check_model(model: object) -> None:
@@ -47,7 +44,7 @@ def _check_type(model: object) -> None:
 
 def _check_name(model: Model) -> None:
     name = getattr(model, "name", None)
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
+    if not isinstance(name, str) or not MODEL_NAME.fullmatch(name):
         raise PluginFault(
             f"the model {type(model).__name__} has the name {name!r:.80}. A name is 1 to 40 lower "
             "case letters, digits and underscores, and begins with a letter."
@@ -118,7 +115,7 @@ def _has_kind(task: object) -> bool:
 
 
 def _check_task_name(model: str, task: object) -> None:
-    if not isinstance(task, str) or not _NAME.fullmatch(task) or task in RESERVED_TASKS:
+    if not isinstance(task, str) or not MODEL_NAME.fullmatch(task) or task in RESERVED_TASKS:
         raise PluginFault(
             f"model {model!r} has a task with the name {task!r:.80}. A name is 1 to 40 lower case "
             f"letters, digits and underscores, begins with a letter, and is none of "

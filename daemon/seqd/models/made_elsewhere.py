@@ -25,7 +25,6 @@ from seqd.kinds import TRAIN
 from seqd.models.disk import writing
 from seqd.models.registry import Registry
 from seqd.models.store import ModelStore
-from seqd.models.stored_versions import MODEL_NAME
 from seqd.models.version_files import (
     ALLOWED_SUFFIXES,
     MANIFEST_NAME,
@@ -35,7 +34,7 @@ from seqd.models.version_files import (
     read_manifest,
     refusal_of,
 )
-from seqd.validation import listed
+from seqd.validation import MODEL_NAME, listed
 from seqd_schemas import (
     MAX_VERSION_FILES,
     FileDigest,

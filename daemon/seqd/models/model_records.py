@@ -71,7 +71,9 @@ _MAX_VERSION = 999_999_999
 
 _LABEL = re.compile(r"[a-z][a-z0-9_-]{0,39}")
 _RETIRING = re.compile(r"\.retiring-([1-9][0-9]{0,8})")
-_BEGUN = re.compile(r"\.publishing-([A-Za-z0-9][A-Za-z0-9_-]{0,127}(?:\.[0-9]{1,9})?)\.json")
+#: What names a training run: a job, or one training of a sweep.
+RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}(?:\.[0-9]{1,9})?")
+_BEGUN = re.compile(rf"\.publishing-({RUN_ID.pattern})\.json")
 
 _Record = TypeVar("_Record", bound=BaseModel)
 

@@ -16,6 +16,7 @@ from seqd.models.model_records import (
     LATEST,
     MEASUREMENTS_FOLDER,
     PRODUCTION,
+    RUN_ID,
     begin_publish,
     begun_publishes,
     check_holder,
@@ -33,7 +34,6 @@ from seqd_schemas import FORMAT, FileDigest, ModelManifest, Rollout, RolloutKind
 #: In the root of a store: folders that are not versions yet, on the file system that it is on.
 _STAGING = ".staging"
 
-_STAGED_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}(?:\.[0-9]{1,9})?")
 _REMOVED = re.compile(r"\.removed-([1-9][0-9]{0,8})")
 
 
@@ -43,7 +43,7 @@ class ModelStore(ServingStore):
     def new_folder(self, name: str, run_id: str) -> Path:
         """Make an empty folder for a training's files, to be published or discarded."""
         for part in (name, run_id):
-            if _STAGED_NAME.fullmatch(part) is None:
+            if RUN_ID.fullmatch(part) is None:
                 raise PluginFault(f"{part!r} cannot be part of a folder's name")
         staging = self._root / _STAGING
         with writing(staging):

@@ -32,7 +32,7 @@ from seqd.models.model_records import (
     signature_of,
 )
 from seqd.models.version_files import open_folder, read_manifest, under_name
-from seqd.validation import did_you_mean, listed
+from seqd.validation import MODEL_NAME, did_you_mean, listed
 from seqd_schemas import ModelManifest, Rollout, RolloutFile, ServiceChange, job_of_run
 
 logger = logging.getLogger(__name__)
@@ -45,7 +45,6 @@ STARTER_VERSION = 0
 
 _REF = re.compile(r"([a-z][a-z0-9_]{0,39})(?:@(?:([0-9]{1,9})|([a-z][a-z0-9_-]{0,39})))?")
 _VERSION_FOLDER = re.compile(r"[1-9][0-9]{0,8}")
-MODEL_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
 
 T = TypeVar("T")

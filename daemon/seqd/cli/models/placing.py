@@ -4,7 +4,6 @@ A placement stands in the ledger until it is removed. Workers follow within abou
 who is placed loads the model and keeps it, the others unload it and leave its items alone.
 """
 
-import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +14,7 @@ from seqd.cli.showing import Found, shown
 from seqd.cli.workers import check_form, checked_label, target_of_name, unknown_target
 from seqd.errors import InvalidRequest, UnknownWorker
 from seqd.local.caller import caller
+from seqd.validation import MODEL_NAME
 
 if TYPE_CHECKING:
     from seqd.ledger import Ledger
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 #: What the device of a slot may be.
 _KINDS = ("cpu", "gpu")
 
-_MODEL_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
 _AHEAD_HINT = " With --ahead the model is placed for one that starts later."
 
@@ -124,7 +123,7 @@ def _placements(ledger: "Ledger", model: str | None) -> Found:
 
 
 def _name_of(model: str) -> str:
-    if _MODEL_NAME.fullmatch(model) is None:
+    if MODEL_NAME.fullmatch(model) is None:
         raise InvalidRequest(
             f"the model is {model!r}; allowed: its name alone, such as topics, since all versions "
             "of a model are placed together"

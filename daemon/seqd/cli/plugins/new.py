@@ -10,7 +10,7 @@ import typer
 from seqd.cli import options
 from seqd.cli.ui.screen import Screen
 from seqd.errors import InvalidRequest
-from seqd.validation import did_you_mean, shown
+from seqd.validation import MODEL_NAME, did_you_mean, shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,9 +48,6 @@ Out = Annotated[
     typer.Option("--out", metavar="FOLDER", help="Where to write it; without it ./seqd-NAME."),
 ]
 
-#: A name that a model can have, as `seqd.models.descriptions` asks for.
-_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
-
 
 def new_plugin(
     name: Name, task: TaskName = None, style: StyleName = "function", out: Out = None
@@ -80,7 +77,7 @@ def _check_name(name: str) -> None:
         raise InvalidRequest(
             f"The name {name!r} is a keyword of Python. Give another one, such as {name}_texts."
         )
-    if not _NAME.fullmatch(name):
+    if not MODEL_NAME.fullmatch(name):
         mended = _mended(name)
         said = f", such as {mended}" if mended else ", such as hello"
         raise InvalidRequest(
