@@ -14,7 +14,6 @@ from seqd.analysis.comparison import (
     MetricId,
     VersionFacts,
     difference_of,
-    is_better,
     verdict_of,
 )
 from seqd.analysis.measures import CLASSIFICATION
@@ -258,7 +257,9 @@ def test_a_version_gains_nothing_by_a_class_that_it_lacks() -> None:
     ],
 )
 def test_fewer_bits_a_character_are_better(first: float, second: float, better: bool) -> None:
-    assert is_better(a_text_comparison(first, second), "bits_per_char") is better
+    verdict = verdict_of(a_text_comparison(first, second), "bits_per_char")
+
+    assert verdict.is_better is better
 
 
 def test_a_gate_keeps_the_figures_that_json_has_numbers_for(
@@ -276,7 +277,7 @@ def test_a_gate_keeps_the_figures_that_json_has_numbers_for(
 
 def test_a_figure_that_is_not_known_decides_nothing() -> None:
     with pytest.raises(InvalidRequest) as raised:
-        is_better(a_text_comparison(2.0, 1.9), "accuracy")
+        verdict_of(a_text_comparison(2.0, 1.9), "accuracy")
 
     assert str(raised.value) == "accuracy is no figure of these versions; known: bits_per_char"
 

@@ -1,13 +1,14 @@
 """Two versions on the same items: what a comparison says, and whether the second is better.
 
-`is_better` is the rule by which a second version counts as better than a first. The records are no
-wire records: they never leave the process.
+`verdict_of` has the rule by which a second version counts as better than a first. The records are
+no wire records: they never leave the process.
 """
 
 from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from seqd.analysis.sweeps import is_less_better
 from seqd.analysis.wilson import Interval
 from seqd.errors import InvalidRequest
 
@@ -44,11 +45,6 @@ TASK_METRICS: Final[tuple[MetricId, ...]] = (
 
 #: All of them; the first that two versions have decides where none is named.
 METRICS: Final[tuple[MetricId, ...]] = (*CLASSIFY_METRICS, *TEXT_METRICS, *TASK_METRICS)
-
-#: Figures of which less is better.
-LOSSES: Final = frozenset(
-    {"log_loss", "bits_per_char", "mean_absolute_error", "root_mean_square_error"}
-)
 
 #: What a gain may lack of what is asked for: 0.9 less 0.8 is not quite 0.1.
 _ROUNDING: Final = 1e-12
@@ -200,27 +196,22 @@ def difference_of(
 
 
 def verdict_of(comparison: Comparison, metric: MetricId, by: float = 0.0) -> Verdict:
-    """Return whether the second version is better than the first, and why; see `is_better`."""
-    found = comparison.metrics.get(metric)
-    if found is None:
-        raise InvalidRequest(_no_metric(comparison, metric))
-    gain = -found.difference if metric in LOSSES else found.difference
-    reason = _objection(comparison, metric, gain, by)
-    shown = f"{metric} is better by {gain:.4f}"
-    return Verdict(
-        metric=metric, by=by, gain=gain, is_better=reason is None, reason=reason or shown
-    )
-
-
-def is_better(comparison: Comparison, metric: MetricId, by: float = 0.0) -> bool:
-    """Return whether the second version is better than the first.
+    """Return whether the second version is better than the first, and why.
 
     It is when all of this holds: its figure is better, by `by` at least; where the difference has a
     95% interval, the whole of it is on the better side of 0; it gives no more errors than the
     first; and, by log loss, it lacks no class of the data that the first has. Raises
     InvalidRequest for a figure that the comparison has not.
     """
-    return verdict_of(comparison, metric, by).is_better
+    found = comparison.metrics.get(metric)
+    if found is None:
+        raise InvalidRequest(_no_metric(comparison, metric))
+    gain = -found.difference if is_less_better(metric) else found.difference
+    reason = _objection(comparison, metric, gain, by)
+    shown = f"{metric} is better by {gain:.4f}"
+    return Verdict(
+        metric=metric, by=by, gain=gain, is_better=reason is None, reason=reason or shown
+    )
 
 
 def _objection(comparison: Comparison, metric: MetricId, gain: float, by: float) -> str | None:

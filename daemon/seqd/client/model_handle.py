@@ -105,7 +105,7 @@ class ModelHandle(Blocking, ModelMethods):
         """Return how a version does beside another: both classify the same labelled records.
 
         Each has a job of its own, one after the other; all of `data` is held in memory. `label_map`
-        has what the model calls labels of the data that it calls otherwise. `is_better` of
+        has what the model calls labels of the data that it calls otherwise. `verdict_of` of
         `seqd.analysis.comparison` decides by the result. Raises InvalidRequest for one version
         twice and for a model that does not classify, InvalidData where no label is a class of
         either, and what `Client.classify` and waiting for a job do.

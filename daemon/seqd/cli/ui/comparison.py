@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Final
 
 from seqd.analysis.comparison import (
-    LOSSES,
     AnswersCompared,
     ChangedItem,
     Comparison,
@@ -15,6 +14,7 @@ from seqd.analysis.comparison import (
     MetricId,
     Verdict,
 )
+from seqd.analysis.sweeps import is_less_better
 from seqd.cli.ui.evaluations import spoken
 from seqd.cli.ui.numbers import count, counted, rate, size
 from seqd.cli.ui.screen import Screen
@@ -86,7 +86,7 @@ def _print_figures(screen: Screen, comparison: Comparison) -> None:
     if first.memory_bytes is not None and second.memory_bytes is not None:
         rows.append(("memory", size(first.memory_bytes), size(second.memory_bytes), "", ""))
     print_rows(screen, ("", *_headings(comparison), "difference", "95% interval"), rows)
-    losses = [spoken(name) for name in comparison.metrics if name in LOSSES]
+    losses = [spoken(name) for name in comparison.metrics if is_less_better(name)]
     if losses:
         screen.say(f"Less is better of {' and '.join(losses)}.", "dim")
 
