@@ -1,4 +1,4 @@
-"""The wire format as JSON _Schema, for readers in other languages.
+"""The wire format as JSON Schema, for readers in other languages.
 
 `seqd schema --out DIR` writes one file per record; a snapshot test holds them against
 `schemas/json/`, so that no change of the wire format goes unseen. `seqd schema --model NAME` writes

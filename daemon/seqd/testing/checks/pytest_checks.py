@@ -12,7 +12,6 @@ whose tests have been selected. The id of each is in the test's name: `pytest -k
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -102,7 +101,6 @@ def _source_of(tests: type[PluginChecks]) -> PluginSource:
     return tests.plugin if isinstance(tests.plugin, PluginSource) else source_of(tests.plugin)
 
 
-@cache
 def _registry_of(tests: type[PluginChecks]) -> Registry:
     """Load the plugin's descriptions here, where it is imported already."""
     source = _source_of(tests)
