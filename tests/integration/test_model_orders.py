@@ -11,6 +11,7 @@ import threading
 
 import pytest
 
+from async_builders import face_of, faces
 from builders import a_worker_status
 from seqd.client import (
     Client,
@@ -24,7 +25,6 @@ from seqd.client import (
     ServiceChanged,
     UnknownModel,
     WrongState,
-    model_steps,
 )
 from seqd.ledger import Ledger, connect
 from seqd.models.store import ModelStore
@@ -50,13 +50,18 @@ def store(module_cluster: Cluster) -> ModelStore:
 
 @pytest.fixture
 def model(store: ModelStore, client: Client) -> str:
+    return published(store, client, ['{"records": 1}'] * 3)
+
+
+def published(store: ModelStore, client: Client, contents: list[str]) -> str:
+    """Make a model of versions with these files, and wait until clients see all of them."""
     name = f"m_{secrets.token_hex(4)}"
-    for _ in range(3):
-        publish(store, name, "echo")
+    for content in contents:
+        publish(store, name, "echo", content)
 
     def is_published() -> bool:
         entry = client.catalog().get(name)
-        return entry is not None and len(entry.versions) == 3
+        return entry is not None and len(entry.versions) == len(contents)
 
     wait_until(is_published, f"all versions of {name} are published")
     return name
@@ -206,6 +211,36 @@ def test_what_there_is_not_is_refused_before_anything_is_ordered(client: Client,
         found.compare(1, 2, [{"text": "a", "label": "x"}])
 
 
+@faces
+def test_a_client_compares_two_versions_on_the_same_records(
+    module_cluster: Cluster, client: Client, store: ModelStore, face: str
+):
+    name = published(store, client, ['{"records": 1}', '{"records": 1, "prefix": "n"}'])
+    truths = {"a": "a", "b": "nb", "o": "yes", "bad": "a", "c": None}
+    records = [{"text": text, "label": label} for text, label in truths.items()]
+
+    with face_of(module_cluster, face) as asked:
+        model = asked.do(lambda: asked.client.model(name))
+        found = asked.do(lambda: model.compare(1, "latest", records, label_map={"yes": "no"}))
+
+    assert (found.task, found.data, found.items) == ("classify", "records", 3)
+    assert (found.first.ref, found.second.ref) == (f"{name}@1", f"{name}@2")
+    accuracy = found.metrics["accuracy"]
+    assert (round(accuracy.first, 3), round(accuracy.second, 3)) == (0.333, 0.667)
+    assert found.answers is not None
+    assert (found.answers.unlabelled, found.answers.errored, found.answers.changed) == (1, 1, 3)
+    assert [(one.custom_id, one.text, one.truth) for one in found.changes] == [
+        ("row-1", "a", "a"),
+        ("row-2", "b", "nb"),
+        ("row-3", "o", "no"),
+    ]
+    assert [(one.first.label, one.second.label) for one in found.changes] == [
+        ("a", "na"),
+        ("b", "nb"),
+        ("o", "no"),
+    ]
+
+
 def ledger_of(cluster: Cluster) -> Ledger:
     assert cluster.settings.redis_url is not None
     return Ledger(connect(cluster.settings.redis_url), cluster.settings)
@@ -234,7 +269,7 @@ def test_an_order_that_is_sent_twice_or_whose_worker_died_after_the_change_is_ca
 def test_an_order_that_no_worker_takes_is_cancelled_and_the_client_is_told(
     module_cluster: Cluster, client: Client, model: str, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(model_steps, "TAKE_S", 1.0)
+    monkeypatch.setattr("seqd.client.model.TAKE_S", 1.0)
     ledger = ledger_of(module_cluster)
     entry = client.catalog()[model].model_copy(update={"model": f"{model}_elsewhere"})
     ledger.fleet.publish_catalog([entry])
@@ -273,7 +308,8 @@ def test_a_client_is_told_of_a_worker_that_is_still_at_its_order_which_goes_on(
     client.classify(["a"], model=model).wait(timeout_s=30)
     busy = client.classify(["a"] * 200, model=model, parameters={"delay_ms": 400})
     wait_until(lambda: busy.record().state is JobState.RUNNING, "it runs, and loads no version")
-    monkeypatch.setattr(model_steps, "ANSWER_S", model_steps.TAKE_S * -1 - 28.0)
+    # Of 10 s to be taken and 30 to load, 2 are left.
+    monkeypatch.setattr("seqd.client.model.ANSWER_S", -38.0)
 
     with pytest.raises(OrderUnfinished) as told:
         client.model(model).promote(2, warm_timeout_s=30)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cli_builders import clean_environment, here
-from seqd.client import NoFitWorker, model_steps
+from seqd.client import NoFitWorker
 from worker_fixtures import Cluster
 
 pytestmark = [pytest.mark.processes, pytest.mark.slow]
@@ -62,7 +62,7 @@ def test_an_order_is_left_to_a_worker_that_may_write(
 ) -> None:
     empty_cluster.start_ready("reader")
     client = empty_cluster.client()
-    monkeypatch.setattr(model_steps, "TAKE_S", 2.0)
+    monkeypatch.setattr("seqd.client.model.TAKE_S", 2.0)
 
     with pytest.raises(NoFitWorker, match="has echo@1 in a store that it may write: "):
         client.model("echo").label(1, "best")

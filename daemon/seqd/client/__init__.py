@@ -21,7 +21,6 @@ from seqd_schemas.deferred import deferred
 if TYPE_CHECKING:
     from seqd.analysis.comparison import Comparison as Comparison
     from seqd.client.async_client import AsyncClient as AsyncClient
-    from seqd.client.async_model_handle import AsyncModelHandle as AsyncModelHandle
     from seqd.client.client import Client as Client
     from seqd.client.failure_groups import FailureGroup as FailureGroup
     from seqd.client.failure_groups import FailureGroups as FailureGroups
@@ -33,7 +32,8 @@ if TYPE_CHECKING:
     from seqd.client.job import JobHandle as JobHandle
     from seqd.client.many_jobs import JobCount as JobCount
     from seqd.client.many_jobs import JobsActedOn as JobsActedOn
-    from seqd.client.model_handle import ModelHandle as ModelHandle
+    from seqd.client.model import AsyncModelHandle as AsyncModelHandle
+    from seqd.client.model import ModelHandle as ModelHandle
     from seqd.client.output_fields import OutputField as OutputField
     from seqd.client.replaying import ReplayedJob as ReplayedJob
     from seqd.client.requests import JobOptions as JobOptions
@@ -155,12 +155,11 @@ if TYPE_CHECKING:
 #: The names of each module, which is imported when one of them is first asked for.
 _NAMES = {
     ".async_client": "AsyncClient",
-    ".async_model_handle": "AsyncModelHandle",
     ".client": "Client",
     ".failure_groups": "FailureGroup FailureGroups",
     ".job": "AsyncEndedJob AsyncJob AsyncJobHandle EndedJob Job JobHandle",
     ".many_jobs": "JobCount JobsActedOn",
-    ".model_handle": "ModelHandle",
+    ".model": "AsyncModelHandle ModelHandle",
     ".output_fields": "OutputField",
     ".replaying": "ReplayedJob",
     ".requests": "JobOptions SweepOptions",

@@ -62,8 +62,8 @@ from seqd_schemas import (
 )
 
 if TYPE_CHECKING:
-    from seqd.client.async_model_handle import AsyncModelHandle
     from seqd.client.async_prediction import AsyncPredictor
+    from seqd.client.model import AsyncModelHandle
     from seqd.settings import Settings
     from seqd_schemas import CatalogEntry
 
@@ -406,22 +406,22 @@ class AsyncClient(Awaiting, ClientMethods):
 
     async def models(self) -> "list[AsyncModelHandle]":
         """Return the models of the fleet that have a version, sorted by name."""
-        from seqd.client.model_steps import entries_found
+        from seqd.client.model import entries_found
 
         entries = await self._run(entries_found(self._ledger))
         return [self._model(entry) for entry in entries]
 
     async def model(self, name: str) -> "AsyncModelHandle":
         """Return a handle on a model. See `Client.model`."""
-        from seqd.client.model_steps import entry_found
+        from seqd.client.model import entry_found
 
         return self._model(await self._run(entry_found(self._ledger, name)))
 
     def _model(self, entry: "CatalogEntry") -> "AsyncModelHandle":
-        from seqd.client.async_model_handle import AsyncModelHandle
-        from seqd.client.model_steps import ModelSteps
+        from seqd.client.model import AsyncModelHandle, ModelSteps
 
-        return AsyncModelHandle(self._transport, self.classify, ModelSteps(self._ledger, entry))
+        steps = ModelSteps(self._ledger, entry, self._sender)
+        return AsyncModelHandle(self._transport, steps)
 
     async def _send(
         self,

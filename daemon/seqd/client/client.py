@@ -64,7 +64,7 @@ from seqd_schemas import (
 )
 
 if TYPE_CHECKING:
-    from seqd.client.model_handle import ModelHandle
+    from seqd.client.model import ModelHandle
     from seqd.settings import Settings
     from seqd_schemas import CatalogEntry
 
@@ -469,7 +469,7 @@ class Client(Blocking, ClientMethods):
 
     def models(self) -> "list[ModelHandle]":
         """Return the models of the fleet that have a version, sorted by name."""
-        from seqd.client.model_steps import entries_found
+        from seqd.client.model import entries_found
 
         entries = self._run(entries_found(self._ledger))
         return [self._model(entry) for entry in entries]
@@ -479,16 +479,15 @@ class Client(Blocking, ClientMethods):
 
         Raises UnknownModel.
         """
-        from seqd.client.model_steps import entry_found
+        from seqd.client.model import entry_found
 
         return self._model(self._run(entry_found(self._ledger, name)))
 
     def _model(self, entry: "CatalogEntry") -> "ModelHandle":
-        from seqd.client.model_handle import ModelHandle
-        from seqd.client.model_steps import ModelSteps
+        from seqd.client.model import ModelHandle, ModelSteps
 
-        steps = ModelSteps(self._ledger, entry)
-        return ModelHandle(self._transport, self.classify, steps)
+        steps = ModelSteps(self._ledger, entry, self._sender)
+        return ModelHandle(self._transport, steps)
 
     def _send(
         self,

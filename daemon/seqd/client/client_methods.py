@@ -387,7 +387,7 @@ class ClientMethods:
         `pause_jobs`, by model and kind. Raises UnknownModel, WrongState for a disabled model,
         which stays so, and RedisNoPermission: it takes the rights of an operator.
         """
-        from seqd.client.model_steps import model_paused
+        from seqd.client.model import model_paused
 
         return model_paused(self._ledger, name, reason, disables=False)
 
@@ -399,7 +399,7 @@ class ClientMethods:
         for `resume_model`; `cancel_jobs(model=…)` cancels them. Raises UnknownModel and
         RedisNoPermission.
         """
-        from seqd.client.model_steps import model_paused
+        from seqd.client.model import model_paused
 
         return model_paused(self._ledger, name, reason, disables=True)
 
@@ -409,7 +409,7 @@ class ClientMethods:
 
         Returns False where the model was neither.
         """
-        from seqd.client.model_steps import model_resumed
+        from seqd.client.model import model_resumed
 
         return model_resumed(self._ledger, name)
 

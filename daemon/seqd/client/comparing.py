@@ -1,24 +1,27 @@
 """Two versions of models on the same labelled items: what a comparison asks, and what it keeps.
 
-`PairedRun` is a comparison in memory, for whoever has the records in hand. The command
+`compared` is a comparison in memory, for whoever has the records in hand. The command
 `seqd models compare`, which reads a file of any length twice, shares the rest.
 """
 
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Final
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from seqd.admission import find_model, resolve_version
 from seqd.analysis.classification import ClassPair, prediction_of
 from seqd.analysis.comparison import ChangedItem, Comparison, VersionFacts
-from seqd.client.sources import Record
+from seqd.client.requests import JobOptions, upload_job
+from seqd.client.sending import Sender
+from seqd.client.sources import Record, entries_by
 from seqd.errors import InvalidData, InvalidRequest
-from seqd.inputs.items import items_of
+from seqd.inputs.items import ItemRules, items_of
 from seqd.kinds import CLASSIFY
+from seqd.ledger.exchange import Exchange, Taken
 from seqd.validation import listed, shown
 from seqd_schemas import Item, JobRecord, ModelReference, ParameterValue
 
 if TYPE_CHECKING:
-    from seqd_schemas import CatalogEntry, ItemFailure, ItemSuccess, RefusedItem
+    from seqd_schemas import CatalogEntry, RefusedItem
 
 #: Characters of a changed item's text that are kept.
 TEXT_CHARS: Final = 200
@@ -30,88 +33,102 @@ HELD_CHANGES: Final = 8
 _RATE_FROM_S: Final = 0.2
 
 
-class PairedRun:
-    """Records, and the answers of two versions to them."""
+class Labelled(NamedTuple):
+    """An item, and its true label."""
 
-    def __init__(
-        self,
-        entry: "CatalogEntry",
-        versions: tuple[int | str, int | str],
-        data: Iterable[Record],
-        text_field: str,
-        label_field: str,
-        label_map: Mapping[str, str] | None,
-    ) -> None:
-        """Raises InvalidRequest, UnknownModel, and InvalidData where no record has a label."""
-        references = [f"{entry.model}@{version}" for version in versions]
-        #: Both versions by their numbers.
-        self.refs = pinned_versions({entry.model: entry}, *references)
-        records = list(data)
-        #: What both classify.
-        self.items: list[Item | RefusedItem] = list(items_of(records, text_field=text_field))
-        #: Parameters by which they tell the probabilities of all classes.
-        self.parameters = asking_for_probabilities(entry)
-        self._truths = [_label_of(record, label_field, label_map or {}) for record in records]
-        if not any(truth is not None for truth in self._truths):
-            raise InvalidData(
-                f"no record has a label in its field {label_field!r}, so nothing can be right or "
-                "wrong. Name the field by label_field."
-            )
-        self._pair = ClassPair()
-        self._rates: list[float | None] = [None, None]
-        self._changes: list[ChangedItem] = []
+    item: "Item | RefusedItem"
+    label: str | None
 
-    def add(self, number: int, result: "ItemSuccess | ItemFailure") -> None:
-        """Keep the next answer of the first (0) or the second version (1), in order."""
-        answers = self._pair.second if number else self._pair.first
-        index = answers.items
-        answers.add(self._truths[index], prediction_of(result))
-        if number == 1 and len(self._changes) < HELD_CHANGES:
-            entry = self.items[index]
-            text = entry.text[:TEXT_CHARS] if isinstance(entry, Item) else ""
-            changed = self._pair.changed_item(result.custom_id, text)
-            self._changes += [] if changed is None else [changed]
 
-    def ended(self, number: int, record: JobRecord) -> None:
-        """Keep the rate of a version's job."""
-        self._rates[number] = rate_of(record)
-
-    def comparison(self) -> Comparison:
-        """Return the comparison. Raises InvalidData where there is nothing to compare."""
-        first, second = self._pair.first, self._pair.second
-        self._refuse_labels(first.classes | second.classes)
-        try:
-            metrics, answers = self._pair.compare()
-        except ValueError:
-            raise InvalidData(
-                f"no record has both a label and two answers: {self.refs[0]} gave "
-                f"{first.errored:,} errors and {self.refs[1]} {second.errored:,}, so there is "
-                "nothing to compare."
-            ) from None
-        facts = [
-            VersionFacts(ref=ref, items_per_s=rate, size_bytes=None)
-            for ref, rate in zip(self.refs, self._rates, strict=True)
-        ]
-        return Comparison(
-            task=CLASSIFY,
-            data="records",
-            items=metrics["accuracy"].items,
-            first=facts[0],
-            second=facts[1],
-            metrics=metrics,
-            answers=answers,
-            changes=tuple(self._changes),
+def labelled(
+    data: Iterable[Record], text_field: str, label_field: str, label_map: Mapping[str, str]
+) -> list[Labelled]:
+    """Return records as items with labels. Raises InvalidData where none of them has a label."""
+    records = list(data)
+    items = items_of(records, text_field=text_field)
+    found = [
+        Labelled(item, _label_of(record, label_field, label_map))
+        for item, record in zip(items, records, strict=True)
+    ]
+    if all(one.label is None for one in found):
+        raise InvalidData(
+            f"no record has a label in its field {label_field!r}, so nothing can be right or "
+            "wrong. Name the field by label_field."
         )
+    return found
 
-    def _refuse_labels(self, classes: set[str]) -> None:
-        truths = {truth for truth in self._truths if truth is not None}
-        if truths & classes or not classes:
-            return
+
+def compared(
+    sender: Sender,
+    entry: "CatalogEntry",
+    versions: tuple[str, str],
+    records: Sequence[Labelled],
+    parameters: Mapping[str, ParameterValue],
+) -> Exchange[Comparison]:
+    """Have two versions of a model classify records; return how the second does beside the first.
+
+    Raises InvalidRequest, UnknownModel, and InvalidData where there is nothing to compare.
+    """
+    refs = pinned_versions({entry.model: entry}, *versions)
+    asked = asking_for_probabilities(entry) | dict(parameters)
+    pair, facts, changes = ClassPair(), list[VersionFacts](), list[ChangedItem]()
+    for ref, answers in zip(refs, (pair.first, pair.second), strict=True):
+        options: JobOptions = {"parameters": asked}
+        job = upload_job(CLASSIFY, ref, options, records, None)
+        items = entries_by(ItemRules(), [one.item for one in records])
+        steps = (yield from sender.send(job, options, items)).steps
+        try:
+            results = Taken(steps.results())
+            for item, label in records:
+                result = yield from results.take()
+                assert result is not None
+                answers.add(label, prediction_of(result))
+                if answers is pair.second and len(changes) < HELD_CHANGES:
+                    text = item.text[:TEXT_CHARS] if isinstance(item, Item) else ""
+                    changed = pair.changed_item(result.custom_id, text)
+                    changes += [] if changed is None else [changed]
+            rate = rate_of((yield from steps.wait()))
+        except GeneratorExit:
+            raise
+        except BaseException as error:  # nobody else holds what is on its way
+            yield from steps.give_up(error)
+            raise
+        facts.append(VersionFacts(ref=ref, items_per_s=rate, size_bytes=None))
+    return _comparison(pair, facts, changes, {one.label for one in records} - {None})
+
+
+def _comparison(
+    pair: ClassPair,
+    facts: Sequence[VersionFacts],
+    changes: Sequence[ChangedItem],
+    truths: set[str | None],
+) -> Comparison:
+    first, second = pair.first, pair.second
+    classes = first.classes | second.classes
+    if classes and not truths & classes:
         raise InvalidData(
             f"no label of the records is a class of either version, so none could be right. They "
-            f"have {listed(sorted(truths)[:8])}; the versions gave {listed(sorted(classes)[:8])}. "
-            "Map them by label_map, or name another field by label_field."
+            f"have {listed(sorted(map(str, truths))[:8])}; the versions gave "
+            f"{listed(sorted(classes)[:8])}. Map them by label_map, or name another field by "
+            "label_field."
         )
+    try:
+        metrics, answers = pair.compare()
+    except ValueError:
+        raise InvalidData(
+            f"no record has both a label and two answers: {facts[0].ref} gave {first.errored:,} "
+            f"errors and {facts[1].ref} {second.errored:,}, so there is nothing to compare."
+        ) from None
+    return Comparison(
+        task=CLASSIFY,
+        data="records",
+        items=metrics["accuracy"].items,
+        first=facts[0],
+        second=facts[1],
+        metrics=metrics,
+        answers=answers,
+        changes=tuple(changes),
+    )
 
 
 def pinned_versions(

@@ -952,7 +952,8 @@ class AsyncJobHandle(Awaiting, JobMethods[Output]):
 
 
 #: The names under which `seqd.client` offers them too: `Job[Classification]`.
-Job, AsyncJob = JobHandle, AsyncJobHandle
+Job = JobHandle
+AsyncJob = AsyncJobHandle
 
 
 @dataclass(eq=False)

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from seqd.cli.ui.screen import Screen
-    from seqd.client.model_steps import ModelSteps
+    from seqd.client.model import ModelSteps
     from seqd.ledger.exchange import Exchange
     from seqd_schemas import CatalogEntry, OrderAnswer
 
@@ -22,7 +22,7 @@ def ordered(
 
     What was not as it should be, though the order was carried out, is said.
     """
-    from seqd.client.model_steps import ModelSteps
+    from seqd.client.model import ModelSteps
 
     with options.open_ledger() as ledger:
         answer = ledger.transport.run(order(ModelSteps(ledger, entry)))

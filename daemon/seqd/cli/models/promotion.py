@@ -22,7 +22,11 @@ from seqd.cli.ui.screen import Screen
 from seqd.errors import InvalidRequest
 
 if TYPE_CHECKING:
-    from seqd_schemas import ModelReference, OrderAnswer, ServiceChange
+    from collections.abc import Mapping
+
+    from seqd.client.model import ModelSteps
+    from seqd.ledger.exchange import Exchange
+    from seqd_schemas import CatalogEntry, ModelReference, OrderAnswer, ServiceChange
 
 Reason = Annotated[str, typer.Option("--reason", help="Why, for the model's history.")]
 WarmTimeout = Annotated[
@@ -134,10 +138,23 @@ def promote(
             reason = reason or why
     if asked is not None:
         return begin_rollout(entry, version, asked, reason, warm_timeout, screen)
-    answer = ordered(
-        entry, lambda steps: steps.promoted(version, reason, warm_timeout, gate), screen
-    )
-    return _done(entry.model, answer)
+    return _put_in_service(entry, version, gate, reason, warm_timeout, screen)
+
+
+def _put_in_service(
+    entry: "CatalogEntry",
+    version: int,
+    gate: "Mapping[str, float]",
+    reason: str,
+    timeout_s: float,
+    screen: Screen,
+) -> Found:
+    from seqd_schemas import OrderAction
+
+    def steps(of: "ModelSteps") -> "Exchange[OrderAnswer]":
+        return of.ordered(OrderAction.PROMOTE, reason, timeout_s, version=version, gate=gate)
+
+    return _done(entry.model, ordered(entry, steps, screen))
 
 
 def _version_of(reference: str) -> "ModelReference":

@@ -10,7 +10,7 @@ from seqd.cli.ui.screen import Screen
 from seqd.errors import InvalidRequest
 
 if TYPE_CHECKING:
-    from seqd.client.model_steps import ModelSteps
+    from seqd.client.model import ModelSteps
     from seqd.ledger.exchange import Exchange
     from seqd_schemas import CatalogEntry, OrderAnswer, Rollout, RolloutKind
 
@@ -75,8 +75,9 @@ def begin_rollout(
     from seqd_schemas import OrderAction
 
     def steps(of: "ModelSteps") -> "Exchange[OrderAnswer]":
+        rates = {"share": asked.share, "max_error_rate": asked.max_error_rate}
         action = OrderAction(asked.kind.value)
-        return of.try_version(action, version, asked.share, asked.max_error_rate, reason, timeout_s)
+        return of.ordered(action, reason, timeout_s, version=version, **rates)
 
     begun = ordered(entry, steps, screen).rollout
     assert begun is not None, "a worker that has begun it says so"
@@ -106,10 +107,15 @@ def _say_begun(screen: Screen, name: str, begun: "Rollout") -> None:
 def end_rollout(name: str, version: int | str | None, why: str, screen: Screen) -> Found:
     """End the roll-out of a model, of `version`, a number or label, where that is given."""
     from seqd.admission import resolve_version
+    from seqd_schemas import OrderAction
 
     entry = entry_of(name)
     number = None if version is None else resolve_version(entry, version)
-    ended = ordered(entry, lambda steps: steps.rollout_ended(why, number), screen).rollout
+
+    def steps(of: "ModelSteps") -> "Exchange[OrderAnswer]":
+        return of.ordered(OrderAction.END_ROLLOUT, why, version=number)
+
+    ended = ordered(entry, steps, screen).rollout
     assert ended is not None, "a worker that has ended it says so"
     return end_of(name, ended)
 

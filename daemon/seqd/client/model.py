@@ -1,14 +1,19 @@
-"""What a handle on a model does, as exchanges: it reads the catalog, and orders changes.
+"""A model of the fleet: which version of it is in service, changes of that, and a comparison.
 
-The store is beside the workers. A change is an order in Redis that a worker carries out; whoever
-ordered it waits for the answer, and is raised the error that the worker met.
+`ModelSteps` does it as exchanges, which the handles `ModelHandle` and `AsyncModelHandle` run: it
+reads the catalog, and orders changes. The store is beside the workers. A change is an order in
+Redis that a worker carries out; whoever ordered it waits for the answer, and is raised the error
+that the worker met.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from time import monotonic, time_ns
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+from pydantic import ValidationError
 
 from seqd.admission import find_model, resolve_version
+from seqd.client.faces import Awaiting, Blocking, call
 from seqd.errors import (
     InvalidRequest,
     NoFitWorker,
@@ -22,20 +27,22 @@ from seqd.ledger.exchange import Exchange, Pause, script
 from seqd.ledger.submissions import new_job_id
 from seqd.local.caller import caller
 from seqd.serving import is_drained, uncordon_command
-from seqd.validation import shown
-from seqd_schemas import MAX_ERROR_RATE, route_of
+from seqd.validation import faults_of, shown
+from seqd_schemas import MAX_ERROR_RATE, MAX_WARM_S, ModelOrder, OrderAction, route_of
 
 if TYPE_CHECKING:
-    from pydantic import TypeAdapter
-
+    from seqd.analysis.comparison import Comparison
+    from seqd.client.sending import Sender
+    from seqd.client.sources import Record
     from seqd_schemas import (
         CatalogEntry,
-        ModelOrder,
         ModelPause,
-        OrderAction,
         OrderAnswer,
+        ParameterValue,
+        Rollout,
         ServiceChange,
         VersionCounts,
+        VersionSummary,
     )
 
 #: Seconds after which an order is cancelled that no worker has taken; each looks twice a second.
@@ -50,6 +57,14 @@ _LOOK_S: Final = 0.1
 
 #: The label of the version in service.
 _PRODUCTION: Final = "production"
+
+#: What the fields of an order are called that somebody gives, and what is allowed.
+_ALLOWED: Final = {
+    "share": ("share", "a number above 0 and at most 1, such as 0.05"),
+    "max_error_rate": ("max_error_rate", "a number from 0 to 1, such as 0.05"),
+    "warm_s": ("warm_timeout_s", f"0 to {MAX_WARM_S:,} seconds"),
+    "label": ("label", "up to 40 of a-z 0-9 _ - with a letter in front"),
+}
 
 
 def entries_found(ledger: LedgerParts) -> "Exchange[list[CatalogEntry]]":
@@ -107,9 +122,13 @@ def model_resumed(ledger: LedgerParts, name: str) -> Exchange[bool]:
 class ModelSteps:
     """A model as the catalog had it when it was last looked at."""
 
-    def __init__(self, ledger: LedgerParts, entry: "CatalogEntry") -> None:
+    def __init__(
+        self, ledger: LedgerParts, entry: "CatalogEntry", sender: "Sender | None" = None
+    ) -> None:
+        """`sender` is that of the client, for `compare`."""
         self.ledger = ledger
         self.entry = entry
+        self._sender = sender
 
     @property
     def in_service(self) -> int | None:
@@ -139,25 +158,7 @@ class ModelSteps:
         where the version is there already, UnknownModel, NoFitWorker where a worker cannot run it
         or none can carry it out, OrderUnfinished, RedisNoPermission, and what else a worker meets.
         """
-        return self.promoted(version, reason, warm_timeout_s, {})
-
-    def promoted(
-        self,
-        version: int | str,
-        reason: str,
-        warm_timeout_s: float,
-        gate: Mapping[str, float],
-    ) -> "Exchange[OrderAnswer]":
-        """Do what `promote` does; `gate` has the figures that it is done for."""
-        from seqd_schemas import OrderAction
-
-        number = self._version(version)
-        if number == self.in_service:
-            raise WrongState(
-                f"{self.entry.model}@{number} is in service already; nothing is changed"
-            )
-        order = self._order(OrderAction.PROMOTE, reason, warm_timeout_s, version=number)
-        return (yield from self._ordered(order.model_copy(update={"gate": dict(gate)})))
+        return self.ordered(OrderAction.PROMOTE, reason, warm_timeout_s, version=version)
 
     def rollback(
         self, *, reason: str = "", warm_timeout_s: float = 60.0
@@ -167,12 +168,10 @@ class ModelSteps:
         While a canary or a shadow goes on, that ends, and the version in service stays. Raises
         WrongState where none was, and what `promote` does.
         """
-        from seqd_schemas import OrderAction
-
-        if self.entry.rollout is not None:  # also where it has ended meanwhile: that is told then
-            return (yield from self.rollout_ended(reason, self.entry.rollout.version))
-        order = self._order(OrderAction.ROLLBACK, reason, warm_timeout_s)
-        return (yield from self._ordered(order))
+        rollout = self.entry.rollout
+        if rollout is not None:  # also where it has ended meanwhile: that is told then
+            return self.ordered(OrderAction.END_ROLLOUT, reason, version=rollout.version)
+        return self.ordered(OrderAction.ROLLBACK, reason, warm_timeout_s)
 
     def canary(
         self,
@@ -190,11 +189,8 @@ class ModelSteps:
         alone; by `promote`, `rollback` and `end_rollout`. `rollout_counts` has what both did.
         Raises InvalidRequest for a share that is none, and what `promote` does.
         """
-        from seqd_schemas import OrderAction
-
-        return self.try_version(
-            OrderAction.CANARY, version, share, max_error_rate, reason, warm_timeout_s
-        )
+        rates = {"share": share, "max_error_rate": max_error_rate}
+        return self.ordered(OrderAction.CANARY, reason, warm_timeout_s, version=version, **rates)
 
     def shadow(
         self,
@@ -209,52 +205,15 @@ class ModelSteps:
 
         `rollout_counts` has how often its answer is another one. See `canary`.
         """
-        from seqd_schemas import OrderAction
-
-        return self.try_version(
-            OrderAction.SHADOW, version, share, max_error_rate, reason, warm_timeout_s
-        )
-
-    def try_version(
-        self,
-        action: "OrderAction",
-        version: int | str,
-        share: float,
-        max_error_rate: float,
-        reason: str,
-        warm_timeout_s: float,
-    ) -> "Exchange[OrderAnswer]":
-        """Have a canary or a shadow begun."""
-        from seqd_schemas import OrderAction
-
-        fields = {
-            "share": _checked_share("share", share, is_above_0=True),
-            "max_error_rate": _checked_share("max_error_rate", max_error_rate),
-        }
-        if action is OrderAction.CANARY and fields["share"] == 1.0:
-            raise InvalidRequest("share is 1, which is all items: `promote` puts it in service.")
-        number = self._version(version)
-        if number == self.in_service:
-            raise WrongState(
-                f"{self.entry.model}@{number} is in service already, and answers all items; "
-                "nothing is changed"
-            )
-        order = self._order(action, reason, warm_timeout_s, version=number)
-        return (yield from self._ordered(order.model_copy(update=fields)))
+        rates = {"share": share, "max_error_rate": max_error_rate}
+        return self.ordered(OrderAction.SHADOW, reason, warm_timeout_s, version=version, **rates)
 
     def end_rollout(self, *, reason: str = "") -> "Exchange[OrderAnswer]":
         """End a canary or a shadow; the version in service answers all items, of open jobs, too.
 
         Raises WrongState where there is none, and what `promote` does.
         """
-        return self.rollout_ended(reason)
-
-    def rollout_ended(self, reason: str, version: int | None = None) -> "Exchange[OrderAnswer]":
-        """Have the canary or shadow ended that goes on, of `version` where that is given."""
-        from seqd_schemas import OrderAction
-
-        order = self._order(OrderAction.END_ROLLOUT, reason, 0.0, version=version)
-        return (yield from self._ordered(order))
+        return self.ordered(OrderAction.END_ROLLOUT, reason)
 
     def rollout_counts(self) -> "Exchange[list[VersionCounts]]":
         """Return what the versions of the roll-out did that goes on; an empty list without one.
@@ -269,29 +228,75 @@ class ModelSteps:
 
     def label(self, version: int | str, label: str) -> "Exchange[OrderAnswer]":
         """Move a label to a version. Raises InvalidRequest, and what `promote` does."""
-        from seqd_schemas import OrderAction
-
-        return (yield from self._move(OrderAction.LABEL, version, label))
+        _refuse_kept(label)
+        return self.ordered(OrderAction.LABEL, version=version, label=label)
 
     def unlabel(self, version: int | str, label: str) -> "Exchange[OrderAnswer]":
         """Take a label away from a version; raises InvalidRequest where it has it not."""
-        from seqd_schemas import OrderAction
+        _refuse_kept(label)
+        return self.ordered(OrderAction.UNLABEL, version=version, label=label)
 
-        return (yield from self._move(OrderAction.UNLABEL, version, label))
+    def compare(
+        self,
+        first: int | str,
+        second: int | str,
+        data: "Iterable[Record]",
+        *,
+        text_field: str = "text",
+        label_field: str = "label",
+        label_map: Mapping[str, str] | None = None,
+        parameters: "Mapping[str, ParameterValue] | None" = None,
+    ) -> "Exchange[Comparison]":
+        """Return how a version does beside another: both classify the same labelled records.
+
+        Each has a job of its own, one after the other; all of `data` is held in memory. `label_map`
+        has what the model calls labels of the data that it calls otherwise. `verdict_of` of
+        `seqd.analysis.comparison` decides by the result. Raises InvalidRequest for one version
+        twice and for a model that does not classify, InvalidData where no label is a class of
+        either, and what a client's `classify` and waiting for a job do.
+        """
+        from seqd.client.comparing import compared, labelled
+
+        assert self._sender is not None
+        records = labelled(data, text_field, label_field, label_map or {})
+        versions = f"{self.entry.model}@{first}", f"{self.entry.model}@{second}"
+        return compared(self._sender, self.entry, versions, records, parameters or {})
 
     def remove(self, version: int) -> "Exchange[OrderAnswer]":
         """Have a version removed; a worker knows whether it is there, and may go."""
-        from seqd_schemas import OrderAction
+        return self._carried_out(self._order(OrderAction.REMOVE, version=version))
 
-        order = self._order(OrderAction.REMOVE, "", 0.0, version=version)
-        return (yield from self._carried_out(order))
-
-    def _move(
-        self, action: "OrderAction", version: int | str, label: str
+    def ordered(
+        self,
+        action: OrderAction,
+        reason: str = "",
+        warm_timeout_s: float = 0.0,
+        *,
+        version: int | str | None = None,
+        **fields: object,
     ) -> "Exchange[OrderAnswer]":
-        number = self._version(version)
-        order = self._order(action, "", 0.0, version=number, label=checked_label(label))
-        return (yield from self._ordered(order))
+        """Order a change, wait for the answer, and look at what is published then.
+
+        `fields` are those of a `ModelOrder` that only some actions have.
+        """
+        order = self._order(action, why=wire_text(reason)[:500], warm_s=warm_timeout_s, **fields)
+        if action is OrderAction.CANARY and order.share == 1.0:
+            raise InvalidRequest("share is 1, which is all items: `promote` puts it in service.")
+        if version is not None:
+            order = order.model_copy(update={"version": self._version(version)})
+        is_tried = action in (OrderAction.CANARY, OrderAction.SHADOW)
+        if order.version == self.in_service and (is_tried or action is OrderAction.PROMOTE):
+            answers = ", and answers all items" if is_tried else ""
+            raise WrongState(
+                f"{self.entry.model}@{order.version} is in service already{answers}; nothing is "
+                "changed"
+            )
+        answer = yield from self._carried_out(order)
+        # What a worker publishes may come a moment later.
+        latest = {name: at for name, at in self.entry.labels.items() if name == "latest"}
+        yield from self.refresh()
+        self.entry = self.entry.model_copy(update={"labels": {**latest, **answer.labels}})
+        return answer
 
     def _version(self, version: int | str) -> int:
         is_version = isinstance(version, int | str) and not isinstance(version, bool)
@@ -302,45 +307,23 @@ class ModelSteps:
             )
         return resolve_version(self.entry, version)
 
-    def _order(
-        self,
-        action: "OrderAction",
-        reason: str,
-        warm_timeout_s: float,
-        *,
-        version: int | None = None,
-        label: str | None = None,
-    ) -> "ModelOrder":
-        from seqd_schemas import MAX_WARM_S, ModelOrder
+    def _order(self, action: OrderAction, **fields: object) -> ModelOrder:
+        asked = {
+            "order_id": new_job_id(),
+            "action": action.value,
+            "model": self.entry.model,
+            "expected": self.in_service,
+            "by": wire_text(caller())[:500],
+            "ordered_at_ms": time_ns() // 1_000_000,
+        }
+        try:
+            return ModelOrder.model_validate(asked | fields, strict=True)
+        except ValidationError as error:
+            fault = faults_of(error)[0]
+            name, allowed = _ALLOWED.get(fault.field, (fault.field, fault.allowed))
+            raise InvalidRequest(f"{name} is {fault.value}; allowed: {allowed}.") from None
 
-        is_number = isinstance(warm_timeout_s, int | float) and not isinstance(warm_timeout_s, bool)
-        if not is_number or not 0 <= warm_timeout_s <= MAX_WARM_S:
-            raise InvalidRequest(
-                f"warm_timeout_s is {shown(warm_timeout_s)}; allowed: 0 to {MAX_WARM_S:,} seconds."
-            )
-        return ModelOrder(
-            order_id=new_job_id(),
-            action=action.value,
-            model=self.entry.model,
-            version=version,
-            label=label,
-            expected=self.in_service,
-            by=wire_text(caller())[:500],
-            why=wire_text(reason)[:500],
-            warm_s=float(warm_timeout_s),
-            ordered_at_ms=time_ns() // 1_000_000,
-        )
-
-    def _ordered(self, order: "ModelOrder") -> "Exchange[OrderAnswer]":
-        """Place an order, wait for the answer, and look at what is published then."""
-        answer = yield from self._carried_out(order)
-        # What a worker publishes may come a moment later.
-        latest = {name: at for name, at in self.entry.labels.items() if name == "latest"}
-        yield from self.refresh()
-        self.entry = self.entry.model_copy(update={"labels": {**latest, **answer.labels}})
-        return answer
-
-    def _carried_out(self, order: "ModelOrder") -> "Exchange[OrderAnswer]":
+    def _carried_out(self, order: ModelOrder) -> "Exchange[OrderAnswer]":
         """Place an order and wait for the answer. Raises the error that it tells of."""
         from seqd.ledger.audit import audited
 
@@ -362,7 +345,7 @@ class ModelSteps:
         )
 
 
-def answered(ledger: LedgerParts, order: "ModelOrder") -> "Exchange[OrderAnswer]":
+def answered(ledger: LedgerParts, order: ModelOrder) -> "Exchange[OrderAnswer]":
     """Place an order and return its answer. Raises the error that it tells of.
 
     Raises NoFitWorker where no worker takes it, and OrderUnfinished where one was still at it when
@@ -398,42 +381,14 @@ def answered(ledger: LedgerParts, order: "ModelOrder") -> "Exchange[OrderAnswer]
         yield Pause(_LOOK_S)
 
 
-def _checked_share(name: str, share: float, *, is_above_0: bool = False) -> float:
-    is_number = isinstance(share, int | float) and not isinstance(share, bool)
-    if not is_number or not 0.0 <= share <= 1.0 or (is_above_0 and share == 0.0):
-        bounds = "a number above 0 and at most 1" if is_above_0 else "a number from 0 to 1"
-        raise InvalidRequest(f"{name} is {shown(share)}; allowed: {bounds}, such as 0.05.")
-    return float(share)
-
-
-def checked_label(label: str) -> str:
-    """Return a label that can be moved. Raises InvalidRequest."""
-    from pydantic import TypeAdapter
-
-    from seqd_schemas import Label
-
-    if not _takes(TypeAdapter(Label), label):
-        raise InvalidRequest(
-            f"label is {shown(label)}; allowed: up to 40 of a-z 0-9 _ - with a letter in front."
-        )
+def _refuse_kept(label: str) -> None:
+    """Raise InvalidRequest for a label that nobody moves by its name."""
     if label in ("latest", _PRODUCTION):
         moved = "always the highest version" if label == "latest" else "moved by `promote`"
         raise InvalidRequest(f"the label {label} is {moved}; set another label.")
-    return label
 
 
-def _takes(kind: "TypeAdapter[str]", value: object) -> bool:
-    """Return whether a value is of a type of the wire format, such as `Label`."""
-    from pydantic import ValidationError
-
-    try:
-        kind.validate_python(value, strict=True)
-    except ValidationError:
-        return False
-    return True
-
-
-def _nobody_took(order: "ModelOrder") -> str:
+def _nobody_took(order: ModelOrder) -> str:
     what = order.model if order.version is None else f"{order.model}@{order.version}"
     return (
         f"no worker that is up has {what} in a store that it may write: the order was cancelled "
@@ -441,8 +396,86 @@ def _nobody_took(order: "ModelOrder") -> str:
     )
 
 
-def _unfinished(order: "ModelOrder", worker: str, waited_s: float) -> str:
+def _unfinished(order: ModelOrder, worker: str, waited_s: float) -> str:
     return (
         f"{worker} has taken the order and not answered within {waited_s:.0f} s; it may be at it "
         f"still, or dead. What came of it: seqd models history {order.model}"
     )
+
+
+class ModelMethods:
+    """What the handles of both clients have."""
+
+    #: What its methods do stands in `steps`.
+    has_steps: ClassVar = True
+
+    def __init__(self, transport: Any, steps: ModelSteps) -> None:
+        self._transport = transport
+        #: What the handle does, as exchanges.
+        self.steps = steps
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r}, in_service={self.in_service})"
+
+    @property
+    def entry(self) -> "CatalogEntry":
+        """All that is published of the model."""
+        return self.steps.entry
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+        return self.entry.model
+
+    @property
+    def plugin(self) -> str:
+        """The plugin's model that it is made with, `imdb_lstm` for `topics`."""
+        return self.entry.made_with
+
+    @property
+    def versions(self) -> "tuple[VersionSummary, ...]":
+        """Its versions, ascending; the newest of them."""
+        return self.entry.versions
+
+    @property
+    def in_service(self) -> int | None:
+        """The version that the bare name means; None where there is none."""
+        return self.steps.in_service
+
+    @property
+    def labels(self) -> dict[str, int]:
+        """Its labels, with the versions that they stand for."""
+        return dict(self.entry.labels)
+
+    @property
+    def rollout(self) -> "Rollout | None":
+        """The canary or shadow that goes on; None without one."""
+        return self.entry.rollout
+
+    refresh = call(ModelSteps.refresh)
+    history = call(ModelSteps.history)
+    promote = call(ModelSteps.promote)
+    rollback = call(ModelSteps.rollback)
+    canary = call(ModelSteps.canary)
+    shadow = call(ModelSteps.shadow)
+    end_rollout = call(ModelSteps.end_rollout)
+    rollout_counts = call(ModelSteps.rollout_counts)
+    label = call(ModelSteps.label)
+    unlabel = call(ModelSteps.unlabel)
+    compare = call(ModelSteps.compare)
+
+
+class ModelHandle(Blocking, ModelMethods):
+    """A model as workers had published it when the handle was made, changed, or refreshed.
+
+    Changes are carried out by a worker whose store has the model. They need the rights of an
+    operator where Redis has users: `seqd redis acl --role operator`.
+    """
+
+
+class AsyncModelHandle(Awaiting, ModelMethods):
+    """A model as workers had published it when the handle was made, changed, or refreshed.
+
+    Changes are carried out by a worker whose store has the model. They need the rights of an
+    operator where Redis has users: `seqd redis acl --role operator`.
+    """
