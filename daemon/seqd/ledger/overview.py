@@ -69,6 +69,16 @@ class FleetOverview:
     #: Why Redis takes no writes just now, so that workers look silent; None where it does.
     no_writes: str | None
 
+    @property
+    def items_per_s(self) -> float:
+        """Items a second of all queues, of about the last minute."""
+        return sum(one.rate_per_s or 0.0 for one in self.queues)
+
+    @property
+    def errors_per_min(self) -> float:
+        """Items a minute that failed, of all queues."""
+        return 60 * sum(one.errors_per_s or 0.0 for one in self.queues)
+
 
 def fleet_overview(ledger: "LedgerParts") -> Exchange[FleetOverview]:
     """Return the fleet as it is now, without dead letters and rates that the user may not read."""

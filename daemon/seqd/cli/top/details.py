@@ -75,9 +75,7 @@ def _facts_of_job(state: TopState, job_id: str) -> Facts:
 
 def _facts_of_queue(state: TopState, queue: "QueueState") -> Facts:
     assert state.overview is not None
-    route = queue.task, queue.model
-    per_s = state.rates.by_route.get(route, queue.rate_per_s or 0.0)
-    errors = state.rates.errors_by_route.get(route, queue.errors_per_s or 0.0) * 60
+    per_s, errors = queue.rate_per_s or 0.0, 60 * (queue.errors_per_s or 0.0)
     workers = queue.workers
     waiting = [job.job_id for job in state.overview.jobs if job.model == queue.model]
     measured = "" if queue.is_measured else ", by a default: it was never measured"
@@ -103,7 +101,7 @@ def _facts_of_queue(state: TopState, queue: "QueueState") -> Facts:
 
 
 def _ends_in(queue: "QueueState", per_s: float) -> str:
-    """Return when a queue will end: by its workers, and at the rate of the last seconds."""
+    """Return when a queue will end: by its workers, and at its present rate."""
     told = (
         [] if queue.eta_s is None else [f"{duration(queue.eta_s)} by the workers that can run it"]
     )

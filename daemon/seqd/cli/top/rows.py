@@ -80,17 +80,8 @@ def route_key(queue: "QueueState") -> str:
 
 
 def queues_of(state: TopState, view: View, *, is_wide: bool) -> "Listing[QueueState]":
-    """Return the queues, with the rates of the last seconds in the place of those of a minute."""
+    """Return the queues, sorted."""
     assert state.overview is not None
-    rates, errors = state.rates.by_route, state.rates.errors_by_route
-    queues = [
-        replace(
-            one,
-            rate_per_s=rates.get((one.task, one.model), one.rate_per_s),
-            errors_per_s=errors.get((one.task, one.model), one.errors_per_s),
-        )
-        for one in state.overview.queues
-    ]
     orders: dict[str, Callable[[QueueState], tuple[float, ...]]] = {
         "work left": lambda one: (-one.work_left_s, -(one.rate_per_s or 0.0)),
         "waiting": lambda one: (-one.waiting_items - one.paused_items,),
@@ -99,7 +90,7 @@ def queues_of(state: TopState, view: View, *, is_wide: bool) -> "Listing[QueueSt
         "name": lambda one: (),
     }
     order = orders[view.sort]
-    queues.sort(key=lambda one: (*order(one), route_key(one)))
+    queues = sorted(state.overview.queues, key=lambda one: (*order(one), route_key(one)))
     return Listing(queue_columns(is_wide=is_wide), queues, route_key)
 
 

@@ -26,18 +26,18 @@ _BARS: Final = "▁▂▃▄▅▆▇█"
 
 def summary_lines(state: TopState, width: int) -> list[Text]:
     """Return four lines on the whole fleet, each of at most `width` columns."""
-    overview, rates = state.overview, state.rates
+    overview = state.overview
     assert overview is not None
-    errors = f"{rate(rates.errors_per_min) if rates.errors_per_min else 0} errors/min"
-    speed = f"{rate(rates.items_per_s) if rates.items_per_s else 0} items/s"
+    errors = f"{rate(overview.errors_per_min) if overview.errors_per_min else 0} errors/min"
+    speed = f"{rate(overview.items_per_s) if overview.items_per_s else 0} items/s"
     room = min(_MOST_COURSE, width - _LABEL - len(speed) - len(errors) - 4)
-    course = bars(rates.items_course, room) if room >= _LEAST_COURSE else ""
+    course = bars(state.rates.items_course, room) if room >= _LEAST_COURSE else ""
     first = Text.assemble(
         (f"{'speed':<{_LABEL}}", "dim"),
         (speed, "bold"),
         ("  " + course if course else "", "green"),
         "  ",
-        (errors, "red" if rates.errors_per_min else ""),
+        (errors, "red" if overview.errors_per_min else ""),
     )
     facts = {
         "workers": _workers_told(overview),

@@ -37,7 +37,7 @@ HELP: Final = (
 )
 
 HELP_NOTES: Final = (
-    "items/s and errors/min are of the last 15 s.",
+    "items/s, errors/min: of about the last minute; a worker's of the last 15 s.",
     "work left: for how long one slot would work; ~ where that was never measured. What is in",
     "hand counts as a whole until it is done.",
     "ends in: the rest of it by the workers that can run it now, if nothing is added.",
