@@ -118,19 +118,24 @@ def list_failures(
 
     from seqd.cli.ui.failures import print_failures, print_groups
     from seqd.client.failure_groups import GroupBy
+    from seqd.client.replaying import failures_found, groups_found
+    from seqd.ledger.failure_filter import failure_filter
 
     by = readers.choice("--by", by, get_args(GroupBy))
-    with options.open_client() as client:
+    wanted, is_filtered = failure_filter(filters), bool(filters)
+    with options.open_ledger() as ledger:
+        run, now_ms = ledger.transport.run, ledger.fleet.now_ms()
         if each:
-            records = client.failures(limit, **filters)
+            records = run(failures_found(ledger, wanted, limit))
             return Found(
-                records, lambda screen: print_failures(screen, records, is_filtered=bool(filters))
+                records,
+                lambda screen: print_failures(screen, records, now_ms, is_filtered=is_filtered),
             )
-        groups = client.failure_groups(by, **filters)
+        groups = run(groups_found(ledger, wanted, by))
     counts = {"failures": groups.entries, "items": groups.items, "jobs": groups.jobs}
     return Found(
         counts | {"groups": [group.as_json() for group in groups.listed()[:limit]]},
-        lambda screen: print_groups(screen, groups, by, limit, is_filtered=bool(filters)),
+        lambda screen: print_groups(screen, groups, by, limit, now_ms, is_filtered=is_filtered),
     )
 
 

@@ -7,7 +7,7 @@ import typer
 
 from seqd.cli import options
 from seqd.cli.showing import Found, shown
-from seqd.cli.ui.findings import redis_told, say_first
+from seqd.cli.ui.findings import print_findings, redis_told, say_first
 from seqd.cli.ui.screen import Screen
 
 if TYPE_CHECKING:
@@ -34,19 +34,17 @@ def queues(
         TENANT_COLUMNS,
         WIDE,
         no_work_told,
-        pause_reasons,
         queue_columns,
-        queue_reasons,
     )
     from seqd.cli.ui.tables import table_lines
-    from seqd.doctor.judging import HELD_UP, judged
+    from seqd.doctor.judging import OF_QUEUES, judged
     from seqd.ledger.overview import fleet_overview
 
     with options.open_ledger() as ledger:
         fleet = ledger.transport.run(fleet_overview(ledger))
         states = ledger.queues.states(by_tenant=True) if by_tenant else fleet.queues
         told = redis_told(fleet)
-    held_up = [one.what for one in judged(fleet) if one.id in HELD_UP]
+    why = [one for one in judged(fleet) if one.id in OF_QUEUES]
     chosen = _chosen(states, every=every)
     # Programs read a list of rows: they find the reason on standard error.
     say_first(screen, told)
@@ -61,11 +59,9 @@ def queues(
         if others := len(states) - len(chosen):
             noun = "task and model" if others == 1 else "tasks and models"
             screen.say(f"{others} more {noun} without work: --all", "dim")
-        # By what workers could write they are all gone, which is no reason then.
-        reasons = queue_reasons(chosen) if fleet.no_writes is None else []
-        for sentence in (*reasons, *pause_reasons(chosen), *held_up):
+        if why:
             screen.say()
-            screen.say(sentence, "yellow")
+        print_findings(screen, why)
 
     return Found([asdict(state) for state in chosen], view)
 

@@ -222,7 +222,8 @@ def restart(
     The new one is started first, and the old one drains once it takes work. On a GPU, whose memory
     may not hold both, the old one drains first.
     """
-    from seqd.cli.ui.workers import print_unfit
+    from seqd.doctor.judging import judged
+    from seqd.ledger.overview import fleet_overview
     from seqd.serving import is_drained
     from seqd_schemas import CordonAction
 
@@ -262,8 +263,8 @@ def restart(
                 raise
             ledger.cordons.change(remove=rules)
             screen.say("Replaced.", "green")
-            for one in _meant(wanted, ledger.fleet.workers()):
-                print_unfit(screen, one, ledger.fleet.now_ms())
+            fleet = ledger.transport.run(fleet_overview(ledger))
+            print_findings(screen, [one for one in judged(fleet) if one.id == "unfit-workers"])
 
 
 def _audited(

@@ -68,9 +68,10 @@ _SKEW_S: Final = 2.0
 #: Seconds that an entry of the inbox may wait.
 _INBOX_S: Final = MINUTE_S
 
-#: Findings of workers that take no work until their plugin lets them, and of all that ail workers.
-HELD_UP: Final = frozenset({"worker-silent", "worker-lost-claim", "worker-starting"})
-OF_WORKERS: Final = HELD_UP | {
+#: Findings of why queues stand, and of what ails workers.
+_HELD_UP: Final = frozenset({"worker-silent", "worker-lost-claim", "worker-starting"})
+OF_QUEUES: Final = _HELD_UP | {"no-workers", "route-unserved", "model-paused"}
+OF_WORKERS: Final = _HELD_UP | {
     "worker-crash-loop",
     "worker-deaths",
     "worker-stopped",
@@ -499,7 +500,7 @@ def routes(fleet: "FleetOverview") -> Iterator[Finding]:
     for queue in unserved:
         job_id, why = jobs.get((queue.task, queue.model), ("", queue.reason))
         is_starting = queue.state == "waiting"
-        see = f"seqd explain {job_id}" if job_id else "seqd queues"
+        see = f"seqd explain {job_id}" if job_id else "seqd workers list"
         yield finding(
             "route-unserved",
             f"No worker that is up can do all that waits of {queue.task} {queue.model} "

@@ -1,6 +1,5 @@
 """Dead letters as people read them: groups with one cause, one in full, and what a replay did."""
 
-import time
 from collections.abc import Sequence
 
 from seqd.cli.ui.numbers import age, clock, count, counted
@@ -34,7 +33,7 @@ def group_columns(now_ms: int) -> tuple[Column[FailureGroup], ...]:
 
 
 def print_groups(
-    screen: Screen, groups: FailureGroups, by: str, limit: int, *, is_filtered: bool
+    screen: Screen, groups: FailureGroups, by: str, limit: int, now_ms: int, *, is_filtered: bool
 ) -> None:
     """Print groups of dead letters, that with the most items first."""
     listed = groups.listed()
@@ -47,7 +46,6 @@ def print_groups(
         f"{counted(groups.jobs, 'job')}",
         "bold",
     )
-    now_ms = time.time_ns() // 1_000_000
     for group in listed[:limit]:
         screen.say()
         _print_group(screen, group, by, now_ms)
@@ -76,12 +74,13 @@ def _say_none(screen: Screen, *, is_filtered: bool) -> None:
     screen.say(f"There are no dead letters{' that match' if is_filtered else ''}.")
 
 
-def print_failures(screen: Screen, records: Sequence[FailureRecord], *, is_filtered: bool) -> None:
+def print_failures(
+    screen: Screen, records: Sequence[FailureRecord], now_ms: int, *, is_filtered: bool
+) -> None:
     """Print dead letters one by one."""
     if not records:
         _say_none(screen, is_filtered=is_filtered)
         return
-    now_ms = time.time_ns() // 1_000_000
     for record in records:
         again = f", tried again by {record.replayed_by}" if record.replayed_by else ""
         screen.say(

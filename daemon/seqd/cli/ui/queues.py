@@ -1,6 +1,5 @@
 """Queues as a table: what waits of each task and model, how fast it goes, and why it does not."""
 
-from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -84,28 +83,12 @@ def _oldest(queue: "QueueState") -> str:
     return "-" if queue.oldest_wait_s is None else duration(queue.oldest_wait_s)
 
 
-def pause_reasons(states: "Sequence[QueueState]") -> list[str]:
-    """Return which models are paused or disabled, by whom and why, a sentence for each."""
-    return list(dict.fromkeys(state.model_pause for state in states if state.model_pause))
-
-
 def no_work_told(uploading: int) -> str:
     """Return that no work is left, or that none waits while jobs are being uploaded."""
     if not uploading:
         return "No work is left."
     verb = "is" if uploading == 1 else "are"
     return f"No work waits just now; {counted(uploading, 'job')} {verb} being uploaded."
-
-
-def queue_reasons(states: "Sequence[QueueState]") -> list[str]:
-    """Return why nobody can run what waits, a sentence for each task and model."""
-    reasons: dict[str, list[str]] = {}
-    for state in states:
-        if state.reason:
-            names = reasons.setdefault(state.reason, [])
-            name = f"{state.task} {state.model}"
-            names += [] if name in names else [name]
-    return [f"{', '.join(names)}: {reason}" for reason, names in reasons.items()]
 
 
 def _number(number: int) -> str:

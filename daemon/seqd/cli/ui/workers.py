@@ -14,7 +14,7 @@ from seqd.kinds import TRAIN
 from seqd.local.gpus import in_gib
 from seqd.serving import shown_state
 from seqd.targets import Place, is_meant, option_of
-from seqd_schemas import Cordon, CordonRule, DeviceStatus, UnfitVersion, WorkerStatus
+from seqd_schemas import Cordon, CordonRule, DeviceStatus, WorkerStatus
 
 #: Models that a line names.
 _MOST_NAMES: Final = 16
@@ -300,12 +300,6 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(names[:_MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
 
 
-def print_unfit(screen: Screen, worker: WorkerStatus, now_ms: int) -> None:
-    """Print what a worker cannot run, a line each; nothing where it can run all that it has."""
-    for entry in worker.unfit:
-        screen.say(_unfit_line(worker, entry, now_ms), "red")
-
-
 def _device_line(worker: str, device: DeviceStatus) -> str:
     whole = in_gib(device.memory_bytes)
     share = "" if device.share_bytes is None else f"{in_gib(device.share_bytes)} of "
@@ -318,11 +312,3 @@ def _cordon_line(worker: WorkerStatus, cordon: Cordon, now_ms: int) -> str:
     why = f": {cordon.reason}" if cordon.reason else ""
     option = f" (`seqd workers uncordon {option_of(cordon.target)}`)" if cordon.target else ""
     return f"{worker.worker} has been {cordon.phase} {held}{by}{why}{option}"
-
-
-def _unfit_line(worker: WorkerStatus, entry: UnfitVersion, now_ms: int) -> str:
-    what = (
-        f"trainings of {entry.model}" if entry.version is None else f"{entry.model}@{entry.version}"
-    )
-    held = age(entry.since_ms, now_ms)
-    return f"{worker.worker} has been unfit for {what} for {held}: {entry.code}: {entry.message}"
