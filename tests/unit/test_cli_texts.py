@@ -25,8 +25,6 @@ from seqd.cli.ui.summary import (
     ResultCounts,
     say_bulk_summary,
     say_headline,
-    say_merged_summary,
-    say_retry_summary,
     say_what_was_not_sent,
 )
 from seqd.cli.ui.sweeps import print_sweep, say_best, say_sweep_headline
@@ -310,9 +308,11 @@ def test_a_retry_says_how_many_items_have_a_result_now_and_what_both_jobs_left(
     first, retry = ended(continued_by="j2").record, a_record(job_id="j2")
     one = a_record(job_id="j2", counts=Counts(total=1, succeeded=1))
 
-    say_retry_summary(Screen(), one, first, results(), None)
-    say_merged_summary(Screen(), first, retry, results(), None)
-    say_merged_summary(Screen(), first, retry, results(errors=[CRASHED] * 4), None)
+    whole = BulkOutcome(retry, first=first)
+    retried = BulkOutcome(one, first=first, is_retried=True)
+    say_bulk_summary(Screen(), retried, results(), None)
+    say_bulk_summary(Screen(), whole, results(), None)
+    say_bulk_summary(Screen(), whole, results(errors=[CRASHED] * 4), None)
 
     lines = capsys.readouterr().out.splitlines()
     assert lines[:2] == [

@@ -4,7 +4,7 @@ Each command brings its own way of printing a result.
 """
 
 import gc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from threading import Thread
@@ -42,6 +42,11 @@ class Output:
             self.print_result(result)
         else:
             self.files.write(result, json)
+
+    def commit(self, made_by: Sequence[JobRecord]) -> None:
+        """Put the files in place, with facts about the jobs that made the results."""
+        if self.files is not None:
+            self.files.commit(facts_of(made_by))
 
 
 @contextmanager
@@ -96,11 +101,10 @@ def follow_bulk_job(
     # items come and go. That was a tenth of the command's time for each item.
     gc.freeze()
     outcome = read_results(handle, screen, output, counts, results)
-    outcome = replace(outcome, is_rest=results is not None)
     if outcome.record.state is JobState.CANCELLED:
         handle.wait()  # ended, so this only raises
-    if output.files is not None:
-        output.files.commit(facts_of([outcome.record]))
+    outcome = replace(outcome, is_rest=results is not None)
+    output.commit([outcome.record])
     say_bulk_summary(screen, outcome, counts, output.files)
     if screen.is_beside_json and output.files is not None and not output.files.is_stdout:
         print_json(_summary(outcome.record, counts, output.files))

@@ -91,7 +91,7 @@ def classify(
         detach=detach,
         given=given,
         send=send,
-        print_result=_printer(text, screen),
+        printer=lambda feed: _printer(text, screen),
         label_field=None if detach else label_field,
         more_columns=columns_asked(parameters, min_score),
     )

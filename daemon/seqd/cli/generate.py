@@ -146,7 +146,7 @@ def generate(
             detach=detach,
             given=given,
             send=send,
-            print_result=_printer(screen, is_live=is_live),
+            printer=lambda feed: _printer(screen, is_live=is_live),
             live=partial(_live_texts, typed, model, parameters) if is_live else None,
             rules=_rules(fields),
         )

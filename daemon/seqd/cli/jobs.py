@@ -4,6 +4,7 @@ Each command takes effect in the ledger at once, also when no worker runs.
 """
 
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -351,8 +352,7 @@ def _watch_items(handle: "JobHandle", screen: Screen) -> None:
 def _fetch(handle: "JobHandle", screen: Screen, output: "Output", *, merged: bool) -> int:
     """Write a bulk job's results, those of one that ended early too; return the exit status."""
     from seqd.cli.bulk import read_results
-    from seqd.cli.ui.summary import ResultCounts, say_bulk_summary, say_merged_summary
-    from seqd.client.made_by import facts_of
+    from seqd.cli.ui.summary import ResultCounts, say_bulk_summary
 
     counts = ResultCounts()
     failed: list[JobFailed] = []
@@ -361,12 +361,10 @@ def _fetch(handle: "JobHandle", screen: Screen, output: "Output", *, merged: boo
     selected = handle.merged_results() if merged else _before_failure(handle.results(), failed)
     last = jobs[-1]
     outcome = read_results(last, screen, output, counts, results=selected)
-    if output.files is not None:
-        output.files.commit(facts_of([*(one.record() for one in jobs[:-1]), outcome.record]))
-    if last is handle:
-        say_bulk_summary(screen, outcome, counts, output.files)
-    else:
-        say_merged_summary(screen, handle.record(), outcome.record, counts, output.files)
+    earlier = [one.record() for one in jobs[:-1]]
+    output.commit([*earlier, outcome.record])
+    outcome = replace(outcome, first=earlier[0] if earlier else None)
+    say_bulk_summary(screen, outcome, counts, output.files)
     if failed:
         raise failed[0]
     return MISTAKE if counts.errored else OK
@@ -409,15 +407,14 @@ def _opened_for(
 
 def _follow_retry(handle: "JobHandle", files: "ResultFiles | None", screen: Screen) -> int:
     from seqd.cli.bulk import Output, print_line, read_results
-    from seqd.cli.ui.summary import ResultCounts, say_retry_summary
-    from seqd.client.made_by import facts_of
+    from seqd.cli.ui.summary import ResultCounts, say_bulk_summary
 
-    counts, first = ResultCounts(), handle.origin()
+    counts, origin = ResultCounts(), handle.origin()
     output = Output(files, print_line)
-    outcome = read_results(handle, screen, output, counts, results=first.merged_results())
-    if files is not None:
-        files.commit(facts_of([first.record(), outcome.record]))
-    say_retry_summary(screen, outcome.record, first.record(), counts, files)
+    outcome = read_results(handle, screen, output, counts, results=origin.merged_results())
+    first = origin.record()
+    output.commit([first, outcome.record])
+    say_bulk_summary(screen, replace(outcome, first=first, is_retried=True), counts, files)
     if screen.is_beside_json and files is not None:
         print_json(outcome.record)
     return MISTAKE if counts.errored else OK

@@ -6,13 +6,14 @@ What a task takes and gives is in the catalog: the input is read, and results ar
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from seqd.cli import completion, options, readers
 from seqd.cli.job_options import takes_job_options
-from seqd.cli.output_options import OutputOptions, opened_output, takes_output_options
+from seqd.cli.output_options import OutputOptions, takes_output_options
 from seqd.cli.showing import shown
 from seqd.cli.submitting import Submission
 from seqd.cli.ui.screen import Screen, data_goes_to_a_terminal
@@ -120,7 +121,7 @@ class _Request:
 
 
 def _run(request: _Request, output: OutputOptions) -> None:
-    from seqd.cli.sources import feed_of, refuse_text_as_file
+    from seqd.cli.sources import refuse_text_as_file
     from seqd.client.output_fields import fields_of
     from seqd.errors import UnknownModel
     from seqd.inputs.items import task_rules
@@ -135,44 +136,35 @@ def _run(request: _Request, output: OutputOptions) -> None:
         typed = _typed_items(request, schema)
         refuse_text_as_file(request.file)
         fields = fields_of(schema.result)
-        kept = _columns_beside(output, fields, rules)
-        with (
-            feed_of(
-                request.file,
-                typed,
-                request.fields,
-                rules=rules,
-                beside=kept,
-                is_read_twice=bool(kept),
-            ) as feed,
-            opened_output(output, "run", feed=feed, source=request.file, fields=fields) as files,
-        ):
-            is_live = output.is_plain and _is_live(request, schema)
+        is_live = output.is_plain and _is_live(request, schema)
 
-            def send(client: "Client", feed: "Feed") -> "JobHandle[Any]":
-                return client.run(
-                    feed,
-                    model=request.model,
-                    task=request.task,
-                    expected_items=request.expected_items,
-                    stream=is_live or bool(request.stream),
-                    **request.options,
-                )
-
-            submission = Submission(
-                kind="run",
-                file=request.file,
-                texts=request.texts,
-                fields=request.fields,
-                output=output,
-                screen=request.screen,
-                detach=request.detach,
-                given=request.options,
-                send=send,
-                print_result=_printer(request, schema, feed, is_live=is_live),
-                live=_live_results if is_live else None,
+        def send(client: "Client", feed: "Feed") -> "JobHandle[Any]":
+            return client.run(
+                feed,
+                model=request.model,
+                task=request.task,
+                expected_items=request.expected_items,
+                stream=is_live or bool(request.stream),
+                **request.options,
             )
-            status = submission.hand_in(client, feed, files)
+
+        submission = Submission(
+            kind="run",
+            file=request.file,
+            texts=typed,
+            fields=request.fields,
+            output=output,
+            screen=request.screen,
+            detach=request.detach,
+            given=request.options,
+            send=send,
+            printer=partial(_printer, request, schema, is_live=is_live),
+            live=_live_results if is_live else None,
+            rules=rules,
+            output_fields=fields,
+            beside=_columns_beside(output, fields, rules),
+        )
+        status = submission.run(client)
     raise typer.Exit(status)
 
 

@@ -1,6 +1,7 @@
 """How a command hands a job of items in, and writes or prints their results."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from seqd.cli.result_files import ResultFiles
     from seqd.cli.sources import Feed
     from seqd.client import Client, JobHandle, JobOptions
+    from seqd.client.output_fields import OutputField
     from seqd.inputs.items import ItemRules
 
     Send = Callable[[Client, Feed], JobHandle[Any]]
@@ -28,7 +30,7 @@ class Submission:
     kind: str
     file: str | None
     #: Those of the command line, in the place of a file.
-    texts: Sequence[str]
+    texts: "Sequence[str | Mapping[str, object]]"
     #: The form of the file, and the names of its fields.
     fields: Mapping[str, str]
     output: OutputOptions
@@ -38,18 +40,23 @@ class Submission:
     given: "JobOptions"
     #: Hands the items in, by these options.
     send: "Send"
-    #: Prints a result that goes into no file.
-    print_result: "Callable[[Result], None]"
+    #: Returns what prints a result that goes into no file.
+    printer: "Callable[[Feed], Callable[[Result], None]]"
     #: Prints texts as they come, and yields the results behind them.
     live: "Live | None" = None
     label_field: str | None = None
     rules: "ItemRules | None" = None
     more_columns: tuple[str, ...] = ()
+    #: The fields of the output of a plugin's own task.
+    output_fields: "Sequence[OutputField] | None" = None
+    #: Columns of the input that go to the output, where these fields say which do.
+    beside: Sequence[str] | None = None
 
-    def run(self) -> int:
+    def run(self, client: "Client | None" = None) -> int:
         """Open the input and the output, and hand the job in; return the exit status."""
         from seqd.cli.sources import feed_of
 
+        is_read_twice = self.output.reads_input(self.kind) if self.beside is None else self.beside
         with (
             feed_of(
                 self.file,
@@ -57,7 +64,8 @@ class Submission:
                 self.fields,
                 label_field=self.label_field,
                 rules=self.rules,
-                is_read_twice=self.output.reads_input(self.kind),
+                beside=self.beside or (),
+                is_read_twice=bool(is_read_twice),
             ) as feed,
             opened_output(
                 self.output,
@@ -65,12 +73,13 @@ class Submission:
                 feed=feed,
                 source=self.file,
                 more_columns=self.more_columns,
+                fields=self.output_fields,
             ) as files,
-            options.open_client() as client,
+            options.open_client() if client is None else nullcontext(client) as opened,
         ):
-            return self.hand_in(client, feed, files)
+            return self._hand_in(opened, feed, files)
 
-    def hand_in(self, client: "Client", feed: "Feed", files: "ResultFiles | None") -> int:
+    def _hand_in(self, client: "Client", feed: "Feed", files: "ResultFiles | None") -> int:
         """Hand the job in, and write its results unless it is detached; return the exit status."""
         from seqd.cli.bulk import Output, follow_bulk_job
         from seqd.cli.handing_in import HandIn
@@ -95,7 +104,7 @@ class Submission:
         if self.detach:
             hand_in.detached()
             return OK
-        to = Output(files, self.print_result)
+        to = Output(files, self.printer(feed))
         with hand_in.waited_for(partial(begin, files=files, resumes=self.output.resume)) as begun:
             counts = ResultCounts(feed.labels)
             live = self.live and self.live(client, begun.handle, feed)

@@ -125,60 +125,38 @@ class BulkOutcome:
     was_paused: bool = False
     #: True where it did what an earlier job had left undone, and the results are of both.
     is_rest: bool = False
+    #: The job whose last retry it is, where the results are those of all of them.
+    first: JobRecord | None = None
+    #: True where this command has handed that retry in.
+    is_retried: bool = False
 
 
 def say_bulk_summary(
     screen: Screen, outcome: BulkOutcome, counts: ResultCounts, files: "ResultFiles | None"
 ) -> None:
-    """Say what a bulk job came to, and how to do the rest of it."""
-    say_headline(screen, outcome, counts)
-    _say_versions(screen, outcome.record)
-    _say_uncertain(screen, outcome.record, counts)
+    """Say what a bulk job came to, and how to do the rest of it; with `first` of the whole.
+
+    Of a whole without a rate: the time between the jobs is nobody's.
+    """
+    record, first = outcome.record, outcome.first
+    if first is None:
+        say_headline(screen, outcome, counts)
+        _say_versions(screen, record)
+    elif outcome.is_retried:
+        have = "has" if record.counts.total == 1 else "have"
+        retried = counted(record.counts.total, "retried item")
+        screen.say(f"{count(record.counts.succeeded)} of {retried} {have} a result now.")
+    else:
+        line = f"{count(counts.succeeded)} {KINDS[first.kind].done} by {_done_by(first, counts)}"
+        screen.say(f"{line} (with its retries){_shares(counts)}")
+    if not outcome.is_retried:
+        _say_uncertain(screen, first or record, counts)
     _say_accuracy(screen, counts)
     _say_files(screen, counts, files)
     if counts.errored:
-        _say_errors(screen, counts, files, of=outcome.record.job_id)
-        _say_how_to_retry(screen, outcome.record, counts)
-
-
-def say_merged_summary(
-    screen: Screen,
-    first: JobRecord,
-    last: JobRecord,
-    counts: ResultCounts,
-    files: "ResultFiles | None",
-) -> None:
-    """Say what a job and its retries came to together; `counts` is of all of them.
-
-    Without a rate: the time between the jobs is nobody's.
-    """
-    line = f"{count(counts.succeeded)} {KINDS[first.kind].done} by {_done_by(first, counts)}"
-    screen.say(f"{line} (with its retries){_shares(counts)}")
-    _say_uncertain(screen, first, counts)
-    _say_files(screen, counts, files)
-    if counts.errored:
-        _say_errors(screen, counts, files, of=f"{first.job_id} --merged")
-        _say_how_to_retry(screen, last, counts)
-
-
-def say_retry_summary(
-    screen: Screen,
-    retry: JobRecord,
-    first: JobRecord,
-    counts: ResultCounts,
-    files: "ResultFiles | None",
-) -> None:
-    """Say what a retry came to; `counts` is of the whole, which begins with job `first`."""
-    retried = retry.counts
-    have = "has" if retried.total == 1 else "have"
-    screen.say(
-        f"{count(retried.succeeded)} of {counted(retried.total, 'retried item')} {have} a result "
-        "now."
-    )
-    _say_files(screen, counts, files)
-    if counts.errored:
-        _say_errors(screen, counts, files, of=f"{first.job_id} --merged")
-        _say_how_to_retry(screen, retry, counts)
+        of = record.job_id if first is None else f"{first.job_id} --merged"
+        _say_errors(screen, counts, files, of=of)
+        _say_how_to_retry(screen, record, counts)
 
 
 def say_what_was_not_sent(screen: Screen, ended: JobRecord, retry: JobRecord) -> None:
