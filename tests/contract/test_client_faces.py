@@ -57,6 +57,14 @@ def test_both_faces_take_the_same_parameters(blocking: type, asynchronous: type)
         assert parameters_of(other) == parameters_of(signature), f"{asynchronous}.{name}"
 
 
+@pytest.mark.parametrize(("blocking", "asynchronous"), FACES)
+def test_both_faces_say_the_same_of_each_method(blocking: type, asynchronous: type):
+    for name in methods_of(blocking):
+        if (blocking, name) not in RENAMED:
+            said = inspect.getdoc(getattr(blocking, name))
+            assert said and inspect.getdoc(getattr(asynchronous, name)) == said, name
+
+
 #: What asks Redis for nothing; `to_arrow` gives a reader, or an asynchronous iterator of batches.
 SAME_ON_BOTH = [(Client, "job"), (JobHandle, "to_arrow")]
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Self, Unpack, cast
 
 from typing_extensions import TypeVar
 
-from seqd.client.client import find_server
+from seqd.client.client import Client, find_server
 from seqd.client.client_methods import ClientMethods
-from seqd.client.faces import Awaiting
+from seqd.client.faces import Awaiting, told_as
 from seqd.client.job import AsyncEndedJob, AsyncJobHandle, JobSteps
 from seqd.client.requests import (
     JobOptions,
@@ -77,16 +77,23 @@ Out = TypeVar("Out", default=JsonOutput)
 class AsyncClient(Awaiting, ClientMethods):
     """A connection to a daemon for the tasks of one event loop, of asyncio or uvloop.
 
-    It has the methods of `Client`, which see. Those that ask Redis are coroutines, those that read
-    on give asynchronous iterators, and inputs may be asynchronous iterables; any other iterable is
-    read in the event loop, and must not block. Use it as an asynchronous context manager. All tasks
-    that wait share one connection. A task that is cancelled in the middle of a call leaves no reply
-    behind for the next one; what it asked for may have been done. Raises ClientMisused in another
-    event loop or process than the one in which it was used first, and when it is closed.
+    Methods that ask Redis are coroutines, those that read on give asynchronous iterators, and
+    inputs may be asynchronous iterables; any other iterable is read in the event loop, and must not
+    block. Use it as an asynchronous context manager. All tasks that wait share one connection. A
+    task that is cancelled in the middle of a call leaves no reply behind for the next one; what it
+    asked for may have been done. Raises ClientMisused in another event loop or process than the one
+    in which it was used first, and when it is closed.
+
+    A Redis that goes away is waited for, `SEQD_OUTAGE_S` seconds at most: whatever sends, waits or
+    reads goes on where it was, and loses and doubles nothing. One that never answered is not.
     """
 
     def __init__(self, redis_url: str | None = None, *, settings: "Settings | None" = None) -> None:
-        """Find the server, as `Client` does; connects on first use."""
+        """Find the server; connects on first use.
+
+        Without `redis_url`: SEQD_REDIS_URL, else the server of a running `seqd up`. Raises
+        RedisUnreachable when there is neither.
+        """
         self._settings, redis_url = find_server(redis_url, settings)
         self._redis = connect_async(
             redis_url,
@@ -131,8 +138,11 @@ class AsyncClient(Awaiting, ClientMethods):
     async def aclose(self) -> None:
         """Wait until every upload is complete or its job has ended, then disconnect.
 
-        See `Client.close`. A task that is cancelled meanwhile fails the jobs whose input is not
-        complete.
+        Leaving the block by an exception does not wait: it fails the jobs whose input is not
+        complete, as does a task that is cancelled meanwhile, but none that another client had
+        handed in before under the same idempotency key. Raises IdempotencyConflict when the input
+        of such a job turned out to be another, and no handle has raised that. Whatever is asked of
+        it afterwards raises ClientMisused.
         """
         if self._transport.is_closed:
             return
@@ -155,6 +165,7 @@ class AsyncClient(Awaiting, ClientMethods):
         if conflict is not None:
             raise conflict
 
+    @told_as(Client.classify)
     async def classify(
         self,
         items: AsyncItems,
@@ -167,7 +178,6 @@ class AsyncClient(Awaiting, ClientMethods):
         label_map: Mapping[str, str] | None = None,
         **options: Unpack[JobOptions],
     ) -> AsyncJobHandle[Classification]:
-        """Classify each text; returns the job at once, before it has run. See `Client.classify`."""
         asked = labelling_of(min_score, label_map)
         if isinstance(items, FileSource):
             job = job_of("classify", model, options, source=items, **asked)
@@ -176,6 +186,7 @@ class AsyncClient(Awaiting, ClientMethods):
         rules = rules_of(id_field, text_field, job)
         return await self._send(job, options, _source_of(items, rules))
 
+    @told_as(Client.predict)
     async def predict(
         self,
         text: str,
@@ -187,11 +198,6 @@ class AsyncClient(Awaiting, ClientMethods):
         min_score: float | None = None,
         label_map: Mapping[str, str] | None = None,
     ) -> "Classification":
-        """Classify one text, and return its classification. See `Client.predict`.
-
-        The texts of tasks that ask at the same time travel together. The job of a task that is
-        cancelled is cancelled and removed.
-        """
         from seqd.client.prediction import classification, request_of, single_job
 
         asked = labelling_of(min_score, label_map)
@@ -199,6 +205,7 @@ class AsyncClient(Awaiting, ClientMethods):
         output = await self._predictor.answer(request_of(job, text), timeout_s)
         return classification(output, model)
 
+    @told_as(Client.complete)
     async def complete(
         self,
         prompt: str,
@@ -208,13 +215,13 @@ class AsyncClient(Awaiting, ClientMethods):
         tenant: str = "default",
         timeout_s: float | None = 30.0,
     ) -> "Generation":
-        """Continue one prompt, and return its generation. See `predict`."""
         from seqd.client.prediction import generation, request_of, single_job
 
         job = single_job("generate", model, parameters, tenant, timeout_s)
         output = await self._predictor.answer(request_of(job, prompt), timeout_s)
         return generation(output, model)
 
+    @told_as(Client.classify_each)
     async def classify_each(
         self,
         items: Iterable[Value],
@@ -227,10 +234,6 @@ class AsyncClient(Awaiting, ClientMethods):
         label_map: Mapping[str, str] | None = None,
         **options: Unpack[JobOptions],
     ) -> list[AsyncJobHandle[Classification]]:
-        """Hand each text in as a job of its own, many in one round trip.
-
-        See `Client.classify_each`.
-        """
         refuse_options_of_one(options)
         asked = labelling_of(min_score, label_map)
         job = upload_job("classify", model, options, (), 1, **asked)
@@ -238,15 +241,16 @@ class AsyncClient(Awaiting, ClientMethods):
         sent = await self._run(self._sender.send_each(job, entries, job_ids, options))
         return [self._handle(one) for one in sent]
 
+    @told_as(Client.as_completed)
     def as_completed(
         self, jobs: Iterable[AsyncJobHandle[Out]], timeout_s: float | None = None
     ) -> "AsyncStream[AsyncEndedJob[Out]]":
-        """Yield each of many jobs as soon as it has ended. See `Client.as_completed`."""
         ended = ended_handles(
             self._ledger, self._completions, jobs, timeout_s, AsyncJobHandle, AsyncEndedJob[Out]
         )
         return self._transport.read(ended)
 
+    @told_as(Client.generate)
     async def generate(
         self,
         prompts: AsyncItems,
@@ -258,7 +262,6 @@ class AsyncClient(Awaiting, ClientMethods):
         stream: bool = False,
         **options: Unpack[JobOptions],
     ) -> AsyncJobHandle[Generation]:
-        """Continue each prompt. See `Client.generate`."""
         if isinstance(prompts, FileSource):
             job = job_of("generate", model, options, source=prompts, stream=stream)
             return await self._send(job, options)
@@ -266,6 +269,7 @@ class AsyncClient(Awaiting, ClientMethods):
         rules = rules_of(id_field, text_field, job)
         return await self._send(job, options, _source_of(prompts, rules))
 
+    @told_as(Client.run)
     async def run(
         self,
         items: AsyncItems,
@@ -279,7 +283,6 @@ class AsyncClient(Awaiting, ClientMethods):
         stream: bool = False,
         **options: Unpack[JobOptions],
     ) -> AsyncJobHandle[Out]:
-        """Do a task that the model's plugin has named with each item. See `Client.run`."""
         check_output_class(output)
         job = run_of(items, model, task, options, expected_items, stream=stream)
         source = None
@@ -288,6 +291,7 @@ class AsyncClient(Awaiting, ClientMethods):
             source = _source_of(items, rules)
         return await self._send(job, options, source, output)
 
+    @told_as(Client.run_one)
     async def run_one(
         self,
         item: Record,
@@ -299,10 +303,6 @@ class AsyncClient(Awaiting, ClientMethods):
         tenant: str = "default",
         timeout_s: float | None = 30.0,
     ) -> Out:
-        """Do a plugin's own task with one item, and return its output. See `Client.run_one`.
-
-        The items of tasks that ask at the same time travel together, as those of `predict`.
-        """
         from seqd.client.prediction import read_as, single_job, task_request
 
         check_output_class(output)
@@ -310,6 +310,7 @@ class AsyncClient(Awaiting, ClientMethods):
         request = await self._run(task_request(self._ledger, job, item))
         return read_as(output, await self._predictor.answer(request, timeout_s))
 
+    @told_as(Client.run_each)
     async def run_each(
         self,
         items: Iterable[Value],
@@ -322,16 +323,13 @@ class AsyncClient(Awaiting, ClientMethods):
         job_ids: Iterable[str] | None = None,
         **options: Unpack[JobOptions],
     ) -> list[AsyncJobHandle[Out]]:
-        """Hand each item in as a job of its own that does a plugin's own task.
-
-        See `Client.run_each`.
-        """
         refuse_options_of_one(options)
         check_output_class(output)
         job = upload_job("run", model, options, (), 1, task=task)
         sending = self._sender.run_each(job, items, job_ids, options, (id_field, text_field))
         return [self._handle(one, output) for one in await self._run(sending)]
 
+    @told_as(Client.train)
     async def train(
         self,
         data: Iterable[Record] | AsyncIterable[Record] | FileSource | NamedSource,
@@ -345,10 +343,6 @@ class AsyncClient(Awaiting, ClientMethods):
         label_field: str = "label",
         **options: Unpack[JobOptions],
     ) -> AsyncJobHandle[TrainedVersion]:
-        """Train a new version of a model. See `Client.train`.
-
-        An asynchronous iterable is read to its end first.
-        """
         if isinstance(data, AsyncIterable):
             data = [record async for record in data]
         if isinstance(held_out, AsyncIterable):
@@ -365,6 +359,7 @@ class AsyncClient(Awaiting, ClientMethods):
         texts = training_set_of(data, held_out, text_field, label_field)
         return await self._send(job, options, texts)
 
+    @told_as(Client.sweep)
     async def sweep(
         self,
         data: FileSource | NamedSource,
@@ -373,20 +368,19 @@ class AsyncClient(Awaiting, ClientMethods):
         grid: Mapping[str, Sequence[ParameterValue]],
         **options: Unpack[SweepOptions],
     ) -> AsyncJobHandle[TrainedVersion]:
-        """Train a model once for each combination of values. See `Client.sweep`."""
         return await self._send(sweep_of(data, model, grid, options), options)
 
+    @told_as(Client.retry)
     async def retry(
         self, job: str | AsyncJobHandle[Output], *, items: Mapping[str, Record] | None = None
     ) -> AsyncJobHandle[Output]:
-        """Hand an ended job's failed items in again, some with new texts. See `Client.retry`."""
         handle: AsyncJobHandle[Output] = self.job(job) if isinstance(job, str) else job
         record = await handle.record()
         sending = self._audited("retry", handle.job_id, self._sender.retry(record, items))
         return await self._begun(sending, handle.steps.output)
 
+    @told_as(Client.resume)
     async def resume(self, job_id: str) -> AsyncJobHandle:
-        """Let a paused job go on, or continue an ended training. See `Client.resume`."""
         handle = self.job(job_id)
         record = await handle.record()
         if not record.state.is_terminal:
@@ -395,24 +389,21 @@ class AsyncClient(Awaiting, ClientMethods):
         sending = self._audited("resume", job_id, self._sender.send(resumption_of(record), {}))
         return await self._begun(sending)
 
+    @told_as(Client.job)
     def job(self, job_id: str, *, output: type[Output] | None = None) -> AsyncJobHandle[Output]:
-        """Return a handle on any job, whoever handed it in; the job is not looked up yet.
-
-        See `Client.job`.
-        """
         check_output_class(output)
         steps = JobSteps(self._ledger, checked_id(job_id), output=output)
         return AsyncJobHandle(self._transport, steps)
 
+    @told_as(Client.models)
     async def models(self) -> "list[AsyncModelHandle]":
-        """Return the models of the fleet that have a version, sorted by name."""
         from seqd.client.model import entries_found
 
         entries = await self._run(entries_found(self._ledger))
         return [self._model(entry) for entry in entries]
 
+    @told_as(Client.model)
     async def model(self, name: str) -> "AsyncModelHandle":
-        """Return a handle on a model. See `Client.model`."""
         from seqd.client.model import entry_found
 
         return self._model(await self._run(entry_found(self._ledger, name)))

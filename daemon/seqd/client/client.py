@@ -205,6 +205,9 @@ class Client(Blocking, ClientMethods):
         removed then. Raises ItemFailed, with the code of the item's error, for a text that has an
         error in the place of a classification, JobFailed for a job that failed as a whole, and what
         `classify` raises.
+
+        With `AsyncClient` the texts of tasks that ask at the same time travel together. The job of
+        a task that is cancelled is cancelled and removed.
         """
         from seqd.client.prediction import classification, predicted, request_of, single_job
 
@@ -288,7 +291,7 @@ class Client(Blocking, ClientMethods):
     ) -> JobHandle[Generation]:
         """Continue each prompt; takes and raises what `classify` does. A prompt may be empty.
 
-        `stream` lets `JobHandle.stream` give the texts while they are written.
+        `stream` lets the handle's `stream` give the texts while they are written.
         """
         if isinstance(prompts, FileSource):
             job = job_of("generate", model, options, source=prompts, stream=stream)
@@ -314,7 +317,7 @@ class Client(Blocking, ClientMethods):
         `items` are what `classify` takes; of a task whose input is a record, mappings with its
         fields. Each result has an `output` of the class that is given: the plugin's own, one of
         `seqd_schemas` such as `Embedding`, or one of the caller's. Without one it is a dictionary,
-        as the task's schema in `catalog()` says. `stream` lets `JobHandle.stream` give the texts
+        as the task's schema in `catalog()` says. `stream` lets the handle's `stream` give the texts
         of a task that writes some. Raises what `classify` does.
         """
         check_output_class(output)
@@ -392,8 +395,9 @@ class Client(Blocking, ClientMethods):
 
         `data` is a file that the workers read, a data set that the plugin knows by name, or an
         iterable of texts or records, which is uploaded and must fit into the ledger. So is
-        `held_out`, what to validate on; it is read behind `data`. `labels` are moved to the new
-        version. Raises what `classify` does; data that cannot be learnt from fails the job.
+        `held_out`, what to validate on; it is read behind `data`. An asynchronous iterable, which
+        `AsyncClient` takes, is read to its end first. `labels` are moved to the new version. Raises
+        what `classify` does; data that cannot be learnt from fails the job.
         """
         job = training_of(
             data,

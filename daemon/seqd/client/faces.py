@@ -23,6 +23,7 @@ T = TypeVar("T")
 V = TypeVar("V")
 
 _Function = Callable[..., object]
+F = TypeVar("F", bound=_Function)
 
 
 class Blocking:
@@ -79,6 +80,16 @@ class reading(Generic[S, P, V]):  # noqa: N801 - a decorator
     def __get__(self, face: object, owner: type) -> object:
         """Return the method of a face, by its type: each has a function in the place of this."""
         raise AttributeError(f"{owner.__qualname__} is no face: a subclass of it has the method")
+
+
+def told_as(other: _Function) -> Callable[[F], F]:
+    """Give a method the docstring of the other face's, where both have a body of their own."""
+
+    def told(function: F) -> F:
+        function.__doc__ = other.__doc__
+        return function
+
+    return told
 
 
 _Method = call[Any, Any, Any] | reading[Any, Any, Any]

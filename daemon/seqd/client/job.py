@@ -14,7 +14,7 @@ from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, Unpack, cast
 
-from seqd.client.faces import Awaiting, Blocking, call, reading
+from seqd.client.faces import Awaiting, Blocking, call, reading, told_as
 from seqd.client.requests import checked_event_id, rest_told
 from seqd.client.results import (
     OutputReader,
@@ -540,7 +540,7 @@ class JobSteps(Generic[Output]):
         """Let the paused job go on; returns its state afterwards.
 
         A job that is not paused stays as it is, also one that has ended: its state says so,
-        where `Client.resume` raises WrongState for what cannot be resumed.
+        where the client's `resume` raises WrongState for what cannot be resumed.
         """
         act = self.ledger.control.resume.steps(self.job_id)
         return (yield from self._steered(JobAction.RESUME, act))
@@ -872,6 +872,7 @@ class JobHandle(Blocking, JobMethods[Output]):
     def to_arrow(self, **options: Unpack[PageOptions]) -> "pyarrow.RecordBatchReader":
         """Return a reader of the results as record batches of Arrow, as they come.
 
+        That of `AsyncClient` is an asynchronous iterator of the batches.
         It has one row a result (of a generation, a sample), with the columns of the output,
         `error_code` and `error_message`; those of a plugin's own task are its `output_fields`. No
         more than a batch is held: 4,096 rows, or 8 million characters and bytes of vectors. It
@@ -912,42 +913,35 @@ class JobHandle(Blocking, JobMethods[Output]):
 
 
 class AsyncJobHandle(Awaiting, JobMethods[Output]):
-    """A job in the ledger, as a `JobHandle` is, and with the same methods.
+    """A job in the ledger; for type checkers `AsyncJobHandle[Classification]` and the like.
 
-    Those that wait are coroutines, those that read give asynchronous iterators. Any number of tasks
-    may wait for jobs: all of them share one connection. Cancelling one leaves the job alone.
+    Methods that wait are coroutines, those that read give asynchronous iterators. Any number of
+    tasks may wait for jobs: all of them share one connection. Cancelling one leaves the job alone.
+    Whatever reads the job waits for a Redis that has gone away, and goes on where it was. After
+    `SEQD_OUTAGE_S` seconds it raises JobOutOfReach: the job goes on by itself.
     """
 
     _transport: "AsyncTransport"
 
+    @told_as(JobHandle.to_arrow)
     def to_arrow(self, **options: Unpack[PageOptions]) -> "AsyncStream[pyarrow.RecordBatch]":
-        """Read the results as record batches of Arrow. See `JobHandle.to_arrow`."""
         return self._transport.read(self.steps.record_batches(**options))
 
+    @told_as(JobHandle.trained_version)
     async def trained_version(
         self: "AsyncJobHandle[TrainedVersion]",
         timeout_s: float | None = None,
         **options: Unpack[WaitOptions],
     ) -> TrainedVersion:
-        """Wait for the end of a training; return the version that it made, with its metrics.
-
-        See `JobHandle.trained_version`.
-        """
         return await self._transport.run(self.steps.trained_version(timeout_s, **options))
 
+    @told_as(JobHandle.continuation)
     async def continuation(self) -> "AsyncJobHandle[Output] | None":
-        """Return the job that continues this one; None without one, or when it has been removed.
-
-        See `JobHandle.continuation`.
-        """
         found = await self._transport.run(self.steps.continuation())
         return None if found is None else AsyncJobHandle(self._transport, found)
 
+    @told_as(JobHandle.origin)
     async def origin(self) -> "AsyncJobHandle[Output]":
-        """Return the first job of those that this one continues; of no others, this one.
-
-        See `JobHandle.origin`.
-        """
         return AsyncJobHandle(self._transport, await self._transport.run(self.steps.origin()))
 
 

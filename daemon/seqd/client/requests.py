@@ -62,7 +62,7 @@ class JobOptions(TypedDict, total=False):
     max_running_units: int | None
     #: True waits until the server has the job on its disk, where it can say so (WAITAOF, from
     #: Redis 7.2 on); False does not. When left out, jobs of more than one unit wait: a smaller
-    #: one is usually done before the disk would answer. `JobHandle.durable` has the answer.
+    #: one is usually done before the disk would answer. The handle's `durable` has the answer.
     durable: bool | None
     #: The job's identifier; a new one when left out.
     job_id: str | None
