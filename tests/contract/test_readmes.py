@@ -3,9 +3,9 @@
 import re
 from pathlib import Path
 
+from contract.write_settings_table import settings_table
 from readme_blocks import OPERATORS_GUIDE, PAGES, ROOT, blocks_of, steps_of
 from seqd.cli import exits
-from seqd.cli.settings import settings_table
 from seqd.settings import Settings
 
 _LINK = re.compile(r"\]\((?!https?:)([^)#]*)(?:#([^)]+))?\)")

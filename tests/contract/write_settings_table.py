@@ -3,9 +3,24 @@
 import re
 from pathlib import Path
 
-from seqd.cli.settings import settings_table
+from seqd.cli.settings import in_words
+from seqd.settings import INTERNAL, PREFIX, Settings
+
+#: What stands in the guide for a default that depends on the machine.
+DEFAULTS = {"data_dir": "`platformdirs` user data folder"}
 
 GUIDE = Path(__file__).parents[2] / "docker" / "settings.md"
+
+
+def settings_table() -> str:
+    """Return the table of the operators' guide, as Markdown."""
+    lines = ["| variable | default | what it is |", "| --- | --- | --- |"]
+    for name, field in Settings.model_fields.items():
+        if name not in INTERNAL:
+            default = DEFAULTS.get(name) or in_words(field.default)
+            lines.append(f"| `{PREFIX}{name.upper()}` | {default} | {field.description} |")
+    return "\n".join(lines) + "\n"
+
 
 if __name__ == "__main__":
     text = GUIDE.read_text(encoding="utf-8")

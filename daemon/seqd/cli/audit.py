@@ -18,8 +18,7 @@ _Since = Annotated[
     datetime | None,
     readers.typed(
         "--since",
-        read=readers.moment,
-        metavar="TIME",
+        by=readers.moment,
         help="Only since: 30m, 2h or 7d ago, or a day or time, 2026-11-26T10:00.",
     ),
 ]

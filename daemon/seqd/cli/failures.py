@@ -56,8 +56,7 @@ class _Typed:
         datetime | None,
         readers.typed(
             "--since",
-            read=readers.moment,
-            metavar="TIME",
+            by=readers.moment,
             help="Only failed since: 30m, 2h or 7d ago, or a day or time, 2026-11-26T10:00.",
         ),
     ] = None
@@ -65,8 +64,7 @@ class _Typed:
         datetime | None,
         readers.typed(
             "--until",
-            read=readers.moment,
-            metavar="TIME",
+            by=readers.moment,
             help="Only failed before; as --since.",
         ),
     ] = None

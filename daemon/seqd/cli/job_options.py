@@ -16,12 +16,8 @@ from seqd.cli.options import takes
 if TYPE_CHECKING:
     from seqd.client import JobOptions
 
-#: The names of `Priority`.
-_PRIORITIES = ("interactive", "normal", "bulk")
-
-#: The longest time that a job may be given to end: 366 days, as in the schema.
-_seconds = partial(readers.whole, most=366 * 24 * 3600, unit=" seconds", in_words=" (366 days)")
-
+#: The longest time that a job may be given, as in the schema; its unit; the same in words.
+_MOST_SECONDS = (366 * 24 * 3600, " seconds", " (366 days)")
 
 _option = partial(typer.Option, rich_help_panel="The job")
 _typed = partial(readers.typed, rich_help_panel="The job")
@@ -35,8 +31,7 @@ class _Typed:
         str,
         _typed(
             "--priority",
-            read=partial(readers.choice, allowed=_PRIORITIES),
-            metavar="NAME",
+            by=readers.one_of("interactive", "normal", "bulk"),
             help="Which work goes first: interactive, normal or bulk.",
         ),
     ] = "normal"
@@ -77,8 +72,7 @@ class _Typed:
         int | None,
         _typed(
             "--expires-in",
-            read=partial(_seconds, least=1),
-            metavar="SECONDS",
+            by=readers.whole(1, *_MOST_SECONDS),
             help="Seconds in which the job must end; then what is undone gets the error `expired`.",
         ),
     ] = None
@@ -86,8 +80,7 @@ class _Typed:
         int | None,
         _typed(
             "--results-ttl",
-            read=partial(_seconds, least=60),
-            metavar="SECONDS",
+            by=readers.whole(60, *_MOST_SECONDS),
             help="Seconds for which the ended job and its results are kept; a week when left out.",
         ),
     ] = None
@@ -95,8 +88,7 @@ class _Typed:
         int | None,
         _typed(
             "--max-running-units",
-            read=partial(readers.whole, least=1, most=1_000_000),
-            metavar="N",
+            by=readers.whole(1, 1_000_000),
             help="Units that may be worked on at once; the operator's limit when left out.",
         ),
     ] = None

@@ -6,7 +6,6 @@ import socket
 import time
 from collections.abc import Iterable, Iterator
 from datetime import datetime
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -51,8 +50,7 @@ def logs(
         str,
         readers.typed(
             "--level",
-            read=partial(readers.choice, allowed=_LEVELS),
-            metavar="NAME",
+            by=readers.one_of(*_LEVELS),
             help="Least level: debug, info, warning, error or critical.",
         ),
     ] = "debug",

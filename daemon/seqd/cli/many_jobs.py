@@ -49,8 +49,7 @@ class FilterOptions:
         datetime | None,
         readers.typed(
             "--since",
-            read=readers.moment,
-            metavar="TIME",
+            by=readers.moment,
             help="Only accepted since: 30m, 2h or 7d ago, or a day or time, 2026-11-26T10:00.",
         ),
     ] = None

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
-from functools import partial, wraps
+from functools import wraps
 from inspect import Parameter, Signature, signature
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
     from seqd.models.store import ModelStore
     from seqd.settings import Settings
     from seqd_schemas import CatalogEntry
-
-#: The largest number of items that can be stated.
-_MOST_ITEMS = 2**53
 
 Detach = Annotated[
     bool,
@@ -67,8 +64,7 @@ ExpectedItems = Annotated[
     int | None,
     readers.typed(
         "--expected-items",
-        read=partial(readers.whole, least=0, most=_MOST_ITEMS),
-        metavar="N",
+        by=readers.whole(0, 2**53),
         help="Number of items, where a pipe does not tell; for the time left alone.",
     ),
 ]
@@ -76,10 +72,7 @@ MinScore = Annotated[
     float | None,
     readers.typed(
         "--min-score",
-        read=partial(
-            readers.number, least=0.0, most=1.0, allowed="a number from 0 to 1, such as 0.8"
-        ),
-        metavar="SCORE",
+        by=readers.number(0, 1, "a number from 0 to 1, such as 0.8", "SCORE"),
         help="Mark results with a lower score as uncertain: 0.8. They keep label and score.",
     ),
 ]
@@ -128,8 +121,7 @@ JobIdArgument = Annotated[str, typer.Argument(help="The job's id.", autocompleti
 
 def limit(what: str) -> Any:
     """Return the option that says how many are listed."""
-    at_most = partial(readers.whole, least=1, most=10_000)
-    return readers.typed("--limit", "-n", read=at_most, metavar="N", help=f"{what} at most.")
+    return readers.typed("--limit", "-n", by=readers.whole(1, 10_000), help=f"{what} at most.")
 
 
 G = TypeVar("G")

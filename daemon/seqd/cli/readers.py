@@ -1,12 +1,13 @@
 """How what is typed for an option is read: numbers, names, moments, pairs, parameters of a model.
 
-A reader takes the option's name and what was typed. Each raises InvalidRequest, which says what is
-allowed, before anything else of the command is done.
+What cannot be read is refused before anything else of the command is done: InvalidRequest says what
+is allowed.
 """
 
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -17,39 +18,64 @@ from seqd.errors import InvalidParameters, InvalidRequest, UserError
 if TYPE_CHECKING:
     from seqd_schemas import ParameterValue
 
-#: What `moment` takes for so long ago.
+#: What a moment may be for so long ago.
 _AGO = re.compile(r"([0-9]{1,6})([smhd])")
 _SPANS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
-def typed(*names: str, read: Callable[[str, str], object], metavar: str, **described: Any) -> Any:
-    """Return an option of typer whose value is what `read` makes of its first name and the text."""
-    parser = lambda text: read(names[0], str(text))  # noqa: E731
-    return typer.Option(*names, metavar=metavar, parser=parser, **described)
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Reads the value of an option, which it takes by name; raises InvalidRequest."""
+
+    read: Callable[[str, str], object]
+    #: What stands for the value in the help.
+    metavar: str
 
 
-def whole(
-    option: str, text: str, least: int, most: int, unit: str = " numbers", in_words: str = ""
-) -> int:
-    """Return a whole number within bounds."""
-    # At most as many digits as the largest: Python refuses to read some thousands.
-    is_whole = text.isascii() and text.isdigit() and len(text) <= len(str(most))
-    if not is_whole or not least <= int(text) <= most:
-        raise InvalidRequest(
-            f"{option} is {text!r}; allowed: whole{unit}, {least:,} to {most:,}{in_words}"
-        )
-    return int(text)
+def typed(*names: str, by: Reader, **described: Any) -> Any:
+    """Return an option of typer whose value is what a reader makes of its first name and a text."""
+    parser = lambda text: by.read(names[0], str(text))  # noqa: E731
+    return typer.Option(*names, parser=parser, **{"metavar": by.metavar} | described)
 
 
-def number(option: str, text: str, least: float, most: float, allowed: str) -> float:
-    """Return a number within bounds; `allowed` says which."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = float("nan")
-    if not least <= value <= most:  # as of nan, too
-        raise InvalidRequest(f"{option} is {text}; allowed: {allowed}")
-    return value
+def whole(least: int, most: int, unit: str = " numbers", in_words: str = "") -> Reader:
+    """Return the reader of whole numbers within bounds."""
+
+    def read(option: str, text: str) -> int:
+        # At most as many digits as the largest: Python refuses to read some thousands.
+        is_whole = text.isascii() and text.isdigit() and len(text) <= len(str(most))
+        if not is_whole or not least <= int(text) <= most:
+            raise InvalidRequest(
+                f"{option} is {text!r}; allowed: whole{unit}, {least:,} to {most:,}{in_words}"
+            )
+        return int(text)
+
+    return Reader(read, "SECONDS" if unit == " seconds" else "N")
+
+
+def number(least: float, most: float, allowed: str, metavar: str = "NUMBER") -> Reader:
+    """Return the reader of numbers within bounds; `allowed` says which."""
+
+    def read(option: str, text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = float("nan")
+        if not least <= value <= most:  # as of nan, too
+            raise InvalidRequest(f"{option} is {text}; allowed: {allowed}")
+        return value
+
+    return Reader(read, metavar)
+
+
+def seconds(least: float, most: float) -> Reader:
+    """Return the reader of a time in seconds, which need not be whole."""
+    return number(least, most, f"{least:,} to {most:,} seconds", "SECONDS")
+
+
+def one_of(*names: str) -> Reader:
+    """Return the reader of a name."""
+    return Reader(lambda option, text: choice(option, text, names), "NAME")
 
 
 def choice(option: str, text: str, allowed: Iterable[str]) -> str:
@@ -60,8 +86,7 @@ def choice(option: str, text: str, allowed: Iterable[str]) -> str:
     return text
 
 
-def moment(option: str, text: str) -> datetime:
-    """Return a moment: so long ago, or a day or time."""
+def _moment(option: str, text: str) -> datetime:
     ago = _AGO.fullmatch(text)
     try:
         if ago is not None:
@@ -75,14 +100,20 @@ def moment(option: str, text: str) -> datetime:
         ) from None
 
 
-def day(option: str, text: str) -> date:
-    """Return a day."""
+def _day(option: str, text: str) -> date:
     try:
         return date.fromisoformat(text)
     except ValueError:
         raise InvalidRequest(
             f"{option} is {text!r}; allowed: a day as YYYY-MM-DD, such as 2026-11-01"
         ) from None
+
+
+#: Reads a moment: so long ago, or a day or time.
+moment = Reader(_moment, "TIME")
+
+#: Reads a day.
+day = Reader(_day, "DAY")
 
 
 def pairs(

@@ -1,8 +1,6 @@
 """`seqd settings`: every setting with its value and where that comes from; needs no daemon."""
 
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import TYPE_CHECKING
 
 from seqd.cli import options
 from seqd.cli.showing import Found, shown
@@ -12,46 +10,23 @@ if TYPE_CHECKING:
 
     from pydantic.fields import FieldInfo
 
-#: What stands in the guide for a default that depends on the machine.
-_DEFAULTS = {"data_dir": "`platformdirs` user data folder"}
-
 
 @shown
-def settings(
-    as_table: Annotated[
-        bool,
-        typer.Option("--table", help="Print the guide's table of names, defaults and meanings."),
-    ] = False,
-) -> Found:
+def settings() -> Found:
     """Show every setting: its value here, where that comes from, and what it is.
 
     Secrets are masked. Exit status 2 where one is wrong.
     """
-    from seqd.cli.ui.stdout import stdout
     from seqd.cli.ui.tables import Column, print_table
 
-    if as_table:
-        return Found(list(_rows()), lambda screen: stdout().write(settings_table()))
     rows = list(_rows())
     columns: tuple[Column[dict[str, object]], ...] = (
         Column("setting", lambda row: row["name"]),
-        Column("value", lambda row: _shown(row["value"]), wraps=True),
+        Column("value", lambda row: in_words(row["value"]), wraps=True),
         Column("from", lambda row: row["origin"]),
         Column("what it is", lambda row: row["description"], wraps=True),
     )
     return Found(rows, lambda screen: print_table(screen, columns, rows))
-
-
-def settings_table() -> str:
-    """Return the table of the operators' guide, as Markdown."""
-    from seqd.settings import INTERNAL, PREFIX, Settings
-
-    lines = ["| variable | default | what it is |", "| --- | --- | --- |"]
-    for name, field in Settings.model_fields.items():
-        if name not in INTERNAL:
-            default = _DEFAULTS.get(name) or _shown(field.default)
-            lines.append(f"| `{PREFIX}{name.upper()}` | {default} | {field.description} |")
-    return "\n".join(lines) + "\n"
 
 
 def _rows() -> "Iterator[dict[str, object]]":
@@ -81,7 +56,8 @@ def _value(name: str, field: "FieldInfo", value: object) -> object:
     return without_password(str(value)) if name.endswith("url") else MASK
 
 
-def _shown(value: object) -> str:
+def in_words(value: object) -> str:
+    """Return the value of a setting for people."""
     if value is None:
         return "not set"
     if isinstance(value, bool):

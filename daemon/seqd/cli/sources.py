@@ -227,8 +227,6 @@ def _is_pipe(file: str) -> bool:
 def _pipe(
     file: str, source: Mapping[str, str], *, is_read_twice: bool
 ) -> "Iterator[tuple[LocalInput, LiveText | None]]":
-    import tempfile
-
     from seqd.inputs.live import LiveText
     from seqd.inputs.local import LocalFormat, LocalInput
 
@@ -243,9 +241,7 @@ def _pipe(
             names = FileSource.model_validate({"path": "/dev/stdin"} | fields)
             yield LocalInput(live.path, kind, names, live.opener(), live.state), live
             return
-        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="seqd-"))
-        copy = Path(folder) / f"stdin.{kind}"
-        _write_copy(copy, live.chunks())
+        copy = stack.enter_context(_copied(live, f".{kind}"))
         yield local_input(copy, **{**fields, "format": kind}), None
 
 
@@ -258,16 +254,23 @@ def _format_by_head(head: bytes) -> "LocalFormat":
     return LocalFormat.JSONL if head.lstrip()[:1] in (b"{", b'"') else LocalFormat.LINES
 
 
-def _write_copy(path: Path, chunks: Iterable[bytes]) -> None:
-    try:
-        with path.open("wb") as copy:
-            for chunk in chunks:
-                copy.write(chunk)
-    except OSError as error:
-        raise InvalidInput(
-            f"standard input cannot be copied into a temporary file under {path.parent.parent} "
-            f"({error.strerror}). Make room there, or name another folder by TMPDIR"
-        ) from error
+@contextmanager
+def _copied(live: "LiveText", suffix: str) -> Iterator[Path]:
+    """Yield a copy of what comes, which can be read twice, and is checked as any file is."""
+    import tempfile
+
+    with tempfile.TemporaryDirectory(prefix="seqd-") as folder:
+        path = Path(folder) / f"stdin{suffix}"
+        try:
+            with path.open("wb") as copy:
+                for chunk in live.chunks():
+                    copy.write(chunk)
+        except OSError as error:
+            raise InvalidInput(
+                f"standard input cannot be copied into a temporary file under {path.parent.parent} "
+                f"({error.strerror}). Make room there, or name another folder by TMPDIR"
+            ) from error
+        yield path
 
 
 def _check_fields(fields: Mapping[str, str]) -> None:
@@ -308,8 +311,14 @@ def data_of(name: str, **fields: str) -> FileSource | NamedSource:
 def dataset_of(file: str, **fields: str) -> "Iterator[FileDataset]":
     """Yield a file (`-` is standard input) as data that is read here."""
     from seqd.inputs.datasets import FileDataset
+    from seqd.inputs.live import LiveText
 
-    with _readable(file) as path:
+    if file != "-":
+        yield FileDataset(file_source(Path(file), **fields))
+        return
+    live = LiveText(sys.stdin.buffer, "standard input")
+    is_jsonl = _format_by_head(live.head()) == "jsonl"
+    with _copied(live, ".jsonl" if is_jsonl else ".txt") as path:
         yield FileDataset(file_source(path, **fields))
 
 
@@ -346,24 +355,6 @@ def _blocks(segments: Iterable[str]) -> Iterator[str]:
             begin = end + 1
         held = held[begin:]
     yield held
-
-
-@contextmanager
-def _readable(file: str) -> Iterator[Path]:
-    """Yield a path; standard input is copied into a file, so that it is checked as any file is."""
-    if file != "-":
-        yield Path(file)
-        return
-    import tempfile
-
-    from seqd.inputs.live import LiveText
-
-    with tempfile.TemporaryDirectory(prefix="seqd-") as folder:
-        live = LiveText(sys.stdin.buffer, "standard input")
-        suffix = ".jsonl" if _format_by_head(live.head()) == "jsonl" else ".txt"
-        path = Path(folder) / f"stdin{suffix}"
-        _write_copy(path, live.chunks())
-        yield path
 
 
 def _label(value: "Value", field: str) -> str | None:

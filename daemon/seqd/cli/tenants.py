@@ -135,13 +135,11 @@ def usage(
     ] = None,
     since: Annotated[
         date | None,
-        readers.typed(
-            "--from", read=readers.day, metavar="DAY", help="First day, such as 2026-11-01, in UTC."
-        ),
+        readers.typed("--from", by=readers.day, help="First day, such as 2026-11-01, in UTC."),
     ] = None,
     until: Annotated[
         date | None,
-        readers.typed("--to", read=readers.day, metavar="DAY", help="Last day; today without it."),
+        readers.typed("--to", by=readers.day, help="Last day; today without it."),
     ] = None,
     as_csv: Annotated[
         bool, typer.Option("--csv", help="Print CSV, a line a day and tenant.")

@@ -6,7 +6,6 @@ worker is down, and for one that starts later. Workers follow within about half 
 
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -62,8 +61,7 @@ Timeout = Annotated[
     float,
     readers.typed(
         "--timeout-s",
-        read=partial(readers.number, least=0.1, most=604_800, allowed="0.1 to 604,800 seconds"),
-        metavar="SECONDS",
+        by=readers.seconds(0.1, 604_800),
         help="Seconds to wait at most; then exit 75.",
     ),
 ]

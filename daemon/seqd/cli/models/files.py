@@ -43,8 +43,7 @@ LoadTimeout = Annotated[
     float,
     readers.typed(
         "--load-timeout",
-        read=partial(readers.number, least=1, most=86_400, allowed="1 to 86,400 seconds"),
-        metavar="SECONDS",
+        by=readers.seconds(1, 86_400),
         help="Seconds that loading may take.",
     ),
 ]
@@ -192,8 +191,7 @@ def collect(
         int,
         readers.typed(
             "--keep",
-            read=partial(readers.whole, least=1, most=1_000_000),
-            metavar="N",
+            by=readers.whole(1, 1_000_000),
             help="Newest versions to keep.",
         ),
     ] = 5,

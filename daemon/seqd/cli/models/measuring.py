@@ -1,7 +1,6 @@
 """Options of the commands that measure versions: `evaluate`, `compare`, and a gate of `promote`."""
 
 import sys
-from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -45,10 +44,7 @@ By = Annotated[
     float | None,
     readers.typed(
         "--by",
-        read=partial(
-            readers.number, least=0.0, most=sys.float_info.max, allowed="0 or more, such as 0.002"
-        ),
-        metavar="GAIN",
+        by=readers.number(0, sys.float_info.max, "0 or more, such as 0.002", "GAIN"),
         help="Least gain, in the unit of the metric: 0.002, say.",
     ),
 ]

@@ -5,7 +5,6 @@ so that no item waits for that, and the command ends when new jobs get it.
 """
 
 from collections.abc import Mapping
-from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -33,8 +32,7 @@ WarmTimeout = Annotated[
     float,
     readers.typed(
         "--warm-timeout",
-        read=partial(readers.number, least=0, most=3_600, allowed="0 to 3,600 seconds"),
-        metavar="SECONDS",
+        by=readers.seconds(0, 3_600),
         help="Seconds to wait until the workers have loaded the version, and new jobs get it.",
     ),
 ]

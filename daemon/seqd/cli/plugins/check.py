@@ -50,8 +50,7 @@ def check(
         int | None,
         readers.typed(
             "--timeout",
-            read=partial(readers.whole, least=1, most=3_600, unit=" seconds"),
-            metavar="SECONDS",
+            by=readers.whole(1, 3_600, " seconds"),
             help="How long one check may take, 30 by default; those of trainings ten times as "
             "long.",
         ),

@@ -1,7 +1,6 @@
 """The command `seqd top`: full screen on a terminal, one look as text everywhere else."""
 
 import sys
-from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -19,8 +18,7 @@ def top(
         float,
         readers.typed(
             "--every",
-            read=partial(readers.number, least=0.2, most=3_600, allowed="0.2 to 3,600 seconds"),
-            metavar="SECONDS",
+            by=readers.seconds(0.2, 3_600),
             help="Seconds between reads.",
         ),
     ] = 1.0,
@@ -28,8 +26,7 @@ def top(
         str,
         readers.typed(
             "--view",
-            read=partial(readers.choice, allowed=VIEWS),
-            metavar="NAME",
+            by=readers.one_of(*VIEWS),
             help="First view: overview, queues, workers, jobs, failures.",
         ),
     ] = "overview",
