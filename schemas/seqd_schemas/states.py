@@ -84,8 +84,6 @@ class StateRules(NamedTuple):
     #: Workers begin its units, and what is left of them counts as work.
     may_claim: bool = False
     is_terminal: bool = False
-    #: How a terminal shows it.
-    style: str = ""
 
 
 _GOING = frozenset({JobAction.CANCEL, JobAction.PAUSE})
@@ -95,12 +93,12 @@ _OVER = frozenset({JobAction.RETRY, JobAction.REMOVE})
 #: A new state is added here; the scripts that move jobs into it and out of it come beside.
 STATES = {
     JobState.QUEUED: StateRules("queued", _GOING, may_claim=True),
-    JobState.RUNNING: StateRules("started", _GOING, may_claim=True, style="green"),
-    JobState.PAUSED: StateRules("paused", _HELD, style="yellow"),
+    JobState.RUNNING: StateRules("started", _GOING, may_claim=True),
+    JobState.PAUSED: StateRules("paused", _HELD),
     JobState.COMPLETED: StateRules("completed", _OVER, is_terminal=True),
-    JobState.FAILED: StateRules("failed", _OVER, is_terminal=True, style="red"),
+    JobState.FAILED: StateRules("failed", _OVER, is_terminal=True),
     JobState.CANCELLED: StateRules("cancelled", _OVER, is_terminal=True),
-    JobState.EXPIRED: StateRules("expired", _OVER, is_terminal=True, style="red"),
+    JobState.EXPIRED: StateRules("expired", _OVER, is_terminal=True),
 }
 
 #: Events behind which nothing happens to a job; one that is rejected never was any.

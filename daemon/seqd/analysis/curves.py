@@ -78,27 +78,20 @@ class Curve:
     held_out: _Points
 
 
-def figure_of(metrics: Mapping[str, float]) -> str | None:
-    """Return the figure that makes the curve: bits a character, else the loss, else the first.
-
-    None where there are no figures.
-    """
-    names = {name.removeprefix(HELD_OUT): None for name in metrics}
-    preferred = (name for name in _PREFERRED if name in names)
-    return next(preferred, next(iter(names), None))
-
-
 def spoken(figure: str) -> str:
     """Return a figure's name as people read it."""
     return _SPOKEN.get(figure, figure.replace("_", " "))
 
 
 def curve_of(epochs: Sequence[EpochMetrics], figure: str | None = None) -> Curve | None:
-    """Return the curve of a figure, or of `figure_of` them; None where no epoch has it."""
-    every = {name: value for one in epochs for name, value in one.metrics.items()}
-    figure = figure or figure_of(every)
+    """Return the curve of a figure; None where no epoch has it.
+
+    Without one it is that of bits a character, else of the loss, else of the first that there is.
+    """
     if figure is None:
-        return None
+        names = dict.fromkeys(name.removeprefix(HELD_OUT) for one in epochs for name in one.metrics)
+        preferred = (name for name in _PREFERRED if name in names)
+        figure = next(preferred, next(iter(names), ""))
     curve = Curve(figure, _points(epochs, figure), _points(epochs, HELD_OUT + figure))
     return curve if curve.training or curve.held_out else None
 

@@ -6,12 +6,9 @@ the next call. `SystemExit` and its like would end the process that the plugin w
 exception whose text cannot be made would raise another wherever somebody asks what was wrong.
 """
 
-import ctypes
 import logging
 import os
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from types import TracebackType
 from typing import ClassVar
 
@@ -76,28 +73,6 @@ def reap_copies() -> None:
                 return
             os.waitpid(ended.si_pid, 0)
             OneProcess.copies += 1
-
-
-@contextmanager
-def printing_into(file: int, *numbers: int) -> Iterator[None]:
-    """Have what is printed to some descriptors during the block go into a file, whoever prints."""
-    _flush()
-    kept = [os.dup(number) for number in numbers]
-    try:
-        for number in numbers:
-            os.dup2(file, number)
-        yield
-    finally:
-        _flush()
-        for number, one in zip(numbers, kept, strict=True):
-            os.dup2(one, number)
-            os.close(one)
-
-
-def _flush() -> None:
-    for stream in (sys.stdout, sys.stderr):
-        stream.flush()
-    ctypes.CDLL(None).fflush(None)
 
 
 class PluginCall(OneProcess):

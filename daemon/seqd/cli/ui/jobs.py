@@ -15,7 +15,6 @@ from seqd.ledger.activity import JobActivity
 from seqd.ledger.job_filter import MAX_SEARCHED, FoundJobs
 from seqd.ledger.unit_states import MAX_COUNTED
 from seqd_schemas import (
-    STATES,
     Counts,
     DataSource,
     JobAction,
@@ -26,6 +25,14 @@ from seqd_schemas import (
     RunSource,
     has_upload,
 )
+
+#: How a terminal shows a state.
+_STYLES = {
+    JobState.RUNNING: "green",
+    JobState.PAUSED: "yellow",
+    JobState.FAILED: "red",
+    JobState.EXPIRED: "red",
+}
 
 
 def job_columns(
@@ -175,7 +182,7 @@ def _state(unserved: Collection[str], record: JobRecord) -> Cell:
     if record.state.may_claim and f"{task} {record.model}" in unserved:
         return Cell(f"{record.state}: nobody can run it", "bold red")
     why = f": {record.failure.code}" if record.failure else ""
-    return Cell(f"{record.state}{why}", STATES[record.state].style)
+    return Cell(f"{record.state}{why}", _STYLES.get(record.state, ""))
 
 
 def _done(record: JobRecord) -> str:

@@ -7,7 +7,8 @@ import random
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from math import inf
 from pathlib import Path
@@ -19,7 +20,7 @@ from typing import Final, TypeAlias
 from seqd.hookspecs import LoadedModel, WorkItem
 from seqd.models.plugin_frames import package_of
 from seqd.plugin import decorated
-from seqd.plugin.calls import OneProcess, printing_into, reap_copies
+from seqd.plugin.calls import OneProcess, reap_copies
 from seqd.testing.checks.catalog import Checks
 from seqd.testing.checks.examples import author_method, author_packages
 from seqd.testing.checks.failures import CheckFailed, DoesNotApply, place_at
@@ -73,7 +74,7 @@ def use(version: Version) -> None:
 def prints_nothing(version: Version) -> None:
     """Use the version, with standard output in a file of the checks."""
     with TemporaryFile() as file:
-        with printing_into(file.fileno(), 1):
+        with _printing_into(file.fileno()):
             use(version)
         file.seek(0)
         printed = file.read().decode(errors="replace")
@@ -83,6 +84,25 @@ def prints_nothing(version: Version) -> None:
             "Use logging.getLogger(__name__): a worker adds the job and the model to each line.",
             _busiest_method(version),
         )
+
+
+@contextmanager
+def _printing_into(file: int) -> Iterator[None]:
+    """Have what is printed to standard output during the block go into a file, whoever prints."""
+    _flush()
+    kept = os.dup(1)
+    try:
+        os.dup2(file, 1)
+        yield
+    finally:
+        _flush()
+        os.dup2(kept, 1)
+        os.close(kept)
+
+
+def _flush() -> None:
+    sys.stdout.flush()
+    ctypes.CDLL(None).fflush(None)
 
 
 def _busiest_method(version: Version) -> object:
