@@ -12,7 +12,8 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, closing, suppress
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from builders import a_chunk
 from checkout import python_path
 from inbox_builders import Producer, a_request
 from ledger_fixtures import BRIEFLY_S, Environment, open_environment
-from redis_fixtures import PrivateServer
+from redis_fixtures import PrivateServer, installed_servers
 from seqd.ledger import connect
 from seqd.local.parent_death import launch_command
 from seqd.settings import Settings
@@ -103,65 +104,73 @@ def test_a_step_that_is_repeated_while_redis_is_full_is_told_once_an_outage(tigh
     assert re.fullmatch(r"rate not noted: Redis at \S+ has reached its maxmemory\.", one)
 
 
-@contextmanager
-def supervising(private_server: PrivateServer, tmp_path: Path) -> Iterator[Cluster]:
-    """A cluster whose only worker `seqd up` starts, with what that says in `up.log`."""
-    settings = live_settings(private_server, tmp_path)
-    cluster = Cluster(settings, tmp_path)
-    variables = {
-        f"SEQD_{name.upper()}": str(getattr(settings, name))
-        for name in settings.model_fields_set - {"enabled_plugins"}
-    }
-    variables |= {"SEQD_ENABLED_PLUGINS": "light", "PYTHONPATH": python_path(PLUGIN)}
-    command = [sys.executable, "-m", "seqd", "up", "--slots", "all@cpu:0"]
-    with (tmp_path / "up.log").open("wb") as log:
-        up = subprocess.Popen(
-            launch_command(command, signal.SIGKILL),
-            env=os.environ | variables,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-        )
-    try:
-        yield cluster
-    finally:
-        up.terminate()
-        with suppress(subprocess.TimeoutExpired):
-            up.wait(30)
-        up.kill()
-        up.wait()
-        cluster.close()
+@dataclass(frozen=True)
+class Supervised:
+    """A `seqd up` with one worker, which is started on a Redis that is full."""
+
+    cluster: Cluster
+    redis: Redis
+    log: Path
+
+    def give_room(self) -> None:
+        """End the lack of memory; returns once the worker is ready."""
+        self.redis.config_set("maxmemory", 0)
+        wait_until(lambda: "Ready after" in self.log.read_text(), "it is ready")
 
 
-@pytest.fixture
-def supervised(private_server: PrivateServer, tmp_path: Path) -> Iterator[Cluster]:
-    """A cluster whose only worker is `seqd up`'s, once that is up."""
-    with supervising(private_server, tmp_path) as cluster:
-        client = cluster.client()
-        wait_until(lambda: "echo" in client.catalog(), "a worker is up")
-        yield cluster
+@pytest.fixture(scope="module")
+def supervised(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Supervised]:
+    folder = tmp_path_factory.mktemp("supervised")
+    server = PrivateServer(installed_servers()[0], tmp_path_factory.mktemp("redis"))
+    with ExitStack() as ends:
+        ends.callback(server.stop)
+        server.start()
+        operator = ends.enter_context(Redis.from_url(server.url))
+        operator.config_set("maxmemory", 1)
+        settings = live_settings(server, folder)
+        cluster = ends.enter_context(closing(Cluster(settings, folder)))
+        variables = {
+            f"SEQD_{name.upper()}": str(getattr(settings, name))
+            for name in settings.model_fields_set - {"enabled_plugins"}
+        }
+        variables |= {"SEQD_ENABLED_PLUGINS": "light", "PYTHONPATH": python_path(PLUGIN)}
+        command = [sys.executable, "-m", "seqd", "up", "--slots", "all@cpu:0"]
+        with (folder / "up.log").open("wb") as log:
+            up = subprocess.Popen(
+                launch_command(command, signal.SIGKILL),
+                env=os.environ | variables,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        try:
+            yield Supervised(cluster, operator, folder / "up.log")
+        finally:
+            up.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                up.wait(30)
+            up.kill()
+            up.wait()
 
 
 def test_a_worker_that_starts_on_a_full_redis_waits_for_room_and_both_logs_say_so(
-    private_server: PrivateServer, tmp_path: Path
+    supervised: Supervised,
 ) -> None:
     short = "Redis has used up the share of its memory that new work may take "
-    full, log = "Redis takes no writes (it has reached its maxmemory); ", tmp_path / "up.log"
-    with Redis.from_url(private_server.url) as operator:
-        operator.config_set("maxmemory", 1)
-        with supervising(private_server, tmp_path) as cluster:
-            logs = cluster.settings.data_dir / "logs"
-            wait_until(lambda: full in log.read_text(), "seqd up says so")
-            wait_until(
-                lambda: any(" takes no writes: " in one.read_text() for one in logs.glob("*.log")),
-                "the worker says so",
-            )
-            operator.config_set("maxmemory", 0)
-            wait_until(lambda: "Ready after" in log.read_text(), "it is ready")
-            again = "Redis takes writes again; workers go on"
-            wait_until(lambda: again in log.read_text(), "seqd up says that, too")
-            operator.config_set("maxmemory", int(operator.info("memory")["used_memory"] * 1.1))
-            wait_until(lambda: short in log.read_text(), "seqd up says that there is little room")
+    full, log = "Redis takes no writes (it has reached its maxmemory); ", supervised.log
+    again = "Redis takes writes again; workers go on"
+    logs = supervised.cluster.settings.data_dir / "logs"
+
+    wait_until(lambda: full in log.read_text(), "seqd up says so")
+    wait_until(
+        lambda: any(" takes no writes: " in one.read_text() for one in logs.glob("*.log")),
+        "the worker says so",
+    )
+    supervised.give_room()
+    wait_until(lambda: again in log.read_text(), "seqd up says that, too")
+    used = int(supervised.redis.info("memory")["used_memory"])
+    supervised.redis.config_set("maxmemory", int(used * 1.1))
+    wait_until(lambda: short in log.read_text(), "seqd up says that there is little room")
 
     assert [log.read_text().count(told) for told in (full, again)] == [1, 1]
     assert "died" not in log.read_text()
@@ -193,19 +202,19 @@ def test_a_listener_that_a_full_redis_breaks_again_and_again_logs_no_traceback(
     assert sum("reconciling without the lock" in line for line in lines) <= 1
 
 
-def test_a_job_completes_when_a_full_redis_has_room_again(supervised, private_server):
-    client = supervised.client()
+def test_a_job_completes_when_a_full_redis_has_room_again(supervised: Supervised) -> None:
+    supervised.give_room()
+    client, operator = supervised.cluster.client(), supervised.redis
     texts = [f"text {n}" for n in range(800)]
     job = client.classify(texts, model="echo", parameters={"delay_ms": 5})
     next(iter(job.results()))
 
-    with Redis.from_url(private_server.url) as operator:
-        wait_until(lambda: job.record().sealed, "the input is complete")
-        fill(operator)
-        operator.config_resetstat()
-        wait_until(lambda: refusals(operator) >= 6, "the worker is refused again and again")
-        done = job.record().counts.done
-        operator.config_set("maxmemory", 0)
+    wait_until(lambda: job.record().sealed, "the input is complete")
+    fill(operator)
+    operator.config_resetstat()
+    wait_until(lambda: refusals(operator) >= 6, "the worker is refused again and again")
+    done = job.record().counts.done
+    operator.config_set("maxmemory", 0)
     wait_until(lambda: job.record().counts.done > done, "it goes on")
     record = job.wait(timeout_s=60)
 
@@ -215,20 +224,21 @@ def test_a_job_completes_when_a_full_redis_has_room_again(supervised, private_se
     assert [result.custom_id for result in results] == [f"row-{n}" for n in range(1, 801)]
 
 
-def test_workers_empty_an_inbox_that_has_filled_redis(supervised, private_server):
-    client, keys = supervised.client(), supervised.settings.keys
+def test_workers_empty_an_inbox_that_has_filled_redis(supervised: Supervised) -> None:
+    supervised.give_room()
+    client, keys = supervised.cluster.client(), supervised.cluster.settings.keys
     text = "".join(random.Random(7).choices("abcdefgh ", k=20_000))
-    with Redis.from_url(private_server.url) as operator:
-        producer = Producer(operator, keys)
-        operator.config_set("maxmemory", int(operator.info("memory")["used_memory"]) + 8 * 2**20)
-        with operator.pipeline(transaction=False) as pipe:
-            for n in range(600):
-                pipe.xadd(keys.inbox(), {"id": f"p{n}", "job": json.dumps(a_request([text]))})
-            added = [entry for entry in pipe.execute(raise_on_error=False) if type(entry) is bytes]
+    operator = supervised.redis
+    producer = Producer(operator, keys)
+    operator.config_set("maxmemory", int(operator.info("memory")["used_memory"]) + 8 * 2**20)
+    with operator.pipeline(transaction=False) as pipe:
+        for n in range(600):
+            pipe.xadd(keys.inbox(), {"id": f"p{n}", "job": json.dumps(a_request([text]))})
+        added = [entry for entry in pipe.execute(raise_on_error=False) if type(entry) is bytes]
 
-        wait_until(lambda: producer.waiting() == 0, "an empty inbox", timeout_s=60)
-        answers = producer.all_answers()
-        wait_until(lambda: not client.open_jobs(), "all jobs are done", timeout_s=60)
+    wait_until(lambda: producer.waiting() == 0, "an empty inbox", timeout_s=60)
+    answers = producer.all_answers()
+    wait_until(lambda: not client.open_jobs(), "all jobs are done", timeout_s=60)
 
     assert len(added) < 600
     assert [answer.entry for answer in answers] == [entry.decode() for entry in added]
