@@ -184,10 +184,10 @@ unfit-workers | warning | Worker cpu:0@h2-b (host h2), 1 of 3, cannot run imdb_l
   store: SEQD_DATA_DIR on h2. | corrupt-model
 plugin-broken | warning | The plugin bad is broken on cpu:0@h1-a: no module\\x1b[2J named x. |
   Mend it (`seqd plugins check bad`), | plugin-missing
-plugin-missing | warning | The plugin bad is missing on cpu:0@h2-b, and 1 other worker has it. |
-  Install it there, unless that was done since they started | plugin-missing
-plugin-versions | warning | Workers have the plugin echo in 2 versions: 1.0 (1), 2.0 (1). |
-  Install one version everywhere | mixed-versions
+plugin-missing | warning | The plugin bad is missing on cpu:0@h2-b. | Install it there: `pip install
+  seqd-bad==1.0`. Then restart it; those of `seqd up`: `seqd workers restart cpu | plugin-missing
+plugin-versions | warning | seqd-echo has the version 1.0 on cpu:0@h1-a, and 2.0 on cpu:0@h2-b. |
+  For one version everywhere: `pip install seqd-echo==1.0` there. | mixed-versions
 route-unserved | error | No worker that is up can do all that waits of classify imdb_lstm (2
   items). All workers that classify imdb_lstm are cordoned or drained by an operator: cpu:0@h1-a.
   `seqd workers list` shows the rules, `seqd workers uncordon --host h1` ends them. | Start a worker

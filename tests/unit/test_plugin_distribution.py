@@ -45,8 +45,8 @@ def test_a_plugin_that_some_workers_lack_is_named_with_the_command_that_installs
     workers = [a_worker("a", a_plugin()), *(a_worker(name) for name in "bcdef")]
 
     assert differences([], workers) == [
-        "hello is missing on b, c, d and 2 more. Install it there: `pip install seqd-hello==0.2`. "
-        "Then restart them; those of `seqd up`: `seqd workers restart`."
+        "The plugin hello is missing on b, c, d and 2 more. Install it there: `pip install "
+        "seqd-hello==0.2`. Then restart them; those of `seqd up`: `seqd workers restart`."
     ]
 
 
@@ -54,8 +54,8 @@ def test_plugins_of_one_distribution_are_one_sentence() -> None:
     more = a_plugin("bye", distribution="seqd-hello")
 
     assert differences([a_plugin(), more], [a_worker("a")]) == [
-        "bye, hello are missing on a. Install it there: `pip install seqd-hello==0.2`. Then "
-        "restart it; those of `seqd up`: `seqd workers restart a`."
+        "The plugins bye, hello are missing on a. Install it there: `pip install "
+        "seqd-hello==0.2`. Then restart it; those of `seqd up`: `seqd workers restart a`."
     ]
 
 
@@ -64,7 +64,9 @@ def test_one_without_a_distribution_is_to_be_brought_there() -> None:
 
     (said,) = differences([loose], [a_worker("a")])
 
-    assert said.startswith("hello is missing on a. It comes from no distribution: bring its module")
+    assert said.startswith(
+        "The plugin hello is missing on a. It comes from no distribution: bring its module"
+    )
 
 
 def test_another_version_on_a_worker_than_here_is_named_with_both() -> None:
@@ -84,7 +86,9 @@ def test_one_that_is_installed_editable_here_is_brought_there_as_a_wheel() -> No
     (lacks,) = differences([a_plugin()], [a_worker("a")], editable)
     (older,) = differences([a_plugin()], [a_worker("a", a_plugin(version="0.1"))], editable)
 
-    assert lacks.startswith(f"hello is missing on a. To have it there, {wheel}. Then restart it;")
+    assert lacks.startswith(
+        f"The plugin hello is missing on a. To have it there, {wheel}. Then restart it;"
+    )
     assert f"0.1 on a. For one version everywhere, {wheel}. Then restart it;" in older
 
 
@@ -99,7 +103,7 @@ def test_workers_of_this_machine_started_before_what_is_installed_on_it() -> Non
     here = [MARKOV, a_plugin(), a_plugin("old")]
     late, lacking, *_ = differences(here, [ours, a_worker("b")], host="this")
     assert late == "a started before hello was installed here: `seqd workers restart --wait`."
-    assert lacking.startswith("hello is missing on b. Install it there: ")
+    assert lacking.startswith("The plugin hello is missing on b. Install it there: ")
 
 
 def test_workers_of_this_machine_have_what_was_removed_from_it_until_they_are_restarted() -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from seqd.doctor.findings import Finding, Severity, bounded, finding
+from seqd.doctor.plugin_places import fleet_of, uneven
 from seqd.kinds import TRAIN
 from seqd.serving import (
     LOOP_DEATHS,
@@ -484,10 +485,8 @@ def unfit(fleet: "FleetOverview") -> Iterator[Finding]:
 
 def plugins(fleet: "FleetOverview") -> Iterator[Finding]:
     """Yield the plugins that are broken, missing, or in several versions on workers."""
-    telling = [one for one in fleet.workers if one.plugins]
-    yield from _broken(telling)
-    yield from _missing(telling)
-    yield from _versions(telling)
+    yield from _broken(fleet.workers)
+    yield from uneven(fleet_of(fleet.workers))
 
 
 def routes(fleet: "FleetOverview") -> Iterator[Finding]:
@@ -582,39 +581,6 @@ def _broken(workers: "Sequence[WorkerStatus]") -> Iterator[Finding]:
             f"The plugin {name} is broken on {first_of(names, 3)}: {reason}",
             f"Mend it (`seqd plugins check {name}`), or leave it out there: SEQD_DISABLED_PLUGINS",
         )
-
-
-def _missing(workers: "Sequence[WorkerStatus]") -> Iterator[Finding]:
-    has: defaultdict[str, set[str]] = defaultdict(set)
-    for one in workers:
-        for plugin in one.plugins:
-            has[plugin.name].add(one.worker)
-    for name, names in sorted(has.items()):
-        lacking = [one.worker for one in workers if one.worker not in names]
-        if lacking:
-            yield finding(
-                "plugin-missing",
-                f"The plugin {name} is missing on {first_of(lacking, 3)}, and {len(names)} other "
-                f"{'worker has' if len(names) == 1 else 'workers have'} it",
-                "Install it there, unless that was done since they started (`seqd plugins list` "
-                "says which); then `seqd workers restart`",
-            )
-
-
-def _versions(workers: "Sequence[WorkerStatus]") -> Iterator[Finding]:
-    versions: defaultdict[str, Counter[str]] = defaultdict(Counter)
-    for one in workers:
-        for plugin in one.plugins:
-            versions[plugin.name][plugin.version] += 1
-    for name, counts in sorted(versions.items()):
-        if len(counts) > 1:
-            told = [f"{version or 'none'} ({count})" for version, count in counts.most_common()]
-            yield finding(
-                "plugin-versions",
-                f"Workers have the plugin {name} in {len(counts)} versions: {first_of(told)}",
-                "Install one version everywhere (`seqd plugins list` says what), then `seqd "
-                "workers restart`",
-            )
 
 
 def _whereabouts(last: "WorkerStatus | None") -> str:

@@ -7,11 +7,10 @@ from seqd.cli.plugins.distribution import (
     Holding,
     differences,
     holdings,
-    named,
-    says_what_it_has,
 )
 from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.tables import Column, print_facts, print_table
+from seqd.doctor.plugin_places import named, says_what_it_has
 from seqd_schemas import PluginState, PluginStatus, WorkerState, WorkerStatus
 
 #: What tables say of a plugin of this machine.
