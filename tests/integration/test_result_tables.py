@@ -10,7 +10,7 @@ import pyarrow
 import pytest
 
 from checkout import python_path
-from seqd.client import AsyncClient, Client, frames
+from seqd.client import AsyncClient, Client, tables
 from seqd.errors import InvalidRequest, JobFailed
 from worker_fixtures import Cluster
 
@@ -70,7 +70,7 @@ def test_a_job_of_another_kind_has_no_vectors_and_a_training_no_table(client: Cl
 def test_arrow_reads_batch_after_batch_while_the_job_runs(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(frames, "BATCH_ROWS", 8)
+    monkeypatch.setattr(tables, "BATCH_ROWS", 8)
     may_end = Event()
 
     def texts() -> Iterator[str]:

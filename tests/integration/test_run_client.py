@@ -13,8 +13,7 @@ import seqd_tasks
 from checkout import python_path
 from readme_blocks import ROOT, blocks_of
 from seqd.client import AsyncClient
-from seqd.client.frames import table_of
-from seqd.client.output_fields import result_schema
+from seqd.client.tables import result_schema, table_of
 from seqd.errors import InvalidInput, InvalidRequest, ItemFailed, OutputMismatch
 from seqd_schemas import Embedding, Score, Text
 

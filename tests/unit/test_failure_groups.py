@@ -6,11 +6,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seqd.client.failure_groups import FailureGroups, grouped, place_in, shape_of
+from seqd.client.failures import FailureGroup, FailureGroups, place_in, shape_of
 from seqd.errors import InvalidRequest
 from seqd.ledger.failure_filter import ANY_FAILURE, failure_filter
 from seqd.ledger.failures import cut_traceback
 from seqd_schemas import MAX_TRACEBACK_BYTES, DeathCause, FailureRecord, FailureScope
+
+
+def grouped(records: list[FailureRecord]) -> list[FailureGroup]:
+    groups = FailureGroups()
+    for record in records:
+        groups.add(record)
+    return groups.listed()
 
 
 def a_letter(**changes: object) -> FailureRecord:

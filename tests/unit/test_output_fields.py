@@ -10,9 +10,15 @@ import pyarrow
 import pytest
 from pydantic import Field
 
-from seqd.client.frames import Vectors, arrow_array, arrow_type
-from seqd.client.matrices import Matrix
-from seqd.client.output_fields import OutputField, fields_of, vector_field
+from seqd.client.tables import (
+    Matrix,
+    OutputField,
+    Vectors,
+    arrow_array,
+    arrow_type,
+    fields_of,
+    vector_field,
+)
 from seqd.errors import InvalidRequest, OutputMismatch
 from seqd.models.task_schemas import output_schema
 from seqd_schemas import Dimensions, Embedding, Score, ScoredLabel, TaskOutput, Vector

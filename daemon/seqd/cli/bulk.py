@@ -16,7 +16,6 @@ from seqd.cli.ui.screen import Screen, data_goes_to_a_terminal
 from seqd.cli.ui.stdout import print_json, stdout
 from seqd.cli.ui.summary import BulkOutcome, ResultCounts, say_bulk_summary
 from seqd.client import JobHandle
-from seqd.client.made_by import facts_of
 from seqd.escaping import printable_json
 from seqd_schemas import Event, ItemFailure, ItemSuccess, JobRecord, JobState
 
@@ -46,6 +45,8 @@ class Output:
     def commit(self, made_by: Sequence[JobRecord]) -> None:
         """Put the files in place, with facts about the jobs that made the results."""
         if self.files is not None:
+            from seqd.client.tables import facts_of
+
             self.files.commit(facts_of(made_by))
 
 

@@ -115,8 +115,7 @@ def list_failures(
     from typing import get_args
 
     from seqd.cli.ui.failures import print_failures, print_groups
-    from seqd.client.failure_groups import GroupBy
-    from seqd.client.replaying import failures_found, groups_found
+    from seqd.client.failures import GroupBy, failures_found, groups_found
     from seqd.ledger.failure_filter import failure_filter
 
     by = readers.choice("--by", by, get_args(GroupBy))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from seqd.cli.output_forms import Form
 from seqd.cli.result_columns import INPUT_PREFIX, Wanted
-from seqd.client.frames import Type
+from seqd.client.tables import Type
 from seqd.errors import InvalidInput, InvalidRequest
 from seqd.inputs.items import ItemRules
 

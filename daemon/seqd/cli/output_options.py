@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from seqd.cli.result_columns import Columns, Wanted
     from seqd.cli.result_files import ResultFiles
     from seqd.cli.sources import Feed
-    from seqd.client.output_fields import OutputField
+    from seqd.client.tables import OutputField
 
 
 def _option(*names: str, **described: Any) -> Any:

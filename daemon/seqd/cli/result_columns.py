@@ -12,8 +12,7 @@ from typing import cast
 
 from seqd.cli.output_forms import Form
 from seqd.cli.row_writers import Column
-from seqd.client.frames import COLUMNS, Type, Vectors, rows_of_output
-from seqd.client.output_fields import OutputField
+from seqd.client.tables import COLUMNS, OutputField, Type, Vectors, rows_of_output
 from seqd.errors import InvalidRequest
 from seqd.kinds import KINDS
 from seqd_schemas import ITEM_COLUMNS, Classification, Generation, ItemFailure, ItemSuccess, JobKind

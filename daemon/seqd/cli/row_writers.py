@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 from pydantic_core import PydanticSerializationError, to_json
 
 from seqd.cli.output_forms import Form
-from seqd.client.frames import Type, Vectors, arrow_array, arrow_type
-from seqd.client.output_fields import OutputField
+from seqd.client.tables import OutputField, Type, Vectors, arrow_array, arrow_type
 from seqd.errors import InvalidInput, OutputMismatch
 
 if TYPE_CHECKING:

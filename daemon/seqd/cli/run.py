@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from seqd.cli.bulk import Result
     from seqd.cli.sources import Feed
     from seqd.client import Client, JobHandle, JobOptions
-    from seqd.client.output_fields import OutputField
+    from seqd.client.tables import OutputField
     from seqd.inputs.items import ItemRules
     from seqd_schemas import CatalogEntry, TaskSchema
 
@@ -122,7 +122,7 @@ class _Request:
 
 def _run(request: _Request, output: OutputOptions) -> None:
     from seqd.cli.sources import refuse_text_as_file
-    from seqd.client.output_fields import fields_of
+    from seqd.client.tables import fields_of
     from seqd.errors import UnknownModel
     from seqd.inputs.items import task_rules
     from seqd.serving import starting_told

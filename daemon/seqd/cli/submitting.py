@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from seqd.cli.result_files import ResultFiles
     from seqd.cli.sources import Feed
     from seqd.client import Client, JobHandle, JobOptions
-    from seqd.client.output_fields import OutputField
+    from seqd.client.tables import OutputField
     from seqd.inputs.items import ItemRules
 
     Send = Callable[[Client, Feed], JobHandle[Any]]

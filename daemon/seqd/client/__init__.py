@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from seqd.analysis.comparison import Comparison as Comparison
     from seqd.client.async_client import AsyncClient as AsyncClient
     from seqd.client.client import Client as Client
-    from seqd.client.failure_groups import FailureGroup as FailureGroup
-    from seqd.client.failure_groups import FailureGroups as FailureGroups
+    from seqd.client.failures import FailureGroup as FailureGroup
+    from seqd.client.failures import FailureGroups as FailureGroups
+    from seqd.client.failures import ReplayedJob as ReplayedJob
     from seqd.client.job import AsyncEndedJob as AsyncEndedJob
     from seqd.client.job import AsyncJob as AsyncJob
     from seqd.client.job import AsyncJobHandle as AsyncJobHandle
@@ -34,14 +35,13 @@ if TYPE_CHECKING:
     from seqd.client.many_jobs import JobsActedOn as JobsActedOn
     from seqd.client.model import AsyncModelHandle as AsyncModelHandle
     from seqd.client.model import ModelHandle as ModelHandle
-    from seqd.client.output_fields import OutputField as OutputField
-    from seqd.client.replaying import ReplayedJob as ReplayedJob
     from seqd.client.requests import JobOptions as JobOptions
     from seqd.client.requests import SweepOptions as SweepOptions
     from seqd.client.results import PageOptions as PageOptions
     from seqd.client.results import ReadOptions as ReadOptions
     from seqd.client.results import Result as Result
     from seqd.client.streaming import StreamedText as StreamedText
+    from seqd.client.tables import OutputField as OutputField
     from seqd.client.waiting import WaitOptions as WaitOptions
     from seqd.errors import ArtifactDamaged as ArtifactDamaged
     from seqd.errors import ClientMisused as ClientMisused
@@ -156,15 +156,14 @@ if TYPE_CHECKING:
 _NAMES = {
     ".async_client": "AsyncClient",
     ".client": "Client",
-    ".failure_groups": "FailureGroup FailureGroups",
+    ".failures": "FailureGroup FailureGroups ReplayedJob",
     ".job": "AsyncEndedJob AsyncJob AsyncJobHandle EndedJob Job JobHandle",
     ".many_jobs": "JobCount JobsActedOn",
     ".model": "AsyncModelHandle ModelHandle",
-    ".output_fields": "OutputField",
-    ".replaying": "ReplayedJob",
     ".requests": "JobOptions SweepOptions",
     ".results": "PageOptions ReadOptions Result",
     ".streaming": "StreamedText",
+    ".tables": "OutputField",
     ".waiting": "WaitOptions",
     "seqd.analysis.comparison": "Comparison",
     "seqd.errors": (

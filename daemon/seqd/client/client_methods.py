@@ -14,9 +14,8 @@ if TYPE_CHECKING:
     from datetime import date, datetime
 
     from seqd.client.explaining.records import Explanation
-    from seqd.client.failure_groups import FailureGroups
+    from seqd.client.failures import FailureGroups, ReplayedJob
     from seqd.client.many_jobs import JobCount, JobsActedOn, OnActed, OnCounted
-    from seqd.client.replaying import ReplayedJob
     from seqd.ledger.failure_filter import FailureFilters
     from seqd.ledger.inbox import InboxState
     from seqd.ledger.overview import FleetOverview
@@ -158,7 +157,7 @@ class ClientMethods:
         are kept beside the jobs and outlive them, bounded by SEQD_MAX_FAILURES and
         SEQD_FAILURES_TTL_S. Raises InvalidRequest for a filter that nothing can match.
         """
-        from seqd.client.replaying import failures_found
+        from seqd.client.failures import failures_found
         from seqd.ledger.failure_filter import failure_filter
 
         return failures_found(self._ledger, failure_filter(filters), limit)
@@ -191,7 +190,7 @@ class ClientMethods:
         That is one model, code, way of a worker's death, place in the plugin and form of the
         message; or `by` one of `code`, `model`, `worker`, `cause`, `job` and `tenant` alone.
         """
-        from seqd.client.replaying import groups_found
+        from seqd.client.failures import groups_found
         from seqd.ledger.failure_filter import failure_filter
 
         return groups_found(self._ledger, failure_filter(filters), by)
@@ -203,7 +202,7 @@ class ClientMethods:
         Empty for a whole job, for items that never held a text that could be read, and where the
         job is not kept any more. Raises UnknownFailure.
         """
-        from seqd.client.replaying import failed_items_of
+        from seqd.client.failures import failed_items_of
 
         return failed_items_of(self._ledger, failure_id)
 
@@ -226,7 +225,7 @@ class ClientMethods:
         the result says why. A `dry_run` changes nothing. Without filters it has to be `every` dead
         letter. Raises InvalidRequest for a filter that nothing can match.
         """
-        from seqd.client.replaying import Replay
+        from seqd.client.failures import Replay
         from seqd.ledger.failure_filter import failures_meant
 
         replay = Replay(
@@ -252,7 +251,7 @@ class ClientMethods:
         Without filters it has to be `every` dead letter. A `dry_run` only counts. Raises
         InvalidRequest for a filter that nothing can match.
         """
-        from seqd.client.replaying import purged
+        from seqd.client.failures import purged
         from seqd.ledger.failure_filter import failures_meant
 
         wanted = failures_meant("purge", filters, every=every)

@@ -18,6 +18,7 @@ from seqd.client.faces import Awaiting, Blocking, call, reading, told_as
 from seqd.client.requests import checked_event_id, rest_told
 from seqd.client.results import (
     OutputReader,
+    Page,
     PageOptions,
     ReadOptions,
     Result,
@@ -75,9 +76,8 @@ if TYPE_CHECKING:
     import pyarrow
     from numpy.typing import NDArray
 
-    from seqd.client.frames import Table
-    from seqd.client.output_fields import OutputField
     from seqd.client.streaming import StreamedText
+    from seqd.client.tables import OutputField, Table
     from seqd.client.upload import Upload
     from seqd.client.waiting import Announced
     from seqd.ledger.async_transport import AsyncStream, AsyncTransport
@@ -112,7 +112,7 @@ class JobSteps(Generic[Output]):
         self._kind = kind
         self.ledger = ledger
         self.upload = upload
-        self.announced = announced
+        self._announced = announced
 
     @cached_property
     def notice(self) -> WaitingNotice:
@@ -125,7 +125,7 @@ class JobSteps(Generic[Output]):
         Raises UnknownJob when it is not kept (any more), and JobFailed with the reason when
         the inbox rejected it, so that there is no record.
         """
-        with self.in_reach():
+        with self._in_reach():
             try:
                 record = yield from self.ledger.jobs.get.steps(self.job_id)
                 return (yield from with_waiting(self.ledger, [record]))[0]
@@ -141,7 +141,7 @@ class JobSteps(Generic[Output]):
         Raises what `record` does.
         """
         record = yield from self.record()
-        with self.in_reach():
+        with self._in_reach():
             return (yield from activity_of(self.ledger.keys, record))
 
     def _watch(self, options: WaitOptions) -> Watch:
@@ -172,7 +172,7 @@ class JobSteps(Generic[Output]):
         jobs, deadline = self.ledger.jobs, inf if timeout_s is None else monotonic() + timeout_s
         # There may be no event to wait for any more: look before waiting.
         wait_s, is_told = 0.0, False
-        with self.in_reach():
+        with self._in_reach():
             while True:
                 events, gone = yield from jobs.follow.steps(
                     self.job_id, after, longest_wait_s=wait_s
@@ -233,7 +233,7 @@ class JobSteps(Generic[Output]):
             ) from None
 
     def _wait(self, timeout_s: float, deadline: float, watch: Watch) -> Exchange[JobRecord]:
-        announced, after = self.announced, ""
+        announced, after = self._announced, ""
         if announced is None:
             after = yield from self.ledger.jobs.last_event_id.steps(self.job_id)
         elif announced.is_heard:  # it cannot have ended unheard
@@ -260,7 +260,7 @@ class JobSteps(Generic[Output]):
                     after = event.id
             else:
                 yield from announced.wait(seen, wait_s)
-        yield from self.settle(deadline - monotonic(), timeout_s)
+        yield from self._settle(deadline - monotonic(), timeout_s)
         return _ended_well(record)
 
     def trained_version(
@@ -301,40 +301,39 @@ class JobSteps(Generic[Output]):
 
     def result_lines(self, **options: Unpack[PageOptions]) -> "Reading[ResultLine]":
         """Read what `results` gives, each with its JSON: what a file of results holds."""
-        return ResultReader(self, options).to_the_end()
+        return self._to_the_end(self._reader(options))
 
     def errors(self, **options: Unpack[ReadOptions]) -> "Reading[ItemFailure]":
         """Read the results that are errors, in input order; ends, and raises, as `results` does.
 
         Of a job that has ended no more is read than up to its last error.
         """
-        return self._errors(ResultReader(self, cast(PageOptions, options), ReadOptions))
+        return self._errors(self._reader(cast(PageOptions, options), ReadOptions))
 
     def _errors(self, reader: ResultReader) -> Reading[ItemFailure]:
         record = yield from self._record_of_items()
         counts = record.counts
         left = counts.total - counts.succeeded if record.state.is_terminal else inf
-        lines = Taken(reader.to_the_end())
+        lines = Taken(self._to_the_end(reader))
         while left > 0 and (line := (yield from lines.take())) is not None:
             if isinstance(line.result, ItemFailure):
                 left -= 1
                 yield Give((line.result,))
         if left == 0:  # no more is read, so it has not raised what there is to raise
             if reader.page.wait:
-                yield from self.settle()
-            yield from self.raise_if_failed()
+                yield from self._settle()
+            yield from self._raise_if_failed()
 
     def table(self) -> "Exchange[Table]":
         """Return the columns of the job's results."""
-        from seqd.client.frames import table_of
-        from seqd.client.output_fields import result_schema
+        from seqd.client.tables import result_schema, table_of
 
         record = yield from self.record()
         return table_of(record, (yield from result_schema(self.ledger, record)))
 
     def record_batches(self, **options: Unpack[PageOptions]) -> "Reading[pyarrow.RecordBatch]":
         """Give the results as batches of Arrow."""
-        from seqd.client.frames import import_arrow
+        from seqd.client.tables import import_arrow
 
         import_arrow()  # now, and not when the first batch is asked for
         return self._record_batches(self._as_they_are(options))
@@ -351,7 +350,7 @@ class JobSteps(Generic[Output]):
 
         Raises LibraryMissing without pandas.
         """
-        from seqd.client.frames import import_pandas
+        from seqd.client.tables import import_pandas
 
         import_pandas()
         table = yield from self.table()
@@ -365,7 +364,7 @@ class JobSteps(Generic[Output]):
 
         They are the columns of its tables, and those of type `vector` what `to_numpy` takes.
         """
-        from seqd.client.output_fields import fields_of, result_schema
+        from seqd.client.tables import fields_of, result_schema
 
         record = yield from self.record()
         if KINDS[record.kind].task is not None:
@@ -382,10 +381,9 @@ class JobSteps(Generic[Output]):
         Takes, and raises, what `results` does. Raises InvalidRequest for a `field` that is no
         vector, and OutputMismatch where the vectors have different lengths.
         """
-        from seqd.client.matrices import matrix_of
-        from seqd.client.output_fields import fields_of, result_schema, vector_field
+        from seqd.client.tables import fields_of, matrix_of, result_schema, vector_field
 
-        page = ResultReader(self, options).page
+        page = self._reader(options).page
         record = yield from self._record_of_items()
         if not isinstance(record.job, RunJob):
             raise InvalidRequest(
@@ -417,20 +415,37 @@ class JobSteps(Generic[Output]):
         if not isinstance(custom_id, str):
             raise InvalidRequest(f"custom_id is {shown(custom_id)}; allowed: the name of an item.")
         asked = cast(PageOptions, options)
-        whole = ResultReader(self, asked, ReadOptions)
-        yield from self.check_that_it_has_items()
+        whole = self._reader(asked, ReadOptions)
+        yield from self._check_that_it_has_items()
         found: Result | None = None
-        with self.in_reach():
+        with self._in_reach():
             if numbered := _ROW.fullmatch(custom_id):  # most likely the item of that place
                 place = PageOptions(offset=int(numbered[1]) - 1, limit=1)
-                found = yield from _named(custom_id, ResultReader(self, {**asked, **place}))
+                found = yield from _named(custom_id, self._reader({**asked, **place}))
             found = found or (yield from _named(custom_id, whole))
         if found is not None:
             return self.reader(found)
         record = yield from self.record()
         raise _unknown_item(record, custom_id)
 
-    def check_that_it_has_items(self) -> Exchange[None]:
+    def _reader(self, options: PageOptions, known: type = PageOptions) -> ResultReader:
+        """Return what reads a page of results. Raises InvalidRequest for what is no option."""
+        refuse_unknown(options, known)
+        watch = Watch(self.notice, options)
+        page = Page.of(options)
+        return ResultReader(self.ledger, self.job_id, page, watch, self.upload, self._announced)
+
+    def _to_the_end(self, reader: ResultReader) -> Reading[ResultLine]:
+        """Give the lines; then raise what the input raised, and JobFailed for a job that failed."""
+        yield from self._check_that_it_has_items()
+        with self._in_reach():
+            yield from reader.lines()
+            if reader.page.wait and reader.page.limit is None:
+                yield from self._settle()
+        if reader.page.limit is None:
+            yield from self._raise_if_failed(reader.ended)
+
+    def _check_that_it_has_items(self) -> Exchange[None]:
         """Raise InvalidRequest for a training; its client knows the kind that sent it."""
         if self._kind is None or not KINDS[self._kind].has_items:
             yield from self._record_of_items()
@@ -460,12 +475,12 @@ class JobSteps(Generic[Output]):
             raise InvalidRequest(_no_texts_of(record))
         from seqd.client.streaming import StreamReader
 
-        with self.in_reach():
-            yield from self.settle()
+        with self._in_reach():
+            yield from self._settle()
             yield from StreamReader(
                 self.ledger, self.job_id, self.raise_upload_error, watch, self.reader.read
             ).texts()
-        yield from self.raise_if_failed()
+        yield from self._raise_if_failed()
 
     def results_by_now(self) -> "Exchange[dict[str, Result[Output]]]":
         """Return a sweep's results that are there, by `custom_id`, in order; waits for none.
@@ -477,7 +492,7 @@ class JobSteps(Generic[Output]):
             raise InvalidRequest(
                 f"Job {self.job_id} is a job of kind {record.kind}, no sweep. Read `results()`."
             )
-        with self.in_reach():
+        with self._in_reach():
             found = yield from results_by_now(self.ledger, record)
         return cast("dict[str, Result[Output]]", found)
 
@@ -498,8 +513,8 @@ class JobSteps(Generic[Output]):
 
     def all_results(self) -> "Reading[Result[Output]]":
         """Give the results, also those of a job that failed as a whole."""
-        with self.in_reach():
-            yield from mapped(ResultReader(self).lines(), self._read)
+        with self._in_reach():
+            yield from mapped(self._reader({}).lines(), self._read)
 
     def continuation(self) -> "Exchange[JobSteps[Output] | None]":
         """Return the job that continues this one; None without one, or when it was removed."""
@@ -663,8 +678,7 @@ class JobSteps(Generic[Output]):
             yield from self.upload.raise_error()
 
     @contextmanager
-    def in_reach(self) -> Iterator[None]:
-        """Raise JobOutOfReach, with how to go on, for a Redis that was away for too long."""
+    def _in_reach(self) -> Iterator[None]:
         try:
             yield
         except JobOutOfReach:
@@ -684,7 +698,9 @@ class JobSteps(Generic[Output]):
             raise _half_of_a_whole(gone=earlier_id, kept=self.job_id, verb="is continued by")
         return earlier
 
-    def settle(self, left_s: float | None = None, timeout_s: float | None = None) -> Exchange[None]:
+    def _settle(
+        self, left_s: float | None = None, timeout_s: float | None = None
+    ) -> Exchange[None]:
         """Wait until the input is known to be that of the job, where another sender owns it."""
         if self.upload is None:
             return
@@ -695,8 +711,7 @@ class JobSteps(Generic[Output]):
                 "whether it had the input that was handed in here: that goes on."
             )
 
-    def raise_if_failed(self, record: JobRecord | None = None) -> Exchange[None]:
-        """Raise what the input's own iterable raised, and JobFailed for a job that has failed."""
+    def _raise_if_failed(self, record: JobRecord | None = None) -> Exchange[None]:
         yield from self.raise_upload_error()
         record = record or (yield from self.record())
         if record.state is JobState.FAILED:
@@ -879,7 +894,7 @@ class JobHandle(Blocking, JobMethods[Output]):
         takes, and raises, what `results` does. Raises LibraryMissing without pyarrow
         (`pip install 'seqd[frames]'`).
         """
-        from seqd.client.frames import arrow_reader
+        from seqd.client.tables import arrow_reader
 
         batches = self._transport.read(self.steps.record_batches(**options))
         return arrow_reader(self._transport.run(self.steps.table()), batches)

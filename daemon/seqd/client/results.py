@@ -14,12 +14,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count, islice
 from math import inf
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Generic, cast
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import to_json
 
-from seqd.client.waiting import WaitOptions, Watch, refuse_unknown
+from seqd.client.sources import OneResult
+from seqd.client.waiting import Announced, WaitOptions, Watch
 from seqd.errors import InvalidRequest, JobDamaged, OutputMismatch, WrongState
 from seqd.ledger import LedgerParts
 from seqd.ledger.blobs import ResultLine, unpack_items, unpack_lines, unpack_results
@@ -39,12 +40,10 @@ from seqd_schemas import (
 )
 
 if TYPE_CHECKING:
-    from seqd.client.job import JobSteps
+    from seqd.client.upload import Upload
 
 #: A result of a job whose outputs are of one type: `Result[Classification]`.
 Result = ItemSuccess[Output] | ItemFailure
-
-OneResult = TypeVar("OneResult", bound="ItemSuccess[object] | ItemFailure")
 
 #: Units whose sizes are fetched at once.
 _SIZES_AT_ONCE = 512
@@ -115,30 +114,27 @@ class ResultReader:
     """One reading of a job's results, in input order."""
 
     def __init__(
-        self, job: "JobSteps[Any]", options: PageOptions | None = None, known: type = PageOptions
+        self,
+        ledger: LedgerParts,
+        job_id: str,
+        page: Page,
+        watch: Watch,
+        upload: "Upload | None",
+        announced: Announced | None,
     ) -> None:
-        """Raise InvalidRequest for options that are not `known`, and for values that are none."""
-        options = options or {}
-        refuse_unknown(options, known)
-        self.page = Page.of(options)
-        self._watch = Watch(job.notice, options)
-        self._job = job
+        """`upload` sends the job's input, where that is this client; its end may be `announced`."""
+        self._ledger = ledger
+        self._job_id = job_id
+        self.page = page
+        self._watch = watch
+        self._upload = upload
+        self._announced = announced
         #: The job, once it has ended and all of its results are given.
-        self._ended: JobRecord | None = None
-
-    def to_the_end(self) -> Reading[ResultLine]:
-        """Give the lines; then raise what the input raised, and JobFailed for a job that failed."""
-        yield from self._job.check_that_it_has_items()
-        with self._job.in_reach():
-            yield from self.lines()
-            if self.page.wait and self.page.limit is None:
-                yield from self._job.settle()
-        if self.page.limit is None:
-            yield from self._job.raise_if_failed(self._ended)
+        self.ended: JobRecord | None = None
 
     def lines(self) -> Reading[ResultLine]:
         """Give results; of a job of another sender only those of items known to be the same."""
-        upload, page = self._job.upload, self.page
+        upload, page = self._upload, self.page
         if upload is None:
             yield from self._page_lines()
             return
@@ -160,8 +156,8 @@ class ResultReader:
         if self.page.offset == 0 and self.page.limit is None:
             yield from self._lines_from(ResultPosition(0), READ_ROWS)
             return
-        jobs = self._job.ledger.jobs
-        record = yield from jobs.get.steps(self._job.job_id)
+        jobs = self._ledger.jobs
+        record = yield from jobs.get.steps(self._job_id)
         position, skipped = yield from begin(jobs, record, self.page.offset)
         lines = self._lines_from(position, self.page.rows_at_once(record.unit_items))
         yield from self.page.cut(lines, skipped)
@@ -172,21 +168,22 @@ class ResultReader:
         Unless the page waits, it ends in front of the first that is not there. Those of a job of
         one unit come at its end, which may be announced.
         """
-        job, jobs, announced = self._job, self._job.ledger.jobs, self._job.announced
+        jobs, job_id, announced = self._ledger.jobs, self._job_id, self._announced
         while True:
             seen = 0 if announced is None else announced.news
-            read = yield from jobs.results.steps(job.job_id, position, rows_at_once)
+            read = yield from jobs.results.steps(job_id, position, rows_at_once)
             record, position = read.record, read.position
             for row in read.rows:
                 yield Give(unpack_lines(row))
             is_at_end = position.unit >= record.units or not read.rows
             if record.state.is_terminal and is_at_end:
                 yield from _rest(jobs, record, position.unit)
-                self._ended = record
+                self.ended = record
                 return
             if read.rows:
                 continue
-            yield from job.raise_upload_error()
+            if self._upload is not None:
+                yield from self._upload.raise_error()
             if not self.page.wait:
                 return
             wait_s = self._watch.look_s
@@ -194,7 +191,7 @@ class ResultReader:
                 is_news = yield from announced.wait(seen, wait_s)
             else:
                 after = read.last_event_id
-                events = yield from jobs.events.steps(job.job_id, after, longest_wait_s=wait_s)
+                events = yield from jobs.events.steps(job_id, after, longest_wait_s=wait_s)
                 is_news = bool(events)
             if not is_news:
                 yield from self._watch.look(record)

@@ -13,7 +13,6 @@ from itertools import chain
 from types import AsyncGeneratorType, GeneratorType
 from typing import TYPE_CHECKING, Protocol, TypeVar, cast, runtime_checkable
 
-from seqd.client.results import OneResult
 from seqd.errors import DuplicateCustomId, InvalidInput, InvalidRequest, UnknownItem
 from seqd.inputs.duplicates import DuplicateGuard, refuse_duplicates
 from seqd.inputs.items import ItemRules, task_rules
@@ -44,6 +43,7 @@ if TYPE_CHECKING:
 
 Record = str | Mapping[str, object]
 T = TypeVar("T")
+OneResult = TypeVar("OneResult", bound="ItemSuccess[object] | ItemFailure")
 
 
 @runtime_checkable

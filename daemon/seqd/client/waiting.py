@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from itertools import islice
 from math import inf
 from time import monotonic, time
-from typing import TYPE_CHECKING, Any, Protocol, TypedDict, TypeVar, cast
+from typing import Protocol, TypedDict, TypeVar, cast
 from weakref import WeakValueDictionary
 
 from redis.exceptions import ResponseError
@@ -46,9 +46,6 @@ from seqd.ledger.job_filter import FoundJobs, JobFilters, job_filter
 from seqd.ledger.outage import waiting_at_most
 from seqd.validation import shown
 from seqd_schemas import JobRecord, JobState, Waiting, WaitingCode
-
-if TYPE_CHECKING:
-    from seqd.client.job import JobSteps
 
 log = logging.getLogger(__name__)
 
@@ -372,6 +369,11 @@ class Announcements:
             announced.signal.notify_all()
 
 
+class _Steps(Protocol):
+    def out_of_reach(self, error: RedisUnreachable) -> JobOutOfReach:
+        """Return the error for a Redis that was away for too long, with how to go on."""
+
+
 class Handle(Protocol):
     """A job's handle, of either client."""
 
@@ -380,7 +382,7 @@ class Handle(Protocol):
         """The job's identifier."""
 
     @property
-    def steps(self) -> "JobSteps[Any]":
+    def steps(self) -> _Steps:
         """What it does."""
 
 
@@ -438,7 +440,7 @@ class _Wait:
         self,
         ledger: LedgerParts,
         completion_stream: str,
-        jobs: "Mapping[str, JobSteps[object]]",
+        jobs: Mapping[str, _Steps],
         timeout_s: float | None,
     ) -> None:
         self._ledger = ledger

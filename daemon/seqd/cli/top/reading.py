@@ -13,7 +13,7 @@ from seqd.errors import REDIS_ERRORS, SeqdError
 
 if TYPE_CHECKING:
     from seqd.client.explaining.records import Explanation
-    from seqd.client.failure_groups import FailureGroup
+    from seqd.client.failures import FailureGroup
     from seqd.ledger import Ledger
     from seqd.ledger.activity import JobActivity
     from seqd.ledger.overview import FleetOverview
@@ -74,9 +74,12 @@ def state_of(
     server: str, overview: "FleetOverview", rates: Rates, job: JobDetail | None = None
 ) -> TopState:
     """Return a state of what was read just now."""
-    from seqd.client.failure_groups import grouped
+    from seqd.client.failures import FailureGroups
 
-    failures = sorted(grouped(overview.failures or ()), key=lambda group: -group.last_at_ms)
+    groups = FailureGroups()
+    for record in overview.failures or ():
+        groups.add(record)
+    failures = sorted(groups.listed(), key=lambda group: -group.last_at_ms)
     return TopState(server, overview, rates, failures, monotonic(), None, job)
 
 

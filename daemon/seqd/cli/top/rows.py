@@ -17,7 +17,7 @@ from seqd.serving import shown_state
 from seqd_schemas import PluginState, WorkerStatus
 
 if TYPE_CHECKING:
-    from seqd.client.failure_groups import FailureGroup
+    from seqd.client.failures import FailureGroup
     from seqd.queue_states import QueueState
     from seqd_schemas import JobRecord
 
@@ -162,6 +162,6 @@ def _failures(state: TopState, view: View) -> "Listing[FailureGroup]":
 
 def failure_key(group: "FailureGroup") -> str:
     """Return by what dead letters with one cause are known."""
-    from seqd.client.failure_groups import shape_of
+    from seqd.client.failures import shape_of
 
     return " ".join((group.code, group.model, group.cause or "-", shape_of(group.message)))

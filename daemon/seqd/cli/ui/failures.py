@@ -6,8 +6,7 @@ from seqd.cli.ui.numbers import age, clock, count, counted
 from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.summary import OF_THE_TEXT
 from seqd.cli.ui.tables import Cell, Column, print_facts
-from seqd.client.failure_groups import FailureGroup, FailureGroups
-from seqd.client.replaying import ReplayedJob
+from seqd.client.failures import FailureGroup, FailureGroups, ReplayedJob
 from seqd.escaping import one_line, printable
 from seqd.kinds import kind_of_task
 from seqd_schemas import FailureRecord, FailureScope, Item, ModelReference
