@@ -67,6 +67,22 @@ def test_a_client_of_either_face_is_refused_where_redis_has_a_format_that_it_can
         assert client.jobs() == []
 
 
+def test_each_of_the_first_calls_is_refused_where_they_are_made_together(
+    environment: Environment,
+) -> None:
+    settings = environment.ledger.settings
+    a_later_format(environment)
+
+    async def first_calls() -> list[object]:
+        async with AsyncClient(settings=settings) as client:
+            calls = (client.catalog(), client.jobs(), client.failures())
+            return list(await asyncio.gather(*calls, return_exceptions=True))
+
+    answers = asyncio.run(first_calls())
+
+    assert [type(answer) for answer in answers] == [OtherFormat] * 3
+
+
 def test_the_first_worker_states_the_format_and_no_other_changes_it(
     environment: Environment,
 ) -> None:

@@ -113,7 +113,7 @@ class AsyncTransport:
         #: What uploads wait for, by its source.
         self._asked_sources = dict[object, asyncio.Future[object]]()
         self._signals = WeakSet[Signal]()
-        #: What runs before the first request; None once it has.
+        #: What runs before each request until it has succeeded; None from then on.
         self.first: Callable[[], Exchange[None]] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._pid = os.getpid()
@@ -180,12 +180,8 @@ class AsyncTransport:
         self.driver.waiting += 1
         try:
             if (first := self.first) is not None:
+                await run_awaiting(first(), self._reply)
                 self.first = None
-                try:
-                    await self.run(first())
-                except BaseException:
-                    self.first = first
-                    raise
             return await self._reply(request)
         finally:
             self.driver.waiting -= 1

@@ -120,7 +120,7 @@ class Transport:
     def __init__(self, redis: Redis, prefix: str) -> None:
         self._redis = redis
         self.prefix = prefix
-        #: What runs before the first request; None once it has.
+        #: What runs before each request until it has succeeded; None from then on.
         self.first: Callable[[], Exchange[None]] | None = None
         #: True when nothing is sent any more.
         self.is_closed = False
@@ -163,12 +163,8 @@ class Transport:
             raise _is_closed()
         try:
             if (first := self.first) is not None:
+                run(first(), self._reply)
                 self.first = None
-                try:
-                    self.run(first())
-                except BaseException:
-                    self.first = first
-                    raise
             return self._reply(request)
         except Exception as error:
             if self.is_closed:  # its connection was closed as it waited, which redis-py stumbles on
