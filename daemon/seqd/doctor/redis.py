@@ -160,7 +160,8 @@ class _Checks:
         if self._is_said_to_be_full:
             return
         used, limit = server.number("used_memory"), server.number("maxmemory")
-        whole, held = limit or server.number("total_system_memory"), server.ledger.inbox.memory()
+        whole = limit or server.number("total_system_memory")
+        held = server.ledger.inbox.memory(server.settings.max_memory_share)
         if not whole or held is None:
             return
         of = "maxmemory" if limit else "its machine's memory"

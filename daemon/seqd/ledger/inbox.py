@@ -190,28 +190,29 @@ class InboxStream(Part):
         return as_int(refused)
 
     @exchange
-    def memory_is_short(self) -> Exchange[bool]:
+    def memory_is_short(self, unpublished: float = inf) -> Exchange[bool]:
         """Return True when Redis has used up the share of its memory that new work may take.
 
-        False where the user may not ask for it.
+        False where the user may not ask for it. `unpublished` is as in `memory`.
         """
-        memory = yield from self.memory.steps()
+        memory = yield from self.memory.steps(unpublished)
         return memory is not None and memory.is_short
 
     @exchange
-    def memory(self) -> Exchange["RedisMemory | None"]:
+    def memory(self, unpublished: float = inf) -> Exchange["RedisMemory | None"]:
         """Return how much memory Redis uses, and may use; None where the user may not ask for it.
 
-        As for scripts, nothing is refused where the share in Redis is no number.
+        `unpublished` is the share where no worker has published one. As for scripts, nothing is
+        refused without one, nor where the share in Redis is no number.
         """
         limit = Command(("HGET", self._keys.limits(), "memory_share"))
         asked = (limit, Command(("INFO", "memory")))
         said, info = yield from pipeline(asked, raises=False)
         if not isinstance(info, dict):
             return None
-        share = inf
+        share = unpublished if said is None else inf
         try:
-            share = float(said if isinstance(said, bytes) else 0.8)
+            share = float(said) if isinstance(said, bytes) else share
         except ValueError:
             log.warning(
                 "memory_share of %s in Redis is %r, which is no number: nothing is refused for "

@@ -89,10 +89,11 @@ class Inbox(PeriodicTask):
     def make_room(self) -> None:
         """Answer entries as long as Redis is short of memory; none where it has enough.
 
-        A full Redis lets no worker begin, and it may be the inbox that has filled it.
+        A full Redis lets no worker begin, and it may be the inbox that has filled it, before any
+        worker has published the share that new work may take.
         """
-        answered = 0
-        while self._ledger.inbox.memory_is_short() and (entries := self._read(None)):
+        answered, share = 0, self._ledger.settings.max_memory_share
+        while self._ledger.inbox.memory_is_short(share) and (entries := self._read(None)):
             self._answer_all(entries, self._ledger.fleet.catalog())
             answered += len(entries)
         if answered:
