@@ -3,6 +3,7 @@
 import inspect
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -18,14 +19,17 @@ from builders import (
     inline,
     some_deltas,
 )
-from ledger_fixtures import BRIEFLY_S, CLASSIFY, GENERATE, Environment, queues_of
+from clock_fixtures import ClockServer
+from ledger_fixtures import BRIEFLY_S, CLASSIFY, GENERATE, Environment, open_environment, queues_of
 from seqd.errors import UnknownJob, WrongState
+from seqd.ledger import connect
 from seqd.ledger.blobs import pack, split_chunk, unpack_items
 from seqd.ledger.ingests import IngestPosition
 from seqd.ledger.jobs import ResultPosition
 from seqd.ledger.ranges import Range, ReadUnit
 from seqd.ledger.rollouts import VersionWork
 from seqd.ledger.submissions import BatchTemplate
+from seqd.settings import Settings
 from seqd_schemas import (
     CordonAction,
     CordonRule,
@@ -101,6 +105,24 @@ def test_a_job_that_was_not_done_in_time_says_so(environment: Environment, reads
         "The job was not done within its expires_in_s of 60 seconds. What had finished stays "
         "readable."
     )
+
+
+def test_a_job_is_out_of_time_by_the_clock_of_the_server_alone(
+    clock_server: ClockServer, tmp_path: Path
+) -> None:
+    settings = Settings(redis_url=clock_server.url, data_dir=tmp_path)
+    with connect(clock_server.url) as redis:
+        environment = open_environment(redis, settings)
+        jobs, limited = environment.ledger.jobs, a_classify_job(expires_in_s=60)
+        read, read_by_results = (environment.submit_units(1, limited) for _ in range(2))
+        clock_server.step(61)
+
+        states = [
+            jobs.get(read).state,
+            jobs.results(read_by_results, ResultPosition(0)).record.state,
+        ]
+
+    assert states == [JobState.EXPIRED] * 2
 
 
 def test_of_more_overdue_jobs_than_a_claim_ends_none_is_handed_out(

@@ -15,7 +15,7 @@ from seqd.ledger import connect
 from seqd.ledger.figures import fleet_figures
 from seqd.ledger.retention import Evictions
 from seqd.settings import Settings
-from seqd_schemas import UploadSource
+from seqd_schemas import TenantLimits, UploadSource
 
 pytestmark = pytest.mark.processes
 
@@ -98,6 +98,25 @@ def test_who_asks_for_or_reads_a_job_that_had_to_make_room_is_told_so(
             "was short of memory. `seqd status` counts such jobs. Hand it in again, and fetch "
             "its results sooner, or give Redis more memory."
         )
+
+
+@pytest.mark.parametrize("who", ["a worker", "an operator"])
+def test_jobs_go_until_there_is_room_where_many_before_them_were_removed_by_hand(
+    environment: Environment, who: str
+) -> None:
+    most = 64 * 1024
+    for job_id in [a_small_job(environment) for _ in range(300)][:140]:
+        environment.ledger.control.remove(job_id)
+    before = kept_bytes(environment)
+
+    if who == "a worker":
+        environment.publish_limits(max_tenant_kept_bytes=most)
+        environment.ledger.retention.evict()
+    else:
+        limits = TenantLimits(kept_bytes=most)
+        environment.ledger.tenants.set_limits("default", limits, evicts=True)
+
+    assert before > most >= kept_bytes(environment) > most - 1_000
 
 
 def test_the_data_of_a_training_that_ended_is_on_the_account(environment: Environment) -> None:

@@ -216,6 +216,12 @@ def script(name: str, *arguments: Argument) -> Exchange[Reply]:
     return cast(Reply, (yield ScriptCall(name, arguments)))
 
 
+def server_ms() -> Exchange[int]:
+    """Return the time on the server's clock in milliseconds."""
+    seconds, micros = cast(tuple[int, int], (yield from command("TIME")))
+    return seconds * 1000 + micros // 1000
+
+
 class Driver(Protocol):
     """Runs exchanges over a connection that blocks."""
 

@@ -26,6 +26,7 @@ from seqd.ledger.exchange import (
     exchange,
     pipeline,
     script,
+    server_ms,
 )
 from seqd.ledger.scripts import as_int
 from seqd.ledger.writing import Writing
@@ -94,8 +95,7 @@ class Fleet(Part):
     @exchange
     def now_ms(self) -> Exchange[int]:
         """Return the time on the server's clock in milliseconds."""
-        seconds, micros = cast(tuple[int, int], (yield from command("TIME")))
-        return seconds * 1000 + micros // 1000
+        return (yield from server_ms())
 
     @exchange
     def clock(self) -> Exchange[tuple[int, int]]:

@@ -9,7 +9,6 @@ import logging
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from time import time
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -30,6 +29,7 @@ from seqd.ledger.exchange import (
     listen,
     pipeline,
     script,
+    server_ms,
 )
 from seqd.ledger.job_filter import ANY_JOB, MAX_SEARCHED, STEP_JOBS, FoundJobs, JobFilter
 from seqd.ledger.retention import Retention
@@ -180,7 +180,8 @@ class Jobs(Part):
     def get(self, job_id: str) -> Exchange[JobRecord]:
         """Return a job as it is now. Raises UnknownJob, JobDamaged and LaterVersion."""
         record = yield from self._get(job_id)
-        if _is_overdue(record):  # and no worker was there to end it
+        # And no worker was there to end it.
+        if _may_expire(record) and _is_overdue(record, (yield from server_ms())):
             yield from script("ended", job_id)
             record = yield from self._get(job_id)
         return record
@@ -324,22 +325,26 @@ class Jobs(Part):
         At most `most` of them, and no more than `READ_BYTES` but for a larger row, which comes
         alone. No row: the unit of the position is not committed. Raises what `get` does.
         """
-        read = yield from self._results(job_id, position, most)
-        if _is_overdue(read.record):
+        read, now_ms = yield from self._results(job_id, position, most)
+        if _is_overdue(read.record, now_ms):
             yield from script("ended", job_id)
-            read = yield from self._results(job_id, position, most)
+            read, _ = yield from self._results(job_id, position, most)
         return read
 
-    def _results(self, job_id: str, position: ResultPosition, most: int) -> Exchange[ResultRows]:
+    def _results(
+        self, job_id: str, position: ResultPosition, most: int
+    ) -> Exchange[tuple[ResultRows, int]]:
+        """Return rows of results, and the time on the server's clock in milliseconds."""
         reply = as_list((yield from script("results", job_id, *position, most, READ_BYTES)))
         fields = as_list(reply[3])
         row = dict(zip(map(as_bytes, fields[::2]), map(as_bytes, fields[1::2]), strict=True))
-        return ResultRows(
+        rows = ResultRows(
             (yield from self._record_in(job_id, row)),
             [as_bytes(row) for row in as_list(reply[2])],
             ResultPosition(as_int(reply[0]), as_int(reply[1])),
             as_text(reply[4]),
         )
+        return rows, as_int(reply[5])
 
     @exchange
     def row(self, job_id: str, unit: int | str, number: int) -> Exchange[bytes | None]:
@@ -673,14 +678,14 @@ def _is_small(row: _Row) -> bool:
     return row.get(b"state") == b"completed" and b"template" in row and b"group" not in row
 
 
-def _is_overdue(record: JobRecord) -> bool:
-    """Return True for an open job whose time has run out."""
-    expires_at_ms = record.expires_at_ms
-    return (
-        expires_at_ms is not None
-        and not record.state.is_terminal
-        and time() * 1000 >= expires_at_ms
-    )
+def _may_expire(record: JobRecord) -> bool:
+    """Return True for an open job that has a deadline."""
+    return record.expires_at_ms is not None and not record.state.is_terminal
+
+
+def _is_overdue(record: JobRecord, now_ms: int) -> bool:
+    """Return True for an open job whose time has run out by the server's clock."""
+    return _may_expire(record) and now_ms >= (record.expires_at_ms or 0)
 
 
 def _stream_order(stream_id: str) -> tuple[int, int]:

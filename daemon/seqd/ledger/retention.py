@@ -10,12 +10,15 @@ from typing import cast
 from seqd.errors import UnknownJob
 from seqd.ledger.control import unknown_job
 from seqd.ledger.exchange import Exchange, Part, command, exchange, script
-from seqd.ledger.scripts import as_int
+from seqd.ledger.scripts import as_int, as_list
 
 #: Buckets and tenants that one call of `evict.lua` looks at, and such calls in a row at most:
-#: 10,000 jobs.
+#: 1,600 jobs, and others where some have been removed before.
 EVICT_LOOKS = 200
 MAX_EVICT_CALLS = 200
+
+#: Such calls for one tenant: 40,000 jobs at most.
+_TENANT_CALLS = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +39,7 @@ class Retention(Part):
     @exchange
     def evict(self) -> Exchange[int]:
         """Remove ended jobs until there is room, or none may go; return how many were removed."""
-        evicted = 0
-        for _ in range(MAX_EVICT_CALLS):
-            step = as_int((yield from script("evict", EVICT_LOOKS)))
-            evicted += step
-            if step == 0:
-                break
-        return evicted
+        return (yield from _evict(MAX_EVICT_CALLS))
 
     @exchange
     def evictions(self) -> Exchange[Evictions]:
@@ -67,3 +64,18 @@ class Retention(Part):
             "was short of memory. `seqd status` counts such jobs. Hand it in again, and fetch "
             "its results sooner, or give Redis more memory."
         )
+
+
+def evict_of_tenant(tenant: str) -> Exchange[int]:
+    """Remove ended jobs of a tenant that keeps more than it may; return how many were removed."""
+    return (yield from _evict(_TENANT_CALLS, tenant))
+
+
+def _evict(most_calls: int, *tenant: str) -> Exchange[int]:
+    evicted = 0
+    for _ in range(most_calls):
+        removed, has_more = as_list((yield from script("evict", EVICT_LOOKS, *tenant)))
+        evicted += as_int(removed)
+        if not has_more:
+            break
+    return evicted

@@ -11,7 +11,17 @@ from typing import TYPE_CHECKING, Final, cast
 from pydantic import TypeAdapter, ValidationError
 
 from seqd.errors import InvalidRequest, QuotaExceeded, UnknownTenant, WrongState
-from seqd.ledger.exchange import Command, Exchange, Part, command, exchange, pipeline, script
+from seqd.ledger.exchange import (
+    Command,
+    Exchange,
+    Part,
+    command,
+    exchange,
+    pipeline,
+    script,
+    server_ms,
+)
+from seqd.ledger.retention import evict_of_tenant
 from seqd.ledger.scripts import as_int
 from seqd.validation import did_you_mean, fault_sentence, shown
 from seqd_schemas import (
@@ -30,9 +40,6 @@ MAX_TENANTS: Final = 10_000
 
 #: Tenants of one queue, and of those that keep most, that a list looks at.
 _LISTED: Final = 10_000
-
-#: Calls of `evict.lua` for one tenant: half a million jobs at most.
-_EVICT_CALLS: Final = 5_000
 
 #: Fields that one step of a scan reads.
 _SCAN_COUNT: Final = 1_000
@@ -112,7 +119,7 @@ class Tenants(Part):
                 retry_after_s=60.0,
             )
         if kept_bytes is not None:
-            yield from _evict(name)
+            yield from evict_of_tenant(name)
         return (yield from self.record.steps(name))
 
     @exchange
@@ -342,12 +349,6 @@ def _days(first: date, last: date) -> Iterator[date]:
         day += timedelta(days=1)
 
 
-def _evict(name: str) -> Exchange[None]:
-    for _ in range(_EVICT_CALLS):
-        if as_int((yield from script("evict", 0, name))) == 0:
-            return
-
-
 def _fields(key: str) -> Exchange[dict[bytes, bytes]]:
     """Return a hash that may be large, read a part at a time."""
     fields: dict[bytes, bytes] = {}
@@ -365,8 +366,7 @@ def _members(key: str) -> Exchange[list[bytes]]:
 
 
 def _today() -> Exchange[date]:
-    seconds, _ = cast(tuple[int, int], (yield from command("TIME")))
-    return datetime.fromtimestamp(seconds, UTC).date()
+    return datetime.fromtimestamp((yield from server_ms()) / 1000, UTC).date()
 
 
 def audited_limits(

@@ -3,13 +3,15 @@
 -- ARGV: prefix, most buckets and tenants to look at; the only tenant to look at, where there is one.
 -- Keys: kept, tenants, tenant and its kept, ended and limits, evicted, evictions, limits, memory, template,
 --       and all keys of the jobs that it removes.
--- Returns: number of jobs removed. Where it is not 0, there may be more to remove.
+-- Returns: {number of jobs removed, 1 where there may be more to remove (else 0)}.
 -- Guarantee: an open job is never removed, nor one that a job continues which has not ended. A
 -- tenant that keeps more than it may loses its oldest ended jobs, but for the last one; when memory is
 -- short, those that keep most lose theirs, but for those that ended within the operator's `kept_s`.
 -- Holds when Redis is full.
+local function with_rest(evicted) return {evicted, evictable < EVICTED_AT_ONCE and 1 or 0} end
+
 local most = tonumber(ARGV[2])
-if ARGV[3] then return enforce_kept(ARGV[3]) end
+if ARGV[3] then return with_rest(enforce_kept(ARGV[3])) end
 for _, member in ipairs(redis.call('ZRANGEBYSCORE', PREFIX .. ':kept', '-inf', NOW, 'LIMIT', 0, most)) do
   forget_bucket(string.match(member, '^(%S+) (%S+)$'))
 end
@@ -21,4 +23,4 @@ for _, tenant in ipairs(over) do
   if evictable > 0 then evicted = evicted + enforce_kept(tenant) end
 end
 if evictable > 0 and memory_is_short() then evicted = evicted + evict_for_memory() end
-return evicted
+return with_rest(evicted)

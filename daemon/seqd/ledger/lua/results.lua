@@ -3,8 +3,8 @@
 --
 -- ARGV: prefix, job, unit, row of it (0 for its first), most rows, most bytes.
 -- Keys: out, job hash, events.
--- Returns: {unit, row, the rows' blobs, the job's fields and values, the id of its newest event}: unit
--- and row are the position to go on from. No field: the job is not kept.
+-- Returns: {unit, row, the rows' blobs, the job's fields and values, the id of its newest event, the time}:
+-- unit and row are the position to go on from. No field: the job is not kept.
 -- Guarantee: changes nothing. All rows of a unit are written by one step, so a unit whose first row is
 -- there is there as a whole. A row that is larger than all that may be read at once comes alone. Of a
 -- job that has ended no rows come later.
@@ -31,4 +31,4 @@ while #rows < most do
   end
 end
 local newest = redis.call('XREVRANGE', key .. ':events', '+', '-', 'COUNT', 1)[1]
-return {unit, row, rows, redis.call('HGETALL', key), newest and newest[1] or '0-0'}
+return {unit, row, rows, redis.call('HGETALL', key), newest and newest[1] or '0-0', NOW}

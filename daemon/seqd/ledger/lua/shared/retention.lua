@@ -5,8 +5,9 @@
 -- left of its bytes goes off the account: so an account is right again by itself, also where Redis
 -- has let jobs expire, or somebody has deleted them by hand.
 local BUCKETS = 32
--- Ended jobs that one call looks at for removal at most, of all tenants: about 3 ms.
-local EVICTED_AT_ONCE = 8
+-- Ended jobs that one call removes at most, of all tenants: about 3 ms. A place whose job is gone costs a
+-- sixteenth of one.
+local EVICTED_AT_ONCE, EMPTY_PLACE = 8, 1 / 16
 local evictable = EVICTED_AT_ONCE
 -- Tenants of which one call removes jobs at most, when memory is short.
 local TENANTS_AT_ONCE = 4
@@ -171,7 +172,6 @@ local function evict(tenant, reason, spared_ms, spared, is_enough)
   while evictable > 0 do
     local bucket = redis.call('ZRANGE', key .. ':ended', 0, 0)[1]
     if not bucket or is_enough() then break end
-    evictable = evictable - 1
     local list = key .. ':ended:' .. bucket
     local id = redis.call('LINDEX', list, 0)
     local job = id and read_ended(id)
@@ -182,6 +182,7 @@ local function evict(tenant, reason, spared_ms, spared, is_enough)
     local is_last = redis.call('LLEN', list) == 1 and redis.call('ZCARD', key .. ':ended') == 1
     if is_there and spared and is_last then break end
     if id then redis.call('LPOP', list) else forget_bucket(tenant, bucket) end
+    evictable = evictable - (is_there and 1 or EMPTY_PLACE)
     if is_there then
       remove_ended(id, job)
       ids[#ids + 1] = id
