@@ -26,7 +26,7 @@ SHARED = (
     "keys",
     "wakeups",
     "kinds",
-    "batched_writes",
+    "batches",
     "accounts",
     "work_left",
     "blobs",

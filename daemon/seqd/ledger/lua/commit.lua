@@ -20,28 +20,36 @@
 -- not count it commits nothing. A job names the plugin's versions that computed its units, the first
 -- MAX_PLUGIN_VERSIONS of them.
 local USAGE_DAYS, PLUGIN_VERSION, MAX_PLUGIN_VERSIONS = tonumber(ARGV[2]), ARGV[3], 8
+local DAY_MS = 86400000
+local function use_of_today_key() return usage_key(math.floor(NOW / DAY_MS)) end
 -- It is denied here, before anything is changed, to whom it would be denied when results are recorded.
 if USAGE_DAYS > 0 then redis.call('EXISTS', use_of_today_key()) end
 local FIRST_UNIT = 4
 local ARGUMENTS = 12  -- of a unit, without its rows
 
--- Count what a unit took to its tenant; in a batch, behind it, since many units are of one tenant.
-local deferred_use  -- items or trainings → tenant → {count, tokens, milliseconds}; nil outside a batch
+-- Add to what a tenant has used today (UTC): `field` is its name and items or trainings, then these, tokens and
+-- milliseconds of computing. Tenants beyond the first of a day are counted together, as `*`, so that a day
+-- has a bounded number of fields.
+local MOST_USE_FIELDS = 40000  -- four of each tenant
+local function add_use(field, count, tokens, busy_ms)
+  local key, tenant, what = use_of_today_key(), string.match(field, '^(%S+) (%a+)$')
+  -- Its first of the day: the counter says so, without another command for all others.
+  if redis.call('HINCRBY', key, field, count) == count then
+    redis.call('EXPIRE', key, (USAGE_DAYS + 1) * DAY_MS / 1000)
+    if tenant ~= '*' and redis.call('HLEN', key) > MOST_USE_FIELDS then
+      redis.call('HDEL', key, field)
+      return add_use('* ' .. what, count, tokens, busy_ms)
+    end
+  end
+  redis.call('HINCRBY', key, tenant .. ' tokens', tokens)
+  redis.call('HINCRBY', key, tenant .. ' busy_ms', busy_ms)
+end
+
+-- Count what a unit took to its tenant.
 local function note_use(job, count, tokens, busy_ms)
   if USAGE_DAYS == 0 then return end
-  local what = makes_versions(job.kind) and 'trainings' or 'items'
-  if not deferred_use then return add_use(job.tenant, what, count, tokens, busy_ms, USAGE_DAYS) end
-  local sum = deferred_use[what][job.tenant]
-  if not sum then
-    deferred_use[what][job.tenant] = {count, tokens, busy_ms}
-  else
-    sum[1], sum[2], sum[3] = sum[1] + count, sum[2] + tokens, sum[3] + busy_ms
-  end
-end
-local function apply_deferred_use()
-  for what, sums in pairs(deferred_use) do
-    for tenant, sum in pairs(sums) do add_use(tenant, what, sum[1], sum[2], sum[3], USAGE_DAYS) end
-  end
+  local what = makes_versions(job.kind) and ' trainings' or ' items'
+  add_later(add_use, job.tenant .. what, count, tokens, busy_ms)
 end
 
 -- Note the plugin's version in `job`, and in the job's fields that are to be written, where it is new.
@@ -192,7 +200,6 @@ if behind(FIRST_UNIT) > #ARGV then
   return wrong and redis.error_reply(wrong) or {outcome}
 end
 begin_batch()
-deferred_use = {items = {}, trainings = {}}
 local outcomes, at = {}, FIRST_UNIT
 while at <= #ARGV do
   local ok, outcome = pcall(commit, at)
@@ -200,5 +207,4 @@ while at <= #ARGV do
   at = behind(at)
 end
 finish_batch()
-apply_deferred_use()
 return outcomes

@@ -2,19 +2,7 @@
 --
 -- Shared by all scripts. An account changes in the step that changes what it counts.
 
--- Add to a tenant's account: open jobs, waiting items, waiting bytes, and bytes of results and of ended
--- jobs. What waits is deleted with the tenant's last open job.
-local deferred_charges  -- tenant → {jobs, items, bytes, kept}, charged behind a batch; nil outside one
-local function charge(tenant, jobs, items, bytes, kept)
-  if deferred_charges then
-    local sum = deferred_charges[tenant]
-    if not sum then
-      deferred_charges[tenant] = {jobs, items, bytes, kept or 0}
-      return
-    end
-    sum[1], sum[2], sum[3], sum[4] = sum[1] + jobs, sum[2] + items, sum[3] + bytes, sum[4] + (kept or 0)
-    return
-  end
+local function charge_now(tenant, jobs, items, bytes, kept)
   local key = tenant_key(tenant)
   if items ~= 0 then redis.call('HINCRBY', key, 'items', items) end
   if bytes ~= 0 then redis.call('HINCRBY', key, 'bytes', bytes) end
@@ -31,10 +19,10 @@ local function charge(tenant, jobs, items, bytes, kept)
   end
 end
 
-local function apply_deferred_charges()
-  local sums = deferred_charges
-  deferred_charges = nil
-  for tenant, sum in pairs(sums) do charge(tenant, unpack(sum)) end
+-- Add to a tenant's account: open jobs, waiting items, waiting bytes, and bytes of results and of ended
+-- jobs. What waits is deleted with the tenant's last open job.
+local function charge(tenant, jobs, items, bytes, kept)
+  add_later(charge_now, tenant, jobs, items, bytes, kept)
 end
 
 -- One of the operator's limits, from the settings of the worker that booted last. Read once a call.
@@ -64,42 +52,11 @@ local function own_limits_of(tenant)
   return own
 end
 
--- A limit that holds for a tenant, nil where there is none, and 1 where it is its own. Worked out once a
--- call for each of them, since a call may bring many jobs of a tenant.
-local held_limits = {}  -- tenant → name → {limit, 1 or 0}
+-- A limit that holds for a tenant, nil where there is none, and 1 where it is its own.
 local function limit_of(tenant, name)
-  local held = held_limits[tenant]
-  if not held then
-    held = {}
-    held_limits[tenant] = held
-  end
-  local found = held[name]
-  if not found then
-    local own = tonumber(own_limits_of(tenant)[string.match(name, '^tenant_(.*)') or name])
-    found = own and {own, 1} or {limit(name), 0}
-    held[name] = found
-  end
-  return found[1], found[2]
-end
-
--- Add to what a tenant has used today (UTC): `what` is items or trainings; tokens; milliseconds of
--- computing. Tenants beyond the first of a day are counted together, as `*`, so that a day has a bounded
--- number of fields.
-local MOST_USE_FIELDS = 40000  -- four of each tenant
-local DAY_MS = 86400000
-local function use_of_today_key() return usage_key(math.floor(NOW / DAY_MS)) end
-local function add_use(tenant, what, count, tokens, busy_ms, days)
-  local key = use_of_today_key()
-  -- Its first of the day: the counter says so, without another command for all others.
-  if redis.call('HINCRBY', key, tenant .. ' ' .. what, count) == count then
-    redis.call('EXPIRE', key, (days + 1) * DAY_MS / 1000)
-    if tenant ~= '*' and redis.call('HLEN', key) > MOST_USE_FIELDS then
-      redis.call('HDEL', key, tenant .. ' ' .. what)
-      return add_use('*', what, count, tokens, busy_ms, days)
-    end
-  end
-  redis.call('HINCRBY', key, tenant .. ' tokens', tokens)
-  redis.call('HINCRBY', key, tenant .. ' busy_ms', busy_ms)
+  local own = tonumber(own_limits_of(tenant)[string.match(name, '^tenant_(.*)') or name])
+  if own then return own, 1 end
+  return limit(name), 0
 end
 
 -- True when Redis has used more than its share of memory for new work. Measured four times a second
@@ -139,7 +96,7 @@ end
 -- Open jobs, waiting items and waiting bytes of a tenant's account. Read once a batch, at whose end it changes.
 local accounts_of_batch = {}
 local function account_of(tenant)
-  local account = deferred_charges and accounts_of_batch[tenant]
+  local account = deferred and accounts_of_batch[tenant]
   if account then return account end
   account = redis.call('HMGET', tenant_key(tenant), 'jobs', 'items', 'bytes')
   for i = 1, 3 do account[i] = tonumber(account[i] or '0') end
@@ -152,9 +109,10 @@ end
 local QUOTAS, NOTHING = {'tenant_jobs', 'tenant_items', 'tenant_bytes'}, {0, 0, 0}
 local function over_quota(tenant, jobs, items, bytes)
   local account = account_of(tenant)
-  local more, deferred = {jobs, items, bytes}, deferred_charges and deferred_charges[tenant] or NOTHING
+  local more, charges = {jobs, items, bytes}, deferred and deferred[charge_now]
+  local charged = charges and charges[tenant] or NOTHING
   for i, name in ipairs(QUOTAS) do
-    local waiting, most, is_own = account[i] + deferred[i], limit_of(tenant, name)
+    local waiting, most, is_own = account[i] + charged[i], limit_of(tenant, name)
     -- What is larger than the whole quota may come alone, or it could never come.
     local is_over = most and more[i] > 0 and waiting + more[i] > most
     if is_over and (waiting > 0 or most == 0) then return {name, waiting, most, is_own} end

@@ -2,39 +2,33 @@
 --
 -- Shared by all scripts. Nothing of an ended job is claimable, and all its keys have a time to live.
 
--- Append jobs that have ended to their client's completion stream. A hint: a client that missed some
+-- Append jobs that have ended to a client's completion stream. A hint: a client that missed some
 -- reads the jobs themselves, so a stream that cannot be written fails nothing.
 local COMPLETIONS_TTL_S, COMPLETIONS_KEPT = 3600, 1000
 local function completions_key(client) return PREFIX .. ':client:' .. client .. ':completions' end
-local function add_completions(client, ids)
+local function add_completions(client, ...)
   local key = completions_key(client)
-  redis.pcall('XADD', key, 'MAXLEN', '~', COMPLETIONS_KEPT, '*', 'jobs', ids)
+  redis.pcall('XADD', key, 'MAXLEN', '~', COMPLETIONS_KEPT, '*', 'jobs', table.concat({...}, ' '))
   redis.call('EXPIRE', key, COMPLETIONS_TTL_S)
 end
 
--- Client -> jobs that this batch has ended; nil outside a batch, where each is appended at once.
-local deferred_completions
-local function add_completion(client, id)
-  if not deferred_completions then return add_completions(client, id) end
-  local ids = deferred_completions[client]
-  deferred_completions[client] = ids and ids .. ' ' .. id or id
-end
+-- From here on, changes of shared keys wait for `finish_batch`.
+local function begin_batch() deferred = {} end
 
--- From here on, writes to shared keys wait for `finish_batch`.
-local function begin_batch()
-  deferred_writes, deferred_charges, deferred_completions, deferred_joins, deferred_kept =
-    {}, {}, {}, {}, {}
-  deferred_work = {}
-end
-
+-- An account is charged before jobs are removed since it keeps too much, and their templates are joined before
+-- that leaves them. All else does not depend on its order.
 local function finish_batch()
-  apply_deferred_writes()
-  apply_deferred_joins()
-  trim_listed()
-  apply_deferred_charges()
-  apply_deferred_work()
-  apply_deferred_kept()
-  for client, ids in pairs(deferred_completions) do add_completions(client, ids) end
+  local calls = deferred
+  deferred = nil
+  local function do_all(apply)
+    local rows = calls[apply] or {}
+    for _, name in ipairs(rows) do apply(name, unpack(rows[name])) end
+    calls[apply] = nil
+  end
+  for _, apply in ipairs({write, trim_listed, count_joined, charge_now, add_to_bucket, enforce_kept}) do
+    do_all(apply)
+  end
+  for apply in pairs(calls) do do_all(apply) end
   redis.call('XTRIM', PREFIX .. ':events', 'MAXLEN', '~', ALL_EVENTS_KEPT)
 end
 
@@ -57,7 +51,7 @@ local function keep_small(id, job, event_id)
   local ended, number = string.match(event_id, '^(%d+)-(%d+)$')
   shrink_job(id, job, event_id, ended, number)
   write_shared('RPUSH', PREFIX .. ':jobs:small', id)
-  if not deferred_writes then trim_listed() end
+  add_later(trim_listed, PREFIX .. ':jobs:small')
   redis.call('EXPIRE', key, job.ttl)
   redis.call('EXPIRE', key .. ':events', math.min(job.ttl, SMALL_EVENTS_TTL_S))
   redis.call('EXPIRE', key .. ':attempts', math.min(job.ttl, SMALL_EVENTS_TTL_S))
@@ -92,7 +86,7 @@ local function end_job(id, state, body, job, fields)
     redis.call('ZREM', warnings_key(), id .. ' job')
   end
   local event_id = emit(id, state, body, true)
-  if job.client then add_completion(job.client, id) end
+  if job.client then append_later(add_completions, job.client, id) end
   local ttl = tonumber(job.ttl)
   charge(job.tenant, -1, 0, 0 - tonumber(job.pending_bytes), 0)
   if job.continues then let_go_continued(id, id, ttl) end
@@ -183,25 +177,4 @@ local function complete_if_done(id, job, fields)
   if job.training then body = body .. ',"training":' .. job.training end
   end_job(id, 'completed', body, job, fields)
   return true
-end
-
--- The state of a job, '' for one that is not kept, and the results of one that was one unit, '' where they
--- are more than one row or this reply has no room for them. A job whose time has run out is ended on the way.
-local results_room = 4 * 1024 * 1024  -- bytes
-local function ended_row(id)
-  local key = job_key(id)
-  -- The results of most small jobs come with the rest: reading them alone took 3 of 9 us.
-  local job = redis.call('HMGET', key, 'state', 'units', 'expires_at', 'template', 'group',
-    RESULTS_FIELDS[1], RESULTS_FIELDS[2], RESULTS_FIELDS[3])
-  local state, blob = job[1] or '', ''
-  if job[3] and is_open(state) and tonumber(job[3]) <= NOW and expire_job(id) then state = 'expired' end
-  if is_small({state = state, template = job[4], group = job[5]}) then
-    blob = job[8] and results_of_small(key) or (job[6] or '') .. (job[7] or '')
-    results_room = results_room - #blob
-  elseif state == 'completed' and job[2] == '1' then
-    local first = redis.call('HMGET', key .. ':out', row_name('0', 0), row_name('0', 1))
-    if first[1] and not first[2] and #first[1] <= results_room then blob = first[1] end
-    results_room = results_room - #blob
-  end
-  return state, blob
 end

@@ -42,7 +42,7 @@ local function emit(id, name, body, state_changed)
   local event = head .. (body == '' and '' or ',' .. body) .. '}'
   local event_id = redis.call('XADD', job_key(id) .. ':events', 'MAXLEN', '~', MOST_EVENTS, '*', 'e',
     event)
-  if state_changed and deferred_writes then  -- trimmed once, by `finish_batch`
+  if state_changed and deferred then  -- trimmed once, by `finish_batch`
     redis.call('XADD', PREFIX .. ':events', '*', 'e', event)
   elseif state_changed then
     redis.call('XADD', PREFIX .. ':events', 'MAXLEN', '~', ALL_EVENTS_KEPT, '*', 'e', event)

@@ -81,7 +81,7 @@ local function add_job(id, place)
     join_queue(place.queue, place.priority, place.tenant)
     last = tonumber(redis.call('ZRANGE', jobs, -1, -1, 'WITHSCORES')[2]) or 0
   end
-  if deferred_writes then place.last_time = last + step end
+  if deferred then place.last_time = last + step end
   write_shared('ZADD', jobs, last + step, place.group .. ' ' .. id)
 end
 

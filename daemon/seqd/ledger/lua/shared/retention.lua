@@ -18,33 +18,34 @@ local EVICTED_SOON_MS = 3600 * 1000
 -- What an ended job takes beside its content: its keys, its hash and its place in the indexes.
 local SMALL_JOB_BYTES, LARGE_JOB_BYTES, EVENT_BYTES = 450, 2500, 200
 
--- The bucket of a job, the time from which on it holds jobs, and the one at which all have expired.
--- Jobs that end together share one, so the last answer is kept.
+-- The bucket of a job. Jobs that end together share one, so the last answer is kept.
 local last_bucket = {}
 local function bucket_of(ended, ttl)
   local last = last_bucket
-  if last[1] == ended and last[2] == ttl then return last[3], last[4], last[5] end
+  if last[1] == ended and last[2] == ttl then return last[3] end
   -- Times to live are rounded up to 4 binary digits, or each would have buckets of its own.
   local _, exponent = math.frexp(ttl)
   local step = 2 ^ math.max(exponent - 5, 0)
   local rounded = math.ceil(ttl / step) * step
   local width = rounded * 1000 / BUCKETS
   local number = math.floor(ended / width)
-  last_bucket = {ended, ttl, string.format('%.0f:%.0f', rounded, number), number * width,
-    (number + 1) * width + rounded * 1000}
-  return unpack(last_bucket, 3)
+  last_bucket = {ended, ttl, string.format('%.0f:%.0f', rounded, number)}
+  return last_bucket[3]
 end
 
--- Jobs that this batch has ended: tenant -> bucket -> {bytes, start, end, job, job, ...}; nil outside one.
-local deferred_kept
-
-local function add_to_bucket(tenant, bucket, row)
+-- Add jobs to the bucket that `TENANT BUCKET` names: of each its bytes, and its identifier.
+local function add_to_bucket(name, ...)
+  local tenant, bucket, rounded, number = string.match(name, '^(%S+) ((%d+):(%d+))$')
+  local rows, bytes, ids = {...}, 0, {}
+  for i = 1, #rows, 2 do bytes, ids[#ids + 1] = bytes + rows[i], rows[i + 1] end
+  local width = rounded * 1000 / BUCKETS
+  local from, till = number * width, (number + 1) * width + rounded * 1000
   local key = tenant_key(tenant)
-  redis.call('HINCRBY', key .. ':kept', bucket, row[1])
-  redis.call('RPUSH', key .. ':ended:' .. bucket, unpack(row, 4))
-  redis.call('PEXPIREAT', key .. ':ended:' .. bucket, string.format('%.0f', row[3]))
-  redis.call('ZADD', key .. ':ended', row[2], bucket)
-  redis.call('ZADD', PREFIX .. ':kept', row[3], tenant .. ' ' .. bucket)
+  redis.call('HINCRBY', key .. ':kept', bucket, bytes)
+  redis.call('RPUSH', key .. ':ended:' .. bucket, unpack(ids))
+  redis.call('PEXPIREAT', key .. ':ended:' .. bucket, string.format('%.0f', till))
+  redis.call('ZADD', key .. ':ended', from, bucket)
+  redis.call('ZADD', PREFIX .. ':kept', till, name)
 end
 
 -- Take a bucket off its tenant's account.
@@ -228,30 +229,6 @@ end
 -- Put a job that ends on its tenant's account; of its bytes, `counted` stand there already.
 local function keep_job(id, tenant, bytes, counted, ended, ttl)
   charge(tenant, 0, 0, 0, bytes - counted)
-  local bucket, from, till = bucket_of(ended, ttl)
-  if not deferred_kept then
-    add_to_bucket(tenant, bucket, {bytes, from, till, id})
-    enforce_kept(tenant)
-    return
-  end
-  local buckets = deferred_kept[tenant]
-  if not buckets then
-    buckets = {}
-    deferred_kept[tenant] = buckets
-  end
-  local row = buckets[bucket]
-  if not row then
-    buckets[bucket] = {bytes, from, till, id}
-    return
-  end
-  row[1], row[#row + 1] = row[1] + bytes, id
-end
-
-local function apply_deferred_kept()
-  local kept = deferred_kept
-  deferred_kept = nil
-  for tenant, buckets in pairs(kept) do
-    for bucket, row in pairs(buckets) do add_to_bucket(tenant, bucket, row) end
-    enforce_kept(tenant)
-  end
+  append_later(add_to_bucket, tenant .. ' ' .. bucket_of(ended, ttl), bytes, id)
+  add_later(enforce_kept, tenant)
 end

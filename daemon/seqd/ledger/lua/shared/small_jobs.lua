@@ -29,13 +29,12 @@ local function template_key(digest) return PREFIX .. ':template:' .. digest end
 
 -- Count a job to its template, which is written with its first job and goes with the last one that is
 -- removed. One whose jobs expire expires behind them.
-local deferred_joins  -- key of a template -> jobs of this batch to be counted; nil outside a batch
+local function count_joined(key, jobs) redis.call('HINCRBY', key, 'jobs', jobs) end
+local joined = {}  -- the templates that this call has joined
 local function join_template(id, job)
   local key = template_key(job.template)
-  if deferred_joins and deferred_joins[key] then
-    deferred_joins[key] = deferred_joins[key] + 1
-    return
-  end
+  if joined[key] then return add_later(count_joined, key, 1) end
+  joined[key] = true
   if redis.call('HINCRBY', key, 'jobs', 1) == 1 then
     local row, fields = read_fields(id, TEMPLATE_FIELDS), {}
     for name, value in pairs(row) do
@@ -44,14 +43,6 @@ local function join_template(id, job)
     redis.call('HSET', key, unpack(fields))
   end
   redis.call('EXPIRE', key, job.ttl + TEMPLATE_MARGIN_S)
-  if deferred_joins then deferred_joins[key] = 0 end
-end
-
-local function apply_deferred_joins()
-  for key, jobs in pairs(deferred_joins) do
-    if jobs > 0 then redis.call('HINCRBY', key, 'jobs', jobs) end
-  end
-  deferred_joins = nil
 end
 
 local function leave_template(digest)
@@ -128,9 +119,8 @@ local function expand_job(id)
   if redis.call('EXISTS', key .. ':events') == 0 then emit(id, 'completed', counts_json(key), false) end
 end
 
--- Take small jobs beyond the newest off the list of jobs.
-local function trim_listed()
-  local key = PREFIX .. ':jobs:small'
+-- Take small jobs beyond the newest, by `key`, off the list of jobs.
+local function trim_listed(key)
   local more = math.min(redis.call('LLEN', key) - SMALL_JOBS_LISTED, 500)
   if more > 0 then redis.call('ZREM', PREFIX .. ':jobs', unpack(redis.call('LPOP', key, more))) end
 end

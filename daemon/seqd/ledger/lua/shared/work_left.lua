@@ -5,16 +5,15 @@
 -- such as a paused one, counts nothing. It changes in the step that changes what it counts, so it is 0 when the last item is done.
 local function work_left_key() return PREFIX .. ':work_left' end
 
-local deferred_work  -- queue → items, added behind a batch; nil outside one
+local function count_work_now(queue, items)
+  if items ~= 0 and redis.call('HINCRBY', work_left_key(), queue, items) <= 0 then
+    redis.call('HDEL', work_left_key(), queue)
+  end
+end
 
 -- Add items of a job to what is left of its queue.
 local function count_work(queue, items)
-  if items == 0 or not queue or queue == '' then return end
-  if deferred_work then
-    deferred_work[queue] = (deferred_work[queue] or 0) + items
-  elseif redis.call('HINCRBY', work_left_key(), queue, items) <= 0 then
-    redis.call('HDEL', work_left_key(), queue)
-  end
+  if queue and queue ~= '' then add_later(count_work_now, queue, items) end
 end
 
 -- Add items to what is left of a job's queue, unless the job is held. Its fields are read.
@@ -22,10 +21,4 @@ local function count_work_of(id, items)
   if items == 0 then return end
   local state, queue = unpack(redis.call('HMGET', job_key(id), 'state', 'queue'))
   if not is_held(state) then count_work(queue, items) end
-end
-
-local function apply_deferred_work()
-  local sums = deferred_work
-  deferred_work = nil
-  for queue, items in pairs(sums) do count_work(queue, items) end
 end
