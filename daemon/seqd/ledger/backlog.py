@@ -15,7 +15,6 @@ from seqd.ledger.exchange import (
     Exchange,
     Part,
     StreamEntry,
-    Whole,
     command,
     exchange,
     pipeline,
@@ -30,7 +29,7 @@ from seqd_schemas import JobState, QueueName
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from seqd.ledger.fleet import Fleet
+    from seqd.ledger.ledger import LedgerParts
     from seqd.ledger.units import Unit
     from seqd_schemas import WorkerStatus
 
@@ -67,9 +66,9 @@ class _Held:
 class Backlog(Part):
     """Counts what is left, and keeps the rates by which it becomes seconds."""
 
-    def __init__(self, ledger: Whole, fleet: "Fleet") -> None:
+    def __init__(self, ledger: "LedgerParts") -> None:
         super().__init__(ledger)
-        self._fleet = fleet
+        self._fleet = ledger.fleet
 
     @exchange
     def note_rate(self, queue: str, items: int, seconds: float, errors: int = 0) -> Exchange[None]:

@@ -1,6 +1,5 @@
 """`Ledger`: all parts of the ledger on one server under one key prefix."""
 
-from functools import cached_property
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
 #: Module and class of the parts that are made on first use, for few import them.
 _PARTS = {
     "audit": ("audit", "Audit"),
+    "backlog": ("backlog", "Backlog"),
     "checkpoints": ("work", "CheckpointRecords"),
     "cordons": ("rules", "Cordons"),
     "failures": ("failures", "Failures"),
@@ -45,6 +45,7 @@ _PARTS = {
     "model_pauses": ("model_pauses", "ModelPauses"),
     "orders": ("orders", "ModelOrders"),
     "placements": ("rules", "Placements"),
+    "queues": ("queues", "Queues"),
     "ranges": ("ranges", "Ranges"),
     "rollouts": ("rollouts", "RolloutCounts"),
     "tenants": ("tenants", "Tenants"),
@@ -57,6 +58,7 @@ class LedgerParts:
     """What clients need of the ledger, whatever drives its exchanges."""
 
     audit: "Audit"
+    backlog: "Backlog"
     checkpoints: "CheckpointRecords"
     cordons: "Cordons"
     failures: "Failures"
@@ -64,6 +66,7 @@ class LedgerParts:
     many_jobs: "ManyJobs"
     model_pauses: "ModelPauses"
     orders: "ModelOrders"
+    queues: "Queues"
     rollouts: "RolloutCounts"
     tenants: "Tenants"
     writing: "Writing"
@@ -90,20 +93,6 @@ class LedgerParts:
             part = getattr(import_module(f"seqd.ledger.{module}"), kind)(self)
             setattr(self, name, part)
             return part
-
-    @cached_property
-    def backlog(self) -> "Backlog":
-        """The work that is left, which few clients import."""
-        from seqd.ledger.backlog import Backlog
-
-        return Backlog(self, self.fleet)
-
-    @cached_property
-    def queues(self) -> "Queues":
-        """How the queues stand, which few clients import."""
-        from seqd.ledger.queues import Queues
-
-        return Queues(self, self.fleet, self.backlog)
 
     @property
     def outage_s(self) -> float:

@@ -10,13 +10,12 @@ from seqd.ledger.exchange import (
     Command,
     Exchange,
     Part,
-    Whole,
     command,
     exchange,
     permitted,
     pipeline,
 )
-from seqd.ledger.model_pauses import ModelPauses, pause_told
+from seqd.ledger.model_pauses import pause_told
 from seqd.queue_states import (
     JobRow,
     QueueFacts,
@@ -30,8 +29,7 @@ from seqd_schemas import JobState
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from seqd.ledger.backlog import Backlog
-    from seqd.ledger.fleet import Fleet
+    from seqd.ledger.ledger import LedgerParts
     from seqd_schemas import CatalogEntry, WorkerStatus
 
 #: Open jobs, the oldest, that are looked at: for what is paused, and for what each tenant has.
@@ -46,10 +44,10 @@ _FIELDS: Final = (
 class Queues(Part):
     """Reads the queues' states."""
 
-    def __init__(self, ledger: Whole, fleet: "Fleet", backlog: "Backlog") -> None:
+    def __init__(self, ledger: "LedgerParts") -> None:
         super().__init__(ledger)
-        self._fleet = fleet
-        self._backlog = backlog
+        self._fleet, self._backlog = ledger.fleet, ledger.backlog
+        self._model_pauses = ledger.model_pauses
 
     @exchange
     def states(self, *, by_tenant: bool = False) -> Exchange[list[QueueState]]:
@@ -92,7 +90,7 @@ class Queues(Part):
 
     def _pauses(self) -> Exchange[dict[str, str]]:
         """Return by paused model who has paused it, since when and why."""
-        pauses = yield from ModelPauses(self._ledger).all.steps()
+        pauses = yield from self._model_pauses.all.steps()
         return {model: pause_told(pause) for model, pause in pauses.items()}
 
     def _done(self) -> Exchange[dict[str, WorkDone]]:

@@ -238,17 +238,9 @@ def tried_unit(keys: Keys, job_id: str, unit: str, now_ms: int) -> Exchange[Trie
     lease, attempts, crashes = (cast(bytes | None, reply) or b"" for reply in replies[:3])
     fault, death = (value or b"" for value in cast(list[bytes | None], replies[3]))
     end_ms = cast(float | None, replies[4])
-    released, by = _released(fault)
-    return TriedUnit(
-        unit,
-        attempts=whole_number(attempts),
-        crashes=whole_number(crashes),
-        released=released,
-        released_by=by,
-        death=Death.parse(_text(death)),
-        due_in_s=None if lease or end_ms is None else max(0.0, (end_ms - now_ms) / 1000),
-        held_by=_holder(lease)[1] if lease else None,
-    )
+    due_in_s = None if lease or end_ms is None else (end_ms - now_ms) / 1000
+    held_by = _holder(lease)[1] if lease else None
+    return _tried_unit(unit, attempts, crashes, (fault, death), due_in_s, held_by)
 
 
 def first_blobs(
@@ -319,17 +311,33 @@ def _tried(
     names |= {_text(unit).removesuffix(_DEATH) for unit in (*crashes, *faults)}
     chosen = sorted(names, key=lambda unit: (-counts.get(unit, 0), _order(unit)))[:MAX_LISTED]
     for unit in chosen:
-        released, by = _released(faults.get(unit.encode(), b""))
-        yield TriedUnit(
-            unit,
-            attempts=counts.get(unit, 0),
-            crashes=whole_number(crashes.get(unit.encode(), b"")),
-            released=released,
-            released_by=by,
-            death=Death.parse(_text(faults.get(f"{unit}{_DEATH}".encode(), b""))),
-            due_in_s=None if unit not in waits else max(0.0, waits[unit]),
-            held_by=held[unit][1] if unit in held else None,
-        )
+        name = unit.encode()
+        attempts, crashed = claims.get(name, b""), crashes.get(name, b"")
+        noted = faults.get(name, b""), faults.get(f"{unit}{_DEATH}".encode(), b"")
+        held_by = held[unit][1] if unit in held else None
+        yield _tried_unit(unit, attempts, crashed, noted, waits.get(unit), held_by)
+
+
+def _tried_unit(
+    unit: str,
+    attempts: bytes,
+    crashes: bytes,
+    noted: tuple[bytes, bytes],
+    due_in_s: float | None,
+    held_by: str | None,
+) -> TriedUnit:
+    """Return what is known of one unit; `noted` are its faults, and how its last worker died."""
+    released, by = _released(noted[0])
+    return TriedUnit(
+        unit,
+        attempts=whole_number(attempts),
+        crashes=whole_number(crashes),
+        released=released,
+        released_by=by,
+        death=Death.parse(_text(noted[1])),
+        due_in_s=None if due_in_s is None else max(0.0, due_in_s),
+        held_by=held_by,
+    )
 
 
 def _released(fault: bytes) -> tuple[int, str | None]:
