@@ -22,6 +22,7 @@ from seqd.client.async_prediction import CANCEL_JOBS, TAKE_JOBS
 from seqd.client.requests import retry_of
 from seqd.ledger.blobs import pack_results
 from seqd.ledger.control import fail_damaged
+from seqd.ledger.exchange import script
 from seqd.ledger.failures import PAGE_ENTRIES
 from seqd.ledger.inbox import Entry
 from seqd.ledger.ingests import IngestPosition
@@ -115,7 +116,6 @@ def commit_of_failed_units(world: World) -> None:
     "200 dead letters noted, with 1,000 notes on others, and purged",
     "end_job",
     "note_replayed",
-    "purge_failures",
 )
 def dead_letters(world: World) -> None:
     names = world.small_jobs(PAGE_ENTRIES, version=world.number())
@@ -277,7 +277,7 @@ def commit_of_the_last_part(world: World) -> None:
         world.watched.work.commit(part, row)
 
 
-@case("a training with as much input as it may have", "submit", "commit", "end_job", "remove")
+@case("a training with as much input as it may have", "submit", "commit", "end_job", "steer")
 def training_with_much_input(world: World) -> None:
     names = []
     for at in range(3):
@@ -339,7 +339,7 @@ def upload_of_a_large_job(world: World) -> None:
     world.watched.submissions.follow(name, world.units + 5, digest, "other", 0.0)
 
 
-@case("a large job that is cancelled, removed or fails", "end_job", "remove")
+@case("a large job that is cancelled, removed or fails", "end_job", "steer")
 def end_of_a_large_job(world: World) -> None:
     name = world.large_job(parts=PARTS, leased=min(_HELD, world.units))
     world.watched.control.cancel(name)
@@ -349,7 +349,7 @@ def end_of_a_large_job(world: World) -> None:
         pass
 
 
-@case("a large job that is paused and goes on", "pause", "resume", "results")
+@case("a large job that is paused and goes on", "steer", "results")
 def pause_of_a_large_job(world: World) -> None:
     name = world.large_job(parts=("todo", "in", "sizes", "attempts", "out"), leased=100)
     world.watched.control.pause(name)
@@ -363,7 +363,7 @@ def damage_of_a_large_job(world: World) -> None:
     for total in (1, "no number"):
         name = world.large_job(parts=PARTS)
         world.redis.hset(world.keys.job(name), "total", total)
-        fail_damaged(world.watched.transport, name, ValueError("a test"))
+        world.watched.transport.run(fail_damaged(name, ValueError("a test")))
 
 
 @case("all leases of a fleet that died together", "expire", "release_worker")
@@ -465,7 +465,7 @@ def look_at_many_jobs(world: World) -> None:
     world.watched.jobs.ended(names)
 
 
-@case("16 jobs, all to be cancelled; 64, all completed", "take_ended")
+@case("16 jobs, all to be cancelled; 64, all completed", "ended")
 def take_many_jobs(world: World) -> None:
     version = world.number()
     world.watched.jobs.take_ended(world.small_jobs(CANCEL_JOBS, version=version), cancels=True)
@@ -495,7 +495,7 @@ def buckets_run_out(world: World) -> None:
 @case("a full inbox", "open_inbox", "read_inbox", "take_entry", "answer_entry", "trim_inbox")
 def full_inbox(world: World) -> None:
     inbox = world.keys.inbox()
-    world.watched.transport.call("open_inbox")
+    world.watched.transport.run(script("open_inbox"))
     for _ in range(10):
         with world.redis.pipeline(transaction=False) as pipe:
             for _ in range(world.jobs // 20):

@@ -29,7 +29,7 @@ from seqd.errors import SeqdError
 from seqd.ledger import LedgerParts
 from seqd.ledger.async_transport import AsyncTransport
 from seqd.ledger.exchange import Exchange
-from seqd.ledger.jobs import TakenRow
+from seqd.ledger.jobs import EndedRow
 from seqd.ledger.outage import waiting_at_most
 from seqd.ledger.submissions import (
     SUBMIT_JOBS,
@@ -68,8 +68,8 @@ class AsyncPredictor:
         self._completions = completions
         self._announcements = announcements
         self._sending = Together[_Sent, Accepted](self._send, SUBMIT_JOBS)
-        self._taking = Together[str, TakenRow](self._take, TAKE_JOBS)
-        self._cancelling = Together[str, TakenRow](self._cancel, CANCEL_JOBS)
+        self._taking = Together[str, EndedRow](self._take, TAKE_JOBS)
+        self._cancelling = Together[str, EndedRow](self._cancel, CANCEL_JOBS)
         #: What still goes on for tasks that were cancelled.
         self._leaving = set[asyncio.Task[None]]()
 
@@ -95,7 +95,7 @@ class AsyncPredictor:
 
     async def _answered(
         self, request: TextRequest, job_id: str, timeout_s: float | None, deadline: float
-    ) -> TakenRow:
+    ) -> EndedRow:
         """Send a request, wait for its end, and take what is there of it then."""
         announced = await self._transport.run(self._announcements.expect(job_id))
         sent = self._sending.ask((job_id, request))
@@ -108,7 +108,7 @@ class AsyncPredictor:
 
     async def _ended(
         self, announced: Announced, timeout_s: float | None, deadline: float
-    ) -> TakenRow:
+    ) -> EndedRow:
         job_id = announced.job_id
         notice: WaitingNotice | None = None
         seen = 0
@@ -164,10 +164,10 @@ class AsyncPredictor:
                 outcomes |= dict.fromkeys((job_id for job_id, _ in inputs), error)
         return [outcomes[job_id] for job_id, _ in asked]
 
-    async def _take(self, job_ids: Sequence[str]) -> list[TakenRow | Exception]:
+    async def _take(self, job_ids: Sequence[str]) -> list[EndedRow | Exception]:
         return [*await self._transport.run(self._ledger.jobs.take_ended.steps(job_ids))]
 
-    async def _cancel(self, job_ids: Sequence[str]) -> list[TakenRow | Exception]:
+    async def _cancel(self, job_ids: Sequence[str]) -> list[EndedRow | Exception]:
         taken = self._ledger.jobs.take_ended.steps(job_ids, cancels=True)
         return [*await self._transport.run(taken)]
 

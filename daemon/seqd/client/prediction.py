@@ -37,7 +37,7 @@ from seqd.kinds import KINDS
 from seqd.ledger import LedgerParts
 from seqd.ledger.blobs import unpack_results
 from seqd.ledger.exchange import LOOK_S, Exchange, Taken
-from seqd.ledger.jobs import TakenRow
+from seqd.ledger.jobs import EndedRow
 from seqd.ledger.outage import waiting_at_most
 from seqd.ledger.submissions import new_job_id
 from seqd_schemas import (
@@ -205,7 +205,7 @@ def _answered(
     job_id: str,
     timeout_s: float | None,
     deadline: float,
-) -> Exchange[TakenRow]:
+) -> Exchange[EndedRow]:
     """Send a request, wait for its end, and take what is there of it then."""
     job, jobs = request.job, ledger.jobs
     catalog = yield from ledger.fleet.catalog_for.steps(job)
@@ -240,7 +240,7 @@ def look(ledger: LedgerParts, notice: WaitingNotice, job_id: str) -> Exchange[No
         yield from notice.look((yield from ledger.jobs.get.steps(job_id)))
 
 
-def cancelled_late(ledger: LedgerParts, job_id: str, timeout_s: float | None) -> Exchange[TakenRow]:
+def cancelled_late(ledger: LedgerParts, job_id: str, timeout_s: float | None) -> Exchange[EndedRow]:
     """Cancel and remove a job that took too long; return how it ended if it just has.
 
     Else raises TimeoutError, with what it waited for.
@@ -259,7 +259,7 @@ def cancelled_late(ledger: LedgerParts, job_id: str, timeout_s: float | None) ->
     )
 
 
-def answer_in(ledger: LedgerParts, job_id: str, row: TakenRow) -> Exchange[Output]:
+def answer_in(ledger: LedgerParts, job_id: str, row: EndedRow) -> Exchange[Output]:
     """Return the answer that a job which was taken has; raises why there is none."""
     if row.state is not JobState.COMPLETED:
         _raise_end(job_id, row)
@@ -300,7 +300,7 @@ def in_time(timeout_s: float | None, deadline: float) -> Iterator[None]:
         raise TimeoutError(f"There is no answer after {timeout_s:g} s: {error}") from None
 
 
-def _raise_end(job_id: str, row: TakenRow) -> NoReturn:
+def _raise_end(job_id: str, row: EndedRow) -> NoReturn:
     if row.state is JobState.FAILED and row.failure is not None:
         raise JobFailed(job_id, row.failure)
     if row.state is JobState.EXPIRED:

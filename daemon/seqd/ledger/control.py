@@ -7,7 +7,7 @@ otherwise every worker would fail at it again and again, and no other job would 
 """
 
 import logging
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from pydantic import ValidationError
 
@@ -25,9 +25,6 @@ from seqd.ledger.exchange import (
 )
 from seqd.ledger.scripts import HELD_STATES, ScriptError, as_int, as_text
 from seqd_schemas import Failure, JobState, to_stored
-
-if TYPE_CHECKING:
-    from seqd.ledger.transport import Transport
 
 log = logging.getLogger(__name__)
 
@@ -69,12 +66,12 @@ class Control(Part):
         Units in hand are finished; a training stops at its next checkpoint. A job that had ended
         keeps its state. Raises UnknownJob.
         """
-        return JobState(_known(job_id, as_text((yield from script("pause", job_id, by)))))
+        return JobState(_known(job_id, as_text((yield from script("steer", "pause", job_id, by)))))
 
     @exchange
     def resume(self, job_id: str) -> Exchange[JobState]:
         """Let a paused job go on. One that is not paused keeps its state. Raises UnknownJob."""
-        return JobState(_known(job_id, as_text((yield from script("resume", job_id)))))
+        return JobState(_known(job_id, as_text((yield from script("steer", "resume", job_id, "")))))
 
     @exchange
     def remove(self, job_id: str) -> Exchange[None]:
@@ -82,7 +79,7 @@ class Control(Part):
 
         Raises UnknownJob, and WrongState while it, or the job that continues it, has not ended.
         """
-        outcome = _known(job_id, as_text((yield from script("remove", job_id))))
+        outcome = _known(job_id, as_text((yield from script("steer", "remove", job_id, ""))))
         what, _, other = outcome.partition(" ")
         if what == "continued":
             raise WrongState(
@@ -149,25 +146,25 @@ def damaged_job(job: str, reason: str) -> JobDamaged:
     )
 
 
-def fail_damaged(transport: "Transport", job_id: bytes | str, why: Exception) -> bool:
+def fail_damaged(job_id: bytes | str, why: Exception) -> Exchange[bool]:
     """Return True after failing a job at which a script failed; False where it is sound or gone.
 
     The message of the failure contains `why`.
     """
     failure = to_stored(failure_of(damaged_job("this job", reason_of(why))))
-    done = as_int(transport.call("fail_damaged", job_id, failure)) == 1
+    done = as_int((yield from script("fail_damaged", job_id, failure))) == 1
     if done:
         log.error("job=%.80r is damaged and has failed: %s", job_id, reason_of(why))
     return done
 
 
-def call_past_damage(transport: "Transport", name: str, *arguments: Argument) -> Reply:
+def script_past_damage(name: str, *arguments: Argument) -> Exchange[Reply]:
     """Return a script's reply, behind the end of the damaged jobs at which it failed."""
     while True:
         try:
-            return transport.call(name, *arguments)
+            return (yield from script(name, *arguments))
         except ScriptError as error:
-            if not fail_damaged(transport, error.job_id, error):
+            if not (yield from fail_damaged(error.job_id, error)):
                 raise
 
 

@@ -31,7 +31,6 @@ from seqd.ledger.exchange import (
     script,
 )
 from seqd.ledger.failure_filter import ANY_FAILURE, FailureFilter, checked_failure_id
-from seqd.ledger.scripts import as_int
 from seqd.validation import fault_sentence
 from seqd_schemas import (
     MAX_FAILURE_MESSAGE_CHARS,
@@ -134,8 +133,11 @@ class Failures(Part):
         """Remove some; return how many there were. Jobs and results stay."""
         removed = 0
         for first in range(0, len(ids), PAGE_ENTRIES):
-            reply = yield from script("purge_failures", *ids[first : first + PAGE_ENTRIES])
-            removed += as_int(reply)
+            some = ids[first : first + PAGE_ENTRIES]
+            replayed = Command(("HDEL", self._keys.failures_replayed(), *some))
+            records = Command(("XDEL", self._keys.failures(), *some))
+            _, count = yield from pipeline((replayed, records))
+            removed += cast(int, count)
         return removed
 
     @exchange

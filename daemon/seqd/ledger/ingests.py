@@ -9,9 +9,8 @@ import json
 from dataclasses import asdict, dataclass, fields, replace
 from typing import cast
 
-from seqd.ledger.redis import redis_errors
+from seqd.ledger.exchange import Exchange, Part, Whole, command, exchange, script
 from seqd.ledger.scripts import as_int, as_list, as_text
-from seqd.ledger.transport import Connected
 from seqd.ledger.units import Unit
 
 #: Seconds for which an ingest is kept for its worker, from when it last asked: longer than most
@@ -72,42 +71,42 @@ class IngestPosition:
         return cls(*whole) if len(whole) == len(numbers) else None
 
 
-class Ingests:
+class Ingests(Part):
     """The workers' side of ingests, beside their claims and what they append."""
 
-    def __init__(self, ledger: Connected) -> None:
-        self._redis = ledger.redis
-        self._transport = ledger.transport
-        self._settings = ledger.settings
+    def __init__(self, ledger: Whole) -> None:
+        super().__init__(ledger)
         #: Claimable units of the job that `resume` leased last.
         self.claimable_units = 0
 
-    def keep(self, unit: Unit) -> bool:
+    @exchange
+    def keep(self, unit: Unit) -> Exchange[bool]:
         """Release an ingest and keep it for its worker; False when it was not ours any more."""
         row = (unit.job_id, unit.attempt, int(KEEP_S * 1000))
-        return as_int(self._transport.call("keep_ingest", *row)) == 1
+        return as_int((yield from script("keep_ingest", *row))) == 1
 
-    def resume(self, unit: Unit, worker: str) -> Unit | bool:
+    @exchange
+    def resume(self, unit: Unit, worker: str) -> Exchange[Unit | bool]:
         """Lease an ingest again that is kept for `worker`.
 
         True when it is kept on, since enough is waiting; False when it is not ours any more.
         """
-        lease_ms, keep_ms = int(self._settings.lease_s * 1000), int(KEEP_S * 1000)
+        lease_ms, keep_ms = int(self._ledger.settings.lease_s * 1000), int(KEEP_S * 1000)
         row = (unit.job_id, worker, unit.attempt, lease_ms, ENOUGH_UNITS, keep_ms)
-        reply = as_list(self._transport.call("resume_ingest", *row))
+        reply = as_list((yield from script("resume_ingest", *row)))
         outcome = as_text(reply[0])
         if outcome != "leased":
             return outcome == "wait"
         attempt, crashes, self.claimable_units = (as_int(number) for number in reply[1:])
         return replace(unit, attempt=attempt, crashes=crashes, started_job=False)
 
-    def position(self, job_id: str) -> IngestPosition | None:
+    @exchange
+    def position(self, job_id: str) -> Exchange[IngestPosition | None]:
         """Return where a job's file was read to.
 
         None where nobody has noted it that this release understands: then it is read from the
         start up to the first new unit.
         """
-        with redis_errors(self._redis):
-            key = self._settings.keys.job(job_id)
-            text = cast(bytes | None, self._redis.hget(key, "ingest_position"))
+        found = yield from command("HGET", self._keys.job(job_id), "ingest_position")
+        text = cast(bytes | None, found)
         return IngestPosition.parse(text) if text else None

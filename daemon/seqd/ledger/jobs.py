@@ -100,13 +100,7 @@ class EndedRow:
     is_kept: bool
     #: Results of a completed job that has one row of them; None of any other.
     blob: bytes | None
-
-
-@dataclass(frozen=True, slots=True)
-class TakenRow(EndedRow):
-    """What `EndedRow` says of a job that is removed by now, unless it completed without a blob."""
-
-    #: Why it failed or was cancelled, where that is known.
+    #: Why one that was taken failed or was cancelled, where that is known.
     failure: Failure | None
 
 
@@ -182,7 +176,7 @@ class Jobs(Part):
         record = yield from self._get(job_id)
         # And no worker was there to end it.
         if _may_expire(record) and _is_overdue(record, (yield from server_ms())):
-            yield from script("ended", job_id)
+            yield from self.ended.steps([job_id])
             record = yield from self._get(job_id)
         return record
 
@@ -279,20 +273,18 @@ class Jobs(Part):
     @exchange
     def ended(self, job_ids: Sequence[str]) -> Exchange[list[EndedRow]]:
         """Return whether each job has ended, and how; end those whose time has run out."""
-        reply = as_list((yield from script("ended", *job_ids)))
-        return [_ended_row(as_list(row)) for row in reply]
+        return (yield from _ended("look", "", job_ids))
 
     @exchange
     def take_ended(
         self, job_ids: Sequence[str], *, cancels: bool = False, client: str = ""
-    ) -> Exchange[list[TakenRow]]:
+    ) -> Exchange[list[EndedRow]]:
         """Return what `ended` does, and remove the jobs that have ended.
 
         Those of which it has no blob though they completed are kept. `cancels` ends those that have
         not ended. The completion stream of `client` goes with them.
         """
-        reply = as_list((yield from script("take_ended", int(cancels), client, *job_ids)))
-        return [_taken_row(as_list(row)) for row in reply]
+        return (yield from _ended("cancel" if cancels else "take", client, job_ids))
 
     @exchange
     def completions(
@@ -327,7 +319,7 @@ class Jobs(Part):
         """
         read, now_ms = yield from self._results(job_id, position, most)
         if _is_overdue(read.record, now_ms):
-            yield from script("ended", job_id)
+            yield from self.ended.steps([job_id])
             read, _ = yield from self._results(job_id, position, most)
         return read
 
@@ -654,17 +646,17 @@ def _unit_order(name: bytes) -> tuple[int, int]:
     return int(unit), int(part.partition(b":")[0] or 0)
 
 
+def _ended(action: str, client: str, job_ids: Sequence[str]) -> Exchange[list[EndedRow]]:
+    reply = yield from script("ended", action, client, *job_ids)
+    return [_ended_row(as_list(row)) for row in as_list(reply)]
+
+
 def _ended_row(row: list[Reply]) -> EndedRow:
-    text = as_text(row[0])
+    text, blob, failure = as_text(row[0]), as_bytes(row[1]), as_bytes(row[2])
     state = JobState(text) if text in _STATES else None
     has_ended = state is not None and state.is_terminal
-    return EndedRow(state if has_ended else None, text != "", as_bytes(row[1]) or None)
-
-
-def _taken_row(row: list[Reply]) -> TakenRow:
-    ended, failure = _ended_row(row), as_bytes(row[2])
     known = from_stored(Failure, failure) if failure else None
-    return TakenRow(ended.state, ended.is_kept, ended.blob, known)
+    return EndedRow(state if has_ended else None, text != "", blob or None, known)
 
 
 def _expanded(row: _Row, templates: Mapping[bytes, _Row]) -> _Row:

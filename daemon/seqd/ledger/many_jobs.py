@@ -75,7 +75,7 @@ class Step:
     gone: int
     #: The jobs that it acted on; of a retry those that are to be retried.
     jobs: list[str]
-    #: Why others were left as they are, by what `remove.lua` says.
+    #: Why others were left as they are, by what `steer.lua` says.
     refused: dict[str, str]
     #: Numbers of those that were counted.
     groups: dict[JobGroup, int]

@@ -9,21 +9,18 @@ promise nothing: a worker that dies, reads another file or is never seen again c
 import json
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from typing import Literal, cast
 from zlib import crc32
 
-from seqd.ledger.control import call_past_damage
-from seqd.ledger.exchange import Argument
+from seqd.ledger.control import script_past_damage
+from seqd.ledger.exchange import Argument, Exchange, Part, command, exchange
 from seqd.ledger.ingests import IngestPosition
-from seqd.ledger.redis import redis_errors
 from seqd.ledger.scripts import (
     as_bytes,
     as_int,
     as_list,
     as_text,
 )
-from seqd.ledger.transport import Connected
 from seqd.ledger.units import Unit
 
 #: Units that are looked for at once of those that were read ahead.
@@ -90,15 +87,11 @@ def joined_checksum(before: int, unit: int) -> int:
     return crc32(b"%d" % unit, before)
 
 
-class Ranges:
+class Ranges(Part):
     """Offers, takes and reads ranges, and finds what was read."""
 
-    def __init__(self, ledger: Connected) -> None:
-        self._redis = ledger.redis
-        self._call = partial(call_past_damage, ledger.transport)
-        self._settings = ledger.settings
-
-    def offer(self, unit: Unit, ranges: Sequence[Range], *, anew: bool = False) -> bool:
+    @exchange
+    def offer(self, unit: Unit, ranges: Sequence[Range], *, anew: bool = False) -> Exchange[bool]:
         """Offer ranges of the file that `unit` ingests; False when it is not ours any more.
 
         With `anew`, what was offered and read before is forgotten.
@@ -106,32 +99,39 @@ class Ranges:
         rows: list[Argument] = []
         for one in ranges:
             rows += (one.begins.units, one.units, one.begins.to_stored())
-        return as_int(self._call("offer_ranges", unit.job_id, unit.attempt, int(anew), *rows)) == 1
+        offered = (unit.job_id, unit.attempt, int(anew), *rows)
+        return as_int((yield from script_past_damage("offer_ranges", *offered))) == 1
 
+    @exchange
     def take(
         self, worker: str, queues: Sequence[str], *, but_of: Collection[str] = ()
-    ) -> TakenRange | None:
+    ) -> Exchange[TakenRange | None]:
         """Take a range of a job of these queues, `but_of` those jobs; None when there is none."""
-        return self._taken(worker, "", len(but_of), *but_of, *queues)
+        return (yield from _taken(worker, "", len(but_of), *but_of, *queues))
 
-    def take_of(self, job_id: str, worker: str) -> TakenRange | None:
+    @exchange
+    def take_of(self, job_id: str, worker: str) -> Exchange[TakenRange | None]:
         """Take the first free range of the job whose ingest the worker holds."""
-        return self._taken(worker, job_id, 0)
+        return (yield from _taken(worker, job_id, 0))
 
-    def release(self, taken: TakenRange, worker: str) -> None:
+    @exchange
+    def release(self, taken: TakenRange, worker: str) -> Exchange[None]:
         """Let another take a range that is not read on here."""
-        self._call("release_range", taken.job_id, taken.range.begins.units, worker)
+        first = taken.range.begins.units
+        yield from script_past_damage("release_range", taken.job_id, first, worker)
 
+    @exchange
     def put(
         self, taken: TakenRange, worker: str, unit: ReadUnit, blob: bytes, digests: bytes
-    ) -> ReadOutcome:
+    ) -> Exchange[ReadOutcome]:
         """Put a unit of a range where the ingest finds it; `digests` are its identifiers'."""
         first, number = taken.range.begins.units, unit.begins.units
         row = (taken.job_id, first, worker, number, blob, unit.to_stored(), digests)
-        reply = self._call("read_ahead", *row, self._settings.max_pending_bytes)
-        return cast(ReadOutcome, as_text(reply))
+        most = self._ledger.settings.max_pending_bytes
+        return cast(ReadOutcome, as_text((yield from script_past_damage("read_ahead", *row, most))))
 
-    def ahead(self, job_id: str, first: int) -> list[tuple[ReadUnit, bytes]]:
+    @exchange
+    def ahead(self, job_id: str, first: int) -> Exchange[list[tuple[ReadUnit, bytes]]]:
         """Return the next units that were read ahead, from number `first` on, with their digests.
 
         Ends at the first that is not there.
@@ -141,10 +141,8 @@ class Ranges:
             for number in range(first, first + LOOKED_FOR_AT_ONCE)
             for name in (f"{number} place", f"{number} ids")
         ]
-        with redis_errors(self._redis):
-            values = cast(
-                list[bytes | None], self._redis.hmget(self._settings.keys.ahead(job_id), names)
-            )
+        row = yield from command("HMGET", self._keys.ahead(job_id), *names)
+        values = cast(list[bytes | None], row)
         found = []
         for place, digests in zip(values[::2], values[1::2], strict=True):
             unit = ReadUnit.parse(place) if place else None
@@ -153,12 +151,13 @@ class Ranges:
             found.append((unit, digests))
         return found
 
-    def _taken(self, *arguments: Argument) -> TakenRange | None:
-        row = as_list(self._call("take_range", *arguments))
-        if not row:
-            return None
-        begins = IngestPosition.parse(as_bytes(row[5]))
-        if begins is None:
-            return None
-        chosen = Range(begins, as_int(row[4]))
-        return TakenRange(as_text(row[0]), as_bytes(row[1]), as_int(row[2]), chosen)
+
+def _taken(*arguments: Argument) -> Exchange[TakenRange | None]:
+    row = as_list((yield from script_past_damage("take_range", *arguments)))
+    if not row:
+        return None
+    begins = IngestPosition.parse(as_bytes(row[5]))
+    if begins is None:
+        return None
+    chosen = Range(begins, as_int(row[4]))
+    return TakenRange(as_text(row[0]), as_bytes(row[1]), as_int(row[2]), chosen)

@@ -6,14 +6,13 @@ from dataclasses import replace
 from math import inf
 from threading import Event, Thread
 from time import monotonic, sleep
-from typing import TYPE_CHECKING, Protocol, Self, cast
+from typing import TYPE_CHECKING, Self, cast
 
 from redis import Redis
 
 from seqd.errors import REDIS_ERRORS, ClientMisused
 from seqd.ledger.exchange import (
     LOOK_S,
-    Argument,
     Command,
     Durable,
     Exchange,
@@ -23,7 +22,6 @@ from seqd.ledger.exchange import (
     Pause,
     Pipeline,
     Reading,
-    Reply,
     Request,
     ScriptCall,
     Signal,
@@ -38,11 +36,9 @@ from seqd.ledger.exchange import (
 from seqd.ledger.outage import waiting_unless
 from seqd.ledger.redis import outage_of, redis_errors, until_durable
 from seqd.ledger.scripts import script_steps
-from seqd_schemas import Keys
 
 if TYPE_CHECKING:
     from seqd.ledger.redis import AnyRedis
-    from seqd.settings import Settings
 
 
 class Stream(Iterator[V]):
@@ -145,14 +141,6 @@ class Transport:
         except REDIS_ERRORS as error:
             raise error.with_traceback(None) from None  # its sentence, without ten calls of ours
 
-    def call(self, name: str, *arguments: Argument) -> Reply:
-        """Run a script and return its reply.
-
-        Raises RedisUnreachable, RedisRefused or RedisFull, and ScriptError where keys are not what
-        the script expects. A right that is missing is named by RedisNoPermission.
-        """
-        return cast(Reply, self.send(ScriptCall(name, arguments)))
-
     def read(self, reading: Reading[V]) -> Stream[V]:
         """Return an iterator over what a reading gives; it raises what the reading does."""
         return Stream(reading, self.send)
@@ -211,15 +199,6 @@ class Transport:
             # Nobody waits for it, and its owner has closed the client.
             if not self.is_closed:
                 raise
-
-
-class Connected(Protocol):
-    """A ledger over a connection that blocks, as those of its parts need it that workers use."""
-
-    redis: Redis
-    transport: Transport
-    keys: Keys
-    settings: "Settings"
 
 
 def steps_of(request: Request, redis: "AnyRedis", prefix: str) -> Exchange[object]:

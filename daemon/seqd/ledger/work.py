@@ -12,19 +12,19 @@ import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
-from functools import partial
 from typing import TYPE_CHECKING, cast
 
 from redis.exceptions import ResponseError
 
 from seqd.errors import LeaseLost, RedisUnreachable, failure_of
 from seqd.ledger.blobs import errored_items, pack, pack_line, pack_results
-from seqd.ledger.control import call_past_damage, damaged_job, reason_of
+from seqd.ledger.control import damaged_job, reason_of, script_past_damage
 from seqd.ledger.exchange import (
     Argument,
     Exchange,
     Part,
     Reply,
+    Whole,
     command,
     exchange,
     script,
@@ -38,7 +38,6 @@ from seqd.ledger.scripts import (
     as_list,
     as_text,
 )
-from seqd.ledger.transport import Connected
 from seqd.ledger.units import Death, Unit, UnitFaults
 from seqd_schemas import (
     ItemChunk,
@@ -181,19 +180,19 @@ NOTHING_LEFT = LeftQueues()
 _Batch = Sequence[tuple[Unit, Sequence[Argument]]]
 
 
-class Work:
+class Work(Part):
     """The workers' side of the ledger: claims, leases, events of units, and commits."""
 
-    def __init__(self, ledger: Connected) -> None:
-        self._transport = ledger.transport
-        self._call = partial(call_past_damage, ledger.transport)
+    def __init__(self, ledger: Whole) -> None:
+        super().__init__(ledger)
         self._settings = ledger.settings
         #: True where the last claim found nothing, and ranges of files are offered to be read.
         self.are_ranges_offered = False
 
+    @exchange
     def claim(
         self, worker: str, queues: Sequence[str], left: LeftQueues = NOTHING_LEFT
-    ) -> Claim | None:
+    ) -> Exchange[Claim | None]:
         """Lease the next units of the queues for `lease_s` seconds; None when there are none.
 
         Of those that are `left`, units are leased once these have waited for long enough.
@@ -206,7 +205,8 @@ class Work:
         waits = (int(left.left_s * 1000), int(left.held_s * 1000), len(left.cold), len(left.held))
         named = (*left.cold, *left.held, *queues)
         while later < MOST_LATER:
-            reply = as_list(self._call("claim", worker, self._lease_ms, most_bytes, *waits, *named))
+            asked = (worker, self._lease_ms, most_bytes, *waits, *named)
+            reply = as_list((yield from script_past_damage("claim", *asked)))
             if len(reply) <= 1:
                 self.are_ranges_offered = len(reply) == 1
                 return None
@@ -215,17 +215,20 @@ class Work:
             except _Unreadable as error:
                 is_of_later = is_later(as_bytes(reply[0]))
                 later += is_of_later
-                self._release_unreadable(reply, error.job_id, None if is_of_later else error.why)
+                why = None if is_of_later else error.why
+                yield from self._release_unreadable(reply, error.job_id, why)
         return None
 
-    def renew(self, units: Sequence[Unit]) -> list[Renewal]:
+    @exchange
+    def renew(self, units: Sequence[Unit]) -> Exchange[list[Renewal]]:
         """Keep leases for `lease_s` seconds more; return the outcome of each, in order."""
         if not units:
             return []
         rows = [part for unit in units for part in (unit.job_id, unit.name, unit.attempt)]
-        reply = as_list(self._call("renew", self._lease_ms, *rows))
+        reply = as_list((yield from script_past_damage("renew", self._lease_ms, *rows)))
         return [Renewal(as_int(outcome)) for outcome in reply]
 
+    @exchange
     def commit(
         self,
         unit: Unit,
@@ -235,7 +238,7 @@ class Work:
         fenced: bool = False,
         use: Use = NO_USE,
         plugin_version: str = "",
-    ) -> CommitOutcome:
+    ) -> Exchange[CommitOutcome]:
         """Record a unit's results, in the items' order. The first commit of a unit wins.
 
         `plugin_version` is that of the plugin that computed it, '' where none did. One that is
@@ -244,12 +247,13 @@ class Work:
         number of results is not the unit's, and OversizedResults for more than `MAX_COMMIT_BYTES`.
         """
         finished = Finished(unit, results, chunk, fenced, use)
-        (outcome,) = self.commit_batch([finished], plugin_version)
+        (outcome,) = yield from self.commit_batch.steps([finished], plugin_version)
         return _raised(outcome)
 
+    @exchange
     def commit_batch(
         self, finished: Iterable[Finished], plugin_version: str = ""
-    ) -> list[CommitOutcome | NotCommitted]:
+    ) -> Exchange[list[CommitOutcome | NotCommitted]]:
         """Record the results of several units as `commit` does each, many in one step.
 
         `plugin_version` is that of the plugin that computed all of them. Units do not depend on
@@ -260,44 +264,48 @@ class Work:
             if isinstance(batch, OversizedResults):
                 outcomes.append(batch)
             else:
-                outcomes += self._commit(batch, plugin_version)
+                outcomes += yield from self._commit(batch, plugin_version)
         return outcomes
 
+    @exchange
     def commit_training(
         self, unit: Unit, result: TrainingResult, use: Use = NO_USE, plugin_version: str = ""
-    ) -> CommitOutcome:
+    ) -> Exchange[CommitOutcome]:
         """Record the version that a training made; counts only while the lease is held.
 
         `plugin_version` is that of the plugin that made it.
         """
         text = to_stored(result)
         row = (1, 0, 1, text, b"", use.tokens, use.busy_ms, "", 1, pack_line(text))
-        (outcome,) = self._commit([(unit, row)], plugin_version)
+        (outcome,) = yield from self._commit([(unit, row)], plugin_version)
         return _raised(outcome)
 
-    def fail_job(self, unit: Unit, failure: "Failure", traceback: str = "") -> bool:
+    @exchange
+    def fail_job(self, unit: Unit, failure: "Failure", traceback: str = "") -> Exchange[bool]:
         """End the whole job as failed; False when the unit is not ours any more.
 
         `traceback` is the plugin's part of it, where the plugin raised.
         """
         held = (unit.name, unit.attempt, "", cut_traceback(traceback))
-        reply = self._call("end_job", unit.job_id, "failed", to_stored(failure), *held)
-        return as_text(reply) == "ended"
+        ended = ("end_job", unit.job_id, "failed", to_stored(failure), *held)
+        return as_text((yield from script_past_damage(*ended))) == "ended"
 
+    @exchange
     def release_unit(
         self, unit: Unit, *, wait_s: float = 0.0, crashed: bool = False, faulted_by: str = ""
-    ) -> bool:
+    ) -> Exchange[bool]:
         """Make a unit claimable after `wait_s`; False when it was not ours any more.
 
         `faulted_by` names a worker that is not fit for it.
         """
         wait_ms = int(wait_s * 1000)
         row = (unit.job_id, unit.name, unit.attempt, wait_ms, int(crashed), faulted_by)
-        return as_int(self._call("release_unit", *row)) == 1
+        return as_int((yield from script_past_damage("release_unit", *row))) == 1
 
+    @exchange
     def release_worker(
         self, worker: str, *, crashed: bool, death: Death | None = None, said: str = ""
-    ) -> None:
+    ) -> Exchange[None]:
         """Make all units claimable that a worker holds, and wake workers for them.
 
         How it died, where that is known, is told whoever watches the jobs, and noted for each unit
@@ -306,26 +314,30 @@ class Work:
         told = _warned(worker, said) if said else ""
         how = ("", told) if death is None else (str(death), _told(worker, death))
         row = (worker, int(crashed), self._backoff_ms, RELEASE_UNITS, *how)
-        while as_int(self._call("release_worker", *row)):
+        while as_int((yield from script_past_damage("release_worker", *row))):
             pass
 
-    def renew_worker(self, worker: str, said: str = "") -> None:
+    @exchange
+    def renew_worker(self, worker: str, said: str = "") -> Exchange[None]:
         """Keep all leases of a worker for `lease_s` seconds more.
 
         Whoever watches its jobs is told what is `said`, if it is.
         """
         told = _warned(worker, said) if said else ""
-        self._call("renew_worker", worker, self._lease_ms, told)
+        yield from script_past_damage("renew_worker", worker, self._lease_ms, told)
 
-    def split(self, unit: Unit, parts: tuple[ItemChunk, ItemChunk]) -> bool:
+    @exchange
+    def split(self, unit: Unit, parts: tuple[ItemChunk, ItemChunk]) -> Exchange[bool]:
         """Replace a unit by two parts of it, to find the item that kills its worker.
 
         Each part is claimed alone. False when the unit was not ours any more.
         """
         rows = [value for part in parts for value in _part_row(unit, part)]
-        return as_int(self._call("split", unit.job_id, unit.name, unit.attempt, *rows)) == 1
+        held = (unit.job_id, unit.name, unit.attempt)
+        return as_int((yield from script_past_damage("split", *held, *rows))) == 1
 
-    def expire(self) -> int:
+    @exchange
+    def expire(self) -> Exchange[int]:
         """Apply what time has made due, see `expire.lua`; return how many units were requeued.
 
         A fleet that died together leaves thousands of units, and an outage as many jobs whose time
@@ -333,32 +345,37 @@ class Work:
         """
         requeued = 0
         for _ in range(MAX_EXPIRE_CALLS):
-            reply = as_list(self._call("expire", EXPIRE_UNITS, self._backoff_ms))
-            requeued += as_int(reply[0])
-            if as_int(reply[1]) == 0:
+            asked = script_past_damage("expire", EXPIRE_UNITS, self._backoff_ms)
+            count, has_more = as_list((yield from asked))
+            requeued += as_int(count)
+            if not has_more:
                 break
         return requeued
 
-    def wake(self, route: str) -> None:
+    @exchange
+    def wake(self, route: str) -> Exchange[None]:
         """Wake a worker of a route, where no wakeup waits."""
-        self._transport.call("wake", route)
+        yield from script("wake", route)
 
-    def wake_where_due(self, queues: Sequence[str]) -> None:
+    @exchange
+    def wake_where_due(self, queues: Sequence[str]) -> Exchange[None]:
         """Wake a worker of each route whose queues have claimable units, where no wakeup waits."""
-        self._transport.call("wake_where_due", *queues)
+        yield from script("wake_where_due", *queues)
 
-    def publish(self, unit: Unit, event: "Event") -> None:
+    @exchange
+    def publish(self, unit: Unit, event: "Event") -> Exchange[None]:
         """Publish an event about a unit. Raises LeaseLost when the unit is not ours any more."""
         if event.at_ms != 0:
             raise ValueError("an event gets its time from the server: leave at_ms at 0")
         text, token = to_stored(event), secrets.token_hex(4)
-        reply = self._transport.call("publish", unit.job_id, unit.name, unit.attempt, text, token)
-        if as_int(reply) == 0:
+        row = (unit.job_id, unit.name, unit.attempt, text, token)
+        if as_int((yield from script("publish", *row))) == 0:
             raise LeaseLost(f"Unit {unit.name} of job {unit.job_id} is not ours any more.")
 
+    @exchange
     def publish_deltas(
         self, worker: str, entries: "Sequence[tuple[Unit, TextDeltas]]"
-    ) -> list[bool]:
+    ) -> Exchange[list[bool]]:
         """Publish text deltas in their order; False for each whose unit is not ours any more.
 
         Also True where they were left out since Redis is short of memory: readers have the
@@ -370,20 +387,20 @@ class Work:
         for unit, deltas in entries:
             text = to_stored(deltas)
             if rows and bytes_of_rows + len(text) > DELTA_BYTES_AT_ONCE:
-                outcomes += self._publish_rows(worker, rows)
+                outcomes += yield from self._publish_rows(worker, rows)
                 rows, bytes_of_rows = [], 0
             rows += (unit.job_id, unit.name, unit.attempt, text)
             bytes_of_rows += len(text)
-        return outcomes + self._publish_rows(worker, rows)
+        return outcomes + (yield from self._publish_rows(worker, rows))
 
-    def _publish_rows(self, worker: str, rows: "Sequence[Argument]") -> list[bool]:
+    def _publish_rows(self, worker: str, rows: "Sequence[Argument]") -> Exchange[list[bool]]:
         max_bytes, token = self._settings.max_stream_bytes, secrets.token_hex(4)
-        reply = self._transport.call("publish_deltas", worker, token, max_bytes, *rows)
+        reply = yield from script("publish_deltas", worker, token, max_bytes, *rows)
         return [as_int(outcome) == 1 for outcome in as_list(reply)]
 
     def _release_unreadable(
         self, reply: list[Reply], job_id: bytes, damage: Exception | None
-    ) -> None:
+    ) -> Exchange[None]:
         """Release the units of a claim with a job that cannot be read, and fail that job.
 
         Without `damage` it is not: its units wait for a worker that can read it.
@@ -393,36 +410,41 @@ class Work:
         else:
             log.error("job=%.80r cannot be read and has failed: %s", job_id, reason_of(damage))
             failure = to_stored(failure_of(damaged_job("this job", reason_of(damage))))
-            self._call("end_job", job_id, "failed", failure, "", "")
+            yield from script_past_damage("end_job", job_id, "failed", failure, "", "")
         for row in (as_list(row) for row in reply[5:]):
             wait_ms = int(LATER_WAIT_S * 1000) if row[0] == job_id else 0
-            self._call("release_unit", *(as_argument(part) for part in row[:3]), wait_ms, 0)
+            held = (as_argument(part) for part in row[:3])
+            yield from script_past_damage("release_unit", *held, wait_ms, 0)
 
-    def _commit(self, rows: _Batch, plugin_version: str) -> list[CommitOutcome | NotCommitted]:
+    def _commit(
+        self, rows: _Batch, plugin_version: str
+    ) -> Exchange[list[CommitOutcome | NotCommitted]]:
         # A job has a version a line.
         head = (self._settings.usage_days, plugin_version.replace("\n", " "))
         if len(rows) == 1:
-            return [self._committed_alone(head, *rows[0])]
+            return [(yield from self._committed_alone(head, *rows[0]))]
         arguments: list[Argument] = [*head]
         for unit, row in rows:
             arguments += (unit.job_id, unit.name, unit.attempt, *row)
         try:
-            outcomes = [as_text(one) for one in as_list(self._transport.call("commit", *arguments))]
+            outcomes = list(map(as_text, as_list((yield from script("commit", *arguments)))))
         except ResponseError:  # a key is damaged that they share
             outcomes = ["error"] * len(rows)
-        return [
-            self._committed_alone(head, unit, row)
-            if outcome.startswith("error")
-            else CommitOutcome(outcome)
-            for outcome, (unit, row) in zip(outcomes, rows, strict=True)
-        ]
+        committed: list[CommitOutcome | NotCommitted] = []
+        for outcome, (unit, row) in zip(outcomes, rows, strict=True):
+            if outcome.startswith("error"):
+                committed.append((yield from self._committed_alone(head, unit, row)))
+            else:
+                committed.append(CommitOutcome(outcome))
+        return committed
 
     def _committed_alone(
         self, head: Sequence[Argument], unit: Unit, row: Sequence[Argument]
-    ) -> CommitOutcome | NotCommitted:
+    ) -> Exchange[CommitOutcome | NotCommitted]:
         """Commit one unit, whose job fails where it is damaged."""
         try:
-            reply = self._call("commit", *head, unit.job_id, unit.name, unit.attempt, *row)
+            of_unit = (*head, unit.job_id, unit.name, unit.attempt, *row)
+            reply = yield from script_past_damage("commit", *of_unit)
         except ResponseError as error:
             if str(error).startswith("seqd: "):
                 return MiscountedResults(str(error))

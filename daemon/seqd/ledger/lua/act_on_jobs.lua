@@ -3,7 +3,7 @@
 -- ARGV: prefix, action (cancel, pause, resume, remove; count or find, which change nothing), index (`jobs`, or
 --       `jobs:open` where all that match are open), cursor ('' to begin), milliseconds since which and until
 --       which they were accepted ('' for now), the filter as JSON, jobs to look at, jobs to act on, who does.
--- Keys: jobs, jobs:open, hashes of jobs, templates, and those of end_job.lua, pause.lua, resume.lua and remove.lua.
+-- Keys: jobs, jobs:open, hashes of jobs, templates, and those of end_job.lua and steer.lua.
 -- Returns: {cursor to go on from, '' at the end; milliseconds until which; jobs looked at; entries of the index
 --          whose job is gone; jobs acted on, none of those that are counted; {job, why it was left as it is, ...};
 --          {state, model, tenant and number of each kind of job that is counted, ...}}.

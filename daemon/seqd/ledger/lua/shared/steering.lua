@@ -32,7 +32,7 @@ local function resume_job(id)
   return state
 end
 
--- Forget an ended job with all that it left; returns 'removed', or what remove.lua says of it.
+-- Forget an ended job with all that it left; returns 'removed', or what steer.lua says of it.
 local function remove_job(id)
   local job = read_ended(id)
   if not job.state then
