@@ -205,7 +205,7 @@ class Work(Part):
         waits = (int(left.left_s * 1000), int(left.held_s * 1000), len(left.cold), len(left.held))
         named = (*left.cold, *left.held, *queues)
         while later < MOST_LATER:
-            asked = (worker, self._lease_ms, most_bytes, *waits, *named)
+            asked: tuple[Argument, ...] = (worker, self._lease_ms, most_bytes, *waits, *named)
             reply = as_list((yield from script_past_damage("claim", *asked)))
             if len(reply) <= 1:
                 self.are_ranges_offered = len(reply) == 1
