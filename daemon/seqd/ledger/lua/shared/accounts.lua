@@ -38,15 +38,16 @@ local function limit(name)
   return limits[name]
 end
 
--- What an operator has set for single tenants, by its names there. Read once a call for each of them.
+-- What an operator has set for single tenants, by the limit that it replaces, else false. Read once a call for
+-- each of them.
 local own_limits = {}
 local function own_limits_of(tenant)
   local own = own_limits[tenant]
   if not own then
-    local names = {'jobs', 'items', 'bytes', 'kept_bytes', 'results_ttl_s', 'priorities'}
-    local row = redis.call('HMGET', limits_key() .. ':' .. tenant, unpack(names))
-    own = {}
-    for i, name in ipairs(names) do own[name] = row[i] or nil end
+    local row = redis.call('HMGET', limits_key() .. ':' .. tenant, 'jobs', 'items', 'bytes', 'kept_bytes',
+      'results_ttl_s', 'priorities')
+    own = {tenant_jobs = row[1], tenant_items = row[2], tenant_bytes = row[3], tenant_kept_bytes = row[4],
+      results_ttl_s = row[5], priorities = row[6]}
     own_limits[tenant] = own
   end
   return own
@@ -54,8 +55,8 @@ end
 
 -- A limit that holds for a tenant, nil where there is none, and 1 where it is its own.
 local function limit_of(tenant, name)
-  local own = tonumber(own_limits_of(tenant)[string.match(name, '^tenant_(.*)') or name])
-  if own then return own, 1 end
+  local own = own_limits_of(tenant)[name]
+  if own then return tonumber(own), 1 end
   return limit(name), 0
 end
 

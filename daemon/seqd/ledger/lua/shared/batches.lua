@@ -25,15 +25,18 @@ end
 local function add_later(apply, name, a, b, c, d)
   if not deferred then return apply(name, a, b, c, d) end
   local row = deferred_row(apply, name)
-  row[1], row[2] = (row[1] or 0) + (a or 0), (row[2] or 0) + (b or 0)
-  row[3], row[4] = (row[3] or 0) + (c or 0), (row[4] or 0) + (d or 0)
+  if a then row[1] = (row[1] or 0) + a end
+  if b then row[2] = (row[2] or 0) + b end
+  if c then row[3] = (row[3] or 0) + c end
+  if d then row[4] = (row[4] or 0) + d end
 end
 
--- Call `apply(name, ...)`, or once behind the batch with the arguments of all such calls.
-local function append_later(apply, name, ...)
-  if not deferred then return apply(name, ...) end
+-- Call `apply(name, a, b)`, or once behind the batch with the arguments of all such calls in a row.
+local function append_later(apply, name, a, b)
+  if not deferred then return apply(name, a, b) end
   local row = deferred_row(apply, name)
-  for _, argument in ipairs({...}) do row[#row + 1] = argument end
+  row[#row + 1] = a
+  row[#row + 1] = b
 end
 
 local function write(name, ...)
@@ -41,7 +44,7 @@ local function write(name, ...)
   redis.call(command, key, ...)
 end
 
--- Run a command that takes any number of arguments behind its key, in pairs for ZADD.
+-- Run a command on a key with a member, or a score and a member.
 local function write_shared(command, key, ...)
   if not deferred then return redis.call(command, key, ...) end
   append_later(write, command .. ' ' .. key, ...)
