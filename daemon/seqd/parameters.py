@@ -54,12 +54,18 @@ def check_parameters(
     raise InvalidParameters(f"{model} {task}: {' '.join(sentences)}")
 
 
+def resolved(field: Schema, root: Schema) -> Schema:
+    """Return a field's schema, which may stand among the definitions of its record's, `root`."""
+    while "$ref" in field:
+        name = str(field["$ref"]).rpartition("/")[2]
+        field = cast("Mapping[str, Schema]", root["$defs"])[name]
+    return field
+
+
 def allowed(schema: Schema, root: Schema | None = None) -> str:
     """Say in words what a field's schema allows, such as `1 to 100`."""
     root = schema if root is None else root
-    if "$ref" in schema:
-        name = str(schema["$ref"]).rpartition("/")[2]
-        return allowed(cast("Mapping[str, Schema]", root["$defs"])[name], root)
+    schema = resolved(schema, root)
     if "anyOf" in schema:
         return " or ".join(
             allowed(part, root) for part in cast("Sequence[Schema]", schema["anyOf"])

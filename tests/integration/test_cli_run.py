@@ -114,6 +114,21 @@ def test_records_are_read_from_a_pipe_and_from_the_command_line(
     assert [line["output"] for line in (*lines_of(piped.out), *lines_of(typed.out))] == [due, due]
 
 
+def test_fields_of_a_typed_record_are_kept_beside_its_result_under_its_identifier(
+    run: Run, tmp_path: Path
+) -> None:
+    record = '{"key": "k1", "left": "a", "right": "a"}'
+
+    ended = run(
+        *("pairs", "compare", "--text", record, "--id-field", "key"),
+        *("--keep", "left", "--out", "kept.jsonl"),
+    )
+
+    assert ended.status == 0, ended.err
+    (kept,) = lines_of((tmp_path / "kept.jsonl").read_text())
+    assert (kept["custom_id"], kept["input"]) == ("k1", {"left": "a"})
+
+
 def test_streamed_texts_are_printed_as_they_are_in_the_order_of_the_items(run: Run) -> None:
     ended = run("mirror", "mirror", "--text", "abc def", "--text", "huge", "--text", "", "--stream")
 

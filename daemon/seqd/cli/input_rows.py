@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING
 
 from seqd.cli.output_forms import Form
 from seqd.cli.result_columns import INPUT_PREFIX, Wanted
+from seqd.cli.sources import Texts
 from seqd.client.tables import Type
 from seqd.errors import InvalidInput, InvalidRequest
-from seqd.inputs.items import ItemRules
 
 if TYPE_CHECKING:
-    from seqd.cli.sources import Texts
     from seqd.inputs.local import LocalInput
     from seqd.inputs.records import Entry
 
@@ -31,9 +30,6 @@ class InputRows:
         self._source = source
         self._names = names
         self._entries: Iterator[Entry] | None = None
-        fields = getattr(source, "source", None)
-        self._text_field = getattr(fields or source, "text_field", "text")
-        self._rules = ItemRules(id_field=getattr(fields, "id_field", "custom_id"))
 
     def of(self, custom_id: str) -> Mapping[str, object]:
         """Return the fields of the next entry, which is that of the next result.
@@ -45,13 +41,16 @@ class InputRows:
         if self._entries is None:
             self._entries = iter(self._source.entries(self._names))
         entry = next(self._entries, None)
-        if entry is None or self._rules.custom_id(entry.value, entry.position) != custom_id:
+        if (
+            entry is None
+            or self._source.item_rules.custom_id(entry.value, entry.position) != custom_id
+        ):
             found = "it has ended" if entry is None else f"it has {entry.where}"
             raise InvalidInput(
                 f"the input changed while its job ran: where {custom_id[:40]!r} was, {found}. The "
                 "job and its results stay readable without it"
             )
-        return record_fields(entry.value, self._text_field)
+        return record_fields(entry.value, self._source.text_field)
 
     def finish(self) -> None:
         """Raise InvalidInput where the input was changed, or has more entries than results."""
@@ -79,18 +78,16 @@ def input_columns(
     if known is None:
         is_whole = wanted.keeps_all or Form.PARQUET in forms
         return _seen(source, frozenset() if is_whole else frozenset(names))
-    if getattr(source, "format", None) == "parquet" and Form.PARQUET in forms:
+    if Form.PARQUET in forms and not isinstance(source, Texts) and source.format == "parquet":
         return _arrow_kinds(source)
     return dict.fromkeys(known, "text")
 
 
-def _arrow_kinds(source: "Texts | LocalInput") -> dict[str, object]:
+def _arrow_kinds(source: "LocalInput") -> dict[str, object]:
     from pyarrow import types
 
-    from seqd.inputs.local import LocalInput
     from seqd.inputs.parquet_rows import parquet_schema
 
-    assert isinstance(source, LocalInput), "texts are no Parquet file"
     schema = parquet_schema(source.path)
     return {
         field.name: field.type.value_type if types.is_dictionary(field.type) else field.type
@@ -102,7 +99,7 @@ def _seen(source: "Texts | LocalInput", wanted: frozenset[str]) -> dict[str, obj
     """Return the fields of all records, or of those until all that are wanted were seen."""
     from seqd.inputs.local import record_fields
 
-    text_field = source.source.text_field if hasattr(source, "source") else "text"
+    text_field = source.text_field
     kinds: dict[str, object] = {}
     missing = set(wanted)
     for entry in source.entries():

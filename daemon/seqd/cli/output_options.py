@@ -177,7 +177,7 @@ def opened_output(
         )
     beside = errors or errors_beside(out)
     forms: set[Form] = {out.form} | ({beside.form} if beside else set())
-    columns = _columns(wanted, kind, feed, forms, more_columns, fields)
+    columns = _columns(wanted, kind, out.form, feed, forms, more_columns, fields)
     rows = None
     if feed is not None and columns.needs_input:
         names = {column.field for column in (*columns.kept, *(columns.rows or ()))}
@@ -191,16 +191,16 @@ def opened_output(
 def _columns(
     wanted: OutputOptions,
     kind: str,
+    form: "Form",
     feed: "Feed | None",
     forms: "set[Form]",
     more_columns: tuple[str, ...],
-    fields: "Sequence[OutputField] | None" = None,
+    fields: "Sequence[OutputField] | None",
 ) -> "Columns":
     from seqd.cli.input_rows import input_columns
-    from seqd.cli.output_forms import Form, target_of
+    from seqd.cli.output_forms import Form
     from seqd.cli.result_columns import columns_of
 
-    form = target_of(wanted.out or Path("-"), wanted.form).form
     names = wanted.wanted().beside(fields)
     text_field, inputs = "text", dict[str, object]()
     if feed is not None:

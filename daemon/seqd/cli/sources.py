@@ -115,17 +115,17 @@ class Texts:
     """Texts or records of a command line, as an input; a text has one column."""
 
     texts: "Sequence[str | Mapping[str, object]]"
-    rules: ItemRules
+    item_rules: ItemRules
 
     @property
     def text_field(self) -> str:
         """The name of the column of texts."""
-        return self.rules.text_field
+        return self.item_rules.text_field
 
     def items(self, on_record: "Callable[[Value], None]") -> Iterator[Item | RefusedItem]:
         """Yield the items; no record has a label."""
         for number, text in enumerate(self.texts, start=1):
-            yield self.rules.item(text, number)
+            yield self.item_rules.item(text, number)
 
     def entries(self, columns: Iterable[str] = ()) -> "Iterator[Entry]":
         """Yield the texts as records."""
@@ -136,7 +136,7 @@ class Texts:
 
     def columns(self) -> list[str]:
         """Return the names of the columns."""
-        return [self.text_field] if self.rules.fields is None else [*self.rules.fields]
+        return [self.text_field] if self.item_rules.fields is None else [*self.item_rules.fields]
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from seqd.errors import InvalidRequest, LibraryMissing, OutputMismatch
 from seqd.kinds import KINDS
 from seqd.ledger import LedgerParts
 from seqd.ledger.exchange import Exchange, Give, Reading, Taken
-from seqd.parameters import Schema
+from seqd.parameters import Schema, resolved
 from seqd.validation import did_you_mean, shown
 from seqd_schemas import (
     ERROR_COLUMNS,
@@ -176,9 +176,7 @@ def _field(name: str, part: Schema, root: Schema) -> OutputField:
     """Return the field that a part of a schema describes; `None` beside one type is left out."""
     from seqd_schemas import VECTOR_FORMAT  # not at import: few clients read vectors
 
-    while "$ref" in part:
-        definition = str(part["$ref"]).rpartition("/")[2]
-        part = cast("Mapping[str, Schema]", root["$defs"])[definition]
+    part = resolved(part, root)
     branches = cast("Sequence[Schema]", part.get("anyOf", ()))
     typed = [one for one in branches if one.get("type") != "null"]
     if len(typed) == 1:

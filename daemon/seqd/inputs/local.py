@@ -76,10 +76,15 @@ class LocalInput:
         """The name of the field with the text."""
         return self.source.text_field
 
+    @property
+    def item_rules(self) -> ItemRules:
+        """How its records become items."""
+        source = self.source
+        return self.rules or ItemRules(id_field=source.id_field, text_field=source.text_field)
+
     def items(self, on_record: Callable[[Value], None]) -> Iterator[Item | RefusedItem]:
         """Yield the entries; see `InputFile.items`."""
-        source = self.source
-        rules = self.rules or ItemRules(id_field=source.id_field, text_field=source.text_field)
+        rules = self.item_rules
         is_empty = True
         for entry in self.entries():
             is_empty = False

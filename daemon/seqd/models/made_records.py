@@ -9,14 +9,13 @@ class has rules that its schema does not say, its author gives examples that kee
 import base64
 from collections.abc import Mapping, Sequence
 from math import ceil, prod
-from typing import TypeAlias, cast
+from typing import cast
 
 from pydantic import BaseModel, JsonValue, ValidationError
 
 from seqd.hookspecs import WorkItem
+from seqd.parameters import Schema, resolved
 from seqd_schemas.outputs import FLOAT_BYTES, VECTOR_FORMAT
-
-Schema: TypeAlias = Mapping[str, JsonValue]
 
 #: Elements of a list, where its bounds allow so many.
 ELEMENTS = 3
@@ -43,9 +42,7 @@ def with_record(
 
 def _value_of(field: Schema, root: Schema, text: str) -> JsonValue:
     """Return a value that a schema allows, with the text in each place for a text."""
-    if "$ref" in field:
-        definitions = cast("Mapping[str, Schema]", root["$defs"])
-        return _value_of(definitions[str(field["$ref"]).rpartition("/")[2]], root, text)
+    field = resolved(field, root)
     if "const" in field or "enum" in field:
         choices = cast("list[JsonValue]", field.get("enum", [None]))
         return field.get("const", choices[0])

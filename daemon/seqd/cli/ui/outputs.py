@@ -13,10 +13,9 @@ from typing import cast
 
 from pydantic import JsonValue
 
-from seqd.cli.ui.params import resolved
 from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.tables import cut
-from seqd.parameters import Schema
+from seqd.parameters import Schema, resolved
 from seqd.wording import first_of
 from seqd_schemas import ItemFailure, ItemSuccess, TaskSchema, Vector
 from seqd_schemas.outputs import VECTOR_FORMAT

@@ -7,7 +7,7 @@ from typing import Final, cast
 
 from pydantic import JsonValue
 
-from seqd.parameters import Schema, allowed
+from seqd.parameters import Schema, allowed, resolved
 from seqd_schemas import TaskSchema
 from seqd_schemas.outputs import MAX_DIMENSIONS, VECTOR_FORMAT
 
@@ -128,17 +128,8 @@ def _allowed(field: Schema, root: Schema) -> str:
     return "" if "properties" in found else allowed(found, root)
 
 
-def resolved(field: Schema, root: Schema) -> Schema:
-    """Return a field's schema, which may stand among the definitions of its record's."""
-    if "$ref" not in field:
-        return field
-    name = str(field["$ref"]).rpartition("/")[2]
-    return cast("Mapping[str, Schema]", root["$defs"])[name]
-
-
 def _type(field: Schema, root: Schema) -> str:
-    if "$ref" in field:
-        return _type(resolved(field, root), root)
+    field = resolved(field, root)
     if field.get("format") == VECTOR_FORMAT:
         return "vector"
     if "anyOf" in field:
