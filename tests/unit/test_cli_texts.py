@@ -463,6 +463,7 @@ def test_a_worker_is_listed_with_what_it_is_unfit_for_and_its_device(capsys: Cap
             a_worker_status(worker="w2", device=shared),
         ],
         {},
+        now_ms,
     )
 
     lines = capsys.readouterr().out.splitlines()
