@@ -32,6 +32,7 @@ from seqd.ledger.exchange import (
     exchange,
     pipeline,
 )
+from seqd.ledger.job_filter import milliseconds
 from seqd.local.caller import program, user_name
 from seqd.validation import fault_sentence, shown
 from seqd_schemas import to_stored
@@ -83,13 +84,11 @@ def audit_filter(
     since: datetime | None, action: str | None, who: str | None, target: str | None
 ) -> AuditFilter:
     """Return validated filters. Raises InvalidRequest."""
-    if since is not None and not isinstance(since, datetime):
-        raise InvalidRequest(f"since is {shown(since)}; allowed: a datetime.")
     if action is not None and not _ACTION.fullmatch(action):
         raise InvalidRequest(
             f"action is {shown(action)}; allowed: one such as jobs.cancel, or jobs for all of them."
         )
-    since_ms = 0 if since is None else max(0, round(since.timestamp() * 1000))
+    since_ms = max(0, milliseconds("since", since) or 0)
     return AuditFilter(since_ms=since_ms, action=action, who=who, target=target)
 
 

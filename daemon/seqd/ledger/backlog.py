@@ -7,7 +7,7 @@ queue. `seqd.scaling` makes seconds of it.
 import json
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 from seqd.kinds import TRAIN
 from seqd.ledger.exchange import (
@@ -15,6 +15,7 @@ from seqd.ledger.exchange import (
     Exchange,
     Part,
     StreamEntry,
+    Whole,
     command,
     exchange,
     pipeline,
@@ -29,7 +30,7 @@ from seqd_schemas import JobState, QueueName
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from seqd.ledger.ledger import LedgerParts
+    from seqd.ledger.fleet import Fleet
     from seqd.ledger.units import Unit
     from seqd_schemas import WorkerStatus
 
@@ -63,10 +64,16 @@ class _Held:
     reported_s: float = 0.0
 
 
+class WithFleet(Whole, Protocol):
+    """A ledger with its fleet."""
+
+    fleet: "Fleet"
+
+
 class Backlog(Part):
     """Counts what is left, and keeps the rates by which it becomes seconds."""
 
-    def __init__(self, ledger: "LedgerParts") -> None:
+    def __init__(self, ledger: WithFleet) -> None:
         super().__init__(ledger)
         self._fleet = ledger.fleet
 

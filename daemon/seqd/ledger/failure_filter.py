@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Final, TypedDict
 
 from seqd.errors import InvalidRequest
+from seqd.ledger.job_filter import milliseconds, name_and_version, refuse_unknown
 from seqd.validation import shown
 from seqd_schemas import DeathCause
 
@@ -18,7 +19,6 @@ _CODE = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _ID = re.compile(r"([0-9]{1,20})-([0-9]{1,20})")
 #: The largest number in an id of a stream.
 _MOST: Final = 2**64 - 1
-_MODEL = re.compile(r"([a-z][a-z0-9_]{0,39})(?:@([0-9]{1,9}))?")
 
 
 class FailureFilters(TypedDict, total=False):
@@ -104,10 +104,7 @@ ANY_FAILURE: Final = FailureFilter()
 
 def failure_filter(filters: FailureFilters) -> FailureFilter:
     """Return validated filters. Raises InvalidRequest, which names what is wrong."""
-    unknown = sorted(set(filters) - set(FailureFilters.__annotations__))
-    if unknown:
-        known = ", ".join(sorted(FailureFilters.__annotations__))
-        raise InvalidRequest(f"There is no filter {unknown[0]!r}. Known filters: {known}.")
+    refuse_unknown(filters, FailureFilters.__annotations__)
     for name in ("task", "tenant", "worker", "job"):
         value = filters.get(name)
         if value is not None and (not isinstance(value, str) or not value):
@@ -118,7 +115,7 @@ def failure_filter(filters: FailureFilters) -> FailureFilter:
     code = filters.get("code")
     if code is not None and not (isinstance(code, str) and _CODE.fullmatch(code)):
         raise InvalidRequest(f"code is {shown(code)}; allowed: an error code, as plugin_error.")
-    model, version = _model_of(filters.get("model"))
+    model, version = name_and_version(filters.get("model"))
     ids = filters.get("ids")
     return FailureFilter(
         model=model,
@@ -129,8 +126,8 @@ def failure_filter(filters: FailureFilters) -> FailureFilter:
         cause=None if cause is None else str(cause),
         worker=filters.get("worker"),
         job=filters.get("job"),
-        since_ms=_milliseconds("since", filters.get("since")),
-        until_ms=_milliseconds("until", filters.get("until")),
+        since_ms=milliseconds("since", filters.get("since")),
+        until_ms=milliseconds("until", filters.get("until")),
         ids=None if ids is None else frozenset(map(checked_failure_id, _listed(ids))),
     )
 
@@ -169,23 +166,3 @@ def _listed(ids: Iterable[str]) -> Iterable[str]:
     if isinstance(ids, str) or not isinstance(ids, Iterable):
         raise InvalidRequest(f"ids is {shown(ids)}; allowed: a list of ids of dead letters.")
     return ids
-
-
-def _model_of(model: str | None) -> tuple[str | None, int | None]:
-    if model is None:
-        return None, None
-    found = _MODEL.fullmatch(model) if isinstance(model, str) else None
-    if found is None:
-        raise InvalidRequest(f"model is {shown(model)}; allowed: NAME, or NAME@3 (a version).")
-    return found[1], None if found[2] is None else int(found[2])
-
-
-def _milliseconds(name: str, moment: datetime | None) -> int | None:
-    if moment is None:
-        return None
-    if not isinstance(moment, datetime):
-        raise InvalidRequest(
-            f"{name} is {shown(moment)}; allowed: a datetime, such as datetime.now() - "
-            "timedelta(hours=1)."
-        )
-    return round(moment.timestamp() * 1000)

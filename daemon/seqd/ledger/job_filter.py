@@ -22,7 +22,7 @@ STEP_JOBS: Final = 500
 
 #: The last two say whether the others stand in a template.
 _FIELDS: Final = (b"state", b"kind", b"model", b"version", b"tenant", b"template", b"group")
-_VERSION = re.compile(r"[0-9]{1,15}")
+_MODEL = re.compile(r"([a-z][a-z0-9_]{0,39})(?:@([0-9]{1,9}))?")
 _KINDS: tuple[str, ...] = get_args(JobKind)
 _STATES = tuple(state.value for state in JobState)
 _OPEN_STATES = frozenset(state.value for state in JobState if not state.is_terminal)
@@ -127,19 +127,11 @@ ANY_JOB: Final = JobFilter()
 
 def job_filter(filters: JobFilters) -> JobFilter:
     """Return validated filters. Raises InvalidRequest, which names what is wrong."""
-    unknown = sorted(set(filters) - set(JobFilters.__annotations__))
-    if unknown:
-        known = ", ".join(sorted(JobFilters.__annotations__))
-        raise InvalidRequest(f"There is no filter {unknown[0]!r}. Known filters: {known}.")
-    kind, model, since = filters.get("kind"), filters.get("model"), filters.get("since")
+    refuse_unknown(filters, JobFilters.__annotations__)
+    kind = filters.get("kind")
     states, metadata = filters.get("states") or (), filters.get("metadata") or {}
     if isinstance(states, str) or not isinstance(states, Iterable):
         raise InvalidRequest(f"states is {shown(states)}; allowed: a list of states.")
-    if since is not None and not isinstance(since, datetime):
-        raise InvalidRequest(
-            f"since is {shown(since)}; allowed: a datetime, such as datetime.now() - "
-            "timedelta(hours=1)."
-        )
     if not isinstance(metadata, Mapping) or not all(
         isinstance(part, str) for pair in metadata.items() for part in pair
     ):
@@ -151,14 +143,14 @@ def job_filter(filters: JobFilters) -> JobFilter:
     tenant = filters.get("tenant")
     if tenant is not None and not (isinstance(tenant, str) and tenant):
         raise InvalidRequest(f"tenant is {shown(tenant)}; allowed: the name of a tenant.")
-    name, version = (None, None) if model is None else _model_of(model)
+    name, version = name_and_version(filters.get("model"))
     return JobFilter(
         states=frozenset(map(_state_of, states)),
         kind=kind,
         model=name,
         version=version,
         tenant=tenant,
-        since_ms=None if since is None else round(since.timestamp() * 1000),
+        since_ms=milliseconds("since", filters.get("since")),
         metadata=dict(metadata),
     )
 
@@ -169,11 +161,34 @@ def _state_of(state: JobState | str) -> str:
     return str(state)
 
 
-def _model_of(model: str) -> tuple[str, int | None]:
-    name, at, number = model.partition("@") if isinstance(model, str) else ("", "", "")
-    if not name or (at and not _VERSION.fullmatch(number)):
+def refuse_unknown(filters: Mapping[str, object], known: Iterable[str]) -> None:
+    """Raise InvalidRequest for a filter that there is not."""
+    unknown = sorted(filters.keys() - set(known))
+    if unknown:
+        there_are = ", ".join(sorted(known))
+        raise InvalidRequest(f"There is no filter {unknown[0]!r}. Known filters: {there_are}.")
+
+
+def name_and_version(model: str | None) -> tuple[str | None, int | None]:
+    """Return the parts of `NAME` or `NAME@3`, None for what is not said. Raises InvalidRequest."""
+    if model is None:
+        return None, None
+    found = _MODEL.fullmatch(model) if isinstance(model, str) else None
+    if found is None:
         raise InvalidRequest(f"model is {shown(model)}; allowed: NAME, or NAME@3 (a version).")
-    return name, int(number) if at else None
+    return found[1], None if found[2] is None else int(found[2])
+
+
+def milliseconds(name: str, moment: datetime | None) -> int | None:
+    """Return a moment on the server's clock, None for none. Raises InvalidRequest."""
+    if moment is None:
+        return None
+    if not isinstance(moment, datetime):
+        raise InvalidRequest(
+            f"{name} is {shown(moment)}; allowed: a datetime, such as datetime.now() - "
+            "timedelta(hours=1)."
+        )
+    return round(moment.timestamp() * 1000)
 
 
 def _metadata_of(row: Mapping[bytes, bytes]) -> Mapping[str, str]:

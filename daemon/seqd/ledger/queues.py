@@ -4,8 +4,9 @@ A read costs by queues and workers, and by a bounded number of open jobs. `seqd.
 the states of what is read.
 """
 
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final, Protocol, cast
 
+from seqd.ledger.backlog import Backlog, WithFleet
 from seqd.ledger.exchange import (
     Command,
     Exchange,
@@ -15,7 +16,7 @@ from seqd.ledger.exchange import (
     permitted,
     pipeline,
 )
-from seqd.ledger.model_pauses import pause_told
+from seqd.ledger.model_pauses import ModelPauses, pause_told
 from seqd.queue_states import (
     JobRow,
     QueueFacts,
@@ -29,7 +30,6 @@ from seqd_schemas import JobState
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from seqd.ledger.ledger import LedgerParts
     from seqd_schemas import CatalogEntry, WorkerStatus
 
 #: Open jobs, the oldest, that are looked at: for what is paused, and for what each tenant has.
@@ -41,10 +41,15 @@ _FIELDS: Final = (
 )  # fmt: skip
 
 
+class _WithBacklog(WithFleet, Protocol):
+    backlog: Backlog
+    model_pauses: ModelPauses
+
+
 class Queues(Part):
     """Reads the queues' states."""
 
-    def __init__(self, ledger: "LedgerParts") -> None:
+    def __init__(self, ledger: _WithBacklog) -> None:
         super().__init__(ledger)
         self._fleet, self._backlog = ledger.fleet, ledger.backlog
         self._model_pauses = ledger.model_pauses
