@@ -143,7 +143,12 @@ def test_a_named_data_sets_fingerprint_is_the_one_that_the_training_stated(tmp_p
     ("parameters", "data", "refusal", "said"),
     [
         ({}, NamedDataset("counting:other"), PluginFault, r"never called context\.fingerprint"),
-        ({"epochs": 10}, TextDataset("a", "a"), InvalidParameters, "epochs"),
+        (
+            {"epochs": 10},
+            TextDataset("a", "a"),
+            InvalidParameters,
+            r"^counting train: parameter 'epochs' is 10: Input should be less than or equal to \d",
+        ),
     ],
 )
 def test_a_training_without_a_fingerprint_or_out_of_range_is_refused(

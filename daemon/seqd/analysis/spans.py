@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from pydantic import ValidationError
 
+from seqd.validation import fault_sentence
 from seqd_schemas import MAX_SPANS, Span, Spans
 
 #: Start, end and label.
@@ -40,10 +41,7 @@ def _span(value: object) -> Span:
     try:
         return Span.model_validate(value, extra="ignore")
     except ValidationError as error:
-        fault = error.errors()[0]
-        where = ".".join(map(str, fault["loc"])) or "a span"
-        message = fault["msg"].removeprefix("Value error, ")
-        raise ValueError(f"{where}: {message}") from None
+        raise ValueError(fault_sentence(error, whole="a span", shows_value=False)) from None
 
 
 def _key(span: Span) -> SpanKey:

@@ -24,6 +24,7 @@ from seqd.ledger.exchange import (
     script,
 )
 from seqd.ledger.scripts import HELD_STATES, ScriptError, as_int, as_text
+from seqd.validation import fault_sentence
 from seqd_schemas import Failure, JobState, to_stored
 
 log = logging.getLogger(__name__)
@@ -184,6 +185,4 @@ def reason_of(error: Exception) -> str:
     """Return why a job cannot be read, in a few words."""
     if not isinstance(error, ValidationError):
         return str(error)[:500]
-    first = error.errors(include_input=False)[0]
-    field = ".".join(str(part) for part in first["loc"]) or "the request"
-    return f"{field}: {first['msg']}"[:500]
+    return fault_sentence(error, whole="the request", shows_value=False)[:500]

@@ -18,6 +18,7 @@ from seqd.hookspecs import PluginParameters, TaskSpec
 from seqd.kinds import TRAIN
 from seqd.models.task_schemas import bare, input_schema, output_schema
 from seqd.parameters import check_parameters, fields_of, schema_of
+from seqd.validation import fault_sentence
 from seqd_schemas import (
     ERROR_COLUMNS,
     ITEM_COLUMNS,
@@ -98,9 +99,8 @@ def check_preset(
     except InvalidParameters as error:
         raise PluginFault(f"preset {preset!r} of {error}") from None
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise PluginFault(f"preset {preset!r} of {model} train: {where}: {first['msg']}") from None
+        fault = fault_sentence(error, whole="the whole", shows_value=False)
+        raise PluginFault(f"preset {preset!r} of {model} train: {fault}") from None
 
 
 def check_run_task(where: str, spec: TaskSpec) -> None:

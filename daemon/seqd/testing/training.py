@@ -14,6 +14,7 @@ from seqd.models.agreement import ask_trained, check_saved
 from seqd.models.store import ModelStore
 from seqd.models.version_files import VersionDraft
 from seqd.testing.contexts import MemoryCheckpoints, MemoryTrainContext
+from seqd.validation import fault_sentence
 from seqd_schemas import DataFingerprint, ParameterValue
 
 _JOB_ID = "test"
@@ -95,7 +96,8 @@ def parameters_of(
     try:
         return model.tasks[TRAIN].parameters.model_validate(dict(parameters))
     except ValidationError as error:
-        raise InvalidParameters(str(error)) from None
+        fault = fault_sentence(error, noun="parameter")
+        raise InvalidParameters(f"{model.name} {TRAIN}: {fault}.") from None
 
 
 def _fingerprint(data: Dataset, context: MemoryTrainContext) -> DataFingerprint:
