@@ -15,8 +15,11 @@ from ledger_fixtures import Environment, open_environment
 from plugin_builders import a_registry_of
 from redis_fixtures import PrivateServer
 from seqd.client import Client, JobHandle
+from seqd.errors import RedisFull, Stopped
 from seqd.ledger import connect
 from seqd.ledger.outage import Outage
+from seqd.ledger.units import Unit
+from seqd.ledger.work import Claim, Work
 from seqd.local.slots import parse_slot
 from seqd.models.store import ModelStore
 from seqd.settings import Settings
@@ -24,8 +27,9 @@ from seqd.worker.child import WorkLoop
 from seqd.worker.context import ModelCache, WorkerContext, identify
 from seqd.worker.drain import DrainFlag
 from seqd.worker.fitness import Fitness
+from seqd.worker.items import ItemRunner
 from seqd.worker.leases import LeaseKeeper
-from seqd_schemas import Epoch, FileSource
+from seqd_schemas import Epoch, FileSource, WorkerState
 from tcp_proxy import TcpProxy
 from worker_fixtures import (
     LEASE_S,
@@ -216,4 +220,30 @@ def test_units_whose_claim_was_answered_in_vain_are_claimed_anew_at_once(
 
     assert proxy.is_done
     assert job.wait(timeout_s=30).counts.succeeded == 1
+    cluster.close()
+
+
+def test_a_worker_whose_work_stops_by_an_error_does_not_say_that_it_works_on(
+    private_server: PrivateServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster = Cluster(live_settings(private_server, tmp_path), tmp_path)
+    cluster.publish_catalog()
+    cluster.client().classify(["a"], model="echo")
+    with connect(private_server.url) as redis:
+        environment = open_environment(redis, cluster.settings)
+        loop = WorkLoop(a_context(environment, cluster.settings), cluster.settings)
+
+        def stop(runner: ItemRunner, claim: Claim) -> None:
+            raise Stopped("asked to stop")
+
+        def refuse(work: Work, unit: Unit, wait_s: float = 0.0) -> None:
+            raise RedisFull("no memory")
+
+        monkeypatch.setattr(ItemRunner, "run", stop)
+        monkeypatch.setattr(Work, "release_unit", refuse)
+
+        with pytest.raises(RedisFull):
+            loop.run_slice()
+
+        assert loop.status().state is WorkerState.READY
     cluster.close()

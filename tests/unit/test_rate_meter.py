@@ -1,7 +1,17 @@
 """A slot's rates: summed by queue, and written down now and then."""
 
+from pathlib import Path
+
+import pytest
+
 from clock_fixtures import HeldClock
+from redis_fixtures import Server
+from seqd.errors import JobFailed
+from seqd.ledger import Ledger, connect
+from seqd.testing import running_services
 from seqd.worker.counting import RateMeter
+from seqd_schemas import FileSource
+from worker_fixtures import wait_until
 
 
 def test_claims_of_a_queue_are_one_note():
@@ -30,3 +40,22 @@ def test_many_small_jobs_are_noted_once_a_second():
     assert sum(items for _, items, _, _ in notes) < 30
     meter.note()
     assert sum(items for _, items, _, _ in notes) == 30
+
+
+@pytest.mark.processes
+def test_reading_a_file_is_no_part_of_what_an_item_takes(redis_server: Server, tmp_path: Path):
+    path = tmp_path / "twice.jsonl"
+    path.write_text('{"custom_id": "a", "text": "fine"}\n' * 2)
+    models = {"film": str, "book": str}
+    with running_services(models, redis_url=redis_server.url) as services:
+        client = services.client(input_roots=(tmp_path,))
+        backlog = Ledger(connect(services.redis_url), services.settings).backlog
+
+        # It is read and nothing of it is computed.
+        job = client.classify(FileSource(path=str(path)), model="film")
+        with pytest.raises(JobFailed):
+            job.wait(timeout_s=30)
+        client.classify(["fine"], model="book").wait(timeout_s=30)
+
+        wait_until(lambda: backlog.rates() != {}, "what was measured is noted")
+        assert list(backlog.rates()) == ["classify.book@1"]

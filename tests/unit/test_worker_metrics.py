@@ -34,7 +34,7 @@ def a_unit(job_id: str = "j", *, age_s: float = 2.0, started_job: bool = True) -
 def count(counts: WorkCounts, model: str = "m", ended: tuple[str, ...] = ("j",)) -> None:
     """Count a claim of one unit with a result and an error."""
     stats = WorkerStats()
-    counts.begin("classify", model, [a_unit()], monotonic() - 1.0, stats)
+    counts.begin("classify", model, [a_unit()], monotonic() - 1.0)
     stats.batch(items=2, real_tokens=6, computed_tokens=10, vectorise_s=0.0, compute_s=0.0)
     stats.unpack_s += 0.03
     counts.stage("compute", 0.2)
@@ -55,7 +55,7 @@ def test_a_part_of_a_job_that_had_begun_is_no_wait_and_a_job_of_another_is_not_e
     memory: Channel,
 ):
     counts = WorkCounts(memory)
-    counts.begin("classify", "m", [a_unit(started_job=False)], monotonic(), WorkerStats())
+    counts.begin("classify", "m", [a_unit(started_job=False)], monotonic())
     counts.jobs_ended(["another"])
 
     found = values(memory)
@@ -65,7 +65,7 @@ def test_a_part_of_a_job_that_had_begun_is_no_wait_and_a_job_of_another_is_not_e
 
 def test_work_in_hand_is_busy_before_it_ends(memory: Channel):
     counts = WorkCounts(memory)
-    counts.begin("train", "m", [a_unit()], monotonic() - 3600, WorkerStats())
+    counts.begin("train", "m", [a_unit()], monotonic() - 3600)
     counts.note_state(a_worker_status(), leases_lost=0)
 
     assert values(memory)["seqd_worker_busy_seconds_total", "train", "m"] == pytest.approx(3600, 1)

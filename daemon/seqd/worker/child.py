@@ -5,6 +5,7 @@ Knows nothing of Celery: `wakeups` has what that calls.
 
 import logging
 import os
+from copy import copy
 from functools import partial
 from threading import Event, Thread
 from time import monotonic, sleep
@@ -44,8 +45,9 @@ from seqd.worker.fitness import RESCAN_S
 from seqd.worker.ingest import Ingest
 from seqd.worker.ingest_ranges import RangeReader
 from seqd.worker.items import ItemRunner
-from seqd.worker.leases import CLOSE_S, StateNews
+from seqd.worker.leases import CLOSE_S
 from seqd.worker.logs import log_and_continue, try_now
+from seqd.worker.news import StateNews
 from seqd.worker.passing_on import PassedOn
 from seqd.worker.readiness import ReadinessNotes
 from seqd.worker.residency import Residency
@@ -124,8 +126,8 @@ class WorkLoop:
         self._ranges = RangeReader(context, settings)
         self._rates = RateMeter(context.ledger.backlog.note_rate)
         self._readiness = ReadinessNotes(context, settings)
-        self._rules = RuleChanges(context, self._readiness, self.publish_status)
-        self._news = StateNews(self.publish_status)
+        self._news = StateNews(self._publish_status)
+        self._rules = RuleChanges(context, self._readiness, self._news.note)
         self._closed = Event()
         self._watch: Thread | None = None
 
@@ -156,7 +158,8 @@ class WorkLoop:
         versions = {name: self._readiness.version_in_service(name) for name in names}
         refs = [f"{n}@{version}" for n, version in versions.items() if version is not None]
         self._loading = tuple(refs)
-        self.publish_status()
+        self._news.publish_now()
+        self._news.start()
         self._context.leases.start(self._on_heartbeat)  # loads may take longer than a record stays
         for name, version in versions.items():
             if self._is_due_at_start(name):
@@ -168,7 +171,7 @@ class WorkLoop:
                 self._loading = tuple(refs)
         self._readiness.note_warmed_up()
         self._warn_of_cold()
-        self._context.fitness.on_change(self._publish_fitness)
+        self._context.fitness.on_change(self._news.note)
         if self._context.drain.error() is not None:
             return  # a model has found no device: the worker ends, and is never ready
         # Before it is ready: whoever waits for that may use its versions at once.
@@ -177,6 +180,7 @@ class WorkLoop:
         # What an operator has asked for while it loaded holds for its first claim, too.
         try_now("rules not looked at", self._rules.look)
         self._enter(WorkerState.READY)
+        try_now("worker status not published", self._news.publish_now)
         self._watch = self._rules.watch(self._closed)
         self._context.registry.notify_worker_ready(self.status())
 
@@ -224,10 +228,17 @@ class WorkLoop:
 
         Who has worked waits `LINGER_S` for more.
         """
+        self._rules.is_at_work, is_idle = True, False
+        try:
+            is_idle = self._work_for_a_slice()
+        finally:
+            self._end_slice(is_idle=is_idle)
+
+    def _work_for_a_slice(self) -> bool:
+        """Claim and run units; return True where nothing was claimable since the last wakeup."""
         context = self._context
         ends_at, waits_until_s = monotonic() + self._slice_s, 0.0
-        is_idle = True  # since the last wakeup
-        self._rules.is_at_work = True
+        is_idle = True
         while self._rules.may_claim():
             self._rules.follow()
             self._try_unfit_again()
@@ -261,7 +272,7 @@ class WorkLoop:
             if monotonic() >= ends_at and not self._ingest.has_kept:
                 self._wake_where_due()
                 break
-        self._end_slice(is_idle=is_idle)
+        return is_idle
 
     def _end_slice(self, *, is_idle: bool) -> None:
         """Publish what this worker does now; lose no wakeup with which it can do nothing."""
@@ -349,7 +360,7 @@ class WorkLoop:
         work, queues = self._context.ledger.work, self._context.fitness.queues()
         try_now("workers not woken", lambda: work.wake_where_due(queues), is_repeated=True)
 
-    def publish_status(self) -> None:
+    def _publish_status(self) -> None:
         """Publish what this worker is doing: to probes, and then to the fleet."""
         status = self.status()
         self._note_readiness()
@@ -418,16 +429,17 @@ class WorkLoop:
         """Run a claim, and add what it took to the rate of its queue.
 
         Not that of a training, which one claim need not bring to its end: its own events say how
-        long it will take, and the one that ends it notes what it took as a whole.
+        long it will take, and the one that ends it notes what it took as a whole. Nor that of
+        reading a file, of which others may read parts beside their own work.
         """
         stats, counts, cache = self._context.stats, self._context.counts, self._context.cache
-        items, errored, loads = stats.items, stats.errored, cache.loads
+        before, loads = copy(stats), cache.loads
         lost = self._context.leases.lost_count
         job, task = claim.job, task_of(claim.job)
         name = ModelReference.parse(job.model).name
         if claim.version is not None:
             self._residency.note_claim(name, claim.version)
-        counts.begin(task, name, claim.units, began, stats)
+        counts.begin(task, name, claim.units, began)
         self._in_hand = (claim, monotonic())
         try:
             with working_on(_logged_work(claim, name)):
@@ -437,15 +449,15 @@ class WorkLoop:
             self._in_hand = None
             if self._context.leases.lost_count != lost:
                 self._news.note()  # else it were said to go on with that until the next heartbeat
-        counts.end(stats, cache.last_load_s if cache.loads != loads else None)
+        done = stats.since(before)
+        counts.end(done, cache.last_load_s if cache.loads != loads else None)
         if cache.loads != loads:
             self._news.note()  # others leave to this worker what it has in memory
-        if isinstance(job, TrainJob | SweepJob):
+        if isinstance(job, TrainJob | SweepJob) or claim.units[0].name == "ingest":
             return
         route = route_of(task, self._context.store.plugin_of(name))
         (queue,) = queues_of_model(route, name, [claim.version])
-        seconds = monotonic() - began
-        self._rates.add(queue, stats.items - items, seconds, stats.errored - errored)
+        self._rates.add(queue, done.items, monotonic() - began, done.errored)
         self._rates.note(if_due=True)
 
     def _cordon_now(self) -> Cordon | None:
@@ -529,8 +541,7 @@ class WorkLoop:
         for name in self._readiness.newly_in_service():
             with self._context.leases.watching():
                 self._load(name)
-            # Whoever is about to put a version in service waits for this.
-            log_and_continue("what is loaded is not published", self.publish_status)
+            self._news.note()  # whoever is about to put a version in service waits for this
         self._warn_of_cold()
         self._note_readiness()
 
@@ -546,7 +557,7 @@ class WorkLoop:
     def _on_heartbeat(self) -> None:
         """Publish the status, and what has changed in the store; wake up for what is due again."""
         fitness = self._context.fitness
-        self.publish_status()
+        self._news.note()
         if self._state is WorkerState.STARTING:
             return  # what it has is published once it is loaded
         self._rates.note()
@@ -562,29 +573,20 @@ class WorkLoop:
         offered = self._context.fitness.offered()
         return lacks_any(catalog, offered) or lacks_rollout(catalog, offered, store.rollout)
 
-    def _publish_fitness(self) -> None:
-        """Publish that something is unfit, or fit again, for the others to see at once."""
-        log_and_continue("what this worker can run is not published", self.publish_status)
-
     def _publish_versions(self) -> None:
         """Publish what has changed in the store, for the others and for clients."""
         self._readiness.look()
-        self._publish_fitness()
+        self._news.note()
         if not self._context.fitness.is_away():  # else they come back, and jobs wait for them
             self._is_unpublished = not log_and_continue(
                 "catalog not published", self._context.publish_catalog
             )
 
     def _enter(self, state: WorkerState) -> None:
-        """Publish a new state, which must cost no claim: the next heartbeat publishes it again.
-
-        That it takes work, which changes with each claim, is published a moment later.
-        """
-        before, self._state = self._state, state
-        if {before, state} == {WorkerState.READY, WorkerState.BUSY}:
+        """Have a new state published soon, which costs no claim."""
+        if state is not self._state:
+            self._state = state
             self._news.note()
-        elif state is not before:
-            try_now("worker status not published", self.publish_status, is_repeated=True)
 
 
 def _claim_in_hand(

@@ -24,7 +24,7 @@ from seqd.worker.background import PeriodicTask
 from seqd.worker.channel import HeartbeatFile
 from seqd.worker.context import Identity, WorkerContext, status_without_child
 from seqd.worker.drain import END_SIGNALS
-from seqd.worker.logs import log_and_continue, try_now
+from seqd.worker.logs import try_now
 from seqd.worker.readiness import ReadinessNotes
 from seqd_schemas import Cordon, CordonRule, WorkerState
 
@@ -61,12 +61,12 @@ class RuleChanges:
         self,
         context: WorkerContext,
         readiness: ReadinessNotes,
-        publish: Callable[[], None],
+        note_change: Callable[[], None],
     ) -> None:
-        """`publish` publishes the worker's status."""
+        """`note_change` has the worker's status published soon."""
         self._context = context
         self._readiness = readiness
-        self._publish = publish
+        self._note_change = note_change
         #: True while the thread that works can be waited for: it follows by itself.
         self.is_at_work = False
         self._looked_s = monotonic()
@@ -99,13 +99,13 @@ class RuleChanges:
         if context.placement.look_at_cordons():
             rule = context.placement.cordon
             log.info("cordoned: %s" if rule else "uncordoned", *([in_words(rule)] if rule else []))
-            self._publish()
+            self._note_change()
             if rule is None:
                 context.ledger.work.wake_where_due(context.fitness.queues())
         if context.placement.look():
             context.fitness.placement_has_changed()
             self._is_new = True
-            self._publish()
+            self._note_change()
         is_due = self._is_new or self._readiness.has_new()
         if is_due and not self.is_at_work and context.may_claim():
             context.ledger.work.wake(context.routes[0])
@@ -117,7 +117,7 @@ class RuleChanges:
         self._is_new = False
         self._readiness.placement_has_changed()
         if self._context.cache.unload_all_but(self._context.placement.serves):
-            log_and_continue("what is loaded is not published", self._publish)
+            self._note_change()
 
 
 class DrainWatch(PeriodicTask):

@@ -1,7 +1,7 @@
 """Renews the leases of the claimed units, from a thread, and notices when one is lost.
 
-While a plugin computes, this thread renews every `heartbeat_s` seconds and publishes the
-worker's status. Numeric libraries let other threads run while they compute. Of a plugin that does
+While a plugin computes, this thread renews every `heartbeat_s` seconds and has the worker's status
+published. Numeric libraries let other threads run while they compute. Of a plugin that does
 not, `watchdog` has the parent renew.
 """
 
@@ -21,48 +21,8 @@ from seqd.worker.unit_budgets import Budget
 
 log = logging.getLogger(__name__)
 
-#: Seconds after a change at which it is published, with all that has changed by then.
-NEWS_AFTER_S = 0.05
-
 #: Seconds for which the end of a worker's threads waits for what they publish.
 CLOSE_S = 5.0
-
-
-class StateNews:
-    """Publishes that a worker is busy, or free again, a moment after it is: most claims end before.
-
-    A claim of one review takes less time than to publish twice that it is there. Safe to share
-    between threads.
-    """
-
-    def __init__(self, publish: Callable[[], None], after_s: float = NEWS_AFTER_S) -> None:
-        """`publish` writes the worker's record as it is now."""
-        self._publish = publish
-        self._after_s = after_s
-        self._has_changed = Event()
-        self._closed = Event()
-        self._thread: Thread | None = None
-
-    def note(self) -> None:
-        """Have the worker's record published soon; returns at once."""
-        if self._thread is None:
-            self._thread = Thread(target=self._run, name="seqd-news", daemon=True)
-            self._thread.start()
-        if not self._has_changed.is_set():  # else the thread need not be woken
-            self._has_changed.set()
-
-    def close(self) -> None:
-        """End its thread and wait for that; what has changed by then is not published."""
-        self._closed.set()
-        self._has_changed.set()
-        if self._thread is not None:
-            self._thread.join(CLOSE_S)
-
-    def _run(self) -> None:
-        while self._has_changed.wait() and not self._closed.wait(self._after_s):
-            self._has_changed.clear()
-            try_now("worker status not published", self._publish, is_repeated=True)
-
 
 #: Seconds between two renewals when a plugin asks whether to stop: a cancel takes at most this
 #: long to be noticed, and asking costs one round trip to Redis.
@@ -113,7 +73,7 @@ class LeaseKeeper:
         self._thread.start()
 
     def close(self) -> None:
-        """Renew no more, and wait for what its thread publishes."""
+        """Renew no more, and wait for the end of its thread."""
         self._closed.set()
         if self._thread is not None:
             self._thread.join(CLOSE_S)
@@ -212,7 +172,7 @@ class LeaseKeeper:
         while not self._closed.wait(self._wait_s()):
             self._try_to_renew()
             if self._is_reached:
-                try_now("worker status not published", on_heartbeat, is_repeated=True)
+                try_now("a heartbeat is not done", on_heartbeat, is_repeated=True)
 
     def _wait_s(self) -> float:
         return self._heartbeat_s if self._is_reached else min(self._heartbeat_s, OUTAGE_RETRY_S)
