@@ -1,10 +1,13 @@
 """Slot specs, the environment that pins a worker to its device, and the names of workers."""
 
+import socket
+
 import pytest
 
 from seqd.errors import InvalidSettings
 from seqd.local.gpus import PinnedGpu
 from seqd.local.slots import CONTEXT_BYTES, cores, parse_slot, parse_slots
+from seqd.serving import place_of
 from seqd.worker.context import identify
 
 H100 = PinnedGpu("GPU-5d5b", 80 * 2**30, "NVIDIA H100")
@@ -111,19 +114,23 @@ def test_a_device_is_read_as_it_was_written(name: str) -> None:
     assert PinnedGpu.read(gpu.written()) == gpu
 
 
-def test_a_name_for_keys_has_no_sign_that_a_key_may_not_have() -> None:
-    slot = parse_slot("train@gpu:MIG-GPU-41b3-9/3/0=0.5")
-
-    assert slot.safe_name == "train@gpu:MIG-GPU-41b3-9-3-0-0.5"
-
-
-def test_a_worker_without_a_name_gets_a_new_one_at_each_start():
-    slot = parse_slot("train@cpu")
+@pytest.mark.parametrize(
+    ("spec", "named"),
+    [
+        ("train@cpu", "train@cpu"),
+        # No sign that a key may not have.
+        ("train@gpu:MIG-GPU-41b3-9/3/0=0.5", "train@gpu:MIG-GPU-41b3-9-3-0-0.5"),
+    ],
+)
+def test_a_worker_without_a_name_gets_a_new_one_in_its_place_at_each_start(
+    spec: str, named: str
+) -> None:
+    slot = parse_slot(spec)
 
     names = {identify(slot).name for _ in range(3)}
 
     assert len(names) == 3
-    assert all(name.startswith("train-cpu@") for name in names)
+    assert {place_of(name) for name in names} == {f"{named}@{socket.gethostname()}"}
 
 
 def test_a_name_that_cannot_be_part_of_a_key_is_refused():

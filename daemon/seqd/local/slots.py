@@ -2,6 +2,8 @@
 
 import os
 import re
+import secrets
+import socket
 from dataclasses import dataclass, replace
 from typing import Literal, Self
 
@@ -24,6 +26,9 @@ _SHARE = r"(?P<part>0?\.\d{1,4})|(?P<amount>\d{1,4}(?:\.\d{1,3})?)(?P<unit>GiB|M
 _SPEC = re.compile(
     rf"(?:(?P<tasks>train|all)@)?(?:(?P<cpu>cpu)(?::\d{{1,4}})?|gpu:(?P<gpu>{_GPU})(?:=(?:{_SHARE}))?)"
 )
+#: How a worker can be told from its predecessor on the same slot: 24 random bits.
+_NONCE_BYTES = 3
+
 #: As long as the published status of a worker can hold.
 _MAX_SPEC = 64
 _FORMS = (
@@ -75,10 +80,10 @@ class Slot:
         """Return True for a task that it takes: every one but training, where it serves."""
         return task in self.tasks or (task != TRAIN and SERVED_TASKS[0] in self.tasks)
 
-    @property
-    def safe_name(self) -> str:
-        """Its name with the characters alone that may stand in a key and in a worker's name."""
-        return re.sub(r"[^A-Za-z0-9_.:@-]", "-", self.name)
+    def new_worker_name(self) -> str:
+        """Name a worker on it `SLOT@HOST-NONCE`; no two starts share a name."""
+        safe_name = re.sub(r"[^A-Za-z0-9_.:@-]", "-", self.name)  # for keys
+        return f"{safe_name}@{socket.gethostname()[:128]}-{secrets.token_hex(_NONCE_BYTES)}"
 
     @property
     def share_bytes(self) -> int | None:

@@ -1,7 +1,6 @@
 """Supervisor: keeps one worker alive on each slot, and reports each change."""
 
 import os
-import secrets
 import select
 import signal
 import socket
@@ -77,21 +76,11 @@ class WorkerChange:
 OnChange = Callable[[WorkerChange], None]
 
 
-#: How a worker can be told from its predecessor on the same slot: 24 random bits.
-_NONCE_BYTES = 3
-
-
 def worker_command(slot: Slot, worker_id: str) -> list[str]:
     """Return the command line of a worker."""
     # -P: no module of the working folder in the place of one of ours.
     command = [sys.executable, "-P", "-m", "seqd", "worker"]
     return [*command, "--slot", slot.name, "--name", worker_id]
-
-
-def new_worker_id(slot: Slot) -> str:
-    """Name a worker `SLOT@HOST-NONCE`; no two starts share a name."""
-    host = socket.gethostname()[:128]
-    return f"{slot.safe_name}@{host}-{secrets.token_hex(_NONCE_BYTES)}"
 
 
 def worker_environment(
@@ -444,7 +433,7 @@ class Supervisor:
                 self._reap_killed(one.place, one.child, forced=False)
 
     def _new_child(self, place: _Place) -> Child:
-        worker_id = new_worker_id(place.slot)
+        worker_id = place.slot.new_worker_name()
         child = Child.start(
             worker_id,
             self._command(place.slot, worker_id),

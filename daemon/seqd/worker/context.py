@@ -6,7 +6,6 @@ observers, fails jobs and publishes the catalog.
 
 import logging
 import re
-import secrets
 import socket
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -112,7 +111,7 @@ def status_without_child(
 def identify(slot: Slot, name: str = "", labels: Mapping[str, str] | None = None) -> Identity:
     """Return the identity of the worker `name`, or of a new name. Raises InvalidSettings."""
     host = socket.gethostname()
-    name = name or f"{slot.safe_name.replace('@', '-')}@{host}-{secrets.token_hex(3)}"
+    name = name or slot.new_worker_name()
     if _NAME.fullmatch(name) is None:
         raise InvalidSettings(
             f"The worker's name is {name!r}; allowed: up to 200 letters, digits and `_.:@-`, and "
