@@ -75,72 +75,7 @@ AddOutcome = AppendOutcome | Literal["waits", "end"]
 
 
 class Reading:
-    """Input whose units are added in order; what is open of it stays so between two slices."""
-
-    def __init__(self, ledger: Ledger, job: Job, next_unit: int) -> None:
-        self._ledger = ledger
-        self._job = job
-        #: Number of the unit that is added next.
-        self.next_unit = next_unit
-
-    @property
-    def items_left(self) -> int | None:
-        """How many items are probably not read yet; None where no file is open."""
-        return None
-
-    def add_next(self, unit: Unit) -> AddOutcome:
-        """Add the next units; `waits` where others read what is next, `end` where there is none."""
-        raise NotImplementedError
-
-    def check(self, should_stop: Callable[[], bool]) -> bool:
-        """Check at the end what is left to check; False when another slice has to go on."""
-        return True
-
-    def refuse_changed(self) -> None:
-        """Raise InvalidInput where the input is not what it was when it was opened."""
-
-    def close(self) -> None:
-        """Close the file; nothing more is asked for."""
-
-    def _append(
-        self, unit: Unit, packed: PackedChunk | None, position: str = "", ahead_items: int = 0
-    ) -> AppendOutcome:
-        """Add a unit, or one that was read ahead; `position` is where the one behind it begins."""
-        return self._ledger.submissions.append(
-            self._job,
-            unit.job_id,
-            self.next_unit,
-            packed,
-            ingest_attempt=unit.attempt,
-            position=position,
-            ahead_items=ahead_items,
-        )
-
-
-class SweepReading(Reading):
-    """The combinations of a sweep, which are made anew in no time."""
-
-    def __init__(self, ledger: Ledger, job: SweepJob, unit_items: int, next_unit: int) -> None:
-        super().__init__(ledger, job, next_unit)
-        items = (combination.item() for combination in combinations_of(job))
-        self._chunks = islice(chunks_of(items, unit_items), next_unit, None)
-        self._waiting: PackedChunk | None = None
-
-    def add_next(self, unit: Unit) -> AddOutcome:
-        """Add the next unit."""
-        if self._waiting is None:
-            chunk = next(self._chunks, None)
-            if chunk is None:
-                return "end"
-            self._waiting = PackedChunk(chunk)
-        outcome = self._append(unit, self._waiting)
-        if outcome == "added":
-            self._waiting, self.next_unit = None, self.next_unit + 1
-        return outcome
-
-
-class FileReading(Reading):
-    """A file, or a folder, from a position on."""
+    """A file, or a folder, from a position on; it stays open between two slices."""
 
     def __init__(
         self,
@@ -155,6 +90,8 @@ class FileReading(Reading):
 
         Raises InvalidInput where it is not the file any more that those came from.
         """
+        self._ledger = ledger
+        self._job = job
         self._worker = worker
         self._file = file
         self._unit_items = unit_items
@@ -163,7 +100,8 @@ class FileReading(Reading):
         self._path = source.path
         #: Where the next unit begins, and where reading began here.
         self.place = self._start = self._place_behind(stored)
-        super().__init__(ledger, job, self.place.units)
+        #: Number of the unit that is added next.
+        self.next_unit = self.place.units
         self._units = FileUnits(file, self.place, unit_items)
         self._guard = DigestGuard()
         self._in_front: Generator[str] | None = None
@@ -212,7 +150,8 @@ class FileReading(Reading):
     def add_next(self, unit: Unit) -> AddOutcome:
         """Add the next unit, or several that others have read.
 
-        Raises DuplicateCustomId, and InvalidInput where the file was written to.
+        `waits` where others read what is next, `end` where there is none. Raises DuplicateCustomId,
+        and InvalidInput where the file was written to.
         """
         self._file.refuse_changed()
         shared = None if self._plan is None else self._add_shared(unit, self._plan)
@@ -227,7 +166,7 @@ class FileReading(Reading):
             return "end"
         behind = read.where.end_behind(self.place)
         assert behind is not None, "it was read at this place"
-        outcome = self._append(unit, read.packed, behind.to_stored())
+        outcome = self._append(unit, read.packed, behind)
         if outcome == "added":
             self._units.advance()
             self._go_on(behind, read.digests)
@@ -258,7 +197,7 @@ class FileReading(Reading):
             behind = where.end_behind(self.place)
             if behind is None:
                 break
-            outcome = self._append(unit, None, behind.to_stored(), where.size)
+            outcome = self._append(unit, None, behind, where.size)
             if outcome != "added":
                 return None if outcome == "missing" else outcome
             self._go_on(behind, digests)
@@ -290,6 +229,20 @@ class FileReading(Reading):
             self._ledger.ranges.offer(unit, fresh)
             offered += fresh
 
+    def _append(
+        self, unit: Unit, packed: PackedChunk | None, behind: IngestPosition, ahead_items: int = 0
+    ) -> AppendOutcome:
+        """Add a unit, or one that was read ahead; the next one begins `behind` it."""
+        return self._ledger.submissions.append(
+            self._job,
+            unit.job_id,
+            self.next_unit,
+            packed,
+            ingest_attempt=unit.attempt,
+            position=behind.to_stored(),
+            ahead_items=ahead_items,
+        )
+
     def _go_on(self, behind: IngestPosition, digests: bytes) -> None:
         self.place, self.next_unit, self._waits_since = behind, behind.units, None
         self._guard.add(digests)
@@ -298,7 +251,8 @@ class FileReading(Reading):
     def check(self, should_stop: Callable[[], bool]) -> bool:
         """Check the identifiers in front, of which others saw the units come.
 
-        Raises DuplicateCustomId, and InvalidInput where the file was written to.
+        False when another slice has to go on. Raises DuplicateCustomId, and InvalidInput where the
+        file was written to.
         """
         if self._in_front is None:
             self._in_front = self._file.identifiers(_position(self._start))
@@ -419,7 +373,10 @@ class Ingest:
         self._kept.pop(unit.job_id, None)
         try:
             self._refuse_after_crashes(unit)
-            self._run_slice(claim, unit)
+            if isinstance(claim.job, SweepJob):
+                self._add_combinations(claim.job, unit)
+            else:
+                self._run_slice(claim, unit)
         except REDIS_ERRORS:
             raise
         except (UserError, OSError, MemoryError) as error:
@@ -466,8 +423,10 @@ class Ingest:
                 break
             outcome = reading.add_next(unit)
             if outcome == "end":
-                if reading.check(self._context.should_stop) and self._sealed(job, unit, reading):
-                    return
+                if reading.check(self._context.should_stop):
+                    self._forget(unit)
+                    if self._sealed(job, unit, reading.next_unit):
+                        return
                 break
             if outcome == "waits":
                 wait_s = ASK_S
@@ -484,6 +443,28 @@ class Ingest:
                 raise LeaseLost(f"Job {unit.job_id} takes no more input.")
         self._keep_or_release(claim, unit, wait_s)
 
+    def _add_combinations(self, job: SweepJob, unit: Unit) -> None:
+        """Add the combinations of a sweep that are not there yet, each made in no time."""
+        ledger = self._context.ledger
+        record = ledger.jobs.get(unit.job_id)
+        items = (combination.item() for combination in combinations_of(job))
+        number = record.units
+        for chunk in islice(chunks_of(items, record.unit_items), number, None):
+            if self._context.should_stop():
+                ledger.work.release_unit(unit)
+                return
+            outcome = ledger.submissions.append(
+                job, unit.job_id, number, PackedChunk(chunk), ingest_attempt=unit.attempt
+            )
+            if outcome == "ended":
+                raise LeaseLost(f"Job {unit.job_id} takes no more input.")
+            if outcome != "added":  # enough is waiting, or Redis has lost units
+                ledger.work.release_unit(unit, wait_s=FULL_WAIT_S)
+                return
+            number += 1
+        if not self._sealed(job, unit, number):
+            ledger.work.release_unit(unit)
+
     def _keep_or_release(self, claim: Claim, unit: Unit, wait_s: float) -> None:
         """Have the unit kept for this worker while the file is open here, else release it."""
         ledger, reading = self._context.ledger, self._readings.get(unit.job_id)
@@ -495,12 +476,11 @@ class Ingest:
         elif ledger.ingests.keep(unit):
             self._kept[unit.job_id] = _Kept(claim, monotonic() + wait_s)
 
-    def _sealed(self, job: Job, unit: Unit, reading: Reading) -> bool:
+    def _sealed(self, job: Job, unit: Unit, units: int) -> bool:
         """Declare the input complete. Return False when Redis has lost units, to be read again."""
-        self._forget(unit)
         submissions = self._context.ledger.submissions
         try:
-            submissions.seal(job, unit.job_id, reading.next_unit, ingest_attempt=unit.attempt)
+            submissions.seal(job, unit.job_id, units, ingest_attempt=unit.attempt)
         except UploadLost as error:
             log.warning("reading again: %s", error)
             return False
@@ -518,7 +498,7 @@ class Ingest:
             known = self._opened(job, unit, record)
         is_dry, self._dry_job = unit.job_id == self._dry_job, ""
         least = self._settings.shared_file_bytes
-        if is_dry and isinstance(known, FileReading) and 0 < least <= known.bytes_left:
+        if is_dry and 0 < least <= known.bytes_left:
             # Other workers have less to compute than they could.
             known.share(unit)
         self._readings[unit.job_id] = known
@@ -527,12 +507,11 @@ class Ingest:
         return known
 
     def _opened(self, job: Job, unit: Unit, record: JobRecord) -> Reading:
-        ledger, unit_items = self._context.ledger, record.unit_items
-        if isinstance(job, SweepJob):
-            return SweepReading(ledger, job, unit_items, record.units)
+        ledger = self._context.ledger
         file = file_of(job, self._context, self._settings)
         stored = ledger.ingests.position(unit.job_id)
-        return FileReading(ledger, self._context.identity.name, job, file, unit_items, stored)
+        worker, unit_items = self._context.identity.name, record.unit_items
+        return Reading(ledger, worker, job, file, unit_items, stored)
 
     def _forget(self, unit: Unit) -> None:
         if reading := self._readings.pop(unit.job_id, None):
