@@ -10,7 +10,6 @@ import pytest
 
 from seqd.local.run_files import Heartbeat, read_heartbeat
 from seqd.settings import Settings
-from seqd.worker import channel
 from seqd.worker.channel import Channel, HeartbeatFile
 from worker_fixtures import wait_until
 
@@ -20,20 +19,15 @@ def settings(tmp_path: Path) -> Settings:
     return Settings(data_dir=tmp_path)
 
 
-def test_a_file_that_cannot_be_written_is_logged_once_a_minute_and_tried_again(
-    settings: Settings, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+def test_a_file_that_cannot_be_written_is_logged_and_tried_again(
+    settings: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
     file = HeartbeatFile(settings, "w1")
     file.path.parent.write_text("a file in the place of the folder")
 
     with caplog.at_level(logging.WARNING):
-        for _ in range(3):
-            file.beat()
-        assert len(caplog.messages) == 1
-        monkeypatch.setattr(channel, "WARN_EVERY_S", 0.0)
         file.beat()
 
-    assert len(caplog.messages) == 2
     assert caplog.messages[0].startswith(f"no heartbeat written to {file.path}: ")
     file.path.parent.unlink()
     file.beat()

@@ -13,6 +13,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from seqd.local.process_states import parent_of
+
 #: Escapes of /proc/self/mountinfo, such as `\040` for a blank.
 _ESCAPE = re.compile(r"\\([0-7]{3})")
 
@@ -48,7 +50,7 @@ class MemoryKills:
             return True
         own = os.getpid()
         pids = [int(pid) for pid in _text(self.group / "cgroup.procs").split()]
-        return any(pid != own and _parent_of(pid) not in (own, None) for pid in pids)
+        return any(pid != own and parent_of(pid) not in (own, None) for pid in pids)
 
 
 def memory_kills(root: Path = Path("/")) -> MemoryKills | None:
@@ -92,12 +94,6 @@ def _least(group: Path, names: Sequence[str]) -> int | None:
     """Return the least number in the files of a group; None where there is none, such as `max`."""
     texts = (_text(group / name) for name in names)
     return min((int(text) for text in texts if text.isdecimal()), default=None)
-
-
-def _parent_of(pid: int) -> int | None:
-    """Return the parent of a process; None of one that has ended."""
-    found = re.search(r"^PPid:\s+(\d+)$", _text(Path(f"/proc/{pid}/status")), re.MULTILINE)
-    return None if found is None else int(found[1])
 
 
 def _share(group: Path) -> float | None:

@@ -16,6 +16,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from seqd.errors import InvalidSettings, RedisUnreachable
+from seqd.local.process_states import is_zombie
 from seqd.local.redis_address import check_redis_url
 from seqd_schemas import from_stored, to_stored
 
@@ -82,7 +83,8 @@ class FolderLock:
 
 def is_alive(pid: int) -> bool:
     """True when a process with this pid runs; it may belong to another user."""
-    if pid <= 0 or _is_zombie(pid):
+    # Under a container's first process that reaps nobody, the killed keep their pid for ever.
+    if pid <= 0 or is_zombie(pid):
         return False
     try:
         os.kill(pid, 0)
@@ -91,15 +93,6 @@ def is_alive(pid: int) -> bool:
     except PermissionError:
         return True
     return True
-
-
-def _is_zombie(pid: int) -> bool:
-    # Under a container's first process that reaps nobody, the killed keep their pid for ever.
-    try:
-        status = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return False  # No such process, or a system without /proc: the signal will tell.
-    return status.rpartition(")")[2].split()[:1] == ["Z"]
 
 
 def _try_lock(descriptor: int) -> bool:

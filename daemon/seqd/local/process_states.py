@@ -49,14 +49,33 @@ def is_stopped(pid: int) -> bool:
     return _stat(pid)[0] in _STOPPED
 
 
+def is_zombie(pid: int) -> bool:
+    """Return True for a process that has ended and that its parent has not waited for."""
+    return _fields(Path(f"/proc/{pid}"))[:1] == ["Z"]
+
+
+def parent_of(pid: int) -> int | None:
+    """Return the parent of a process; None of one that has ended."""
+    fields = _fields(Path(f"/proc/{pid}"))
+    return int(fields[1]) if fields else None
+
+
 def _stat(pid: int | str) -> tuple[str, int, int | None]:
     """Return state, parent and start of a process; '', 0 and None where there is none."""
+    fields = _fields(Path(f"/proc/{pid}"))
+    return (fields[0], int(fields[1]), int(fields[19])) if fields else ("", 0, None)
+
+
+def _fields(folder: Path) -> list[str]:
+    """Return what follows in `NUMBER (NAME) STATE PARENT …`; nothing where there is no such row.
+
+    The name of a process or a thread is any text.
+    """
     try:
-        row = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+        row = (folder / "stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
-        return "", 0, None
-    fields = row.rpartition(")")[2].split()
-    return fields[0], int(fields[1]), int(fields[19])
+        return []
+    return row.rpartition(")")[2].split()
 
 
 _TASKS = Path("/proc/self/task")
@@ -84,7 +103,7 @@ class RunDelay:
 
         In such a wait, state D, it can be neither interrupted nor blamed.
         """
-        return any(_state(task) == "D" for task in self._folders())
+        return any(_fields(task)[:1] == ["D"] for task in self._folders())
 
     def _read(self) -> dict[str, int]:
         waited = {}
@@ -103,12 +122,3 @@ class RunDelay:
 def _run_delay_ns(task: Path) -> int:
     """Return the second of `RAN WAITED TIMES`, in nanoseconds."""
     return int((task / "schedstat").read_text(encoding="ascii").split()[1])
-
-
-def _state(task: Path) -> str:
-    """Return the third of `NUMBER (NAME) STATE …`, '' where it is not told; a name is any text."""
-    try:
-        text = (task / "stat").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""
-    return text.rpartition(") ")[2][:1]

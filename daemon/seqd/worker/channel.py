@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Lock, Thread
-from time import monotonic, sleep, time
+from time import sleep, time
 from typing import Final, Self
 
 from seqd.local.run_files import FILE_BYTES, HEARTBEAT, Heartbeat, RunFolder
@@ -28,9 +28,6 @@ from seqd.settings import Settings
 from seqd.worker.unit_budgets import Budget
 
 log = logging.getLogger(__name__)
-
-#: Seconds between two lines in the log on a file that cannot be written.
-WARN_EVERY_S = 60.0
 
 #: Entries and numbers for 100 models with all that is counted of each.
 _ENTRY_BYTES: Final = 192 * 1024
@@ -224,16 +221,13 @@ class HeartbeatFile:
 
     def __init__(self, settings: Settings, worker: str) -> None:
         self.path = RunFolder(settings.data_dir).file(worker, HEARTBEAT)
-        self._warned_s = -WARN_EVERY_S
 
     def beat(self) -> None:
-        """Write a heartbeat of this process. Raises nothing: what fails is logged once a minute."""
+        """Write a heartbeat of this process. Raises nothing: what fails is logged."""
         try:
             self._write(Heartbeat.now())
         except OSError as error:
-            if monotonic() - self._warned_s >= WARN_EVERY_S:
-                self._warned_s = monotonic()
-                log.warning("no heartbeat written to %s: %s; tried again", self.path, error)
+            log.warning("no heartbeat written to %s: %s; tried again", self.path, error)
 
     def remove(self) -> None:
         """Remove the file, when a worker ends that was drained."""

@@ -8,7 +8,6 @@ import logging
 from collections.abc import Collection
 from contextlib import suppress
 from threading import Lock
-from time import monotonic
 
 from seqd.errors import SeqdError
 from seqd.kinds import TRAIN
@@ -21,9 +20,6 @@ from seqd_schemas import ModelReference, UnfitCode, WorkerState
 
 log = logging.getLogger(__name__)
 
-#: Seconds between two lines in the log on a file that cannot be written.
-WARN_EVERY_S = 60.0
-
 
 class ReadinessNotes:
     """The file of one child. Used by the thread that works and the one that publishes."""
@@ -34,7 +30,6 @@ class ReadinessNotes:
         self._path = RunFolder(settings.data_dir).file(context.identity.name, READINESS)
         self._lock = Lock()
         self._written: Readiness | None = None
-        self._warned_s = -WARN_EVERY_S
         routes = [route.partition(".") for route in context.routes]
         #: The plugins' models of the routes: those that serve, and those that are trained.
         self._plugins_served = {name for task, _, name in routes if task != TRAIN}
@@ -161,7 +156,7 @@ class ReadinessNotes:
             return None
 
     def write(self, state: str) -> None:
-        """Write the file if it would change. Raises nothing: what fails is logged once a minute."""
+        """Write the file if it would change. Raises nothing: what fails is logged."""
         readiness = self._now(state)
         with self._lock:
             if readiness == self._written and self._path.exists():
@@ -172,14 +167,12 @@ class ReadinessNotes:
                 self._written = readiness
             except OSError as error:
                 self._written = None
-                if monotonic() - self._warned_s >= WARN_EVERY_S:
-                    self._warned_s = monotonic()
-                    log.warning(
-                        "readiness not written to %s: %s; probes say that it is not ready, until "
-                        "the next heartbeat that can write it",
-                        self._path,
-                        error,
-                    )
+                log.warning(
+                    "readiness not written to %s: %s; probes say that it is not ready, until the "
+                    "next heartbeat that can write it",
+                    self._path,
+                    error,
+                )
 
     def _now(self, state: str) -> Readiness:
         unfit = {(one.model, one.version): one for one in self._context.fitness.unfit(0)}
