@@ -163,12 +163,13 @@ DAYS = ("soon", "2x", "2026-13-01", "9" * 7 + "d")
         ),
         (
             (*PROMOTE, "--map-label", "neg=bad", "--by", "0.1"),
-            "invalid_request]: --by and --map-label are for --if-better-on FILE, which is not "
-            "given",
+            "invalid_request]: --metric, --by, --format, --text-field, --label-field and "
+            "--map-label are for --if-better-on FILE, which is not given",
         ),
         (
-            (*PROMOTE, "--share", "0%", "--format", "csv"),
-            "invalid_request]: --format is for the begin of a trial, which 0% ends",
+            (*PROMOTE, "--share", "0%", "--if-better-on", "a.csv", "--format", "csv"),
+            "invalid_request]: 0% ends the trial of a version; --if-better-on, --metric, --by and "
+            "--max-error-rate are for its begin: leave them away",
         ),
         (
             (*CLASSIFY, "--metadata", "x"),

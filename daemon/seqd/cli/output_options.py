@@ -175,15 +175,14 @@ def opened_output(
             f"--errors is {str(wanted.errors)!r}, which holds numbers alone; allowed: a name that "
             "ends in .jsonl, .csv, .tsv or .parquet"
         )
-    beside = errors or errors_beside(out)
-    forms: set[Form] = {out.form} | ({beside.form} if beside else set())
+    errors = errors or errors_beside(out)
+    forms: set[Form] = {out.form} | ({errors.form} if errors else set())
     columns = _columns(wanted, kind, out.form, feed, forms, more_columns, fields)
     rows = None
-    if feed is not None and columns.needs_input:
-        names = {column.field for column in (*columns.kept, *(columns.rows or ()))}
-        rows = InputRows(feed.source, tuple(sorted(name for name in names if name)))
+    if feed is not None and columns.of_input:
+        rows = InputRows(feed.source, columns.of_input)
     with ResultFiles(
-        out, errors=errors, source=source, columns=columns, rows=rows, replaces=wanted.force
+        out, errors, source=source, columns=columns, rows=rows, replaces=wanted.force
     ) as files:
         yield files
 

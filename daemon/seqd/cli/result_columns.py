@@ -57,14 +57,19 @@ class Columns:
     #: Those of rows; None where results are written as they are, as lines of JSON.
     rows: tuple[Column, ...] | None
     #: Those of the input that are carried along with results and errors.
-    kept: tuple[Column, ...]
-    #: Those of the errors, where these are rows.
-    errors: tuple[Column, ...]
+    kept: tuple[Column, ...] = ()
 
     @property
-    def needs_input(self) -> bool:
-        """True where the input is read again beside the results."""
-        return bool(self.kept) or any(column.field for column in self.rows or ())
+    def of_errors(self) -> tuple[Column, ...]:
+        """Those of the errors, where these are rows."""
+        own = tuple(Column(name, kind) for name, kind in _OF_ERRORS.items())
+        return (Column("custom_id", "text"), *self.kept, *own)
+
+    @property
+    def of_input(self) -> tuple[str, ...]:
+        """The fields of the input that is read again beside the results; none where it is not."""
+        columns = (*self.kept, *(self.rows or ()))
+        return tuple(sorted({column.field for column in columns if column.field is not None}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,29 +129,27 @@ def columns_of(
         default = _DEFAULT.get(_output_of(kind), ())
     if not results:
         if form is Form.JSONL and not wanted.columns and not wanted.keep:
-            return Columns(None, (), ())
+            return Columns(None)
         raise InvalidRequest(
             f"the results of a job of kind {kind} have no columns; allowed: a file of JSON lines"
         )
     every = [name for name in inputs if name != "custom_id"]
     names = every if wanted.keeps_all else wanted.keep
     kept = tuple(_of_input(name, inputs, results, "--keep") for name in names)
-    errors = error_columns(kept)
     if form is Form.JSONL and not wanted.columns:
-        return Columns(None, kept, errors)
+        return Columns(None, kept)
     if wanted.columns:
         chosen = _chosen(wanted.columns, results, inputs, text_field)
         known = {(column.name, column.field) for column in chosen}
         rows = chosen + tuple(one for one in kept if (one.name, one.field) not in known)
         kept = tuple(column for column in rows if column.field)
-        errors = error_columns(kept)
     elif form is Form.LINES:
         rows = (_of_lines(results, default),)
     else:
         of_results = tuple(results[name] for name in default + more)
         rows = (Column("custom_id", "text"), *kept, *of_results)
     _check(form, rows, results)
-    return Columns(rows, kept, errors)
+    return Columns(rows, kept)
 
 
 def rows_of(
@@ -240,12 +243,6 @@ def _chosen(
     return tuple(chosen)
 
 
-def error_columns(kept: tuple[Column, ...] = ()) -> tuple[Column, ...]:
-    """Return the columns of errors, with those of the input that are kept."""
-    own = tuple(Column(name, kind) for name, kind in _OF_ERRORS.items())
-    return (Column("custom_id", "text"), *kept, *own)
-
-
 def _output_of(kind: str) -> object:
     """Return the class of the outputs of a kind of job; None where it has none of its own."""
     return KINDS[cast(JobKind, kind)].output
@@ -286,7 +283,7 @@ def _of_array(kind: str, wanted: Wanted, fields: "Sequence[OutputField] | None")
             f"{', '.join(names)}. Or write .parquet or .jsonl"
         )
     (one,) = (one for one in vectors if one.column == chosen[0])
-    return Columns((Column(one.column, Vectors(one.dimensions), output=one),), (), error_columns())
+    return Columns((Column(one.column, Vectors(one.dimensions), output=one),))
 
 
 def _of_lines(results: Mapping[str, Column], default: Sequence[str]) -> Column:

@@ -10,8 +10,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from seqd.cli.drafts import Outlet, open_outlet, refuse_to_replace, sync_folder, unwritable
-from seqd.cli.output_forms import WITHOUT_ERRORS, Form, Target, errors_path, target_of
-from seqd.cli.result_columns import Columns, error_columns, error_row, rows_of
+from seqd.cli.output_forms import WITHOUT_ERRORS, Form, Target, errors_path
+from seqd.cli.result_columns import Columns, error_row, rows_of
 from seqd.cli.row_writers import RowWriter, json_bytes, writer_of
 from seqd.errors import InvalidRequest
 from seqd_schemas import ItemFailure, ItemSuccess, to_stored
@@ -19,7 +19,7 @@ from seqd_schemas import ItemFailure, ItemSuccess, to_stored
 if TYPE_CHECKING:
     from seqd.cli.input_rows import InputRows
 
-_AS_THEY_ARE = Columns(None, (), ())
+_AS_THEY_ARE = Columns(None)
 
 
 class ResultFiles:
@@ -33,9 +33,9 @@ class ResultFiles:
 
     def __init__(
         self,
-        out: Path | Target,
+        out: Target,
+        errors: Target | None,
         *,
-        errors: Target | None = None,
         source: str | None = None,
         columns: Columns = _AS_THEY_ARE,
         rows: "InputRows | None" = None,
@@ -46,13 +46,13 @@ class ResultFiles:
         `source` is the input, never to be replaced; `rows` are its fields, where `columns` name
         some. A file that exists is replaced only where it `replaces`.
         """
-        self._target = out if isinstance(out, Target) else target_of(out, None)
+        self._target = out
         self.path = self._target.path
         #: True where nothing gets a name at the end.
         self.is_stream = self._target.is_stream
         #: True where it is standard output.
         self.is_stdout = self._target.is_stdout
-        self._errors_target = errors or errors_beside(self._target)
+        self._errors_target = errors
         #: The errors file; None where a stream has none.
         self.errors_path = self._errors_target.path if self._errors_target else None
         self.errors = 0
@@ -156,9 +156,10 @@ class ResultFiles:
         if (errors := self._errors_target) is not None:
             self._errors_file = self._opened(errors, "--errors")
             if errors.form is not Form.JSONL:
-                columns = self._columns.errors or error_columns()
-                self._error_columns = columns
-                self._errors_out = writer_of(errors.form, self._errors_file.file, columns)
+                self._error_columns = self._columns.of_errors
+                self._errors_out = writer_of(
+                    errors.form, self._errors_file.file, self._error_columns
+                )
         if self._columns.rows is not None:
             self._rows_out = writer_of(self._target.form, self._results.file, self._columns.rows)
 

@@ -24,7 +24,7 @@ from seqd.cli.daemon import Daemon
 from seqd.cli.demo.sample_data import Review, compose_reviews, compose_text
 from seqd.cli.demo.startup import Startup
 from seqd.cli.exits import MISTAKE
-from seqd.cli.result_files import ResultFiles
+from seqd.cli.output_options import OutputOptions, opened_output
 from seqd.cli.sources import feed_of
 from seqd.cli.train import follow_training
 from seqd.cli.ui.numbers import count, duration
@@ -33,6 +33,7 @@ from seqd.cli.ui.summary import ResultCounts
 from seqd.cli.ui.texts import GenerationPrinter
 from seqd.client import Client
 from seqd.errors import RedisUnreachable
+from seqd.kinds import CLASSIFY
 from seqd.ledger import connect
 from seqd.ledger.redis import redis_errors
 from seqd.local.pinning import slots_here
@@ -130,7 +131,9 @@ def _classify(screen: Screen, environment: Environment, reviews: Sequence[Review
     _command(screen, "seqd classify reviews.jsonl", "--out results.jsonl")
     with (
         feed_of(str(path), (), {}, label_field="label") as feed,
-        ResultFiles(out, source=str(path)) as files,
+        opened_output(
+            OutputOptions(out=out, force=True), CLASSIFY, feed=feed, source=str(path)
+        ) as files,
     ):
         handle = environment.client.classify(feed, model="imdb_lstm")
         output = Output(files, lambda result: None)

@@ -4,7 +4,7 @@ A worker makes each change, by an order: the store is beside the workers. They l
 so that no item waits for that, and the command ends when new jobs get it.
 """
 
-from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -23,9 +23,10 @@ from seqd.errors import InvalidRequest
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from seqd.cli.models.measured_items import Asked
     from seqd.client.model import ModelSteps
     from seqd.ledger.exchange import Exchange
-    from seqd_schemas import CatalogEntry, ModelReference, OrderAnswer, ServiceChange
+    from seqd_schemas import CatalogEntry, OrderAnswer, ServiceChange
 
 Reason = Annotated[str, typer.Option("--reason", help="Why, for the model's history.")]
 WarmTimeout = Annotated[
@@ -35,19 +36,6 @@ WarmTimeout = Annotated[
         by=readers.seconds(0, 3_600),
         help="Seconds to wait until the workers have loaded the version, and new jobs get it.",
     ),
-]
-Gate = Annotated[
-    str | None,
-    typer.Option(
-        "--if-better-on",
-        metavar="FILE",
-        help="Only when it is better on these labelled data than the version in service; exit "
-        "status 3 when it is not.",
-    ),
-]
-GateMetric = Annotated[
-    str,
-    typer.Option("--metric", help="What decides: accuracy, f1_macro or log_loss; bits_per_char."),
 ]
 Share = Annotated[
     str | None,
@@ -78,23 +66,63 @@ MaxErrorRate = Annotated[
 ]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gate:
+    """On which data a version has to be better before it is put in service, and by what."""
+
+    data: Annotated[
+        str | None,
+        typer.Option(
+            "--if-better-on",
+            metavar="FILE",
+            help="Only when it is better on these labelled data than the version in service; exit "
+            "status 3 when it is not.",
+        ),
+    ] = None
+    metric: Annotated[
+        str,
+        typer.Option(
+            "--metric", help="What decides: accuracy, f1_macro or log_loss; bits_per_char."
+        ),
+    ] = ""
+    by: measuring.By = None
+    format_name: options.InputFormatName = "auto"
+    text_field: options.TextField = "text"
+    label_field: measuring.TruthField = None
+    map_label: LabelPairs = None
+
+    def asked(self, file: str) -> "Asked":
+        """Return what is measured. Raises InvalidRequest."""
+        from seqd.cli.models import measured_items
+
+        return measured_items.Asked(
+            file=file,
+            fields={"format": self.format_name, "text_field": self.text_field},
+            label_field=self.label_field,
+            label_map=read_label_map(self.map_label),
+        )
+
+    def refuse_without_data(self) -> None:
+        """Raise InvalidRequest where options say how to measure, and nothing on what."""
+        if self.data is None and self != Gate():
+            raise InvalidRequest(
+                "--metric, --by, --format, --text-field, --label-field and --map-label are for "
+                "--if-better-on FILE, which is not given"
+            )
+
+
+@options.takes(Gate, "gate")
 @shown
 def promote(
     reference: options.VersionArgument,
     reason: Reason = "",
-    if_better_on: Gate = None,
-    metric: GateMetric = "",
-    by: measuring.By = None,
-    format_name: options.InputFormatName = "auto",
-    text_field: options.TextField = "text",
-    label_field: measuring.TruthField = None,
-    map_label: LabelPairs = None,
     share: Share = None,
     shadow: Shadow = None,
     max_error_rate: MaxErrorRate = None,
     warm_timeout: WarmTimeout = 60.0,
     *,
     screen: Screen,
+    gate: Gate,
 ) -> Found:
     """Put a version in service: a bare name means it, for all jobs that are handed in afterwards.
 
@@ -102,33 +130,33 @@ def promote(
     With --share or --shadow it is tried first, on a share of the items: `seqd models show` counts.
     """
     from seqd.admission import resolve_version
+    from seqd_schemas import ModelReference
 
-    wanted = _version_of(reference)
-    asked = read_rollout(share, shadow, max_error_rate)
-    of_gate = _of_gate(metric, by, format_name, text_field, label_field, map_label)
-    if asked is not None and not asked.share:
-        of_begin = of_gate | {"--if-better-on": if_better_on, "--max-error-rate": max_error_rate}
-        _refuse(of_begin, "for the begin of a trial, which 0% ends")
-        return end_rollout(wanted.name, wanted.version, reason, screen)
-    if if_better_on is None:
-        _refuse(of_gate, "for --if-better-on FILE, which is not given")
-    entry = entry_of(wanted.name)
-    version, gate = resolve_version(entry, wanted.version), dict[str, float]()
-    before = entry.labels.get("production")
-    if if_better_on is not None:
-        from seqd.cli.models.comparing import judged_on
-        from seqd.cli.models.measured_items import Asked
-
-        asked_data = Asked(
-            file=if_better_on,
-            fields={"format": format_name, "text_field": text_field},
-            label_field=label_field,
-            label_map=read_label_map(map_label),
+    wanted = ModelReference.parse(reference)
+    if wanted.version is None:
+        raise InvalidRequest(
+            f"{reference!r} names no version; allowed: NAME@VERSION, such as {reference}@2. "
+            f"`seqd models show {reference}` shows its versions"
         )
-        decides, least = measuring.read_metric(metric or None), by or 0.0
+    gate.refuse_without_data()
+    asked = read_rollout(share, shadow, max_error_rate)
+    if asked is not None and not asked.share:
+        if gate != Gate() or max_error_rate is not None:
+            raise InvalidRequest(
+                "0% ends the trial of a version; --if-better-on, --metric, --by and "
+                "--max-error-rate are for its begin: leave them away"
+            )
+        return end_rollout(wanted.name, wanted.version, reason, screen)
+    entry = entry_of(wanted.name)
+    version, figures = resolve_version(entry, wanted.version), dict[str, float]()
+    before = entry.labels.get("production")
+    if gate.data is not None:
+        from seqd.cli.models.comparing import judged_on
+
+        asked_data, decides = gate.asked(gate.data), measuring.read_metric(gate.metric or None)
         if before not in (None, version):  # else there is nothing to compare with
             refs = f"{wanted.name}@{before}", f"{wanted.name}@{version}"
-            verdict, gate = judged_on(*refs, asked_data, decides, least, screen)
+            verdict, figures = judged_on(*refs, asked_data, decides, gate.by or 0.0, screen)
             why = f"on {asked_data.data}, {verdict.reason}"
             if not verdict.is_better:
                 found = {"model": entry.model, "in_service": before, "why": why}
@@ -136,7 +164,7 @@ def promote(
             reason = reason or why
     if asked is not None:
         return begin_rollout(entry, version, asked, reason, warm_timeout, screen)
-    return _put_in_service(entry, version, gate, reason, warm_timeout, screen)
+    return _put_in_service(entry, version, figures, reason, warm_timeout, screen)
 
 
 def _put_in_service(
@@ -153,45 +181,6 @@ def _put_in_service(
         return of.ordered(OrderAction.PROMOTE, reason, timeout_s, version=version, gate=gate)
 
     return _done(entry.model, ordered(entry, steps, screen))
-
-
-def _version_of(reference: str) -> "ModelReference":
-    """Return a reference. Raises InvalidRequest where it names no version."""
-    from seqd_schemas import ModelReference
-
-    wanted = ModelReference.parse(reference)
-    if wanted.version is None:
-        raise InvalidRequest(
-            f"{reference!r} names no version; allowed: NAME@VERSION, such as {reference}@2. "
-            f"`seqd models show {reference}` shows its versions"
-        )
-    return wanted
-
-
-def _of_gate(
-    metric: str,
-    by: float | None,
-    format_name: str,
-    text_field: str,
-    label_field: str | None,
-    map_label: list[str] | None,
-) -> dict[str, object]:
-    """Return the options of a gate by name, each with whether it is given."""
-    return {
-        "--metric": metric,
-        "--by": by is not None,
-        "--format": format_name != "auto",
-        "--text-field": text_field != "text",
-        "--label-field": label_field,
-        "--map-label": map_label,
-    }
-
-
-def _refuse(given: Mapping[str, object], why: str) -> None:
-    """Raise InvalidRequest, which names the options that were given."""
-    names = [name for name, value in given.items() if value]
-    if names:
-        raise InvalidRequest(f"{' and '.join(names)} {'is' if len(names) == 1 else 'are'} {why}")
 
 
 @shown
