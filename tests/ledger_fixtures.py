@@ -17,6 +17,7 @@ from redis import Redis
 
 from builders import a_chunk, a_classify_job, a_training_result, some_results
 from redis_fixtures import Server
+from seqd.admission import Admitted
 from seqd.client import JobHandle
 from seqd.client.job import JobSteps
 from seqd.ledger import Ledger, connect
@@ -114,9 +115,8 @@ class Environment:
         name = job_id or f"job-{next(self._numbers)}"
         accepted = self.ledger.submissions.submit(
             job or a_classify_job(),
+            Admitted(version, unit_items),
             job_id=name,
-            version=version,
-            unit_items=unit_items,
             chunk=chunk,
             sealed=sealed,
             owner=owner,

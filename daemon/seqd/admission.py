@@ -62,7 +62,7 @@ class Admitted:
     #: Items that one unit should hold; 1 for a training, and for a sweep, whose items train.
     unit_items: int
     #: The plugin's model that the job's is made with: by it the job is routed.
-    plugin: str
+    plugin: str | None = None
     #: The roll-out that it takes part in.
     rollout: JobRollout | None = None
     #: Of a plugin's own task, what its results are.

@@ -18,6 +18,7 @@ from builders import (
     some_deltas,
     some_results,
 )
+from seqd.admission import Admitted
 from seqd.client.async_prediction import CANCEL_JOBS, TAKE_JOBS
 from seqd.client.requests import retry_of
 from seqd.ledger.blobs import pack_results
@@ -223,9 +224,8 @@ def commit_of_chains(world: World) -> None:
             request = retry_of(world.ledger.jobs.get(name))
             names[at] = f"chain-{world.number()}"
             world.ledger.submissions.submit(
-                request, job_id=names[at], version=version, unit_items=1_024, chunk=a_chunk(1),
-                sealed=True,
-            )  # fmt: skip
+                request, Admitted(version, 1_024), job_id=names[at], chunk=a_chunk(1), sealed=True
+            )
     claim = world.claimed(version)
     world.complete(claim, watched=True)
     world.watched.work.expire()
@@ -257,9 +257,8 @@ def commit_of_the_last_part(world: World) -> None:
     version = world.number()
     name = f"parts-{version}"
     world.ledger.submissions.submit(
-        a_classify_job(), job_id=name, version=version, unit_items=1_000, chunk=a_chunk(1_000),
-        sealed=True,
-    )  # fmt: skip
+        a_classify_job(), Admitted(version, 1_000), job_id=name, chunk=a_chunk(1_000), sealed=True
+    )
     world.claimed(version)
     key, parts = world.keys.job(name), [f"0:{n}:{n + 1}" for n in range(998)]
     row = some_results(1)
@@ -286,7 +285,7 @@ def training_with_much_input(world: World) -> None:
         if at:
             request = request.model_copy(update={"continues": names[-1]})
         ledger = world.watched if at else world.ledger
-        ledger.submissions.submit(request, job_id=name, version=None, unit_items=1, sealed=False)
+        ledger.submissions.submit(request, Admitted(None, 1), job_id=name, sealed=False)
         names.append(name)
         if at == 0:
             key, blob = world.keys.job(name), bytes(65_536)
@@ -312,11 +311,11 @@ def submit_when_memory_is_short(world: World) -> None:
     world.redis.hset(world.keys.limits(), "kept_s", 0)
     upload = f"upload-{version}"
     world.ledger.submissions.submit(
-        a_classify_job(), job_id=upload, version=version, unit_items=10, owner="me"
+        a_classify_job(), Admitted(version, 10), job_id=upload, owner="me"
     )
     with world.short_of_memory():
         world.watched.submissions.append(a_classify_job(), upload, 0, a_chunk(10), owner="me")
-    template = BatchTemplate(a_classify_job(), version, 512, "a client")
+    template = BatchTemplate(a_classify_job(), Admitted(version, 512), "a client")
     jobs = [(f"{upload}-{n}", a_chunk(500)) for n in range(64)]
     with world.short_of_memory():
         world.watched.submissions.submit_each(template, jobs)
@@ -512,9 +511,13 @@ def full_inbox(world: World) -> None:
     version = world.number()
     for entry in islice(entries, 5):
         world.watched.submissions.submit(
-            a_classify_job(), job_id=f"entry-{world.number()}", version=version, unit_items=10,
-            chunk=a_chunk(10), sealed=True, entry=entry,
-        )  # fmt: skip
+            a_classify_job(),
+            Admitted(version, 10),
+            job_id=f"entry-{world.number()}",
+            chunk=a_chunk(10),
+            sealed=True,
+            entry=entry,
+        )
     for entry in entries[5:]:
         world.watched.inbox.reject(entry, f"no-{world.number()}", a_failure(), None)
     world.watched.inbox.accept_again(Entry("0-1", {}), "none")
@@ -558,7 +561,7 @@ def rates_of_many_queues(world: World) -> None:
 @case("a training's checkpoints", "checkpoint")
 def checkpoints(world: World) -> None:
     name = f"train-{world.number()}"
-    world.ledger.submissions.submit(a_train_job(), job_id=name, version=None, unit_items=1)
+    world.ledger.submissions.submit(a_train_job(), Admitted(None, 1), job_id=name)
     while claim := world.ledger.work.claim("trainer", ["train.imdb_lstm"]):
         (unit,) = claim.units
         for number in range(5):

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from redis import Redis
 
 from builders import a_chunk, a_classify_job, some_results
+from seqd.admission import Admitted
 from seqd.ledger import Ledger
 from seqd.ledger.blobs import pack, pack_results
 from seqd.ledger.scripts import source_of
@@ -138,7 +139,7 @@ class World:
         self, count: int, request: Job | None = None, *, version: int, unit_items: int = 1_024
     ) -> list[str]:
         """Hand in jobs of one item each; return their identifiers."""
-        template = BatchTemplate(request or a_classify_job(), version, unit_items, "")
+        template = BatchTemplate(request or a_classify_job(), Admitted(version, unit_items), "")
         chunk, first = a_chunk(1), self.number()
         names = [f"small-{first}-{n}" for n in range(count)]
         self.ledger.submissions.submit_each(template, ((name, chunk) for name in names))
@@ -192,7 +193,7 @@ class World:
         request = request or a_classify_job(expires_in_s=86_400)
         chunk = a_chunk(UNIT_ITEMS)
         self.ledger.submissions.submit(
-            request, job_id=name, version=version, unit_items=unit_items, chunk=chunk
+            request, Admitted(version, unit_items), job_id=name, chunk=chunk
         )
         self._large.append(name)
         key, total = self.keys.job(name), self.units * UNIT_ITEMS

@@ -15,6 +15,7 @@ import pytest
 from builders import a_catalog_entry, a_chunk, a_classify_job, a_train_job, a_worker_status
 from cli_builders import here
 from ledger_fixtures import Environment
+from seqd.admission import Admitted
 from seqd.doctor.examination import examine
 from seqd.doctor.findings import Report, Severity
 from seqd.doctor.fleet import fleet_checks
@@ -255,7 +256,7 @@ def test_of_trainings_it_is_told_why_they_wait_and_not_of_one_that_a_worker_fini
     )
     training = a_train_job(model="topics", plugin="imdb_lstm")
     environment.ledger.submissions.submit(
-        training, job_id="t1", version=None, unit_items=1, plugin="imdb_lstm", sealed=True
+        training, Admitted(None, 1, plugin="imdb_lstm"), job_id="t1", sealed=True
     )
     waits = examined(environment)
     environment.claim_unit("train@cpu@h1-b")

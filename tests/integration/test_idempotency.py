@@ -17,6 +17,7 @@ from threading import Event
 import pytest
 
 from builders import a_classify_job, inline
+from seqd.admission import Admitted
 from seqd.client import Client, JobHandle
 from seqd.errors import IdempotencyConflict
 from seqd.inputs.items import items_of
@@ -339,9 +340,7 @@ def test_a_job_that_was_cut_otherwise_is_gone_on_with_as_it_was_begun(cluster, s
     chunks, digest = list(chunks_of(entries, 5)), InputDigest(request)
     with connect(str(cluster.settings.redis_url)) as redis:
         submissions = Ledger(redis, cluster.settings).submissions
-        submissions.submit(
-            request, job_id="cut", version=1, unit_items=5, chunk=chunks[0], owner="gone"
-        )
+        submissions.submit(request, Admitted(1, 5), job_id="cut", chunk=chunks[0], owner="gone")
         for unit, chunk in enumerate(chunks[:6]):
             digest.add(PackedChunk(chunk))
             submissions.append(request, "cut", unit, chunk, owner="gone", digest=digest.hex())

@@ -12,6 +12,7 @@ import pytest
 from builders import a_chunk, a_classify_job, a_worker_status
 from cli_builders import here
 from ledger_fixtures import Environment, disturbed
+from seqd.admission import Admitted
 from seqd.cli.ui.explanation import print_explanation
 from seqd.cli.ui.screen import Screen
 from seqd.client import Client
@@ -156,12 +157,10 @@ def test_a_host_without_the_version_of_a_job_is_told_with_it(environment: Enviro
     publish(environment, "worker-a", host="h2")
     environment.ledger.submissions.submit(
         a_classify_job(model="topics"),
+        Admitted(3, 2, plugin="imdb_lstm"),
         job_id="j1",
-        version=3,
-        unit_items=2,
         chunk=a_chunk(),
         sealed=True,
-        plugin="imdb_lstm",
     )
 
     (answer,) = explain(environment, "j1").workers

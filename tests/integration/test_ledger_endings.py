@@ -21,6 +21,7 @@ from builders import (
 )
 from clock_fixtures import ClockServer
 from ledger_fixtures import BRIEFLY_S, CLASSIFY, GENERATE, Environment, open_environment, queues_of
+from seqd.admission import Admitted
 from seqd.errors import UnknownJob, WrongState
 from seqd.ledger import connect
 from seqd.ledger.blobs import pack, split_chunk, unpack_items
@@ -169,7 +170,7 @@ def test_jobs_behind_long_lived_ones_are_forgotten_too(environment: Environment)
 def test_a_client_that_takes_its_jobs_leaves_no_list_and_no_completion_stream(
     environment: Environment,
 ) -> None:
-    template = BatchTemplate(a_classify_job(), version=3, unit_items=2, client="one")
+    template = BatchTemplate(a_classify_job(), Admitted(3, 2), "one")
     environment.ledger.submissions.submit_each(template, [("small", a_chunk())])
     environment.commit(environment.claim_unit())
     stream = environment.keys.completions("one")
@@ -275,7 +276,7 @@ def rule_the_fleet(environment: Environment) -> None:
 def test_every_key_that_the_scripts_write_is_one_that_the_schemas_name(
     environment: Environment,
 ) -> None:
-    template = BatchTemplate(a_classify_job(), version=3, unit_items=2, client="c1")
+    template = BatchTemplate(a_classify_job(), Admitted(3, 2), "c1")
     environment.ledger.submissions.submit_each(template, [("told", a_chunk())])
     environment.commit(environment.claim_unit())
     end_jobs(environment)

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from builders import a_chunk, a_classify_job, a_generate_job
 from ledger_fixtures import CLASSIFY, GENERATE, Environment, queues_of
+from seqd.admission import Admitted
 from seqd.ledger.submissions import BatchTemplate
 from seqd.ledger.work import Claim, LeftQueues
 from seqd_schemas import Job, TenantLimits, queue_of
@@ -47,7 +48,7 @@ def submit_job(environment: Environment, job: Job, units: int, items: int = FULL
 
 def submit_many(environment: Environment, jobs: int, unit_items: int, **fields: object) -> None:
     """Submit jobs of one item each, in few steps."""
-    template = BatchTemplate(a_classify_job(**fields), version=3, unit_items=unit_items, client="c")
+    template = BatchTemplate(a_classify_job(**fields), Admitted(3, unit_items), "c")
     names = ((f"{fields['tenant']}-{number}", a_chunk(1)) for number in range(jobs))
     environment.ledger.submissions.submit_each(template, names)
 

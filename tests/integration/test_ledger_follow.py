@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from builders import a_chunk, a_classify_job, some_items
 from ledger_fixtures import Environment, open_environment
 from redis_fixtures import PrivateServer
+from seqd.admission import Admitted
 from seqd.client.sources import Entries
 from seqd.client.upload import Upload
 from seqd.errors import IdempotencyConflict
@@ -92,7 +93,7 @@ class Sender:
     ) -> None:
         self.digest, token = digest_of(items), f"token-{id(self)}"
         accepted = environment.ledger.submissions.submit(
-            JOB, job_id=f"by-{id(self)}", version=3, unit_items=1, owner=token
+            JOB, Admitted(3, 1), job_id=f"by-{id(self)}", owner=token
         )
         self.job_id = accepted.job_id
         self._items, self._waits = items, waits

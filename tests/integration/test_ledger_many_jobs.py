@@ -7,6 +7,7 @@ import pytest
 from builders import a_chunk, a_classify_job, some_results
 from ledger_fixtures import BRIEFLY_S, Environment
 from redis_fixtures import PrivateServer
+from seqd.admission import Admitted
 from seqd.errors import IdInUse, QuotaExceeded, RedisUnreachable, SeqdError
 from seqd.ledger.blobs import unpack_items
 from seqd.ledger.submissions import SUBMIT_JOBS, Accepted, BatchTemplate
@@ -35,7 +36,7 @@ def submit_each(
     chunk: ItemChunk | None = None,
 ) -> list[Accepted | SeqdError]:
     """Hand in a job of one item for each identifier."""
-    template = BatchTemplate(job or a_classify_job(), version=3, unit_items=256, client=CLIENT)
+    template = BatchTemplate(job or a_classify_job(), Admitted(3, 256), CLIENT)
     inputs = [(job_id, chunk or a_chunk(1)) for job_id in job_ids]
     return environment.ledger.submissions.submit_each(template, inputs)
 
@@ -164,7 +165,7 @@ def test_jobs_that_redis_was_away_for_have_that_as_their_outcome(
                     own_server.kill()
                 yield f"job-{number}", a_chunk(1)
 
-        template = BatchTemplate(a_classify_job(), version=3, unit_items=256, client=CLIENT)
+        template = BatchTemplate(a_classify_job(), Admitted(3, 256), CLIENT)
         outcomes = there.ledger.submissions.submit_each(template, names())
 
     kinds = [type(outcome) for outcome in outcomes]

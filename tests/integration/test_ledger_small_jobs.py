@@ -8,6 +8,7 @@ import pytest
 from builders import a_classify_job
 from ledger_fixtures import Environment, open_environment
 from redis_fixtures import PrivateServer
+from seqd.admission import Admitted
 from seqd.ledger import connect
 from seqd.ledger.submissions import BatchTemplate
 from seqd.ledger.work import Finished
@@ -36,7 +37,7 @@ def fill_what_jobs_share(environment: Environment) -> None:
 def used_bytes_with_reviews(environment: Environment, numbers: range) -> int:
     """Run jobs of one review each to their end; return what Redis uses without their events."""
     names = [f"{number:021x}" for number in numbers]
-    template = BatchTemplate(a_classify_job(), 3, 256, "client-a")
+    template = BatchTemplate(a_classify_job(), Admitted(3, 256), "client-a")
     texts = (f"A wonderful film, number {number}, moving and well acted." for number in numbers)
     chunks = (ItemChunk(first_index=0, items=(Item(custom_id="row-1", text=t),)) for t in texts)
     environment.ledger.submissions.submit_each(template, zip(names, chunks, strict=True))

@@ -8,6 +8,7 @@ import pytest
 
 from builders import a_chunk, a_classify_job, a_text_chunk, a_train_job, inline
 from ledger_fixtures import CLASSIFY, TRAIN, Environment
+from seqd.admission import Admitted
 from seqd.errors import IdempotencyConflict, InvalidRequest, QuotaExceeded, RedisFull, UploadLost
 from seqd.ledger.blobs import unpack_items
 from seqd.ledger.submissions import Accepted
@@ -72,7 +73,7 @@ def test_another_request_under_a_key_or_an_identifier_in_use_is_refused(
     submit = environment.ledger.submissions.submit
     environment.submit(good, job_id="first")
 
-    again = submit(good, job_id=job_id, version=3, unit_items=2)
+    again = submit(good, Admitted(3, 2), job_id=job_id)
     with pytest.raises(IdempotencyConflict) as error:
         environment.submit(bad, job_id=job_id)
 

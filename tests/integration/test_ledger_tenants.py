@@ -11,6 +11,7 @@ import pytest
 from builders import a_catalog_entry, a_chunk, a_classify_job, a_generate_job
 from inbox_builders import Producer, a_request
 from ledger_fixtures import Environment
+from seqd.admission import Admitted
 from seqd.errors import (
     InvalidRequest,
     NotAllowed,
@@ -98,7 +99,7 @@ def test_a_refusal_by_a_tenants_own_limit_says_where_to_look_in_each_way_to_hand
     fields = {"tenant": "alice", "results_ttl_s": 60} | asked
     upload = environment.submit(a_classify_job(tenant="alice"), chunk=a_chunk())
     set_limits(environment, "alice", **own)
-    template = BatchTemplate(a_classify_job(**fields), version=3, unit_items=8, client="c")
+    template = BatchTemplate(a_classify_job(**fields), Admitted(3, 8), "c")
     producer = Producer(environment.redis, environment.keys)
     inbox = Inbox(environment.ledger, environment.settings, "worker-a")
 

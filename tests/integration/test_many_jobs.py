@@ -12,6 +12,7 @@ import pytest
 from builders import a_chunk, a_classify_job
 from cli_builders import Ended, here
 from ledger_fixtures import Environment
+from seqd.admission import Admitted
 from seqd.client import Client, JobsActedOn
 from seqd.errors import InvalidRequest
 from seqd.ledger import connect
@@ -28,7 +29,7 @@ Run = Callable[..., Ended]
 
 def hand_in(environment: Environment, count: int, tenant: str = "acme") -> None:
     """Hand in jobs of one item each, in few round trips."""
-    template = BatchTemplate(a_classify_job(tenant=tenant), 3, 2, "")
+    template = BatchTemplate(a_classify_job(tenant=tenant), Admitted(3, 2), "")
     jobs = ((f"{tenant}-{n}", a_chunk(1)) for n in range(count))
     environment.ledger.submissions.submit_each(template, jobs)
 

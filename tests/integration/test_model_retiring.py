@@ -8,6 +8,7 @@ import pytest
 
 from builders import a_chunk, a_classify_job
 from cli_builders import clean_environment, here
+from seqd.admission import Admitted
 from seqd.client import Client, UnknownModel
 from seqd.errors import StoreUnwritable
 from seqd.ledger import Ledger, connect
@@ -68,13 +69,7 @@ def submit_late(cluster: Cluster, model: str, version: int, item_ms: int = 250) 
     job = a_classify_job(model=f"{model}@{version}", parameters={"delay_ms": item_ms})
     job_id = new_job_id()
     ledger.submissions.submit(
-        job,
-        job_id=job_id,
-        version=version,
-        unit_items=8,
-        plugin="echo",
-        chunk=a_chunk(8),
-        sealed=True,
+        job, Admitted(version, 8, plugin="echo"), job_id=job_id, chunk=a_chunk(8), sealed=True
     )
     redis.close()
     return job_id

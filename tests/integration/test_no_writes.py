@@ -10,6 +10,7 @@ from redis import Redis
 from builders import a_catalog_entry, a_chunk, a_classify_job, a_worker_status
 from cli_builders import here
 from redis_fixtures import PrivateServer
+from seqd.admission import Admitted
 from seqd.client import Client, Waiting, WaitingCode
 from seqd.doctor.findings import Finding, Report
 from seqd.doctor.fleet import fleet_checks
@@ -51,7 +52,7 @@ def redis(settings: Settings) -> Iterator[Redis]:
         ledger.fleet.publish_worker(status)
         redis.delete(settings.keys.worker("cpu:0@h1-a"))
         ledger.submissions.submit(
-            a_classify_job(), job_id="j1", version=3, unit_items=2, chunk=a_chunk(), sealed=True
+            a_classify_job(), Admitted(3, 2), job_id="j1", chunk=a_chunk(), sealed=True
         )
         yield redis
 

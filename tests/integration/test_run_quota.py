@@ -6,7 +6,7 @@ import pytest
 
 from builders import a_chunk, inline
 from ledger_fixtures import Environment
-from seqd.admission import AcceptedSchema, least_result_bytes
+from seqd.admission import AcceptedSchema, Admitted, least_result_bytes
 from seqd.errors import InvalidRequest
 from seqd.ledger.blobs import pack
 from seqd_schemas import FileSource, RunJob, TenantLimits, UploadSource
@@ -38,7 +38,7 @@ def submit(environment: Environment, source: object, **changes: object) -> RunJo
     job = RunJob(model="vectors", task="embed", source=source)
     job_id = f"job-{secrets.token_hex(4)}"
     environment.ledger.submissions.submit(
-        job, job_id=job_id, version=1, unit_items=2, task_schema=SCHEMA, **changes
+        job, Admitted(1, 2, task_schema=SCHEMA), job_id=job_id, **changes
     )
     return job_id
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from builders import a_chunk, a_classify_job, some_items
+from seqd.admission import Admitted
 from seqd.client import JobHandle
 from seqd.errors import JobFailed
 from seqd.ledger import Ledger, connect
@@ -217,7 +218,7 @@ def test_a_frozen_worker_that_wakes_up_changes_nothing(empty_cluster: Cluster, t
     calls, held = tmp_path / "calls", some_items(1, texts=("held",))
     chunk = ItemChunk(first_index=0, items=held)
     job = a_classify_job(model="echo", parameters={"calls": str(calls)})
-    ledger.submissions.submit(job, job_id="j", version=1, unit_items=1, chunk=chunk)
+    ledger.submissions.submit(job, Admitted(1, 1), job_id="j", chunk=chunk)
     frozen = empty_cluster.wait_for_holder("j", workers)
     wait_until(lambda: calls.exists() and calls.read_text() != "", "it is with its item")
     frozen.freeze()

@@ -18,6 +18,7 @@ from model.claiming import GivenClaim, GivenUnit, Served
 from model.jobs import Claimed, Event, Result
 from model.ledger import Limits
 from model.many import Done, Taken
+from seqd.admission import Admitted
 from seqd.client import Client, JobHandle, JobOptions
 from seqd.errors import JobsRefused
 from seqd.ledger import Ledger, connect
@@ -267,9 +268,8 @@ class Adapter:
         chunk = ItemChunk(first_index=0, items=tuple(items)) if items else None
         accepted = self._side_now.ledger.submissions.submit(
             request,
+            Admitted(VERSION, unit_items),
             job_id=job_id,
-            version=VERSION,
-            unit_items=unit_items,
             chunk=chunk,
             sealed=False,
             owner=owner,

@@ -149,15 +149,7 @@ class AsyncPredictor:
             try:
                 catalog = yield from self._ledger.fleet.catalog_for.steps(job)
                 admitted = yield from admission_of(job, self._ledger, catalog)
-                template = BatchTemplate(
-                    job,
-                    admitted.version,
-                    admitted.unit_items,
-                    self._completions,
-                    admitted.plugin,
-                    admitted.rollout,
-                    admitted.task_schema,
-                )
+                template = BatchTemplate(job, admitted, self._completions)
                 written = yield from self._ledger.submissions.submit_each.steps(template, inputs)
                 outcomes |= {one: how for (one, _), how in zip(inputs, written, strict=True)}
             except SeqdError as error:

@@ -211,16 +211,7 @@ def _answered(
     catalog = yield from ledger.fleet.catalog_for.steps(job)
     admitted = yield from admission_of(job, ledger, catalog)
     yield from ledger.submissions.submit.steps(
-        job,
-        job_id=job_id,
-        version=admitted.version,
-        unit_items=admitted.unit_items,
-        plugin=admitted.plugin,
-        rollout=admitted.rollout,
-        task_schema=admitted.task_schema,
-        chunk=request.chunk,
-        sealed=True,
-        client=job_id,
+        job, admitted, job_id=job_id, chunk=request.chunk, sealed=True, client=job_id
     )
     notice = WaitingNotice(ledger)
     while True:

@@ -115,7 +115,16 @@ class Sender:
         is_whole = first is not None and len(head) == 1
         announced = yield from self._expected(asked_id)
         try:
-            accepted = yield from self._submitted(job, asked_id, admitted, first, token, is_whole)
+            with _naming_what_was_sent(asked_id):
+                accepted = yield from self._ledger.submissions.submit.steps(
+                    job,
+                    admitted,
+                    job_id=asked_id,
+                    chunk=first,
+                    sealed=is_whole,
+                    owner=token,
+                    client=self._completions if self._announcements else "",
+                )
             existing, upload = accepted.existing, None
             if source is not None and existing is not None:
                 if existing.unit_items != admitted.unit_items and first is not None:
@@ -143,42 +152,8 @@ class Sender:
         if upload is not None:
             yield from upload.start()
         # Last, so that the upload is under way meanwhile.
-        try:
-            durable = yield from self._is_durable(options.get("durable"), is_whole=is_whole)
-        except (Exception, GeneratorExit):
-            raise
-        except BaseException as error:  # cancelled or interrupted: nobody holds the upload
-            if upload is not None:
-                yield from upload.give_up(error)
-            raise
+        durable = yield from self._is_durable(options, upload, is_whole=is_whole)
         return Sent(self._steps(job, accepted, upload, announced), durable)
-
-    def _submitted(
-        self,
-        job: Job,
-        job_id: str,
-        admitted: Admitted,
-        first: PackedChunk | None,
-        token: str,
-        is_whole: bool,
-    ) -> Exchange[Accepted]:
-        """Write a job, with its first unit where there is one; see `Submissions.submit`."""
-        with _naming_what_was_sent(job_id):
-            return (
-                yield from self._ledger.submissions.submit.steps(
-                    job,
-                    job_id=job_id,
-                    version=admitted.version,
-                    unit_items=admitted.unit_items,
-                    plugin=admitted.plugin,
-                    rollout=admitted.rollout,
-                    task_schema=admitted.task_schema,
-                    chunk=first,
-                    sealed=is_whole,
-                    owner=token,
-                    client=self._completions if self._announcements else "",
-                )
-            )
 
     def send_each(
         self,
@@ -191,22 +166,14 @@ class Sender:
         catalog = yield from self._ledger.fleet.catalog.steps()
         admitted = yield from admission_of(job, self._ledger, catalog, wait_s=STARTING_WAIT_S)
         inputs = list(inputs_of(entries, job_ids))
-        template = BatchTemplate(
-            job,
-            admitted.version,
-            admitted.unit_items,
-            self._completions,
-            admitted.plugin,
-            admitted.rollout,
-            admitted.task_schema,
-        )
+        template = BatchTemplate(job, admitted, self._completions)
         expected = []
         for job_id, _ in inputs:
             expected.append((yield from self._expected(job_id)))
         outcomes = yield from self._ledger.submissions.submit_each.steps(template, inputs)
         if refusal := refusal_of(inputs, outcomes):
             raise refusal
-        durable = yield from self._is_durable(options.get("durable"), is_whole=True)
+        durable = yield from self._is_durable(options, None, is_whole=True)
         return [
             Sent(self._steps(job, outcome, None, announced), durable)
             for outcome, announced in zip(outcomes, expected, strict=True)
@@ -307,11 +274,21 @@ class Sender:
         with suppress(SeqdError):
             yield from self._ledger.control.fail_upload.steps(job_id, failure, token)
 
-    def _is_durable(self, asked: bool | None, *, is_whole: bool) -> Exchange[bool]:
+    def _is_durable(
+        self, options: JobOptions, upload: Upload | None, *, is_whole: bool
+    ) -> Exchange[bool]:
         """Wait until the disk has what was handed in, if that is wanted; see JobOptions."""
+        asked = options.get("durable")
         if asked is False or (asked is None and is_whole):
             return False
-        return bool((yield Durable(self._ledger.keys, DURABLE_WAIT_S)))
+        try:
+            return bool((yield Durable(self._ledger.keys, DURABLE_WAIT_S)))
+        except (Exception, GeneratorExit):
+            raise
+        except BaseException as error:  # cancelled or interrupted: nobody holds the upload
+            if upload is not None:
+                yield from upload.give_up(error)
+            raise
 
     def _upload(
         self,

@@ -52,7 +52,6 @@ from seqd_schemas import (
     InlineSource,
     ItemChunk,
     Job,
-    JobRollout,
     ModelReference,
     RecordsSource,
     RunJob,
@@ -68,7 +67,7 @@ from seqd_schemas import (
 )
 
 if TYPE_CHECKING:
-    from seqd.admission import AcceptedSchema
+    from seqd.admission import Admitted
     from seqd.ledger.inbox import Entry
 
 #: Jobs, and bytes of their input, that one step writes at most: about 3 ms of the server's time.
@@ -135,22 +134,13 @@ class BatchTemplate:
     def __init__(
         self,
         job: Job,
-        version: int | None,
-        unit_items: int,
+        admitted: "Admitted",
         client: str,
-        plugin: str | None = None,
-        rollout: JobRollout | None = None,
-        task_schema: "AcceptedSchema | None" = None,
     ) -> None:
-        """`client` names the completion stream to which the end of each job is appended.
-
-        `plugin` is what the model is made with, where that has another name. `rollout` is what the
-        jobs take part in.
-        """
+        """`client` names the completion stream to which the end of each job is appended."""
         self.job = job
         self._digest = InputDigest(job)
-        fields = _fields(job, version, unit_items, plugin, rollout, task_schema)
-        self.fields = [*fields, "client", client]
+        self.fields = [*_fields(job, admitted), "client", client]
 
     def row(self, job_id: str, chunk: ItemChunk) -> list[Argument]:
         """Return the arguments of `submit.lua` for a job whose whole input is `chunk`."""
@@ -166,13 +156,9 @@ class Submissions(Part):
     def submit(
         self,
         job: Job,
+        admitted: "Admitted",
         *,
         job_id: str,
-        version: int | None,
-        unit_items: int,
-        plugin: str | None = None,
-        rollout: JobRollout | None = None,
-        task_schema: "AcceptedSchema | None" = None,
         chunk: ItemChunk | PackedChunk | None = None,
         sealed: bool = False,
         owner: str = "",
@@ -181,8 +167,6 @@ class Submissions(Part):
     ) -> Exchange[Accepted]:
         """Write a job into the ledger, with its first unit of items where there is one.
 
-        `plugin` is what the model is made with, where that has another name: the job is routed by
-        it. `rollout` is the one that it takes part in, `task_schema` what its results keep to.
         `sealed` says that `chunk` is the whole input; else `owner` is the token of the upload that
         brings the rest. A caller that gives one can compare its input with that of a job that is
         there already, which `Accepted.existing` asks for. `entry` is the entry of the inbox that
@@ -202,7 +186,7 @@ class Submissions(Part):
         blob = b"" if packed is None else packed.blob
         row: list[Argument] = [job_id, digests.stored, self._idempotency_key(job), blob, size, unit]
         row += [int(sealed), job.continues or ""]
-        fields = _fields(job, version, unit_items, plugin, rollout, task_schema)
+        fields = _fields(job, admitted)
         fields += ["client", client] if client else []
         if owner and not is_whole:
             fields += ["owner", owner]
@@ -564,15 +548,10 @@ def _queue(job: Job, version: int | None, plugin: str | None) -> str:
     return queue_of(_route(job, plugin), version, model if plugin != model else None)
 
 
-def _fields(
-    job: Job,
-    version: int | None,
-    unit_items: int,
-    plugin: str | None,
-    rollout: JobRollout | None,
-    task_schema: "AcceptedSchema | None",
-) -> list[Argument]:
+def _fields(job: Job, admitted: "Admitted") -> list[Argument]:
     """Return field and value pairs of the job's hash; `submit.lua` adds state and counts."""
+    version, unit_items, plugin = admitted.version, admitted.unit_items, admitted.plugin
+    rollout, task_schema = admitted.rollout, admitted.task_schema
     model = ModelReference.parse(job.model).name
     queue = _queue(job, version, plugin)
     # A label is part of it until it is resolved: two labels may mean two versions.

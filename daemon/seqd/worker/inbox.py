@@ -152,12 +152,8 @@ class Inbox(PeriodicTask):
         admitted = self._admitted(job, catalog)
         accepted = self._ledger.submissions.submit(
             job,
+            admitted,
             job_id=job_id,
-            version=admitted.version,
-            unit_items=admitted.unit_items,
-            plugin=admitted.plugin,
-            rollout=admitted.rollout,
-            task_schema=admitted.task_schema,
             entry=entry,
         )
         if accepted.job_id != job_id:
