@@ -1,6 +1,7 @@
 """`Client` and `AsyncClient` have the same methods with the same parameters."""
 
 import inspect
+import re
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -63,6 +64,13 @@ def test_both_faces_say_the_same_of_each_method(blocking: type, asynchronous: ty
         if (blocking, name) not in RENAMED:
             said = inspect.getdoc(getattr(blocking, name))
             assert said and inspect.getdoc(getattr(asynchronous, name)) == said, name
+
+
+@pytest.mark.parametrize("face", [face for faces in FACES for face in faces])
+def test_no_method_shows_people_an_exchange(face: type):
+    for name, signature in methods_of(face).items():
+        returned = str(signature.return_annotation)
+        assert not re.search("Exchange|Reading|Generator", returned), f"{name}: {returned}"
 
 
 #: What asks Redis for nothing; `to_arrow` gives a reader, or an asynchronous iterator of batches.

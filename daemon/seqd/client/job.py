@@ -328,7 +328,7 @@ class JobSteps(Generic[Output]):
         """Return the columns of the job's results."""
         from seqd.client.tables import result_schema, table_of
 
-        record = yield from self.record()
+        record = yield from self._record_of_items()
         return table_of(record, (yield from result_schema(self.ledger, record)))
 
     def record_batches(self, **options: Unpack[PageOptions]) -> "Reading[pyarrow.RecordBatch]":

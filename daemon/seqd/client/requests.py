@@ -288,11 +288,7 @@ def retry_of(record: JobRecord) -> Job:
             f"Job {record.job_id} is {record.state}; only the failed items of a job that has ended "
             f"can be retried. {_towards_its_end(record)}"
         )
-    if not record.sealed:
-        raise WrongState(
-            f"Job {record.job_id} ended before its input was complete, so a retry would leave out "
-            "what had not been read. Hand the whole job in again; what was done stays readable."
-        )
+    _refuse_incomplete(record)
     if record.counts.succeeded == record.counts.total:
         raise WrongState(f"Job {record.job_id} has no failed items: there is nothing to retry.")
     if isinstance(record.job, SweepJob):
@@ -307,15 +303,19 @@ def replay_of(first: JobRecord, last: JobRecord, *, current_version: bool = Fals
     On the version that `last` had, or on the one in service. Raises WrongState where the job ended
     before its input was complete.
     """
-    if not first.sealed:
-        raise WrongState(
-            f"Job {first.job_id} ended before its input was complete, so a retry would leave out "
-            "what had not been read. Hand the whole job in again; what was done stays readable."
-        )
+    _refuse_incomplete(first)
     changes: dict[str, object] = {"model": last.model} if current_version else {}
     if isinstance(last.job, SweepJob):
         return _continuing(last, **changes)
     return _continuing(last, source=UploadSource(), **changes)
+
+
+def _refuse_incomplete(record: JobRecord) -> None:
+    if not record.sealed:
+        raise WrongState(
+            f"Job {record.job_id} ended before its input was complete, so a retry would leave out "
+            "what had not been read. Hand the whole job in again; what was done stays readable."
+        )
 
 
 def resumption_of(record: JobRecord) -> Job:

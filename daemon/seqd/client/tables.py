@@ -309,15 +309,11 @@ def arrow_reader(
 
 
 def table_of(record: JobRecord, schema: Schema | None = None) -> Table:
-    """Return the columns of a job's results; raise InvalidRequest for a training.
+    """Return the columns of the results of a job of items.
 
     `schema` is that of the outputs, of a plugin's own task; unknown, each is one column of JSON.
     """
     kind = KINDS[record.kind]
-    if not kind.has_items:
-        raise InvalidRequest(
-            f"Job {record.job_id} is a training: it has no items. Call `trained_version()`."
-        )
     if kind.output is None:
         table = _table_by(fields_of(schema))
     else:
