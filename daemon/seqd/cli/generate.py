@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from seqd.cli import completion, options, readers
+from seqd.cli import options, readers
 from seqd.cli.job_options import takes_job_options
 from seqd.cli.output_options import OutputOptions, takes_output_options
 from seqd.cli.showing import shown
@@ -36,16 +36,7 @@ PromptOption = Annotated[
     typer.Option("--prompt", "-p", metavar="TEXT", help="A text to continue; repeatable."),
 ]
 # Without the `-p` of other commands, which is a prompt here.
-_Parameters = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--param",
-        "--set",
-        metavar="NAME=VALUE",
-        help="A parameter of the model; may be given again. `seqd models params` lists them.",
-        autocompletion=completion.parameters,
-    ),
-]
+_Parameters = Annotated[list[str] | None, options.parameters("model")]
 PromptFile = Annotated[
     str | None, typer.Option("--prompts", help="File of prompts; - is standard input.")
 ]

@@ -30,17 +30,21 @@ Detach = Annotated[
         "--detach", "--no-wait", help="Hand the job in, print its id, and do not wait for it."
     ),
 ]
-Parameters = Annotated[
-    list[str] | None,
-    typer.Option(
+
+
+def parameters(of: str, *letters: str) -> Any:
+    """Return the option of a parameter of what is named."""
+    return typer.Option(
         "--param",
-        "-p",
+        *letters,
         "--set",
         metavar="NAME=VALUE",
-        help="A parameter of the model; may be given again. `seqd models params` lists them.",
+        help=f"A parameter of the {of}; may be given again. `seqd models params` lists them.",
         autocompletion=completion.parameters,
-    ),
-]
+    )
+
+
+Parameters = Annotated[list[str] | None, parameters("model", "-p")]
 FormatName = Annotated[
     str,
     typer.Option(

@@ -28,17 +28,7 @@ if TYPE_CHECKING:
     from seqd.inputs.items import ItemRules
     from seqd_schemas import CatalogEntry, TaskSchema
 
-_Parameters = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--param",
-        "-p",
-        "--set",
-        metavar="NAME=VALUE",
-        help="A parameter of the task; may be given again. `seqd models params` lists them.",
-        autocompletion=completion.parameters,
-    ),
-]
+_Parameters = Annotated[list[str] | None, options.parameters("task", "-p")]
 _Texts = Annotated[
     list[str] | None,
     typer.Option(
