@@ -30,12 +30,7 @@ def queues(
     And why, where nobody can. By tenant, the 5,000 oldest open jobs count. `seqd top --view queues`
     shows it live.
     """
-    from seqd.cli.ui.queues import (
-        TENANT_COLUMNS,
-        WIDE,
-        no_work_told,
-        queue_columns,
-    )
+    from seqd.cli.ui.queues import TENANT_COLUMNS, WIDE, no_work_told, queue_columns
     from seqd.cli.ui.tables import table_lines
     from seqd.doctor.judging import OF_QUEUES, judged
     from seqd.ledger.overview import fleet_overview
