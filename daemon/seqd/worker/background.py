@@ -7,7 +7,6 @@ a trace would look healthy.
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
 from math import inf
 from threading import Event, Thread
 from time import monotonic
@@ -84,27 +83,6 @@ class StaleEntries:
             )
 
 
-#: Seconds by which the server's clock may differ from the time that has passed here: neither a slow
-#: call nor NTP that slews a clock is a step.
-STEP_S = 2.0
-
-
-@dataclass(slots=True)
-class ServerClock:
-    """Tells a step of the server's clock from time that has passed on this machine."""
-
-    clock: Callable[[], float] = monotonic
-    #: Seconds by which it is ahead of `clock`; None before the first look.
-    _ahead_s: float | None = None
-
-    def stepped_s(self, server_ms: int) -> float:
-        """Return by how many seconds it was set forward since the last look; back is below 0."""
-        ahead_s = server_ms / 1000 - self.clock()
-        step_s = 0.0 if self._ahead_s is None else ahead_s - self._ahead_s
-        self._ahead_s = ahead_s
-        return step_s if abs(step_s) >= STEP_S else 0.0
-
-
 #: Seconds for which a task may finish its round when the worker ends.
 CLOSE_S = 10.0
 
@@ -115,8 +93,8 @@ RETRY_S = 0.5
 #: out: they try twice a second.
 RENEWAL_GRACE_S = 3.0
 
-#: Seconds without a round, beside the pause between two, from which on Redis counts as having been
-#: away.
+#: Seconds between two rounds on the server's clock, beside the pause, from which on leases may have
+#: run out of workers that are alive.
 LONGEST_GAP_S = 2.0
 
 #: Seconds between two removals of records whose time to live is over.
@@ -200,24 +178,26 @@ class Reconciler(PeriodicTask):
         self._stale_entries = StaleEntries(ledger.fleet, self._models, grace_s, clock=clock)
         self._unserved = Unserved(ledger, grace_s, clock=clock)
         self._pruned_at = 0.0
-        #: When the last round ended well, and until when others may show that they live, after an
-        #: outage or a step of the server's clock.
-        self._succeeded_at: float | None = None
+        #: When the last round began that ended well, on the server's clock, and until when others
+        #: may show that they live, after an outage or a step of that clock.
+        self._last_ms: int | None = None
         self._renewed_by = -inf
+        #: True while a round has not ended well.
+        self._was_away = False
         self._lease_s = settings.lease_s
         self._heartbeat_s = settings.heartbeat_s
         self._clock = clock
-        self._server_clock = ServerClock(clock)
         #: True since a full Redis has refused the lock, which is logged once.
         self._lacks_lock = False
 
     def run_once(self) -> None:
         """Release what is due, end what was abandoned, and wake workers for what waits."""
-        # Also without the lock: who gets it next knows of a step.
+        was_away, self._was_away = self._was_away, True
         now_ms = self._ledger.fleet.now_ms()
-        self._wait_after_a_step(self._server_clock.stepped_s(now_ms))
+        # Also without the lock: who gets it next knows of a gap.
+        self._wait_after_a_gap(now_ms, was_away=was_away)
         if self._holds_lock():
-            if not self._waits_for_renewals():
+            if self._clock() >= self._renewed_by:
                 self._judge_silence(now_ms)
             # What fails here the next round does again.
             log_and_continue(
@@ -232,7 +212,7 @@ class Reconciler(PeriodicTask):
             # A Redis that is new, or was emptied.
             log.warning("Redis has lost the catalog of models; publishing it again")
             self._publish_catalog()
-        self._succeeded_at = self._clock()
+        self._last_ms, self._was_away = now_ms, False
 
     def _judge_silence(self, now_ms: int) -> None:
         """Do what follows from nobody having been heard of: no worker, no upload's client."""
@@ -247,38 +227,24 @@ class Reconciler(PeriodicTask):
         ):
             log_and_continue(what_failed, step, is_repeated=True)
 
-    def _waits_for_renewals(self) -> bool:
-        """Return True for a while after an outage, or after the server's clock was set forward.
+    def _wait_after_a_gap(self, now_ms: int, *, was_away: bool) -> None:
+        """Have silence count for nothing for a while after a gap on the server's clock.
 
-        Nobody could renew meanwhile. Those that work do so now, and what a training has done since
-        its last checkpoint is not done again.
+        Such as an outage, the sleep of a machine, or a step of that clock: nobody could renew
+        meanwhile. Those that work do so now, and what a training has done since its last checkpoint
+        is not done again. Where nothing was amiss with the connections, they do not know of it, and
+        show themselves at their next heartbeat.
         """
-        now = self._clock()
-        gap_s = 0.0 if self._succeeded_at is None else now - self._succeeded_at
-        if gap_s > self._pause_s + LONGEST_GAP_S:
-            self._wait_for_renewals(RENEWAL_GRACE_S)
-        return now < self._renewed_by
-
-    def _wait_after_a_step(self, step_s: float) -> None:
-        if not step_s:
+        if (
+            self._last_ms is None
+            or now_ms - self._last_ms <= (self._pause_s + LONGEST_GAP_S) * 1000
+        ):
             return
-        if step_s > 0:
-            # Whoever was heard of a moment ago seems to have been silent for as long as the step.
-            # Nothing is amiss with the connections, so it shows itself at its next heartbeat.
-            self._wait_for_renewals(self._heartbeat_s + RENEWAL_GRACE_S)
-        log.warning(
-            "the clock of Redis was set %s by %.0f s, or it is another server's now: work goes on; "
-            "deadlines of jobs and times to live of results go by the new time%s",
-            "forward" if step_s > 0 else "back",
-            abs(step_s),
-            "" if step_s > 0 else ", and what dead workers held waits for as much longer",
-        )
-
-    def _wait_for_renewals(self, seconds: float) -> None:
         now = self._clock()
         # Once a lease at most: a Redis that is slow, and not away, must not hold leases up.
         if now - self._renewed_by > self._lease_s:
-            self._renewed_by = now + seconds
+            wait_s = 0.0 if was_away else self._heartbeat_s
+            self._renewed_by = now + wait_s + RENEWAL_GRACE_S
 
     def _evict(self) -> None:
         evicted = self._ledger.retention.evict()
