@@ -85,7 +85,7 @@ def test_the_next_child_reads_the_last_deaths_and_counts_all(
 
     told = file.deaths()
     assert [death.pid for death in told.deaths] == list(range(2, MAX_DEATHS + 2))
-    assert told.counts == {DeathCause.EXIT: MAX_DEATHS + 2}
+    assert told.counts_of == {"w1": {DeathCause.EXIT: MAX_DEATHS + 2}}
     assert {len(death.message) for death in told.deaths} == {MAX_DEATH_CHARS}
 
 
@@ -100,16 +100,14 @@ def test_deaths_of_the_last_hour_are_told_after_orderly_restarts(
     first.note(HUNG, 12)
     told = file.deaths()
     old = told.deaths[0].model_copy(update={"at_ms": told.deaths[0].at_ms - 3_600_001})
-    file.write(Deaths(deaths=(old, told.deaths[1]), counts=told.counts))
+    file.write(Deaths(deaths=(old, told.deaths[1]), counts_of=told.counts_of))
 
     for before, after in pairwise(names):
-        record_of(environment, tmp_path, before)[0].keep()
         environment.ledger.fleet.forget_worker(before)
         record, file = record_of(environment, tmp_path, after)
         record.take_over(was_asked_to_end=False)
-        record.begin()
 
-        assert file.deaths().deaths == told.deaths[1:]
+        assert file.deaths() == Deaths(deaths=told.deaths[1:])
 
 
 def test_deaths_of_a_worker_that_ends_after_the_one_in_its_place_has_started_are_told_by_that(
@@ -117,15 +115,13 @@ def test_deaths_of_a_worker_that_ends_after_the_one_in_its_place_has_started_are
 ) -> None:
     before, _ = record_of(environment, tmp_path, "cpu:0@host-a")
     after, file = record_of(environment, tmp_path, "cpu:0@host-b")
-    after.begin()
-    now_ms = environment.ledger.fleet.now_ms()
+    after.take_over(was_asked_to_end=False)
 
     before.note(HUNG, 1)
-    while_both_are_up = file.told(now_ms)
-    before.keep()
 
-    assert while_both_are_up == ()
-    assert [death.cause for death in file.told(now_ms)] == [DeathCause.HANG]
+    told = file.deaths()
+    assert [death.cause for death in told.deaths] == [DeathCause.HANG]
+    assert "cpu:0@host-b" not in told.counts_of
 
 
 def test_a_file_of_deaths_that_cannot_be_read_is_none(

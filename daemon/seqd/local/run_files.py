@@ -21,8 +21,9 @@ TRACE = "trace"
 DEATHS = "deaths"
 READINESS = "readiness"
 
-_ALL = (HEARTBEAT, DRAINING, TRACE, DEATHS, READINESS, f"{READINESS}.new")
-_FILE = re.compile(rf"(.+)\.(?:{'|'.join(map(re.escape, _ALL))})")
+#: Those of one worker. The file of deaths is of its place, and stays for the next one there.
+_OF_WORKER = (HEARTBEAT, DRAINING, TRACE, READINESS, f"{READINESS}.new")
+_FILE = re.compile(rf"(.+)\.(?:{'|'.join(map(re.escape, (*_OF_WORKER, DEATHS)))})")
 
 #: Seconds without a heartbeat, after which a worker's files count as left behind. Its host, its
 #: processes and its clock may be others than ours, for the folder may be shared: so it is a day, on
@@ -47,7 +48,7 @@ class RunFolder:
 
     def remove_files_of(self, worker: str, but: Collection[str] = ()) -> None:
         """Remove the files of a worker that has ended, but some kinds that its next one reads."""
-        for kind in {*_ALL}.difference(but):
+        for kind in {*_OF_WORKER}.difference(but):
             with suppress(OSError):  # what is left goes a day later
                 self.file(worker, kind).unlink(missing_ok=True)
 
@@ -67,6 +68,8 @@ class RunFolder:
         for worker, at_s in youngest_s.items():
             if now_s - at_s > LEFT_BEHIND_S:
                 self.remove_files_of(worker)
+                with suppress(OSError):
+                    self.file(worker, DEATHS).unlink(missing_ok=True)
 
 
 #: Bytes of the file, which are written in place: that takes no space on a disk that is full.

@@ -375,6 +375,7 @@ class WorkLoop:
     def status(self) -> WorkerStatus:
         """Return this worker as it is now."""
         identity, fitness = self._context.identity, self._context.fitness
+        deaths = self._deaths.deaths()
         now_ms, offset_ms = self._context.ledger.fleet.clock()
         cordon = self._cordon_now()
         versions = dict(fitness.versions())
@@ -400,8 +401,8 @@ class WorkLoop:
             run_tasks=self._context.run_tasks(versions),
             unfit=fitness.unfit(now_ms),
             work=self._context.stats.totals(),
-            deaths=self._deaths.told(now_ms),
-            death_counts=dict(self._deaths.deaths().counts),
+            deaths=deaths.deaths,
+            death_counts=deaths.counts_of.get(identity.name, {}),
             device=_device_status(identity.slot),
             labels=dict(identity.labels),
             claim=_claim_in_hand(

@@ -1,14 +1,14 @@
 """What a worker tells of the deaths of its children, in its record.
 
 The child publishes that record, and the parent knows the deaths: it puts them into a file, which
-the next child reads, and into the record, in case that child comes late or never.
+the next child reads, and into the record, in case that child comes late or never. The file is of
+the worker's place, so that the next worker there reads it, too.
 """
 
 import logging
 import os
-from collections import Counter, deque
-from collections.abc import Iterable
-from contextlib import suppress
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from time import time
 
@@ -38,22 +38,19 @@ log = logging.getLogger(__name__)
 
 
 class Deaths(BaseModel):
-    """The last deaths, and how many there were, as the file has them."""
+    """The last deaths in a place, and how many there were of each worker there."""
 
     model_config = ConfigDict(frozen=True)
 
     deaths: tuple[ChildDeath, ...] = ()
-    counts: dict[DeathCause, int] = {}
+    counts_of: dict[str, dict[DeathCause, int]] = {}
 
 
 class DeathsFile:
-    """The file, for the parent that writes it and the child that reads it."""
+    """The file of a place, for the parents that write it and the children that read it."""
 
     def __init__(self, settings: Settings, worker: str) -> None:
-        self._settings = settings
-        self._worker = worker
-        self._path = RunFolder(settings.data_dir).file(worker, DEATHS)
-        self._read: Deaths | None = None
+        self._path = RunFolder(settings.data_dir).file(place_of(worker), DEATHS)
 
     def write(self, deaths: Deaths) -> None:
         """Put them there; a disk that has no room is logged."""
@@ -64,35 +61,15 @@ class DeathsFile:
             log.warning("the next child will not tell of deaths before it: %s", error)
 
     def deaths(self) -> Deaths:
-        """Return them, as they were when this process first asked; none where there is no file.
-
-        It changes with the death of the process that asks.
-        """
-        if self._read is None:
-            try:
-                self._read = Deaths.model_validate_json(self._path.read_bytes())
-            except (OSError, ValidationError):  # nobody has died, or a full disk had no room
-                self._read = Deaths()
-        return self._read
-
-    def told(self, now_ms: int) -> tuple[ChildDeath, ...]:
-        """Return the last deaths, with those that the worker before has left in this place by now.
+        """Return them as they are now; none where there is no file.
 
         A worker that is replaced ends after the next one has started, and its children may die
         until then.
         """
-        left = DeathsFile(self._settings, place_of(self._worker)).deaths().deaths
-        recent = (one for one in left if one.at_ms > now_ms - RECENT_MS)
-        return _last([*recent, *self.deaths().deaths])
-
-    def remove(self) -> None:
-        """Remove it, at boot."""
-        self._path.unlink(missing_ok=True)
-
-    def rename_to(self, other: "DeathsFile") -> None:
-        """Give it the name of another, in whose place it is; where there is none, do nothing."""
-        with suppress(OSError):  # nobody has died
-            self._path.replace(other._path)
+        try:
+            return Deaths.model_validate_json(self._path.read_bytes())
+        except (OSError, ValidationError):  # nobody has died, or a full disk had no room
+            return Deaths()
 
 
 class DeathRecord:
@@ -110,49 +87,39 @@ class DeathRecord:
         self._identity = identity
         self._plugins = plugins
         self._file = DeathsFile(settings, identity.name)
-        #: What a worker leaves that ends in order, under a name that the next one here knows.
-        self._kept = DeathsFile(settings, place_of(identity.name))
-        self._deaths = deque[ChildDeath](maxlen=MAX_DEATHS)
-        self._counts = Counter[DeathCause]()
 
     def note(self, death: Death, pid: int) -> None:
         """Add a death, for the next child to publish; publish it as well."""
-        now_ms = self._now_ms()
+        now_ms, name = self._now_ms(), self._identity.name
         message = wire_text(death.message)
         if len(message) > MAX_DEATH_CHARS:
             message = f"{message[: MAX_DEATH_CHARS - 1]}…"
-        self._deaths.append(
-            ChildDeath(at_ms=now_ms, cause=death.cause, message=message, pid=max(0, pid))
-        )
-        self._counts[death.cause] += 1
-        told = Deaths(deaths=tuple(self._deaths), counts=dict(self._counts))
-        self._file.write(told)
-        try_now("a death is not published", lambda: self._publish(told, now_ms))
+        new = ChildDeath(at_ms=now_ms, cause=death.cause, message=message, pid=max(0, pid))
+        known = self._file.deaths()
+        counts = Counter(known.counts_of.get(name, {}))
+        counts[death.cause] += 1
+        last = (*known.deaths, new)[-MAX_DEATHS:]
+        self._file.write(Deaths(deaths=last, counts_of={**known.counts_of, name: dict(counts)}))
+        try_now("a death is not published", lambda: self._publish(last, counts, now_ms))
 
     def take_over(self, *, was_asked_to_end: bool) -> None:
-        """Take over what is known of the deaths of workers that were here before.
+        """Take over what is known of the deaths of workers that were here before, at boot.
 
+        An orderly restart mends no cause of death, so what is of the last hour goes on to be told.
         One that did not leave the fleet, and had not been asked to end, has died as a whole.
         """
         fleet, name = self._ledger.fleet, self._identity.name
+        known = list(self._file.deaths().deaths)
         for last in filter(self._is_gone, fleet.last_of_place(name)):
-            self._deaths.extend(last.deaths)
+            known += last.deaths  # where its file is gone, as with a container
             if not was_asked_to_end:
-                self._deaths.append(_killed(last))
+                known.append(_killed(last))
             if last.worker != name:
                 fleet.forget_worker(last.worker)
-
-    def begin(self) -> None:
-        """Have the file say what was taken over, and what the one before kept, at boot.
-
-        An orderly restart mends no cause of death, so what is of the last hour goes on to be told.
-        """
         since_ms = self._now_ms() - RECENT_MS
-        known = [*self._kept.deaths().deaths, *self._deaths]
-        self._deaths = deque(_last(one for one in known if one.at_ms > since_ms), MAX_DEATHS)
-        self._file.remove()
-        if self._deaths:
-            self._file.write(Deaths(deaths=tuple(self._deaths)))
+        taken = Deaths(deaths=_last(one for one in known if one.at_ms > since_ms))
+        if taken != self._file.deaths():
+            self._file.write(taken)
 
     def _is_gone(self, last: WorkerStatus) -> bool:
         """Return True for a worker of this place that is no more.
@@ -166,11 +133,9 @@ class DeathRecord:
         state = process_state(last.pid, last.pid_start_ticks) if is_here else None
         return state is not None and not state.is_there
 
-    def keep(self) -> None:
-        """Leave the file to the next worker here, when the node has stopped."""
-        self._file.rename_to(self._kept)
-
-    def _publish(self, told: Deaths, now_ms: int) -> None:
+    def _publish(
+        self, deaths: tuple[ChildDeath, ...], counts: Mapping[DeathCause, int], now_ms: int
+    ) -> None:
         fleet, name = self._ledger.fleet, self._identity.name
         known = next((one for one in fleet.workers() if one.worker == name), None)
         # None where its children have died before one could publish it.
@@ -179,8 +144,8 @@ class DeathRecord:
         )
         is_starting = status.state is WorkerState.STARTING
         update = {
-            "deaths": told.deaths,
-            "death_counts": told.counts,
+            "deaths": deaths,
+            "death_counts": dict(counts),
             "state": WorkerState.STARTING,
             "started_at_ms": status.started_at_ms if is_starting else now_ms,
             "models_loaded": (),

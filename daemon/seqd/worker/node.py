@@ -29,7 +29,7 @@ from seqd.ledger.units import Death
 from seqd.local.device_check import check_device
 from seqd.local.kernel_folder import keep_kernels
 from seqd.local.process_states import start_ticks_of
-from seqd.local.run_files import DEATHS, DRAINING, READINESS, RunFolder
+from seqd.local.run_files import DRAINING, READINESS, RunFolder
 from seqd.local.slots import Slot
 from seqd.masking import without_password
 from seqd.models.registry import Registry
@@ -50,7 +50,7 @@ from seqd.worker.context import (
     status_without_child,
 )
 from seqd.worker.cordon import DrainedWait, DrainWatch, cordon_of
-from seqd.worker.death_record import DeathRecord
+from seqd.worker.death_record import DeathRecord, DeathsFile
 from seqd.worker.deaths import MAX_STACKS, DeathFile, MemoryWatch, ThreadStack, one_line
 from seqd.worker.device_watch import DeviceWatch
 from seqd.worker.drain import DrainFlag
@@ -178,18 +178,16 @@ class Node:
     def _announce(self) -> None:
         """Publish that a worker is coming, which may bring a model that no other has.
 
-        It is silent while it imports its plugins. Of its children's deaths it tells what the one
-        before in its place did.
+        It is silent while it imports its plugins. Of deaths it tells those in its place.
         """
         fleet = self._ledger.fleet
         rule = rule_for(self._ledger.cordons.rules(), self._identity.place)
         phase = "drained" if rule is not None and rule.action is CordonAction.DRAIN else "cordoned"
-        before = fleet.last_of_place(self._identity.name)[-1:]
         status = status_without_child(self._identity, self._settings, (), fleet.now_ms())
         update = {
             "pid": os.getpid(),
             "pid_start_ticks": start_ticks_of("self"),
-            "deaths": tuple(death for one in before for death in one.deaths),
+            "deaths": DeathsFile(self._settings, self._identity.name).deaths().deaths,
             "cordon": None if rule is None else cordon_of(rule, phase),
         }
         fleet.publish_worker(status.model_copy(update=update), ANNOUNCED_S)
@@ -241,8 +239,7 @@ class Node:
         # Before the inbox is opened: its jobs are checked against the catalog.
         self._publish_catalog()
         self._release_former()
-        self._run_folder.remove_files_of(self._identity.name, but=(DEATHS,))
-        self._death_record.begin()
+        self._run_folder.remove_files_of(self._identity.name)
         self._outage.limit_s = self._outage.full_s = 0.0
         self._outage.bears_denial = True
 
@@ -279,8 +276,7 @@ class Node:
         _end_children()
         for task in (self._reconciler, *self._tasks):
             task.close()
-        self._run_folder.remove_files_of(self._identity.name, but=(DRAINING, DEATHS))
-        self._death_record.keep()
+        self._run_folder.remove_files_of(self._identity.name, but=(DRAINING,))
         with waiting_at_most(0):
             if log_and_continue("leases not released", self._leave_fleet):
                 self._drain.lower()
