@@ -163,7 +163,7 @@ class WorkLoop:
         self._context.leases.start(self._on_heartbeat)  # loads may take longer than a record stays
         for name, version in versions.items():
             if self._is_due_at_start(name):
-                with self._context.leases.watching():
+                with self._context.channel.computing():
                     self._load(name)
                 self._note_readiness()
             if version is not None:
@@ -521,7 +521,7 @@ class WorkLoop:
             was_sick = fitness.code_of(name, version) is UnfitCode.DEVICE_FAULT
             began = monotonic()
             try:
-                with self._context.leases.watching():
+                with self._context.channel.computing():
                     self._context.cache.try_again(name, version)
             except Exception as error:  # noqa: BLE001  a plugin may raise anything
                 code = unfit_code(error, UnfitCode.LOAD_FAILED)
@@ -540,7 +540,7 @@ class WorkLoop:
         if not self._readiness.has_new():
             return
         for name in self._readiness.newly_in_service():
-            with self._context.leases.watching():
+            with self._context.channel.computing():
                 self._load(name)
             self._news.note()  # whoever is about to put a version in service waits for this
         self._warn_of_cold()

@@ -322,6 +322,8 @@ class WorkerContext:
     end_node: Callable[[], None] = ask_parent_to_end
     #: What the child has done since it started.
     stats: WorkerStats = field(default_factory=WorkerStats)
+    #: Where the watchdog reads what is at work: it ends this process when a plugin hangs.
+    channel: Channel = field(default_factory=Channel)
     #: What it counts for metrics.
     counts: WorkCounts = field(default_factory=WorkCounts)
     #: Where the log of this worker is, as messages name it.
@@ -481,8 +483,9 @@ def open_context(
     )
     outage.bears_denial = True  # its parent has had all rights
     ledger = open_ledger(settings, outage)
-    leases = LeaseKeeper(ledger, settings.heartbeat_s, channel)
-    outage.gives_up = GivesUpInDrain(drain, leases.note_waiting)
+    watched = channel or Channel()
+    # A wait for Redis is a sign of life: no plugin computes meanwhile.
+    outage.gives_up = GivesUpInDrain(drain, watched.hear)
     registry = registry or Registry.load(settings)
     store = open_store(settings, registry)
     routes = runnable_routes(identity.slot, registry.models)
@@ -509,7 +512,8 @@ def open_context(
         cache=cache,
         fitness=Fitness(routes, store, cache.holds, placement.serves),
         placement=placement,
-        leases=leases,
+        leases=LeaseKeeper(ledger, settings.heartbeat_s, watched),
+        channel=watched,
         drain=drain,
         max_attempts=settings.max_attempts,
         budgets=BudgetRule.of(settings),

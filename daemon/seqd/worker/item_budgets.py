@@ -36,7 +36,7 @@ class ItemBudgets:
         By what the same calls took before; where none of the size did, of units with which a
         worker has hung, by what the items of their queue take anywhere: this worker may be new.
         """
-        rule, leases = self._context.budgets, self._context.leases
+        rule, channel = self._context.budgets, self._context.channel
         if rule.factor <= 0:
             return call
         load = self._context.cache.load_number(plan.model, plan.version)
@@ -50,7 +50,7 @@ class ItemBudgets:
                 expected = Expected(item_s * len(items), _FLOORS_BY_QUEUE)
             budget = None if expected is None else rule.budget(expected)
             began_s = monotonic()
-            with leases.within(budget):
+            with channel.within(budget):
                 outcomes = list(call(items))
             seconds = monotonic() - began_s
             self._costs.note(plan.cost_kind, load, size, seconds, _written(outcomes))

@@ -7,7 +7,7 @@ not, `watchdog` has the parent renew.
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from threading import Event, Lock, Thread
 from time import monotonic
 
@@ -17,7 +17,6 @@ from seqd.ledger.units import Unit
 from seqd.ledger.work import CommitOutcome, Renewal
 from seqd.worker.channel import Channel
 from seqd.worker.logs import try_now
-from seqd.worker.unit_budgets import Budget
 
 log = logging.getLogger(__name__)
 
@@ -132,14 +131,6 @@ class LeaseKeeper:
             self._held.pop(id(unit), None)
             self._lost.pop(id(unit), None)
 
-    def watching(self) -> AbstractContextManager[None]:
-        """End this process when the block hangs, though no lease is held: a model is tried."""
-        return self._channel.computing()
-
-    def within(self, budget: Budget | None) -> AbstractContextManager[None]:
-        """End this process when the block, a plugin's call, takes longer than a budget."""
-        return self._channel.within(budget)
-
     def should_end(self) -> bool:
         """Return True when no lease in hand is left, or they are revoked: their job is paused.
 
@@ -180,10 +171,6 @@ class LeaseKeeper:
     def _try_to_renew(self) -> None:
         """Renew, unless Redis is away: then it is tried again soon."""
         self._is_reached = try_now("leases not renewed", self._renew, is_repeated=True)
-
-    def note_waiting(self) -> None:
-        """Count a wait for Redis as a sign of life: no plugin computes meanwhile."""
-        self._channel.hear()
 
     def _renew(self) -> None:
         with self._lock:
