@@ -1,6 +1,6 @@
 """The image, built and run for real: what is in it, and that a container of it classifies reviews.
 
-A minute or more for the base and five for the two builds, most of it for downloads.
+A minute or more for the base and three for the build, most of it for downloads.
 """
 
 import json
@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import seqd
+from checkout import ROOT
 from container_builders import REVISION, Storage, index_url
 from redis_fixtures import Server
 from worker_fixtures import wait_until
@@ -51,51 +52,66 @@ def test_it_runs_as_a_user_and_says_what_it_is(storage: Storage, cpu: str):
     assert known["Size"] < STATED_BYTES
 
 
-def test_nothing_of_it_names_the_package_index(storage: Storage, cpu: str):
+#: What a shell in the image is asked, all at once.
+LOOKS = {
+    "of pip": "find / -xdev -name 'pip.conf' -o -xdev -name '*.pip'; env",
+    "tools": "for one in gcc cc c++ g++ clang tcc ld as make pip pip3; do command -v $one; done",
+    "packages": "ls /opt/seqd/lib/python3*/site-packages",
+    "user": "id -u",
+    "writable": "find / -xdev -writable -not -path '/proc/*' -not -type l",
+    "contents": "cat /usr/share/sbom/seqd.cdx.json",
+    "marker": f"cat {MARKER}",
+}
+HEADING = "--- what comes of the next look ---"
+
+
+@pytest.fixture(scope="module")
+def looked(storage: Storage, cpu: str) -> dict[str, str]:
+    """Return what a shell in the image has answered to each look."""
+    out = storage.sh(cpu, "\n".join(f"echo '{HEADING}'\n{look}" for look in LOOKS.values())).out
+    return dict(zip(LOOKS, out.split(f"{HEADING}\n")[1:], strict=True))
+
+
+def test_nothing_of_it_names_the_package_index(storage: Storage, cpu: str, looked: dict[str, str]):
     history = storage.podman("history", "--no-trunc", "--format", "json", cpu).out
     known = json.dumps(storage.inspect(cpu))
 
-    found = storage.sh(cpu, "find / -xdev -name 'pip.conf' -o -xdev -name '*.pip' ; env")
-
     assert "org.opencontainers.image.title" in history
-    for text in (history, known, found.out):
+    assert "PATH=/opt/seqd/bin" in looked["of pip"]
+    for text in (history, known, looked["of pip"]):
         assert index_url() not in text
         assert "PIP_" not in text
         assert "pip.conf" not in text
 
 
-def test_it_has_no_compiler_no_pip_and_no_tensorflow(storage: Storage, cpu: str):
-    tools = "gcc cc c++ g++ clang tcc ld as make pip pip3"
+def test_it_has_no_compiler_no_pip_and_no_tensorflow(looked: dict[str, str]):
+    packages = set(looked["packages"].split())
 
-    found = storage.sh(cpu, f"command -v {tools.replace(' ', '; command -v ')}; true")
-    packages = storage.sh(cpu, "ls /opt/seqd/lib/python3*/site-packages")
-
-    assert found.out == ""
-    assert {"numba", "safetensors", "seqd", "seqd_imdb_lstm"} <= set(packages.out.split())
-    assert not {"keras", "tensorflow", "pip", "torch"} & set(packages.out.split())
+    assert looked["tools"] == ""
+    assert {"numba", "safetensors", "seqd", "seqd_imdb_lstm"} <= packages
+    assert not {"keras", "tensorflow", "pip", "torch"} & packages
 
 
-def test_its_user_can_change_nothing_of_the_program(storage: Storage, cpu: str):
-    ours = storage.sh(cpu, "id -u; find / -xdev -writable -not -path '/proc/*' -not -type l")
-
-    assert ours.out.splitlines()[0] == "10001"
+def test_its_user_can_change_nothing_of_the_program(looked: dict[str, str]):
     kept = ("/var/lib/seqd", "/tmp", "/var/tmp", "/run", "/dev")
-    strange = [path for path in ours.out.splitlines()[1:] if not path.startswith(kept)]
+
+    strange = [path for path in looked["writable"].splitlines() if not path.startswith(kept)]
+
+    assert looked["user"] == "10001\n"
     assert strange == []
 
 
-def test_its_list_of_contents_names_seqd_and_its_libraries(storage: Storage, cpu: str):
-    text = storage.sh(cpu, "cat /usr/share/sbom/seqd.cdx.json").out
+def test_its_list_of_contents_names_seqd_and_its_libraries(looked: dict[str, str]):
+    bom = json.loads(looked["contents"])
 
-    bom = json.loads(text)
     assert bom["bomFormat"] == "CycloneDX"
     assert bom["metadata"]["component"]["name"] == "seqd"
     listed = {one["name"]: one["version"] for one in bom["components"]}
-    installed = storage.sh(cpu, "ls -d /opt/seqd/lib/python3*/site-packages/*.dist-info").out
+    installed = [name for name in looked["packages"].split() if name.endswith(".dist-info")]
     assert {"numba", "numpy", "celery", "redis"} <= set(listed)
     # All that is installed; seqd itself is what the list is of, or is in it.
-    assert len(listed) >= len(installed.split()) - 1
-    assert storage.sh(cpu, f"cat {MARKER}").out == f"cpu {seqd.__version__}\n"
+    assert len(listed) >= len(installed) - 1
+    assert looked["marker"] == f"cpu {seqd.__version__}\n"
 
 
 def test_a_closed_container_classifies_a_mounted_file(
@@ -153,11 +169,28 @@ def test_health_fails_while_no_worker_lives(storage: Storage, cpu: str, redis_se
     assert "No worker w1 has a heartbeat in /var/lib/seqd/run" in probed.err
 
 
-def test_a_version_that_is_not_the_sources_is_refused(storage: Storage, cpu: str):
-    with pytest.raises(
-        AssertionError, match=rf"VERSION is 9\.9, and the sources are seqd {seqd.__version__}"
-    ):
-        storage.build("cpu", "localhost/seqd:wrong", VERSION="9.9")
+def test_a_version_that_is_not_the_sources_is_refused(storage: Storage, cpu: str, tmp_path: Path):
+    """By the script alone, in a container that has all but pip: what it installs is there."""
+    pip, added = tmp_path / "pip", tmp_path / "added"
+    pip.write_text("#!/bin/sh\n")
+    pip.chmod(0o755)
+    added.mkdir(0o755)
+    mounted = {
+        ROOT / "docker" / "install_seqd.sh": "/install_seqd.sh:ro",
+        pip: "/tools/bin/pip:ro",
+        added: "/added",
+    }
+    volumes = [f"--volume={path}:{place}" for path, place in mounted.items()]
+
+    ended = storage.run(
+        cpu, "/install_seqd.sh", "cpu", "9.9", options=["--user=0", "--entrypoint=sh", *volumes]
+    )
+
+    assert (ended.status, ended.err) == (
+        1,
+        f"VERSION is 9.9, and the sources are seqd {seqd.__version__}: leave VERSION away, or mend "
+        "it\n",
+    )
 
 
 @pytest.mark.long
