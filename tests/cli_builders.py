@@ -74,11 +74,19 @@ def status_of(*arguments: str) -> int:
         return int(ended.code or 0)
 
 
-def use_ledger(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> None:
-    """Have commands of this process use the server and the names of a ledger."""
+def use_ledger(
+    monkeypatch: pytest.MonkeyPatch,
+    settings: Settings,
+    *,
+    columns: int = 200,
+    has_store: bool = False,
+) -> None:
+    """Have commands of this process use the server and the names of a ledger, and its store."""
     monkeypatch.setenv("SEQD_REDIS_URL", str(settings.redis_url))
     monkeypatch.setenv("SEQD_PREFIX", settings.prefix)
-    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("COLUMNS", str(columns))
+    if has_store:
+        monkeypatch.setenv("SEQD_DATA_DIR", str(settings.data_dir))
 
 
 def here_in(

@@ -1,7 +1,7 @@
 """Real Redis and Valkey servers for tests; a plugin that `conftest` loads.
 
     redis_server    one for the whole run, or the one that SEQD_REDIS_URL names
-    valkey_server   one Valkey for the whole run
+    users_server    the same of the newest version, in which users can have the finest rights
     any_server      runs the test on Redis and on Valkey; `make test` runs it on the first of
                     them that is installed, and only the smoke tests on the other
     private_server  one for this test alone, which may kill and restart it
@@ -274,8 +274,13 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @pytest.fixture(scope="session")
-def valkey_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    yield from _running(binary_of_kind("valkey"), tmp_path_factory.mktemp("valkey"))
+def users_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    given = os.environ.get("SEQD_REDIS_URL")
+    if given:
+        yield GivenServer(given)
+    else:
+        newest = max(find_server_binaries(), key=lambda binary: binary.version)
+        yield from _running(newest, tmp_path_factory.mktemp("users"))
 
 
 @pytest.fixture(scope="session", params=_server_kinds())

@@ -6,13 +6,14 @@ own_task_cluster    a ledger and a store of the test's own; start and kill worke
 
 import sys
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import pytest
 
-from redis_fixtures import Server, forget_keys
-from worker_fixtures import Cluster, live_settings, publish_file
+from redis_fixtures import Server
+from worker_fixtures import Cluster, cluster_on, publish_file
 
 PLUGIN = Path(__file__).parent / "task_plugin"
 
@@ -53,23 +54,19 @@ class TaskCluster(Cluster):
             publish_file(store_dir, model, "tasks.json", "{}")
 
 
-def _cluster(server: Server, folder: Path, **changes: object) -> TaskCluster:
-    settings = live_settings(server, folder)
-    update = {"enabled_plugins": ("tasks",), "input_roots": (folder,), **changes}
-    return TaskCluster(settings.model_copy(update=update), folder)
+def _cluster(server: Server, folder: Path) -> AbstractContextManager[TaskCluster]:
+    return cluster_on(
+        server, folder, TaskCluster, enabled_plugins=("tasks",), input_roots=(folder,)
+    )
 
 
 @pytest.fixture(scope="session")
 def _shared_task_cluster(
-    redis_server: Server, tmp_path_factory: pytest.TempPathFactory
+    users_server: Server, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[TaskCluster]:
-    shared = _cluster(redis_server, tmp_path_factory.mktemp("tasks"))
-    try:
+    with _cluster(users_server, tmp_path_factory.mktemp("tasks")) as shared:
         shared.start_ready("shared")
         yield shared
-    finally:
-        shared.close()
-        forget_keys(redis_server.url, shared.settings.prefix)
 
 
 @pytest.fixture
@@ -80,10 +77,6 @@ def task_cluster(_shared_task_cluster: TaskCluster) -> TaskCluster:
 
 
 @pytest.fixture
-def own_task_cluster(redis_server: Server, tmp_path: Path) -> Iterator[TaskCluster]:
-    own = _cluster(redis_server, tmp_path)
-    try:
+def own_task_cluster(users_server: Server, tmp_path: Path) -> Iterator[TaskCluster]:
+    with _cluster(users_server, tmp_path) as own:
         yield own
-    finally:
-        own.close()
-        forget_keys(redis_server.url, own.settings.prefix)

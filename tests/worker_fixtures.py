@@ -9,6 +9,9 @@
 A worker is started as `seqd up` starts it, with the plugin of `light_plugin/` and no other,
 short leases, and a log that is shown when something does not come in time. Whatever a test
 does, its cluster ends every process that it started.
+
+But for `own_cluster`, workers, clients and operators have users of Redis with the rights of their
+roles and no others; a right that is missing fails the test, or the run as its cluster is closed.
 """
 
 import os
@@ -17,20 +20,22 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
-from typing import Self
+from typing import Self, TypeVar
 
 import pytest
+import redis
 
 from checkout import python_path, release_python_path, require_checkout
 from plugin_builders import a_registry_of
 from redis_fixtures import PrivateServer, Server, forget_keys
 from seqd.client import Client, JobHandle
 from seqd.ledger import Ledger, connect
+from seqd.ledger.acl import Role, rights_of
 from seqd.local.parent_death import launch_command
 from seqd.local.slots import Slot, parse_slot
 from seqd.local.supervisor import worker_command, worker_environment
@@ -290,8 +295,12 @@ class Cluster:
     #: The folder with the plugin of its workers.
     plugins = PLUGIN
 
-    def __init__(self, settings: Settings, logs: Path) -> None:
+    def __init__(
+        self, settings: Settings, logs: Path, users: Mapping[Role, str] | None = None
+    ) -> None:
+        """Keep the settings, by which tests may do anything; `users` are addresses of roles."""
         self.settings = settings
+        self._users = users or {}
         self.workers: list[LiveWorker] = []
         self._clients: list[Client] = []
         self._logs = logs
@@ -310,7 +319,7 @@ class Cluster:
     ) -> LiveWorker:
         """Start a worker, some of its settings changed; see `LiveWorker` for `release`."""
         name = name or f"w{len(self.workers) + 1}"
-        changed = self.settings.model_copy(update=settings)
+        changed = self._settings_of(Role.WORKER, settings)
         log = self._logs / f"{name}.log"
         worker = LiveWorker(changed, name, log, slot, release, self.plugins)
         self.workers.append(worker)
@@ -336,9 +345,20 @@ class Cluster:
 
     def client(self, **settings: object) -> Client:
         """Return a client of this cluster's ledger, closed with the cluster."""
-        client = Client(settings=self.settings.model_copy(update=settings))
+        return self._opened(Role.CLIENT, settings)
+
+    def operator(self, **settings: object) -> Client:
+        """Return a client with the rights of an operator, closed with the cluster."""
+        return self._opened(Role.OPERATOR, settings)
+
+    def _opened(self, role: Role, settings: Mapping[str, object]) -> Client:
+        client = Client(settings=self._settings_of(role, settings))
         self._clients.append(client)
         return client
+
+    def _settings_of(self, role: Role, settings: Mapping[str, object]) -> Settings:
+        url = self._users.get(role, self.settings.redis_url)
+        return self.settings.model_copy(update={"redis_url": url, **settings})
 
     def publish_catalog(self, is_away: Callable[[], bool] = lambda: False) -> None:
         """Say what workers of this cluster can run, as one that has gone since would have."""
@@ -463,19 +483,52 @@ def processes_of_group(leader_pid: int) -> list[int]:
     return found
 
 
+_Cluster = TypeVar("_Cluster", bound=Cluster)
+
+
+@contextmanager
+def cluster_on(
+    server: Server, folder: Path, kind: type[_Cluster] = Cluster, **settings: object
+) -> Iterator[_Cluster]:
+    """Yield a cluster under a prefix of its own; ends its processes and forgets its keys."""
+    changed = live_settings(server, folder).model_copy(update=settings)
+    with _users_on(server, changed) as users:
+        own = kind(changed, folder, users)
+        try:
+            yield own
+        finally:
+            own.close()
+            forget_keys(server.url, changed.prefix)
+
+
+@contextmanager
+def _users_on(server: Server, settings: Settings) -> Iterator[dict[Role, str]]:
+    """Yield addresses of users with the rights of their roles, who were denied nothing."""
+    roles = (Role.WORKER, Role.CLIENT, Role.OPERATOR)
+    names = {role: f"{role}-{settings.prefix}" for role in roles}
+    secret = secrets.token_hex(8)
+    with redis.Redis.from_url(server.url, protocol=2) as admin:
+        major, minor = str(admin.info("server")["redis_version"]).split(".")[:2]
+        for role, name in names.items():
+            rules = rights_of(role, settings.keys).rules((int(major), int(minor)))
+            admin.execute_command("ACL", "SETUSER", name, "reset", "on", f">{secret}", *rules)
+        address = server.url.rpartition("@")[2].removeprefix("redis://")
+        try:
+            yield {role: f"redis://{name}:{secret}@{address}" for role, name in names.items()}
+        finally:
+            denied = [row for row in admin.acl_log() if row["username"] in names.values()]
+            admin.execute_command("ACL", "DELUSER", *names.values())
+    assert denied == []
+
+
 @pytest.fixture(scope="session")
 def _shared_cluster(
-    redis_server: Server, tmp_path_factory: pytest.TempPathFactory
+    users_server: Server, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Cluster]:
     folder = tmp_path_factory.mktemp("cluster")
-    settings = live_settings(redis_server, folder).model_copy(update={"input_roots": (folder,)})
-    shared = Cluster(settings, folder)
-    try:
+    with cluster_on(users_server, folder, input_roots=(folder,)) as shared:
         shared.start_ready("shared")
         yield shared
-    finally:
-        shared.close()
-        forget_keys(redis_server.url, settings.prefix)
 
 
 @pytest.fixture
@@ -494,17 +547,12 @@ def cure(cluster: Cluster) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def module_cluster(
-    redis_server: Server, tmp_path_factory: pytest.TempPathFactory
+    users_server: Server, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Cluster]:
     folder = tmp_path_factory.mktemp("cluster")
-    settings = live_settings(redis_server, folder).model_copy(update={"input_roots": (folder,)})
-    own = Cluster(settings, folder)
-    try:
+    with cluster_on(users_server, folder, input_roots=(folder,)) as own:
         own.start_ready()
         yield own
-    finally:
-        own.close()
-        forget_keys(redis_server.url, settings.prefix)
 
 
 @pytest.fixture
@@ -517,11 +565,6 @@ def own_cluster(own_server: PrivateServer, tmp_path: Path) -> Iterator[Cluster]:
 
 
 @pytest.fixture
-def empty_cluster(redis_server: Server, tmp_path: Path) -> Iterator[Cluster]:
-    settings = live_settings(redis_server, tmp_path)
-    own = Cluster(settings, tmp_path)
-    try:
+def empty_cluster(users_server: Server, tmp_path: Path) -> Iterator[Cluster]:
+    with cluster_on(users_server, tmp_path) as own:
         yield own
-    finally:
-        own.close()
-        forget_keys(redis_server.url, settings.prefix)

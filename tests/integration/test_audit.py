@@ -7,7 +7,7 @@ from datetime import datetime
 import pytest
 
 from builders import a_catalog_entry, a_chunk, a_classify_job
-from cli_builders import here
+from cli_builders import here, use_ledger
 from ledger_fixtures import Environment
 from seqd.client import Client, InvalidRequest, UnknownJob
 from seqd.local.caller import user_name
@@ -19,10 +19,7 @@ pytestmark = pytest.mark.processes
 @pytest.fixture
 def client(environment: Environment, monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
     """A client of a ledger that is also the one of commands."""
-    monkeypatch.setenv("SEQD_REDIS_URL", str(environment.settings.redis_url))
-    monkeypatch.setenv("SEQD_PREFIX", environment.settings.prefix)
-    monkeypatch.setenv("SEQD_DATA_DIR", str(environment.settings.data_dir))
-    monkeypatch.setenv("COLUMNS", "200")
+    use_ledger(monkeypatch, environment.settings, has_store=True)
     with Client(settings=environment.settings) as opened:
         yield opened
 

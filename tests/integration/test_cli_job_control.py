@@ -188,7 +188,7 @@ def test_a_command_that_breaks_off_fails_its_job_with_the_reason_unless_that_has
     codes = [job.record().failure.code for job in (failed, open_job)]
     assert codes == ["upload_failed", "stopped"]
     assert open_job.record().failure.message == "Its sender ended by LookupError()."
-    targets = {act.target for act in client.audit(100, action="jobs.cancel")}
+    targets = {act.target for act in no_worker.operator().audit(100, action="jobs.cancel")}
     assert targets & {failed.job_id, open_job.job_id, training.job_id} == {training.job_id}
     assert capsys.readouterr().err == (
         f"Cancelled job {training.job_id}. Continue it: seqd jobs resume {training.job_id}\n"

@@ -55,13 +55,16 @@ def test_corrected_texts_stand_in_their_places_also_of_what_never_was_readable(
     assert [result.custom_id for result in again.results()] == FAILED
 
 
-def test_a_retry_writes_the_texts_that_an_undisturbed_job_would_have(client: Client) -> None:
+def test_a_retry_writes_the_texts_that_an_undisturbed_job_would_have(
+    cluster: Cluster, client: Client
+) -> None:
+    operator = cluster.operator()
     asked: dict[str, object] = {"length": 24, "seed": 7}
     undisturbed = client.generate(["same"] * 70, model="echo", parameters=asked)
     prompts: list[object] = ["same", "bad", "same", None, *["same"] * 66]
     first = client.generate(prompts, model="echo", parameters=asked)  # type: ignore[arg-type]
     first.wait(timeout_s=LIMIT_S)
-    client.pause_model("echo")
+    operator.pause_model("echo")
     try:
         cancelled = client.generate(["same"] * 70, model="echo", parameters=asked)
         cancelled.close()
@@ -70,7 +73,7 @@ def test_a_retry_writes_the_texts_that_an_undisturbed_job_would_have(client: Cli
         between.close()
         between.cancel()
     finally:
-        client.resume_model("echo")
+        operator.resume_model("echo")
 
     client.retry(first, items={"row-2": "same", "row-4": "same"}).wait(timeout_s=LIMIT_S)
     client.retry(between, items={"row-70": "same"}).wait(timeout_s=LIMIT_S)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from builders import a_catalog_entry, a_chunk, a_classify_job, a_train_job, a_worker_status
-from cli_builders import here
+from cli_builders import here, use_ledger
 from ledger_fixtures import Environment
 from seqd.admission import Admitted
 from seqd.doctor.examination import examine
@@ -506,8 +506,7 @@ def test_a_death_counts_once_while_a_worker_takes_the_place_of_another(
 def test_of_a_tenant_with_more_than_its_limit_it_is_said_how_that_came(
     environment: Environment, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("SEQD_REDIS_URL", str(environment.settings.redis_url))
-    monkeypatch.setenv("SEQD_PREFIX", environment.settings.prefix)
+    use_ledger(monkeypatch, environment.settings)
     publish(environment)
     environment.ledger.tenants.set_limits("acme", TenantLimits(items=1))
     environment.submit(a_classify_job(tenant="acme"), chunk=a_chunk())

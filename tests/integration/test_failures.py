@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from builders import a_failure
-from cli_builders import here
+from cli_builders import here, use_ledger
 from seqd.client import Client, JobHandle
 from seqd.errors import WrongState
 from seqd.ledger import Ledger, connect
@@ -30,10 +30,7 @@ def client(cluster: Cluster) -> Iterator[Client]:
 
 @pytest.fixture
 def shell(cluster: Cluster, monkeypatch: pytest.MonkeyPatch, client: Client) -> None:
-    monkeypatch.setenv("SEQD_REDIS_URL", str(cluster.settings.redis_url))
-    monkeypatch.setenv("SEQD_PREFIX", cluster.settings.prefix)
-    monkeypatch.setenv("SEQD_DATA_DIR", str(cluster.settings.data_dir))
-    monkeypatch.setenv("COLUMNS", "100")
+    use_ledger(monkeypatch, cluster.settings, columns=100, has_store=True)
 
 
 def failed(client: Client, *texts: object, **options: object) -> JobHandle:
@@ -94,7 +91,9 @@ def test_what_a_plugin_raised_is_told_with_its_traceback_and_input(client: Clien
     assert "ValueError: this training was made to fail" in of_training.traceback
 
 
-def test_items_are_replayed_once_their_cause_is_mended(client: Client, cure: Path) -> None:
+def test_items_are_replayed_once_their_cause_is_mended(
+    cluster: Cluster, client: Client, cure: Path
+) -> None:
     job = failed(client, "a", "uncured", "b", "uncured", "bad")
     wanted = {"code": "plugin_error", "job": job.job_id}
     cure.touch()
@@ -103,7 +102,7 @@ def test_items_are_replayed_once_their_cause_is_mended(client: Client, cure: Pat
     retried = replay_one(client, **wanted)
 
     assert [(one.items, one.new_job_id) for one in planned] == [(2, None)]
-    (act,) = client.audit(1, action="failures.replay")
+    (act,) = cluster.operator().audit(1, action="failures.replay")
     assert act.details == {**wanted, "jobs": "1"}
     record = retried.wait()
     assert (record.job.continues, record.version) == (job.job_id, job.record().version)
@@ -251,18 +250,19 @@ def test_a_job_advises_a_retry_where_another_try_may_mend_an_error(
 
 
 def test_a_job_whose_retry_runs_or_that_is_gone_is_left_and_its_dead_letter_outlives_it(
-    client: Client,
+    cluster: Cluster, client: Client
 ) -> None:
+    operator = cluster.operator()
     job, gone = failed(client, "raise"), failed(client, "raise")
     gone.remove()
-    client.pause_model("echo")
+    operator.pause_model("echo")
     try:
         retried = client.retry(job)
         retried.pause()
 
         (runs,) = client.replay(job=job.job_id)
     finally:
-        client.resume_model("echo")
+        operator.resume_model("echo")
     retried.cancel()
     (letter,) = client.failures(job=gone.job_id)
     (is_gone,) = client.replay(ids=[letter.id])

@@ -8,7 +8,7 @@ from socket import gethostname
 import pytest
 
 from builders import a_train_job
-from cli_builders import here
+from cli_builders import here, use_ledger
 from ledger_fixtures import Environment
 from seqd.client import AsyncClient, Client, JobHandle
 from seqd.errors import IdempotencyConflict, InvalidData, InvalidRequest
@@ -75,8 +75,7 @@ def test_files_of_a_command_on_another_machine_than_the_workers_are_sent(
     option: tuple[str, ...],
     travels_as: str,
 ) -> None:
-    monkeypatch.setenv("SEQD_REDIS_URL", str(cluster.settings.redis_url))
-    monkeypatch.setenv("SEQD_PREFIX", cluster.settings.prefix)
+    use_ledger(monkeypatch, cluster.settings)
     monkeypatch.setattr("seqd.cli.train.gethostname", lambda: machine)
     folder = cluster.settings.input_roots[0] / tmp_path.name
     folder.mkdir()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cli_builders import Ended, here
+from cli_builders import Ended, here, use_ledger
 from seqd.client import JobHandle
 from seqd.errors import RedisUnreachable
 from seqd.ledger import connect
@@ -24,10 +24,7 @@ ALL = (
 
 @pytest.fixture(autouse=True)
 def _of_the_cluster(monkeypatch: pytest.MonkeyPatch, cluster: Cluster) -> None:
-    monkeypatch.setenv("SEQD_REDIS_URL", str(cluster.settings.redis_url))
-    monkeypatch.setenv("SEQD_PREFIX", cluster.settings.prefix)
-    monkeypatch.setenv("SEQD_DATA_DIR", str(cluster.settings.data_dir))
-    monkeypatch.setenv("COLUMNS", "300")
+    use_ledger(monkeypatch, cluster.settings, columns=300, has_store=True)
 
 
 NO_RESULTS = (

@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from cli_builders import here
+from cli_builders import here, use_ledger
 from seqd.client import Client, JobHandle
-from seqd.settings import Settings
 from worker_fixtures import Cluster, wait_until
 
 pytestmark = pytest.mark.processes
@@ -24,14 +23,6 @@ def after_the_first_unit(client: Client, **options: object) -> JobHandle:
     return job
 
 
-def on(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make commands of this process use a cluster's ledger."""
-    assert settings.redis_url is not None
-    monkeypatch.setenv("SEQD_REDIS_URL", settings.redis_url)
-    monkeypatch.setenv("SEQD_PREFIX", settings.prefix)
-    monkeypatch.setenv("COLUMNS", "200")
-
-
 def test_commands_pause_resume_retry_and_remove(
     cluster: Cluster,
     cure: Path,
@@ -39,7 +30,7 @@ def test_commands_pause_resume_retry_and_remove(
     capsys: pytest.CaptureFixture[str],
     tmp_path: Path,
 ):
-    on(cluster.settings, monkeypatch)
+    use_ledger(monkeypatch, cluster.settings)
     job = after_the_first_unit(cluster.client())
     out = tmp_path / "all.jsonl"
 
@@ -70,7 +61,7 @@ def test_commands_pause_resume_retry_and_remove(
 def test_a_command_that_has_nothing_to_do_says_so_in_one_line(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
-    on(cluster.settings, monkeypatch)
+    use_ledger(monkeypatch, cluster.settings)
     client = cluster.client()
     unreadable = client.classify(["good", {"custom_id": "empty"}], model="echo")
     unreadable.wait(timeout_s=30)

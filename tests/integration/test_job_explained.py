@@ -10,7 +10,7 @@ from threading import Event, Thread
 import pytest
 
 from builders import a_chunk, a_classify_job, a_worker_status
-from cli_builders import here
+from cli_builders import here, use_ledger
 from ledger_fixtures import Environment, disturbed
 from seqd.admission import Admitted
 from seqd.cli.ui.explanation import print_explanation
@@ -260,8 +260,7 @@ def test_a_job_of_a_million_items_lists_twenty_units(environment: Environment) -
 
 @pytest.fixture
 def shell(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
-    monkeypatch.setenv("SEQD_REDIS_URL", str(cluster.settings.redis_url))
-    monkeypatch.setenv("SEQD_PREFIX", cluster.settings.prefix)
+    use_ledger(monkeypatch, cluster.settings)
     yield cluster
 
 

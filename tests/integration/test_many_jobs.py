@@ -10,7 +10,7 @@ from contextlib import closing
 import pytest
 
 from builders import a_chunk, a_classify_job
-from cli_builders import Ended, here
+from cli_builders import Ended, here, use_ledger
 from ledger_fixtures import Environment
 from seqd.admission import Admitted
 from seqd.client import Client, JobsActedOn
@@ -45,10 +45,7 @@ def command(
     environment: Environment, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> Run:
     """Run a command on this ledger, without a terminal."""
-    monkeypatch.setenv("SEQD_REDIS_URL", str(environment.settings.redis_url))
-    monkeypatch.setenv("SEQD_PREFIX", environment.settings.prefix)
-    monkeypatch.setenv("SEQD_DATA_DIR", str(environment.settings.data_dir))
-    monkeypatch.setenv("COLUMNS", "80")
+    use_ledger(monkeypatch, environment.settings, columns=80, has_store=True)
     monkeypatch.setattr("sys.stdin", io.StringIO())
     return lambda *words: here(capsys, "jobs", *words)
 
@@ -250,7 +247,7 @@ def test_ctrl_c_stops_between_two_steps_and_the_same_command_goes_on(
 
 
 def test_retry_by_filter_makes_one_job_for_each_that_has_failed_items(cluster: Cluster) -> None:
-    client = cluster.client()
+    client = cluster.operator()
     failed = [client.classify(["a", "raise"], model="echo", tenant="again") for _ in range(3)]
     sound = client.classify(["a"], model="echo", tenant="again")
     for job in (*failed, sound):

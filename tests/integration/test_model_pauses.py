@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from cli_builders import here
+from cli_builders import here, use_ledger
 from ledger_fixtures import Environment
 from seqd.client import Client, ModelDisabled, NoWorker
 from seqd.errors import InvalidRequest, WrongState
@@ -59,17 +59,14 @@ def test_a_rule_takes_the_place_of_the_one_before_and_too_many_are_refused(
 
 @pytest.fixture
 def client(cluster: Cluster) -> Iterator[Client]:
-    client = cluster.client()
+    client = cluster.operator()
     yield client
     client.resume_model("echo")
 
 
 @pytest.fixture
 def commands(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SEQD_REDIS_URL", str(cluster.settings.redis_url))
-    monkeypatch.setenv("SEQD_PREFIX", cluster.settings.prefix)
-    monkeypatch.setenv("SEQD_DATA_DIR", str(cluster.settings.data_dir))
-    monkeypatch.setenv("COLUMNS", "300")
+    use_ledger(monkeypatch, cluster.settings, columns=300, has_store=True)
 
 
 @pytest.mark.usefixtures("commands")

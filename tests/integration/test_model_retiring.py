@@ -25,7 +25,7 @@ Capture = pytest.CaptureFixture[str]
 
 @pytest.fixture(scope="module")
 def client(module_cluster: Cluster) -> Client:
-    return module_cluster.client()
+    return module_cluster.operator()
 
 
 @pytest.fixture(scope="module")

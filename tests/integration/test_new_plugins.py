@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 from checkout import python_path
-from redis_fixtures import Server, forget_keys
+from redis_fixtures import Server
 from seqd.cli.plugins.new_distribution import STYLES, TASKS, Distribution
-from worker_fixtures import Cluster, live_settings
+from worker_fixtures import Cluster, cluster_on
 
 pytestmark = [pytest.mark.processes, pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -144,18 +144,13 @@ class NewCluster(Cluster):
 
 @pytest.fixture
 def new_cluster(
-    site: Path, redis_server: Server, tmp_path_factory: pytest.TempPathFactory
+    site: Path, users_server: Server, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[NewCluster]:
     folder = tmp_path_factory.mktemp("cluster")
-    settings = live_settings(redis_server, folder)
-    own = NewCluster(settings.model_copy(update={"enabled_plugins": tuple(SERVED)}), folder)
-    own.plugins = site
-    try:
+    with cluster_on(users_server, folder, NewCluster, enabled_plugins=tuple(SERVED)) as own:
+        own.plugins = site
         own.start_ready()
         yield own
-    finally:
-        own.close()
-        forget_keys(redis_server.url, own.settings.prefix)
 
 
 def test_new_plugins_that_pip_has_installed_serve_their_tasks_and_learn_from_their_examples(

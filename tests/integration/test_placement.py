@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from cli_builders import here
+from cli_builders import here, use_ledger
 from seqd.client import Client
 from seqd.models.store import ModelStore
 from seqd_schemas import JobState, WaitingCode
@@ -24,10 +24,7 @@ SLOWLY = {"delay_ms": 50.0}
 def seqd(capsys, monkeypatch, empty_cluster):
     """Run a command on the cluster's ledger."""
     settings = empty_cluster.settings
-    monkeypatch.setenv("SEQD_REDIS_URL", settings.redis_url)
-    monkeypatch.setenv("SEQD_PREFIX", settings.prefix)
-    monkeypatch.setenv("SEQD_DATA_DIR", str(settings.data_dir))
-    monkeypatch.setenv("COLUMNS", "200")
+    use_ledger(monkeypatch, settings, has_store=True)
     return lambda *arguments: here(capsys, *arguments)
 
 

@@ -9,12 +9,12 @@ import pytest
 
 from faults_page import assert_said, rows_below
 from misbehaving_plugin import install_misbehaving
-from redis_fixtures import Server, forget_keys
+from redis_fixtures import Server
 from seqd.errors import JobFailed
 from seqd.kinds import TRAIN
 from seqd.local.endpoint import is_alive
 from seqd_schemas import ItemFailure, ItemSuccess
-from worker_fixtures import Cluster, live_settings, wait_until
+from worker_fixtures import Cluster, cluster_on, wait_until
 
 pytestmark = pytest.mark.processes
 
@@ -36,19 +36,14 @@ class Misbehaving(Cluster):
 
 
 @pytest.fixture(scope="module")
-def faulty(redis_server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Misbehaving]:
+def faulty(users_server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Misbehaving]:
     folder = tmp_path_factory.mktemp("misbehaving")
     plugins = install_misbehaving(folder / "plugins")
     update = {"enabled_plugins": plugins, "max_silent_s": MAX_SILENT_S}
-    settings = live_settings(redis_server, folder).model_copy(update=update)
-    own = Misbehaving(settings, folder)
-    own.plugins = folder / "plugins"
-    try:
+    with cluster_on(users_server, folder, Misbehaving, **update) as own:
+        own.plugins = folder / "plugins"
         own.start_ready()
         yield own
-    finally:
-        own.close()
-        forget_keys(redis_server.url, settings.prefix)
 
 
 def told_of(cluster: Cluster, model: str, where: str) -> tuple[str, str]:

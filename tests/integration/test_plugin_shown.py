@@ -5,7 +5,7 @@ The plugins of these workers are installed nowhere else.
 
 import pytest
 
-from cli_builders import here
+from cli_builders import here, use_ledger
 from task_fixtures import TaskCluster
 
 pytestmark = pytest.mark.processes
@@ -15,8 +15,7 @@ pytestmark = pytest.mark.processes
 def fleet(task_cluster: TaskCluster, monkeypatch: pytest.MonkeyPatch) -> None:
     """Have commands of this process ask the cluster."""
     settings = task_cluster.settings
-    monkeypatch.setenv("SEQD_REDIS_URL", str(settings.redis_url))
-    monkeypatch.setenv("SEQD_PREFIX", settings.prefix)
+    use_ledger(monkeypatch, settings)
 
 
 def test_a_plugin_that_is_not_installed_here_and_its_models_are_shown_from_the_fleet(

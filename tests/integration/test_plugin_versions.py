@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from builders import some_results
-from cli_builders import Ended, here
+from cli_builders import Ended, here, use_ledger
 from ledger_fixtures import Environment
 from seqd.client import FileSource
 from seqd_schemas import Completed
@@ -64,9 +64,7 @@ def seqd(
     cluster: Cluster, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., Ended]:
     """Return what runs commands beside the cluster."""
-    assert cluster.settings.redis_url is not None
-    monkeypatch.setenv("SEQD_REDIS_URL", cluster.settings.redis_url)
-    monkeypatch.setenv("SEQD_PREFIX", cluster.settings.prefix)
+    use_ledger(monkeypatch, cluster.settings)
     return partial(here, capsys)
 
 

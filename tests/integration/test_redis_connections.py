@@ -25,8 +25,6 @@ pytestmark = pytest.mark.processes
 
 #: The least that is allowed; ten are the default.
 TIMEOUT_S = 3.0
-#: Time for a machine under load, on top of what is waited for.
-SLACK_S = 30.0
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ TEXTS = {f"item-{number}": f"text {number}" for number in range(400)}
 
 @pytest.fixture(scope="module")
 def client(module_cluster: Cluster) -> Client:
-    return module_cluster.client()
+    return module_cluster.operator()
 
 
 @pytest.fixture(scope="module")

@@ -89,7 +89,7 @@ def test_units_that_were_read_ahead_are_refused_likewise(limited):
 def test_an_upload_of_unknown_length_fails_with_the_reason_once_it_is_too_long(task_cluster):
     tenant = f"small-{secrets.token_hex(4)}"
     client = task_cluster.client()
-    client.set_tenant(tenant, TenantLimits(kept_bytes=550 * 1_024))
+    task_cluster.operator().set_tenant(tenant, TenantLimits(kept_bytes=550 * 1_024))
     texts = (f"text {number}" for number in range(600))
 
     job = client.run(texts, model="vectors", task="embed", tenant=tenant)

@@ -16,6 +16,7 @@ import httpx
 import pytest
 
 from checkout import python_path
+from cli_builders import use_ledger
 from held_ports import Holder, hold_port
 from redis_fixtures import PrivateServer
 from seqd.client import Classification
@@ -32,8 +33,7 @@ LIMIT_S = 60.0
 def address(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """Where the guide's service runs, for a cluster whose model is `echo`."""
     settings = cluster.settings
-    monkeypatch.setenv("SEQD_REDIS_URL", str(settings.redis_url))
-    monkeypatch.setenv("SEQD_PREFIX", settings.prefix)
+    use_ledger(monkeypatch, settings)
     with serving(service_app("echo")) as address:
         yield address
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from cli_builders import Ended, here
+from cli_builders import Ended, here, use_ledger
 from worker_fixtures import Cluster
 
 pytestmark = pytest.mark.processes
@@ -22,10 +22,7 @@ def data(cluster: Cluster) -> Path:
 
 @pytest.fixture(autouse=True)
 def _on_the_cluster(cluster: Cluster, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    assert cluster.settings.redis_url is not None
-    monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.setenv("SEQD_REDIS_URL", cluster.settings.redis_url)
-    monkeypatch.setenv("SEQD_PREFIX", cluster.settings.prefix)
+    use_ledger(monkeypatch, cluster.settings)
     monkeypatch.chdir(tmp_path)
 
 

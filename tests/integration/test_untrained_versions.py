@@ -10,10 +10,10 @@ import pytest
 
 from checkout import python_path
 from cli_builders import Ended, clean_environment
-from redis_fixtures import Server, forget_keys
+from redis_fixtures import Server
 from seqd.client import Client
 from seqd.errors import UnknownModel
-from worker_fixtures import Cluster, live_settings, wait_until
+from worker_fixtures import Cluster, cluster_on, wait_until
 
 # Each starts workers and some commands.
 pytestmark = [pytest.mark.processes, pytest.mark.slow, pytest.mark.timeout(300)]
@@ -57,14 +57,9 @@ class WeightsCluster(Cluster):
 
 
 @pytest.fixture
-def weights(redis_server: Server, tmp_path: Path) -> Iterator[WeightsCluster]:
-    settings = live_settings(redis_server, tmp_path)
-    own = WeightsCluster(settings.model_copy(update={"enabled_plugins": ("weights",)}), tmp_path)
-    try:
+def weights(users_server: Server, tmp_path: Path) -> Iterator[WeightsCluster]:
+    with cluster_on(users_server, tmp_path, WeightsCluster, enabled_plugins=("weights",)) as own:
         yield own
-    finally:
-        own.close()
-        forget_keys(redis_server.url, own.settings.prefix)
 
 
 def versions_of(client: Client, model: str) -> list[int]:

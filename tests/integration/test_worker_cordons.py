@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from cli_builders import Ended, here
+from cli_builders import Ended, here, use_ledger
 from worker_fixtures import LiveWorker, ask, wait_for_reason, wait_until
 
 pytestmark = [pytest.mark.processes, pytest.mark.slow]
@@ -21,10 +21,7 @@ LEARNT_S = 10.0
 def seqd(capsys, monkeypatch, empty_cluster):
     """Run a command on the cluster's ledger."""
     settings = empty_cluster.settings
-    monkeypatch.setenv("SEQD_REDIS_URL", settings.redis_url)
-    monkeypatch.setenv("SEQD_PREFIX", settings.prefix)
-    monkeypatch.setenv("SEQD_DATA_DIR", str(settings.data_dir))
-    monkeypatch.setenv("COLUMNS", "250")
+    use_ledger(monkeypatch, settings, columns=250, has_store=True)
     return lambda *arguments: here(capsys, *arguments)
 
 

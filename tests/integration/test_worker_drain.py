@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from redis_fixtures import Server, forget_keys
+from redis_fixtures import Server
 from seqd.client import JobHandle
 from seqd.ledger import Ledger, connect
 from seqd_schemas import CordonAction, CordonRule, Epoch, FileSource, ItemSuccess, JobState
-from worker_fixtures import Cluster, LiveWorker, live_settings, processes_of_group, wait_until
+from worker_fixtures import Cluster, LiveWorker, cluster_on, processes_of_group, wait_until
 
 pytestmark = [pytest.mark.processes, pytest.mark.slow]
 
@@ -45,20 +45,15 @@ End = Callable[[Cluster, LiveWorker], None]
 
 @pytest.fixture(scope="module")
 def fleet(
-    request: pytest.FixtureRequest, redis_server: Server, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest, users_server: Server, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Cluster]:
     """Workers whose environment says, or does not say, `REMAP_SIGTERM=SIGQUIT`."""
     folder = tmp_path_factory.mktemp("fleet")
-    settings = live_settings(redis_server, folder)
-    cluster = Cluster(settings.model_copy(update=WAITS | {"input_roots": (folder,)}), folder)
     with pytest.MonkeyPatch.context() as environment:
         if request.param:
             environment.setenv("REMAP_SIGTERM", request.param)
-        try:
+        with cluster_on(users_server, folder, **WAITS, input_roots=(folder,)) as cluster:
             yield cluster
-        finally:
-            cluster.close()
-            forget_keys(redis_server.url, settings.prefix)
 
 
 @pytest.fixture

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from redis_fixtures import Server, forget_keys
+from redis_fixtures import Server
 from seqd.client import Client
 from seqd_schemas import ItemSuccess
 from up_builders import running_up
-from worker_fixtures import Cluster, LiveWorker, ask, live_settings, wait_until
+from worker_fixtures import Cluster, LiveWorker, ask, cluster_on, wait_until
 
 pytestmark = pytest.mark.processes
 
@@ -55,17 +55,11 @@ def disk(tmp_path: Path) -> Iterator[Disk]:
 
 
 @pytest.fixture
-def on_disk(redis_server: Server, disk: Disk, tmp_path: Path) -> Iterator[Cluster]:
+def on_disk(users_server: Server, disk: Disk, tmp_path: Path) -> Iterator[Cluster]:
     """A cluster with its folder of data on the disk, and its logs elsewhere."""
-    settings = live_settings(redis_server, disk.folder).model_copy(
-        update={"lease_s": LEASE_S, "heartbeat_s": HEARTBEAT_S, "max_silent_s": MAX_SILENT_S}
-    )
-    own = Cluster(settings, tmp_path)
-    try:
+    times = {"lease_s": LEASE_S, "heartbeat_s": HEARTBEAT_S, "max_silent_s": MAX_SILENT_S}
+    with cluster_on(users_server, tmp_path, data_dir=disk.folder / "seqd", **times) as own:
         yield own
-    finally:
-        own.close()
-        forget_keys(redis_server.url, settings.prefix)
 
 
 @pytest.mark.slow
