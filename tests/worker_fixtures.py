@@ -319,7 +319,7 @@ class Cluster:
     ) -> LiveWorker:
         """Start a worker, some of its settings changed; see `LiveWorker` for `release`."""
         name = name or f"w{len(self.workers) + 1}"
-        changed = self._settings_of(Role.WORKER, settings)
+        changed = self.settings_of(Role.WORKER, **settings)
         log = self._logs / f"{name}.log"
         worker = LiveWorker(changed, name, log, slot, release, self.plugins)
         self.workers.append(worker)
@@ -351,14 +351,15 @@ class Cluster:
         """Return a client with the rights of an operator, closed with the cluster."""
         return self._opened(Role.OPERATOR, settings)
 
-    def _opened(self, role: Role, settings: Mapping[str, object]) -> Client:
-        client = Client(settings=self._settings_of(role, settings))
-        self._clients.append(client)
-        return client
-
-    def _settings_of(self, role: Role, settings: Mapping[str, object]) -> Settings:
+    def settings_of(self, role: Role, **settings: object) -> Settings:
+        """Return settings, some of them changed, for somebody who has the rights of a role."""
         url = self._users.get(role, self.settings.redis_url)
         return self.settings.model_copy(update={"redis_url": url, **settings})
+
+    def _opened(self, role: Role, settings: Mapping[str, object]) -> Client:
+        client = Client(settings=self.settings_of(role, **settings))
+        self._clients.append(client)
+        return client
 
     def publish_catalog(self, is_away: Callable[[], bool] = lambda: False) -> None:
         """Say what workers of this cluster can run, as one that has gone since would have."""

@@ -4,7 +4,8 @@ import asyncio
 
 import pytest
 
-from seqd.client import AsyncClient, Client, Job
+from async_builders import an_async_client
+from seqd.client import Client, Job
 from seqd.errors import InvalidInput, InvalidRequest, SeqdError, UnknownItem
 from seqd_schemas import Classification, Generation, ItemSuccess
 from worker_fixtures import Cluster
@@ -126,7 +127,7 @@ def test_texts_that_can_correct_nothing_are_refused_before_anything_is_sent(
 
 def test_a_task_retries_with_corrected_texts(cluster: Cluster) -> None:
     async def use() -> None:
-        async with asyncio.timeout(LIMIT_S), AsyncClient(settings=cluster.settings) as client:
+        async with asyncio.timeout(LIMIT_S), an_async_client(cluster) as client:
             job = await client.classify(["a", "bad"], model="echo")
             await job.wait()
             again = await client.retry(job, items={"row-2": "b"})

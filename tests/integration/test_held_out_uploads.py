@@ -1,16 +1,17 @@
 """Training data that travels by upload, to workers that share no disk with the client."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from socket import gethostname
 
 import pytest
 
+from async_builders import an_async_client
 from builders import a_train_job
 from cli_builders import here, use_ledger
 from ledger_fixtures import Environment
-from seqd.client import AsyncClient, Client, JobHandle
+from seqd.client import Client, JobHandle
 from seqd.errors import IdempotencyConflict, InvalidData, InvalidRequest
 from seqd.worker.training.run import open_data
 from seqd_schemas import FileSource, Log, TextChunk, TrainJob, UploadSource
@@ -24,9 +25,8 @@ VALIDATED = "validated on ['good'] of the held-out upload"
 
 
 @pytest.fixture
-def client(cluster: Cluster) -> Iterator[Client]:
-    with Client(settings=cluster.settings) as client:
-        yield client
+def client(cluster: Cluster) -> Client:
+    return cluster.client()
 
 
 def lines_of(job: JobHandle) -> list[str]:
@@ -163,7 +163,7 @@ def test_a_training_that_was_cancelled_goes_on_with_its_held_out_data(
 
 
 def test_a_held_out_part_counts_towards_what_may_wait_in_redis(cluster: Cluster) -> None:
-    small = Client(settings=cluster.settings.model_copy(update={"max_pending_bytes": 1_000}))
+    small = cluster.client(max_pending_bytes=1_000)
     large = [f"{number:0200}" for number in range(20_000)]
 
     with (
@@ -195,7 +195,7 @@ def test_a_client_of_asyncio_uploads_held_out_data_too(cluster: Cluster) -> None
         yield "bad"
 
     async def use() -> list[str]:
-        async with asyncio.timeout(30), AsyncClient(settings=cluster.settings) as client:
+        async with asyncio.timeout(30), an_async_client(cluster) as client:
             job = await client.train(LEARNT, held_out=validating(), model="echo")
             return [event.message async for event in job.events() if isinstance(event, Log)]
 

@@ -24,7 +24,6 @@ from seqd.inputs.items import items_of
 from seqd.ledger import Ledger, connect
 from seqd.ledger.blobs import PackedChunk, chunks_of
 from seqd.ledger.digests import InputDigest
-from seqd.settings import Settings
 from seqd_schemas import ItemSuccess, JobState
 from worker_fixtures import Cluster, wait_until
 
@@ -66,20 +65,15 @@ def labels_of(job: JobHandle) -> list[str]:
     ]
 
 
-def with_silence(cluster: Cluster) -> Settings:
-    return cluster.settings.model_copy(update={"upload_silence_s": SILENCE_S})
-
-
 @pytest.fixture
-def first(cluster: Cluster) -> Iterator[Client]:
-    with Client(settings=with_silence(cluster)) as client:
-        yield client
+def first(cluster: Cluster) -> Client:
+    return cluster.client(upload_silence_s=SILENCE_S)
 
 
 @pytest.fixture
 def second(cluster: Cluster) -> Client:
     """Another client; a test leaves it by itself, since that may raise."""
-    return Client(settings=with_silence(cluster))
+    return cluster.client(upload_silence_s=SILENCE_S)
 
 
 def wait_for_units(job: JobHandle, units: int) -> None:
@@ -186,7 +180,7 @@ def test_whatever_a_second_sender_raises_or_sends_the_job_of_the_first_goes_on(c
         (waited_for(lambda: iter(texts(16))), IdempotencyConflict, "more input than the 16 entr"),
     ):
         with pytest.raises(error, match=said):
-            send(Client(settings=with_silence(cluster)))
+            send(cluster.client(upload_silence_s=SILENCE_S))
         assert not job.record().state.is_terminal
 
     entries.open()

@@ -3,14 +3,14 @@
 import asyncio
 import csv
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow.parquet
 import pytest
 
+from async_builders import an_async_client
 from cli_builders import Ended, here, use_ledger
-from seqd.client import AsyncClient, Client
+from seqd.client import Client
 from seqd.errors import JobFailed
 from seqd.models.store import ModelStore
 from seqd_schemas import Classification
@@ -25,9 +25,8 @@ MAP = {"awful": "bad"}
 
 
 @pytest.fixture
-def client(cluster: Cluster) -> Iterator[Client]:
-    with Client(settings=cluster.settings) as client:
-        yield client
+def client(cluster: Cluster) -> Client:
+    return cluster.client()
 
 
 def seqd(
@@ -75,7 +74,7 @@ def test_single_texts_of_both_clients_are_answered_with_them(
     client: Client, cluster: Cluster
 ) -> None:
     async def use() -> Classification:
-        async with AsyncClient(settings=cluster.settings) as other:
+        async with an_async_client(cluster) as other:
             return await other.predict(TEXT, model="echo", label_map=MAP, min_score=0.7)
 
     expected = answer("bad", 0.6, uncertain=True)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from redis_fixtures import PrivateServer, server_binaries
+from redis_fixtures import PrivateServer, servers
 from seqd_schemas import JobState
 from worker_fixtures import Cluster, live_settings
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.processes
 TAKEN_AWAY = ("CONFIG", "INFO", "CLIENT", "ACL", "MONITOR", "KEYS", "FLUSHALL", "FLUSHDB")
 
 
-@pytest.fixture(params=server_binaries())
+@pytest.fixture(params=servers(pytest.mark.slow))
 def managed(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[PrivateServer]:
     folder = tmp_path / "redis"
     folder.mkdir()

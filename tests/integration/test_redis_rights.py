@@ -16,7 +16,7 @@ from builders import a_chunk
 from cli_builders import here
 from ledger_fixtures import open_environment
 from readme_blocks import ROOT
-from redis_fixtures import PrivateServer, newest_server, server_binaries
+from redis_fixtures import PrivateServer, servers
 from rights_flow import Fleet, running_up
 from seqd.errors import RedisNoPermission
 from seqd.ledger import Ledger, connect
@@ -35,7 +35,7 @@ DENIED = "denies what worked before"
 
 #: Where a right can be for reading alone, or for one command on one key.
 on_servers_with_key_access = pytest.mark.parametrize(
-    "each_server", server_binaries(since=KEY_ACCESS_SINCE), indirect=True
+    "each_server", servers(pytest.mark.slow, KEY_ACCESS_SINCE), indirect=True
 )
 
 
@@ -50,7 +50,7 @@ def fleet(each_server: PrivateServer, tmp_path: Path) -> Iterator[Fleet]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("each_server", newest_server(), indirect=True)
+@pytest.mark.parametrize("each_server", servers(pytest.mark.long, newest_first=True), indirect=True)
 @pytest.mark.parametrize("role", ROLES)
 def test_each_right_that_is_missing_is_found(fleet: Fleet, role: Role) -> None:
     rules, found = fleet.rules(role), dict[str, list[str]]()

@@ -10,14 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from redis_fixtures import PrivateServer, newest_server
+from redis_fixtures import PrivateServer, servers
 from rights_flow import Fleet, whole_flow
 
 pytestmark = [
     pytest.mark.processes,
     pytest.mark.slow,
     pytest.mark.timeout(480),
-    pytest.mark.parametrize("each_server", newest_server(), indirect=True),
+    pytest.mark.parametrize(
+        "each_server", servers(pytest.mark.long, newest_first=True), indirect=True
+    ),
 ]
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cli_builders import here
-from redis_fixtures import PrivateServer, binary_of_kind, installed_servers, newest_server
+from redis_fixtures import PrivateServer, binary_of_kind, installed_servers, servers
 from sentinel_fixtures import (
     FAILOVER_S,
     MASTER_NAME,
@@ -274,7 +274,7 @@ def test_commits_that_no_replica_had_are_done_again_and_counted_once(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("binary", newest_server())
+@pytest.mark.parametrize("binary", servers(pytest.mark.long, newest_first=True))
 def test_workers_and_clients_with_the_rights_of_their_roles_work_behind_sentinels(
     binary: ServerBinary, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ):

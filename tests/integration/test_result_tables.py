@@ -9,8 +9,9 @@ from threading import Event
 import pyarrow
 import pytest
 
+from async_builders import an_async_client
 from checkout import python_path
-from seqd.client import AsyncClient, Client, tables
+from seqd.client import Client, tables
 from seqd.errors import InvalidRequest, JobFailed
 from worker_fixtures import Cluster
 
@@ -134,7 +135,7 @@ def test_without_the_libraries_it_is_said_what_to_install() -> None:
 
 def test_a_task_reads_batches_and_frames(cluster: Cluster) -> None:
     async def use() -> None:
-        async with asyncio.timeout(LIMIT_S), AsyncClient(settings=cluster.settings) as client:
+        async with asyncio.timeout(LIMIT_S), an_async_client(cluster) as client:
             job = await client.classify(["a", "b", "bad"], model="echo")
             batches = [batch async for batch in job.to_arrow()]
             assert pyarrow.Table.from_batches(batches)["label"].to_pylist() == ["a", "b", None]

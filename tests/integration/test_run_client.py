@@ -10,9 +10,9 @@ import pyarrow
 import pytest
 import seqd_tasks
 
+from async_builders import an_async_client
 from checkout import python_path
 from readme_blocks import ROOT, blocks_of
-from seqd.client import AsyncClient
 from seqd.client.tables import result_schema, table_of
 from seqd.errors import InvalidInput, InvalidRequest, ItemFailed, OutputMismatch
 from seqd_schemas import Embedding, Score, Text
@@ -212,7 +212,7 @@ def test_a_job_that_was_sent_without_stream_has_no_deltas(task_cluster):
 
 def test_many_tasks_ask_for_one_item_each_at_a_time(task_cluster):
     async def use() -> None:
-        async with asyncio.timeout(LIMIT_S), AsyncClient(settings=task_cluster.settings) as client:
+        async with asyncio.timeout(LIMIT_S), an_async_client(task_cluster) as client:
             texts = [f"text {number}" for number in range(50)]
             asked = (
                 client.run_one(text, model="vectors", task="embed", output=Embedding)
@@ -228,7 +228,7 @@ def test_many_tasks_ask_for_one_item_each_at_a_time(task_cluster):
 
 def test_a_task_of_asyncio_hands_each_item_in_as_a_job(task_cluster):
     async def use() -> None:
-        async with asyncio.timeout(LIMIT_S), AsyncClient(settings=task_cluster.settings) as client:
+        async with asyncio.timeout(LIMIT_S), an_async_client(task_cluster) as client:
             pairs = [{"left": "a", "right": "a"}, {"left": "a", "right": "b"}]
             jobs = await client.run_each(pairs, model="pairs", task="compare")
             found = {}

@@ -1,7 +1,5 @@
 """Trainings by a real worker: events, versions in the store, and how they end badly."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from plugin_builders import place
@@ -17,9 +15,8 @@ RECORDS = [{"text": "fine", "label": "pos"}, {"text": "dull", "label": "neg"}]
 
 
 @pytest.fixture
-def client(cluster: Cluster) -> Iterator[Client]:
-    with Client(settings=cluster.settings) as client:
-        yield client
+def client(cluster: Cluster) -> Client:
+    return cluster.client()
 
 
 def store_of(cluster: Cluster) -> ModelStore:
