@@ -1,10 +1,10 @@
 """What users of a ledger do that no other test does with the rights of their roles alone.
 
     Fleet           a server with a user for each role, and a cluster that works as these users
-    whole_flow      what commands, an exporter, a doctor, a producer and `seqd up` do
+    whole_flow      what an exporter, a doctor, a producer and `seqd up` do
 
-Workers and clients have exactly their rights in each test on a cluster of `worker_fixtures`. Each
-part says what must come of it, so that a right that is missing fails it.
+Workers, clients and commands have exactly their rights in each test on a cluster of
+`worker_fixtures`. Each part says what must come of it, so that a right that is missing fails it.
 """
 
 import json
@@ -15,7 +15,6 @@ import sys
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
 from pathlib import Path
 
 import redis
@@ -34,9 +33,6 @@ from seqd_schemas import JobState, TenantLimits, WorkerStatus
 from worker_fixtures import PLUGIN, QUICK, READY_S, Cluster, wait_until
 
 RECORDS = [{"text": "good", "label": "pos"}, {"text": "bad one", "label": "neg"}] * 4
-
-#: Texts of a job that is still open when it is paused or cancelled: 13 s of work at 20 ms each.
-LONG = [f"l{n}" for n in range(640)]
 
 #: Not 0, so that each connection has to choose it.
 DATABASE = 1
@@ -151,12 +147,9 @@ def whole_flow(fleet: Fleet) -> None:
     """Start a worker and have everybody do what they do; no worker is up after it."""
     fleet.cluster.start_ready()
     client = fleet.client()
-    look(fleet, client)
     use_inbox(fleet)
     read_figures(fleet, workers=1)
     set_limits(fleet, client)
-    act_on_many(fleet, client)
-    cordon(fleet, client)
     scrape(fleet, client)
     examine(fleet)
     assert fleet.cluster.workers[-1].stop() == 0
@@ -164,33 +157,6 @@ def whole_flow(fleet: Fleet) -> None:
     fleet.producer().add(a_request(["waits"]))
     read_figures(fleet, workers=0)
     replace_workers(fleet)
-
-
-def look(fleet: Fleet, client: Client) -> None:
-    """Read what `seqd status`, `jobs`, `models` and `plugins` show."""
-    wait_until(lambda: client.workers() != [], "a worker is up")
-    assert "echo" in client.catalog()
-    client.open_jobs()
-    newest = client.jobs(states=["completed"], metadata={}, since=datetime(2026, 1, 1))
-    client.job(newest[0].job_id).activity()
-    client.explain(newest[0].job_id)
-    open_job = client.classify(iter(LONG), model="echo", parameters={"delay_ms": 20})
-    assert client.explain(open_job.job_id, "row-1").item is not None
-    open_job.cancel()
-    assert client.jobs() != []
-    client.inbox()
-    client.evictions()
-    client.work_left()
-    client.queues()
-    client.overview()
-    client.tenants()
-    client.tenant_usage()
-    ledger = fleet.ledger(Role.CLIENT)  # as `seqd workers list`
-    ledger.cordons.rules()
-    ledger.placements.rules()  # as `seqd models place`
-    ledger.rollouts.of("echo", "0" * 16)  # as `seqd models show`
-    ledger.fleet.schemas_of_task("0" * 64)  # as whoever reads results by their schema
-    ledger.fleet.in_hand(worker.worker for worker in client.workers())
 
 
 def use_inbox(fleet: Fleet) -> None:
@@ -249,50 +215,6 @@ def set_limits(fleet: Fleet, client: Client) -> None:
     for job in jobs:
         assert job.wait(timeout_s=60).counts.succeeded == 64
     assert {row.tenant: row.items for row in operator.tenant_usage()}["bob"] == 64
-
-
-def act_on_many(fleet: Fleet, client: Client) -> None:
-    """Cancel, retry and remove jobs by a filter, pause a model, and read who did that."""
-    operator = fleet.client(Role.OPERATOR)
-    for _ in range(3):
-        job = client.classify(LONG, model="echo", tenant="many", parameters={"delay_ms": 20})
-        job.pause()
-        wait_until(lambda job=job: job.record().sealed, "all of it is there")  # type: ignore[misc]
-    assert operator.count_jobs("cancel", tenant="many").jobs == 3
-    for act in (
-        operator.cancel_jobs, operator.retry_jobs, operator.pause_jobs, operator.resume_jobs,
-        operator.cancel_jobs, operator.remove_jobs,
-    ):  # fmt: skip
-        assert act(tenant="many").acted_on > 0
-    assert client.jobs(tenant="many") == []
-    assert not fleet.ledger(Role.OPERATOR).placements.remove("nobody_has_this")
-    operator.pause_model("echo", reason="wrong labels")
-    waits = client.classify(["waits"], model="echo")
-    assert list(client.paused_models()) == ["echo"]
-    assert operator.resume_model("echo")
-    assert waits.wait(timeout_s=30).state is JobState.COMPLETED
-    acts = {act.action for act in operator.audit(target="tenant=many")}
-    assert acts >= {"jobs.cancel", "jobs.remove"}
-
-
-def cordon(fleet: Fleet, client: Client) -> None:
-    """Cordon the worker, which then claims nothing; then have it go on."""
-    (worker,) = fleet.cluster.workers
-    fleet.seqd(Role.OPERATOR, "workers", "cordon", worker.name, "--yes", "--reason", "repair")
-
-    def is_cordoned() -> bool:
-        status = worker.status()
-        return status is not None and status.cordon is not None
-
-    wait_until(is_cordoned, "it is cordoned")
-    job = client.classify(["waits"], model="echo")
-    fleet.ledger(Role.OPERATOR).cordons.change(remove=[])
-    assert "repair" in fleet.seqd(Role.OPERATOR, "workers", "list").out
-    fleet.seqd(Role.OPERATOR, "models", "place", "echo", "--on", worker.name)
-    fleet.seqd(Role.OPERATOR, "models", "place", "echo", "--anywhere")
-    assert job.record().state is JobState.QUEUED
-    fleet.seqd(Role.OPERATOR, "workers", "uncordon", worker.name, "--wait")
-    assert job.wait(timeout_s=30).state is JobState.COMPLETED
 
 
 def scrape(fleet: Fleet, client: Client) -> None:

@@ -351,6 +351,11 @@ class Cluster:
         """Return a client with the rights of an operator, closed with the cluster."""
         return self._opened(Role.OPERATOR, settings)
 
+    @property
+    def commands(self) -> Settings:
+        """Settings for commands, which an operator gives."""
+        return self.settings_of(Role.OPERATOR)
+
     def settings_of(self, role: Role, **settings: object) -> Settings:
         """Return settings, some of them changed, for somebody who has the rights of a role."""
         url = self._users.get(role, self.settings.redis_url)

@@ -31,7 +31,7 @@ def _on_the_cluster(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
 def variables(cluster: Cluster) -> dict[str, str]:
     assert cluster.settings.redis_url is not None
     prefix = cluster.settings.prefix
-    return {"SEQD_REDIS_URL": cluster.settings.redis_url, "SEQD_PREFIX": prefix, "COLUMNS": "200"}
+    return {"SEQD_REDIS_URL": cluster.commands.redis_url, "SEQD_PREFIX": prefix, "COLUMNS": "200"}
 
 
 class Commands:

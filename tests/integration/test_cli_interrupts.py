@@ -104,7 +104,7 @@ def commands(
 ) -> Interrupted:
     empty_cluster.publish_catalog()
     run = here_in(tmp_path, capsys, monkeypatch)
-    use_ledger(monkeypatch, empty_cluster.settings)
+    use_ledger(monkeypatch, empty_cluster.commands)
     return Interrupted(empty_cluster, tmp_path, run)
 
 

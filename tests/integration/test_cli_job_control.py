@@ -31,7 +31,7 @@ def _wide_screen(monkeypatch: pytest.MonkeyPatch) -> None:
 def environment_of(cluster: Cluster) -> dict[str, str]:
     """Variables that make commands use a cluster's ledger."""
     assert cluster.settings.redis_url is not None
-    return {"SEQD_REDIS_URL": cluster.settings.redis_url, "SEQD_PREFIX": cluster.settings.prefix}
+    return {"SEQD_REDIS_URL": cluster.commands.redis_url, "SEQD_PREFIX": cluster.settings.prefix}
 
 
 def an_ended(cluster: Cluster, *texts: object) -> JobHandle:
@@ -45,7 +45,7 @@ def an_ended(cluster: Cluster, *texts: object) -> JobHandle:
 def no_worker(empty_cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Cluster:
     """A cluster that knows what workers can run and has none."""
     empty_cluster.publish_catalog()
-    use_ledger(monkeypatch, empty_cluster.settings)
+    use_ledger(monkeypatch, empty_cluster.commands)
     return empty_cluster
 
 
@@ -55,7 +55,7 @@ def test_a_retry_of_a_retry_writes_the_results_of_the_whole(
     capsys: pytest.CaptureFixture[str],
     tmp_path: Path,
 ):
-    use_ledger(monkeypatch, cluster.settings)
+    use_ledger(monkeypatch, cluster.commands)
     first = an_ended(cluster, "good", "bad", "fine", {"custom_id": "empty"})
     out = tmp_path / "all.jsonl"
 

@@ -111,7 +111,7 @@ def test_what_the_fleet_does_not_have_is_named_with_what_it_has(
 def test_where_no_worker_was_ever_up_both_ways_on_are_named(
     empty_cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
-    use_ledger(monkeypatch, empty_cluster.settings)
+    use_ledger(monkeypatch, empty_cluster.commands)
 
     ended = here(capsys, "models", "list")
 

@@ -19,7 +19,7 @@ def first_error_line(ended: Ended) -> str:
 @pytest.fixture
 def seqd(task_cluster, monkeypatch, capsys):
     """Run a command on the ledger of the tests' workers."""
-    use_ledger(monkeypatch, task_cluster.settings)
+    use_ledger(monkeypatch, task_cluster.commands)
     return lambda *arguments: here(capsys, *arguments)
 
 

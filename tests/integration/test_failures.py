@@ -30,7 +30,7 @@ def client(cluster: Cluster) -> Iterator[Client]:
 
 @pytest.fixture
 def shell(cluster: Cluster, monkeypatch: pytest.MonkeyPatch, client: Client) -> None:
-    use_ledger(monkeypatch, cluster.settings, columns=100, has_store=True)
+    use_ledger(monkeypatch, cluster.commands, columns=100, has_store=True)
 
 
 def failed(client: Client, *texts: object, **options: object) -> JobHandle:

@@ -75,7 +75,7 @@ def test_files_of_a_command_on_another_machine_than_the_workers_are_sent(
     option: tuple[str, ...],
     travels_as: str,
 ) -> None:
-    use_ledger(monkeypatch, cluster.settings)
+    use_ledger(monkeypatch, cluster.commands)
     monkeypatch.setattr("seqd.cli.train.gethostname", lambda: machine)
     folder = cluster.settings.input_roots[0] / tmp_path.name
     folder.mkdir()

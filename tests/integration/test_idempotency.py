@@ -261,7 +261,7 @@ def start_sender(cluster: Cluster) -> Iterator[Sender]:
     started: list[subprocess.Popen[str]] = []
     variables = {
         **os.environ,
-        "SEQD_REDIS_URL": str(cluster.settings.redis_url),
+        "SEQD_REDIS_URL": str(cluster.commands.redis_url),
         "SEQD_PREFIX": cluster.settings.prefix,
         "SEQD_DATA_DIR": str(cluster.settings.data_dir),
         "SEQD_UPLOAD_SILENCE_S": str(SILENCE_S),

@@ -24,7 +24,7 @@ ALL = (
 
 @pytest.fixture(autouse=True)
 def _of_the_cluster(monkeypatch: pytest.MonkeyPatch, cluster: Cluster) -> None:
-    use_ledger(monkeypatch, cluster.settings, columns=300, has_store=True)
+    use_ledger(monkeypatch, cluster.commands, columns=300, has_store=True)
 
 
 NO_RESULTS = (

@@ -30,7 +30,7 @@ def test_commands_pause_resume_retry_and_remove(
     capsys: pytest.CaptureFixture[str],
     tmp_path: Path,
 ):
-    use_ledger(monkeypatch, cluster.settings)
+    use_ledger(monkeypatch, cluster.commands)
     job = after_the_first_unit(cluster.client())
     out = tmp_path / "all.jsonl"
 
@@ -61,7 +61,7 @@ def test_commands_pause_resume_retry_and_remove(
 def test_a_command_that_has_nothing_to_do_says_so_in_one_line(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
-    use_ledger(monkeypatch, cluster.settings)
+    use_ledger(monkeypatch, cluster.commands)
     client = cluster.client()
     unreadable = client.classify(["good", {"custom_id": "empty"}], model="echo")
     unreadable.wait(timeout_s=30)

@@ -260,7 +260,7 @@ def test_a_job_of_a_million_items_lists_twenty_units(environment: Environment) -
 
 @pytest.fixture
 def shell(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
-    use_ledger(monkeypatch, cluster.settings)
+    use_ledger(monkeypatch, cluster.commands)
     yield cluster
 
 

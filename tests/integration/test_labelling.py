@@ -35,7 +35,7 @@ def seqd(
     monkeypatch: pytest.MonkeyPatch,
     *arguments: str,
 ) -> Ended:
-    use_ledger(monkeypatch, cluster.settings)
+    use_ledger(monkeypatch, cluster.commands)
     return here(capsys, *arguments)
 
 

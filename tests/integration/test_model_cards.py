@@ -29,7 +29,7 @@ def at_the_store(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Cluster:
 
 def _set(monkeypatch: pytest.MonkeyPatch, cluster: Cluster, data_dir: Path) -> None:
     for name, value in clean_environment(
-        SEQD_REDIS_URL=str(cluster.settings.redis_url),
+        SEQD_REDIS_URL=str(cluster.commands.redis_url),
         SEQD_PREFIX=cluster.settings.prefix,
         SEQD_DATA_DIR=str(data_dir),
         COLUMNS="400",

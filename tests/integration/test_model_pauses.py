@@ -66,7 +66,7 @@ def client(cluster: Cluster) -> Iterator[Client]:
 
 @pytest.fixture
 def commands(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    use_ledger(monkeypatch, cluster.settings, columns=300, has_store=True)
+    use_ledger(monkeypatch, cluster.commands, columns=300, has_store=True)
 
 
 @pytest.mark.usefixtures("commands")

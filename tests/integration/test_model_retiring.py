@@ -43,7 +43,7 @@ def model(
 ) -> str:
     """A model with versions 1 to 4, of which the first is in service; commands run elsewhere."""
     variables = clean_environment(
-        SEQD_REDIS_URL=str(module_cluster.settings.redis_url),
+        SEQD_REDIS_URL=str(module_cluster.commands.redis_url),
         SEQD_PREFIX=module_cluster.settings.prefix,
         SEQD_DATA_DIR=str(tmp_path),
     )

@@ -198,7 +198,7 @@ def test_labels_that_cannot_be_read_cost_no_training(client: Client, store: Mode
 def data(module_cluster: Cluster, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
     """Training data in a folder that the worker may read, for commands on the cluster."""
     for variable, value in clean_environment(
-        SEQD_REDIS_URL=str(module_cluster.settings.redis_url),
+        SEQD_REDIS_URL=str(module_cluster.commands.redis_url),
         SEQD_PREFIX=module_cluster.settings.prefix,
         SEQD_DATA_DIR=str(module_cluster.settings.data_dir),
     ).items():

@@ -23,8 +23,7 @@ SLOWLY = {"delay_ms": 50.0}
 @pytest.fixture
 def seqd(capsys, monkeypatch, empty_cluster):
     """Run a command on the cluster's ledger."""
-    settings = empty_cluster.settings
-    use_ledger(monkeypatch, settings, has_store=True)
+    use_ledger(monkeypatch, empty_cluster.commands, has_store=True)
     return lambda *arguments: here(capsys, *arguments)
 
 

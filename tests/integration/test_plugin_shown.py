@@ -14,8 +14,7 @@ pytestmark = pytest.mark.processes
 @pytest.fixture(autouse=True)
 def fleet(task_cluster: TaskCluster, monkeypatch: pytest.MonkeyPatch) -> None:
     """Have commands of this process ask the cluster."""
-    settings = task_cluster.settings
-    use_ledger(monkeypatch, settings)
+    use_ledger(monkeypatch, task_cluster.commands)
 
 
 def test_a_plugin_that_is_not_installed_here_and_its_models_are_shown_from_the_fleet(

@@ -46,7 +46,7 @@ def test_a_worker_serves_from_a_store_that_is_mounted_for_reading(
     assert job.wait(timeout_s=60).counts.succeeded == 1
     assert "ERROR" not in worker.whole_log()
     for name, value in clean_environment(
-        SEQD_REDIS_URL=str(empty_cluster.settings.redis_url),
+        SEQD_REDIS_URL=str(empty_cluster.commands.redis_url),
         SEQD_PREFIX=empty_cluster.settings.prefix,
         SEQD_DATA_DIR=str(empty_cluster.settings.data_dir),
     ).items():

@@ -44,7 +44,7 @@ def models(
 ) -> Models:
     """The command `seqd models` on a machine that shares the cluster's Redis alone."""
     variables = clean_environment(
-        SEQD_REDIS_URL=str(module_cluster.settings.redis_url),
+        SEQD_REDIS_URL=str(module_cluster.commands.redis_url),
         SEQD_PREFIX=module_cluster.settings.prefix,
         SEQD_DATA_DIR=str(tmp_path),
     )

@@ -23,7 +23,7 @@ Row = Mapping[str, object]
 def environment(task_cluster: TaskCluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A machine that shares the cluster's Redis and its store."""
     variables = clean_environment(
-        SEQD_REDIS_URL=str(task_cluster.settings.redis_url),
+        SEQD_REDIS_URL=str(task_cluster.commands.redis_url),
         SEQD_PREFIX=task_cluster.settings.prefix,
         SEQD_DATA_DIR=str(task_cluster.settings.data_dir),
     )

@@ -31,7 +31,7 @@ TEXTS = {f"item-{number}": f"text {number}" for number in range(200)}
 def environment(task_cluster: TaskCluster, monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine that shares the cluster's Redis and its store."""
     variables = clean_environment(
-        SEQD_REDIS_URL=str(task_cluster.settings.redis_url),
+        SEQD_REDIS_URL=str(task_cluster.commands.redis_url),
         SEQD_PREFIX=task_cluster.settings.prefix,
         SEQD_DATA_DIR=str(task_cluster.settings.data_dir),
     )

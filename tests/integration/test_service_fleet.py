@@ -50,7 +50,7 @@ def environment(
 ) -> dict[str, str]:
     """Variables of a machine that shares the cluster's Redis, and has a store of its own."""
     variables = clean_environment(
-        SEQD_REDIS_URL=str(module_cluster.settings.redis_url),
+        SEQD_REDIS_URL=str(module_cluster.commands.redis_url),
         SEQD_PREFIX=module_cluster.settings.prefix,
         SEQD_DATA_DIR=str(tmp_path),
     )
@@ -253,7 +253,7 @@ def test_with_no_worker_up_nothing_is_changed_and_seqd_up_is_named(
     store = ModelStore(empty_cluster.settings.store_dir, {})
     publish(store, "echo")
     empty_cluster.publish_catalog()
-    use_ledger(monkeypatch, empty_cluster.settings)
+    use_ledger(monkeypatch, empty_cluster.commands)
 
     ended = here(capsys, "models", "promote", "echo@2")
 

@@ -22,7 +22,7 @@ def data(cluster: Cluster) -> Path:
 
 @pytest.fixture(autouse=True)
 def _on_the_cluster(cluster: Cluster, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    use_ledger(monkeypatch, cluster.settings)
+    use_ledger(monkeypatch, cluster.commands)
     monkeypatch.chdir(tmp_path)
 
 

@@ -20,8 +20,7 @@ LEARNT_S = 10.0
 @pytest.fixture
 def seqd(capsys, monkeypatch, empty_cluster):
     """Run a command on the cluster's ledger."""
-    settings = empty_cluster.settings
-    use_ledger(monkeypatch, settings, columns=250, has_store=True)
+    use_ledger(monkeypatch, empty_cluster.commands, columns=250, has_store=True)
     return lambda *arguments: here(capsys, *arguments)
 
 
