@@ -182,8 +182,8 @@ def test_a_generator_is_closed_whose_job_is_refused(cluster: Cluster) -> None:
     watched = Watched()
 
     async def use() -> bool:
+        cluster.operator().set_tenant("none", TenantLimits(jobs=0))
         async with an_async_client(cluster) as client:
-            await client.set_tenant("none", TenantLimits(jobs=0))
             given = watched.texts()
             with pytest.raises(NotAllowed):
                 await client.classify(given, model="echo", tenant="none")

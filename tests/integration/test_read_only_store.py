@@ -46,7 +46,7 @@ def test_a_worker_serves_from_a_store_that_is_mounted_for_reading(
     assert job.wait(timeout_s=60).counts.succeeded == 1
     assert "ERROR" not in worker.whole_log()
     for name, value in clean_environment(
-        SEQD_REDIS_URL=str(empty_cluster.commands.redis_url),
+        SEQD_REDIS_URL=str(empty_cluster.settings.redis_url),
         SEQD_PREFIX=empty_cluster.settings.prefix,
         SEQD_DATA_DIR=str(empty_cluster.settings.data_dir),
     ).items():
@@ -61,7 +61,7 @@ def test_an_order_is_left_to_a_worker_that_may_write(
     empty_cluster: Cluster, read_only_store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     empty_cluster.start_ready("reader")
-    client = empty_cluster.client()
+    client = empty_cluster.operator()
     monkeypatch.setattr("seqd.client.model.TAKE_S", 2.0)
 
     with pytest.raises(NoFitWorker, match="has echo@1 in a store that it may write: "):
