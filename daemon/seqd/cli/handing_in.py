@@ -39,7 +39,7 @@ from seqd_schemas import JobAction, JobRecord, JobState
 
 if TYPE_CHECKING:
     from seqd.cli.bulk import Result
-    from seqd.cli.resuming import JobNote
+    from seqd.cli.job_note import JobNote
     from seqd.cli.sources import Feed
 
 #: Seconds for which Ctrl-C waits for a Redis that is away, to cancel the job.

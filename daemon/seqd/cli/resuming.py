@@ -5,17 +5,14 @@ The job keeps its results, so the output is written anew from the first of them,
 written before: none comes twice and none is missing.
 """
 
-import json
-import os
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
-from seqd.cli.drafts import sync_folder, unwritable
 from seqd.cli.handing_in import Begun, HandIn
+from seqd.cli.job_note import JobNote
 from seqd.cli.ui.screen import Screen
 from seqd.client import Client, JobHandle
 from seqd.errors import (
@@ -36,45 +33,6 @@ from seqd_schemas import JobRecord, JobState
 
 if TYPE_CHECKING:
     from seqd.cli.result_files import ResultFiles
-
-
-class JobNote:
-    """The file beside an output that names the job whose results go into it."""
-
-    def __init__(self, out: Path) -> None:
-        self.out = out
-        self._path = out.with_name(f".{out.name}.job")
-
-    def read(self) -> str | None:
-        """Return the job's id; None without a file. Raises InvalidRequest for another file."""
-        try:
-            return str(json.loads(self._path.read_bytes())["job_id"])
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError, TypeError, KeyError) as error:
-            raise InvalidRequest(
-                f"{str(self._path)!r} should name the job of an interrupted command, and cannot be "
-                f"read ({error}). Remove it, and look for the job: seqd jobs list"
-            ) from None
-
-    def write(self, job_id: str) -> None:
-        """Note a job, so that it outlives a power failure. Raises OutputUnwritable."""
-        draft = self._path.with_name(f"{self._path.name}.part")
-        try:
-            with draft.open("w", encoding="utf-8") as file:
-                json.dump({"job_id": job_id}, file)
-                file.flush()
-                os.fsync(file.fileno())
-            draft.replace(self._path)
-        except OSError as error:
-            draft.unlink(missing_ok=True)
-            raise unwritable(self.out, error) from None
-        sync_folder(self._path.parent)
-
-    def remove(self) -> None:
-        """Remove the file."""
-        with suppress(OSError):
-            self._path.unlink(missing_ok=True)
 
 
 def begin(hand_in: HandIn, files: "ResultFiles | None", *, resumes: bool) -> Begun:

@@ -100,15 +100,9 @@ class Sender:
         `rollout` is that of the job which this one retries.
         """
         asked_id = checked_id(options.get("job_id") or new_job_id())
-        catalog = yield from self._ledger.fleet.catalog.steps()
-        admitted = yield from admission_of(job, self._ledger, catalog, wait_s=STARTING_WAIT_S)
-        if rollout is not None:
-            admitted = replace(admitted, rollout=rollout)
+        admitted = yield from self._admitted(job, rollout)
         token = new_token() if has_upload(job) and not _has_its_data(job) else ""
-        head: list[ItemChunk | TextChunk] = []
-        if source is not None:
-            source.begin(admitted.unit_items)
-            head = yield from _first_two(source)
+        head = [] if source is None else (yield from _head_of(source, admitted.unit_items))
         if token and not head:
             raise InvalidRequest("There are no items; at least one is due.")
         first = PackedChunk(head[0]) if head and isinstance(head[0], ItemChunk) else None
@@ -163,8 +157,7 @@ class Sender:
         options: JobOptions,
     ) -> Exchange[list[Sent]]:
         """Send each entry as a job of its own; see `Client.classify_each`."""
-        catalog = yield from self._ledger.fleet.catalog.steps()
-        admitted = yield from admission_of(job, self._ledger, catalog, wait_s=STARTING_WAIT_S)
+        admitted = yield from self._admitted(job)
         inputs = list(inputs_of(entries, job_ids))
         template = BatchTemplate(job, admitted, self._completions)
         expected = []
@@ -195,6 +188,11 @@ class Sender:
         task = yield from published_task(self._ledger, cast(RunJob, job))
         rules = ItemRules() if task is None else task_rules(task, *fields)
         return (yield from self.send_each(job, items_by(rules, values), job_ids, options))
+
+    def _admitted(self, job: Job, rollout: JobRollout | None = None) -> Exchange[Admitted]:
+        catalog = yield from self._ledger.fleet.catalog.steps()
+        admitted = yield from admission_of(job, self._ledger, catalog, wait_s=STARTING_WAIT_S)
+        return admitted if rollout is None else replace(admitted, rollout=rollout)
 
     def _expected(self, job_id: str) -> Exchange[Announced | None]:
         """Begin to listen for the end of a job, where this client listens for ends."""
@@ -332,8 +330,9 @@ def _corrections(
     return corrections_of(texts, rules)
 
 
-def _first_two(source: Source) -> Exchange[list[ItemChunk | TextChunk]]:
-    """Return the first two chunks, as far as there are so many."""
+def _head_of(source: Source, unit_items: int) -> Exchange[list[ItemChunk | TextChunk]]:
+    """Begin a source; return its first two chunks, as far as there are so many."""
+    source.begin(unit_items)
     head = []
     for _ in range(2):
         chunk = yield from source.next()
