@@ -188,7 +188,7 @@ plugin-broken | warning | The plugin bad is broken on cpu:0@h1-a: no module\\x1b
 plugin-missing | warning | The plugin bad is missing on cpu:0@h2-b. | Install it there: `pip install
   seqd-bad==1.0`. Then restart it; those of `seqd up`: `seqd workers restart cpu | plugin-missing
 plugin-versions | warning | seqd-echo has the version 1.0 on cpu:0@h1-a, and 2.0 on cpu:0@h2-b. |
-  For one version everywhere: `pip install seqd-echo==1.0` there. | mixed-versions
+  Install one version everywhere: `seqd plugins list` says which. | mixed-versions
 route-unserved | error | No worker that is up can do all that waits of classify imdb_lstm (2
   items). All workers that classify imdb_lstm are cordoned or drained by an operator: cpu:0@h1-a.
   `seqd workers list` shows the rules, `seqd workers uncordon --host h1` ends them. | Start a worker
@@ -218,6 +218,20 @@ def test_each_thing_that_is_wrong_with_a_fleet_is_told_of_with_what_to_do_and_it
         assert one.do.startswith(do)
         assert one.page == (f"docker/RUNBOOK.md#{page}" if page else "")
     assert report.not_checked == []
+
+
+def test_in_an_upgrade_nobody_is_told_to_bring_a_worker_back_to_the_release_before(
+    environment: Environment,
+) -> None:
+    of_seqd = {"distribution": "seqd", "version": "0.2.0"}
+    for name in ("cpu:0@h1-a", "cpu:0@h2-b"):
+        plugins = (a_plugin(**of_seqd), a_plugin("gone", **of_seqd))
+        publish(environment, name, host=name[6:8], seqd_version="0.2.0", plugins=plugins)
+    publish(environment, "cpu:0@h3-c", plugins=(a_plugin(distribution="seqd", version="0.3.0"),))
+
+    report = examined(environment)
+
+    assert [one.id for one in report.findings] == ["mixed-releases"]
 
 
 def test_no_worker_is_an_error_once_work_waits(environment: Environment) -> None:

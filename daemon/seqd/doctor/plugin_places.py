@@ -18,6 +18,9 @@ _MOST_WORKERS: Final = 3
 #: The distribution of a plugin that comes from none.
 _UNPACKAGED: Final = "(none)"
 
+#: The distribution of the plugins that ship with seqd.
+_OWN: Final = "seqd"
+
 
 def says_what_it_has(worker: WorkerStatus) -> bool:
     """Return False for a worker that publishes no plugin: its slot is drained, its process gone."""
@@ -50,12 +53,16 @@ def uneven(
 ) -> Iterator[Finding]:
     """Yield each distribution that is not everywhere, or not in one version.
 
-    `here` is what this machine has, and wants everywhere; `folders` those of distributions that may
-    be on no index, so that their wheel is what to install.
+    `here` is what this machine has, and wants everywhere; without it no version is the one to have.
+    `folders` are those of distributions that may be on no index, so that their wheel is what to
+    install. Of seqd itself nothing is said that this machine has not: releases are told apart.
     """
     known = _most_usual(fleet) | dict(here or {})
-    yield from _missing(known, fleet, folders or {})
-    yield from _skewed(known, here or {}, fleet, folders or {})
+    told = {
+        name: one for name, one in known.items() if one.distribution != _OWN or name in (here or {})
+    }
+    yield from _missing(told, fleet, folders or {})
+    yield from _skewed(told, here, fleet, folders or {})
 
 
 def _most_usual(fleet: Fleet) -> dict[str, PluginStatus]:
@@ -87,32 +94,55 @@ def _missing(
 
 def _skewed(
     known: Mapping[str, PluginStatus],
-    sound: Mapping[str, PluginStatus],
+    here: Mapping[str, PluginStatus] | None,
     fleet: Fleet,
     folders: Mapping[str, str],
 ) -> Iterator[Finding]:
     """Yield each distribution that workers, or they and this machine, differ in."""
-    for name in sorted({one.distribution for one in known.values()} - {_UNPACKAGED}):
+    for what, names in _compared(known, fleet).items():
         by_version: dict[str, list[str]] = {}
         for worker, plugins in fleet.items():
-            for version in {one.version for one in plugins.values() if one.distribution == name}:
+            for version in {plugins[name].version for name in names if name in plugins}:
                 by_version.setdefault(version, []).append(worker)
-        wanted = next(one for one in known.values() if one.distribution == name).version
+        one = known[names[0]]
+        wanted = one.version
         others = {version: by_version[version] for version in sorted(by_version.keys() - {wanted})}
         if not others:
             continue
-        is_here = any(one.distribution == name for one in sound.values())
+        is_here = any(name in (here or {}) for name in names)
         where = "here" if is_here else f"on {named(by_version[wanted])}"
-        told = "; ".join(f"{version} on {named(names)}" for version, names in others.items())
-        one_version = f": `pip install {name}=={wanted}` there."
-        if name in folders:
-            one_version = f", {_wheel_of(folders[name])}"
-        older = sorted({worker for names in others.values() for worker in names})
+        told = "; ".join(f"{version or 'none'} on {named(ws)}" for version, ws in others.items())
+        older = sorted({worker for workers in others.values() for worker in workers})
+        do = "Install one version everywhere: `seqd plugins list` says which"
+        if here is not None:
+            do = f"For one version everywhere{_one_version(one, folders)}{_restart(older)}"
         yield finding(
-            "plugin-versions",
-            f"{name} has the version {wanted} {where}, and {told}",
-            f"For one version everywhere{one_version}{_restart(older)}",
+            "plugin-versions", f"{what} has the version {wanted or 'none'} {where}, and {told}", do
         )
+
+
+def _compared(known: Mapping[str, PluginStatus], fleet: Fleet) -> dict[str, list[str]]:
+    """Return plugins by what has their version: their distribution, or each for itself.
+
+    That is where it comes from none, or not from the same everywhere.
+    """
+    found: dict[str, list[str]] = {}
+    for name in sorted(known):
+        holding = [plugins[name] for plugins in fleet.values() if name in plugins]
+        origins = {one.distribution for one in (known[name], *holding)}
+        is_alone = len(origins) > 1 or _UNPACKAGED in origins
+        what = f"The plugin {name}" if is_alone else known[name].distribution
+        found.setdefault(what, []).append(name)
+    return found
+
+
+def _one_version(plugin: PluginStatus, folders: Mapping[str, str]) -> str:
+    name = plugin.distribution
+    if name == _UNPACKAGED:
+        return ", bring its module there."
+    if name in folders:
+        return f", {_wheel_of(folders[name])}"
+    return f": `pip install {name}=={plugin.version}` there."
 
 
 def _install(plugin: PluginStatus, folders: Mapping[str, str]) -> str:
