@@ -350,7 +350,8 @@ def waiting_for(
     """
     if not workers:
         return Waiting(
-            code=WaitingCode.NO_WORKER, message="No worker is up: `seqd up` starts them."
+            code=WaitingCode.NO_WORKER,
+            message="No worker is up: `seqd up` starts them, in some seconds.",
         )
     starting = [status for status in workers if _may_begin(status, task, model)]
     takers = [one for one in workers if takes(one, task, model) and one not in starting]

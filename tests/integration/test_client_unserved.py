@@ -19,7 +19,7 @@ from worker_fixtures import Cluster, wait_until
 
 pytestmark = pytest.mark.processes
 
-NO_WORKER = "waits: No worker is up: `seqd up` starts them."
+NO_WORKER = "waits: No worker is up: `seqd up` starts them, in some seconds."
 
 #: Ways to wait for a job, each for longer than it takes to see that nobody is up.
 WAYS: dict[str, Callable[[Client, JobHandle], object]] = {
@@ -47,7 +47,7 @@ def test_whoever_waits_for_a_job_with_no_worker_up_is_told_once(
     assert sorted(told(caplog)) == sorted(f"job={job.job_id} {NO_WORKER}" for job in jobs.values())
     assert isinstance(ends["wait"].exception(), TimeoutError)
     assert str(ends["wait"].exception()).endswith(
-        " It waits: No worker is up: `seqd up` starts them."
+        " It waits: No worker is up: `seqd up` starts them, in some seconds."
     )
     for way in WAYS:
         assert isinstance(ends[way].exception(), TimeoutError | None), way

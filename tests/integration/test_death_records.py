@@ -58,6 +58,33 @@ def test_a_worker_whose_children_die_before_they_publish_is_in_the_fleet(
     assert status.death_counts == {DeathCause.SIGNAL: 1, DeathCause.HANG: 1}
 
 
+def test_a_disk_that_has_no_room_for_deaths_loses_none_that_this_worker_has_seen(
+    environment: Environment, tmp_path: Path
+) -> None:
+    record, _ = record_of(environment, tmp_path)
+    record.note(KILLED, 11)
+    (tmp_path / "run").rename(tmp_path / "kept")
+    (tmp_path / "run").touch()
+
+    record.note(KILLED, 12)
+    record.note(HUNG, 13)
+
+    status = published(environment)
+    assert [death.pid for death in status.deaths] == [11, 12, 13]
+    assert status.death_counts == {DeathCause.SIGNAL: 2, DeathCause.HANG: 1}
+
+
+def test_workers_that_somebody_has_named_tell_of_their_own_deaths_alone(
+    environment: Environment, tmp_path: Path
+) -> None:
+    record, _ = record_of(environment, tmp_path, "cpu:0@node-1")
+    _, other = record_of(environment, tmp_path, "cpu:0@node-2")
+
+    record.note(KILLED, 11)
+
+    assert other.deaths() == Deaths()
+
+
 def test_a_worker_whose_child_dies_has_been_starting_since_then_however_often_it_dies_again(
     environment: Environment, tmp_path: Path
 ) -> None:
@@ -90,7 +117,9 @@ def test_the_next_child_reads_the_last_deaths_and_counts_all(
 
 
 @pytest.mark.parametrize(
-    "names", [("w1",) * 3, tuple(f"cpu:0@host-{nonce}" for nonce in "abc")], ids=["given", "made"]
+    "names",
+    [("w1",) * 3, tuple(f"cpu:0@host-{nonce * 6}" for nonce in "abc")],
+    ids=["given", "made"],
 )
 def test_deaths_of_the_last_hour_are_told_after_orderly_restarts(
     environment: Environment, tmp_path: Path, names: tuple[str, str, str]
@@ -113,15 +142,15 @@ def test_deaths_of_the_last_hour_are_told_after_orderly_restarts(
 def test_deaths_of_a_worker_that_ends_after_the_one_in_its_place_has_started_are_told_by_that(
     environment: Environment, tmp_path: Path
 ) -> None:
-    before, _ = record_of(environment, tmp_path, "cpu:0@host-a")
-    after, file = record_of(environment, tmp_path, "cpu:0@host-b")
+    before, _ = record_of(environment, tmp_path, "cpu:0@host-aaaaaa")
+    after, file = record_of(environment, tmp_path, "cpu:0@host-bbbbbb")
     after.take_over(was_asked_to_end=False)
 
     before.note(HUNG, 1)
 
     told = file.deaths()
     assert [death.cause for death in told.deaths] == [DeathCause.HANG]
-    assert "cpu:0@host-b" not in told.counts_of
+    assert "cpu:0@host-bbbbbb" not in told.counts_of
 
 
 def test_a_file_of_deaths_that_cannot_be_read_is_none(

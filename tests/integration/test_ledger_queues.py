@@ -205,7 +205,7 @@ def test_by_tenant_each_has_its_own_row(environment: Environment) -> None:
         ("acme", 4, "unserved"),
         ("beta", 2, "unserved"),
     ]
-    assert acme.reason == "No worker is up: `seqd up` starts them."
+    assert acme.reason == "No worker is up: `seqd up` starts them, in some seconds."
 
 
 def test_an_overview_has_the_newest_jobs_the_failures_and_numbers_of_the_rest(

@@ -4,7 +4,7 @@ Leases, back-offs and signs of life end by the server's clock. Stepped back, it 
 have left until it is there again; stepped forward, it takes nothing from who is alive.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -42,10 +42,12 @@ def clocked(clock_server: ClockServer, tmp_path: Path) -> Iterator[Environment]:
         yield open_environment(redis, settings)
 
 
-def a_reconciler(environment: Environment, clock: HeldClock) -> Reconciler:
+def a_reconciler(
+    environment: Environment, clock: HeldClock, queues: Callable[[], tuple[str, ...]] = tuple
+) -> Reconciler:
     """Return the reconciler of a worker that is alive; its rounds are the test's."""
     ledger, settings = environment.ledger, environment.settings
-    return Reconciler(ledger, settings, "worker-b", (), tuple, lambda: None, clock=clock)
+    return Reconciler(ledger, settings, "worker-b", (), queues, lambda: None, clock=clock)
 
 
 @pytest.mark.parametrize("is_dead", [False, True])
@@ -129,6 +131,22 @@ def test_only_who_is_alive_keeps_lease_and_upload_over_a_step_forward_and_an_out
     state = JobState.FAILED if is_dead else JobState.RUNNING
     assert clocked.ledger.work.renew([unit]) == [Renewal.LOST if is_dead else Renewal.KEPT]
     assert clocked.record(uploaded).state is state
+
+
+def test_a_round_that_takes_long_is_no_outage(clocked: Environment, clock_server: ClockServer):
+    clocked.submit_units(1)
+    unit, clock = clocked.claim_unit("worker-a"), HeldClock()
+
+    def queues() -> tuple[str, ...]:
+        clock_server.step(HOUR_S)
+        clock.now_s += HOUR_S
+        return ()
+
+    reconciler = a_reconciler(clocked, clock, queues)
+    reconciler.run_once()
+    reconciler.run_once()
+
+    assert clocked.ledger.work.renew([unit]) == [Renewal.LOST]
 
 
 def test_no_job_fails_for_want_of_a_worker_whose_record_ran_out_by_a_step(

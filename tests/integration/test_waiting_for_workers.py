@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.processes, pytest.mark.slow]
 LIMIT_S = 30.0
 
 
-NO_WORKER = "No worker is up: `seqd up` starts them."
+NO_WORKER = "No worker is up: `seqd up` starts them, in some seconds."
 
 
 @pytest.fixture

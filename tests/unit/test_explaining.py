@@ -89,7 +89,7 @@ HELD = HeldUnit("0", "w1", 1, 20.0)
     [
         (
             Facts(a_job(), states()),
-            "Job j1 is queued: No worker is up: `seqd up` starts them.",
+            "Job j1 is queued: No worker is up: `seqd up` starts them, in some seconds.",
         ),
         (
             Facts(a_job(), states(), [a_worker()], rates={QUEUE: Rate(10, 20.0, 1)}),

@@ -80,7 +80,7 @@ LEFT_OUT = [
 
 #: Why a job waits, by the workers that are up.
 WHY = [
-    ([], WaitingCode.NO_WORKER, "No worker is up: `seqd up` starts them."),
+    ([], WaitingCode.NO_WORKER, "No worker is up: `seqd up` starts them, in some seconds."),
     (
         [a_worker("a", plugins=(BROKEN,), versions={})],
         WaitingCode.NOT_SERVED,

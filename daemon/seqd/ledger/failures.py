@@ -134,9 +134,10 @@ class Failures(Part):
         removed = 0
         for first in range(0, len(ids), PAGE_ENTRIES):
             some = ids[first : first + PAGE_ENTRIES]
-            replayed = Command(("HDEL", self._keys.failures_replayed(), *some))
+            # In this order: one that lost its replay alone would be tried again once more.
             records = Command(("XDEL", self._keys.failures(), *some))
-            _, count = yield from pipeline((replayed, records))
+            replayed = Command(("HDEL", self._keys.failures_replayed(), *some))
+            count, _ = yield from pipeline((records, replayed))
             removed += cast(int, count)
         return removed
 

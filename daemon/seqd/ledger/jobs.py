@@ -29,7 +29,6 @@ from seqd.ledger.exchange import (
     listen,
     pipeline,
     script,
-    server_ms,
 )
 from seqd.ledger.job_filter import ANY_JOB, MAX_SEARCHED, STEP_JOBS, FoundJobs, JobFilter
 from seqd.ledger.retention import Retention
@@ -173,11 +172,10 @@ class Jobs(Part):
     @exchange
     def get(self, job_id: str) -> Exchange[JobRecord]:
         """Return a job as it is now. Raises UnknownJob, JobDamaged and LaterVersion."""
-        record = yield from self._get(job_id)
-        # And no worker was there to end it.
-        if _may_expire(record) and _is_overdue(record, (yield from server_ms())):
+        record, now_ms = yield from self._get(job_id)
+        if _is_overdue(record, now_ms):  # and no worker was there to end it
             yield from self.ended.steps([job_id])
-            record = yield from self._get(job_id)
+            record, _ = yield from self._get(job_id)
         return record
 
     @exchange
@@ -482,9 +480,11 @@ class Jobs(Part):
         """Return the stream id of a job's newest event, `0-0` when it has none."""
         return (yield from _last_id(self._keys.events(job_id)))
 
-    def _get(self, job_id: str) -> Exchange[JobRecord]:
-        row = cast(_Row, (yield from command("HGETALL", self._keys.job(job_id))))
-        return (yield from self._record_in(job_id, row))
+    def _get(self, job_id: str) -> Exchange[tuple[JobRecord, int]]:
+        """Return a job's record, and the time on the server's clock in milliseconds."""
+        asked = (Command(("HGETALL", self._keys.job(job_id))), Command(("TIME",)))
+        row, (seconds, micros) = cast(tuple[_Row, tuple[int, int]], (yield from pipeline(asked)))
+        return (yield from self._record_in(job_id, row)), seconds * 1000 + micros // 1000
 
     def _record_in(self, job_id: str, row: _Row) -> Exchange[JobRecord]:
         """Return the record that the hash of a job holds. Raises as `get` does."""
@@ -670,14 +670,10 @@ def _is_small(row: _Row) -> bool:
     return row.get(b"state") == b"completed" and b"template" in row and b"group" not in row
 
 
-def _may_expire(record: JobRecord) -> bool:
-    """Return True for an open job that has a deadline."""
-    return record.expires_at_ms is not None and not record.state.is_terminal
-
-
 def _is_overdue(record: JobRecord, now_ms: int) -> bool:
     """Return True for an open job whose time has run out by the server's clock."""
-    return _may_expire(record) and now_ms >= (record.expires_at_ms or 0)
+    expires_at_ms = record.expires_at_ms
+    return expires_at_ms is not None and not record.state.is_terminal and now_ms >= expires_at_ms
 
 
 def _stream_order(stream_id: str) -> tuple[int, int]:

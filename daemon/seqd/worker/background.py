@@ -178,7 +178,7 @@ class Reconciler(PeriodicTask):
         self._stale_entries = StaleEntries(ledger.fleet, self._models, grace_s, clock=clock)
         self._unserved = Unserved(ledger, grace_s, clock=clock)
         self._pruned_at = 0.0
-        #: When the last round began that ended well, on the server's clock, and until when others
+        #: When the last round that ended well did so, on the server's clock, and until when others
         #: may show that they live, after an outage or a step of that clock.
         self._last_ms: int | None = None
         self._renewed_by = -inf
@@ -193,7 +193,7 @@ class Reconciler(PeriodicTask):
     def run_once(self) -> None:
         """Release what is due, end what was abandoned, and wake workers for what waits."""
         was_away, self._was_away = self._was_away, True
-        now_ms = self._ledger.fleet.now_ms()
+        began_s, now_ms = self._clock(), self._ledger.fleet.now_ms()
         # Also without the lock: who gets it next knows of a gap.
         self._wait_after_a_gap(now_ms, was_away=was_away)
         if self._holds_lock():
@@ -212,7 +212,9 @@ class Reconciler(PeriodicTask):
             # A Redis that is new, or was emptied.
             log.warning("Redis has lost the catalog of models; publishing it again")
             self._publish_catalog()
-        self._last_ms, self._was_away = now_ms, False
+        # A round that takes long, such as one that evicts many jobs, is no gap.
+        self._last_ms = now_ms + int((self._clock() - began_s) * 1000)
+        self._was_away = False
 
     def _judge_silence(self, now_ms: int) -> None:
         """Do what follows from nobody having been heard of: no worker, no upload's client."""
@@ -235,11 +237,16 @@ class Reconciler(PeriodicTask):
         is not done again. Where nothing was amiss with the connections, they do not know of it, and
         show themselves at their next heartbeat.
         """
-        if (
-            self._last_ms is None
-            or now_ms - self._last_ms <= (self._pause_s + LONGEST_GAP_S) * 1000
-        ):
+        gap_s = 0.0 if self._last_ms is None else (now_ms - self._last_ms) / 1000
+        if gap_s < 0:
+            log.warning("the clock of Redis was set back by %.1f s or more", -gap_s)
+        if gap_s <= self._pause_s + LONGEST_GAP_S:
             return
+        log.warning(
+            "%.1f s passed on the clock of Redis since the last round: an outage, a machine that "
+            "slept, or that clock was set forward; workers have time to renew their leases",
+            gap_s,
+        )
         now = self._clock()
         # Once a lease at most: a Redis that is slow, and not away, must not hold leases up.
         if now - self._renewed_by > self._lease_s:

@@ -577,7 +577,8 @@ class WorkLoop:
     def _publish_versions(self) -> None:
         """Publish what has changed in the store, for the others and for clients."""
         self._readiness.look()
-        self._news.note()
+        # First: of what stands in the catalog others ask which worker has it.
+        try_now("worker status not published", self._news.publish_now, is_repeated=True)
         if not self._context.fitness.is_away():  # else they come back, and jobs wait for them
             self._is_unpublished = not log_and_continue(
                 "catalog not published", self._context.publish_catalog

@@ -7,6 +7,7 @@ the worker's place, so that the next worker there reads it, too.
 
 import logging
 import os
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
@@ -46,17 +47,27 @@ class Deaths(BaseModel):
     counts_of: dict[str, dict[DeathCause, int]] = {}
 
 
+#: A name that nobody gave; see `Slot.new_worker_name`. A given one may end in its host's number.
+_MADE = re.compile(r".+@.+-[0-9a-f]{6}")
+
+
 class DeathsFile:
-    """The file of a place, for the parents that write it and the children that read it."""
+    """The file of a place, for the parents that write it and the children that read it.
+
+    Workers that somebody has named have one each.
+    """
 
     def __init__(self, settings: Settings, worker: str) -> None:
-        self._path = RunFolder(settings.data_dir).file(place_of(worker), DEATHS)
+        whose = place_of(worker) if _MADE.fullmatch(worker) else worker
+        self._path = RunFolder(settings.data_dir).file(whose, DEATHS)
 
     def write(self, deaths: Deaths) -> None:
-        """Put them there; a disk that has no room is logged."""
+        """Put them there, in one step; a disk that has no room is logged."""
+        draft = self._path.with_name(f"{self._path.name}.part")
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._path.write_text(deaths.model_dump_json(), encoding="utf-8")
+            draft.write_text(deaths.model_dump_json(), encoding="utf-8")
+            draft.replace(self._path)
         except OSError as error:
             log.warning("the next child will not tell of deaths before it: %s", error)
 
@@ -87,6 +98,9 @@ class DeathRecord:
         self._identity = identity
         self._plugins = plugins
         self._file = DeathsFile(settings, identity.name)
+        #: Those of this process: a full disk may have no room for them.
+        self._own: tuple[ChildDeath, ...] = ()
+        self._counts = Counter[DeathCause]()
 
     def note(self, death: Death, pid: int) -> None:
         """Add a death, for the next child to publish; publish it as well."""
@@ -95,11 +109,11 @@ class DeathRecord:
         if len(message) > MAX_DEATH_CHARS:
             message = f"{message[: MAX_DEATH_CHARS - 1]}…"
         new = ChildDeath(at_ms=now_ms, cause=death.cause, message=message, pid=max(0, pid))
-        known = self._file.deaths()
-        counts = Counter(known.counts_of.get(name, {}))
-        counts[death.cause] += 1
-        last = (*known.deaths, new)[-MAX_DEATHS:]
-        self._file.write(Deaths(deaths=last, counts_of={**known.counts_of, name: dict(counts)}))
+        self._own = (*self._own, new)[-MAX_DEATHS:]
+        self._counts[death.cause] += 1
+        known, counts = self._file.deaths(), dict(self._counts)
+        last = _last([*known.deaths, *self._own])
+        self._file.write(Deaths(deaths=last, counts_of={**known.counts_of, name: counts}))
         try_now("a death is not published", lambda: self._publish(last, counts, now_ms))
 
     def take_over(self, *, was_asked_to_end: bool) -> None:
@@ -117,7 +131,11 @@ class DeathRecord:
             if last.worker != name:
                 fleet.forget_worker(last.worker)
         since_ms = self._now_ms() - RECENT_MS
-        taken = Deaths(deaths=_last(one for one in known if one.at_ms > since_ms))
+        counts_of = {
+            of: counts for of, counts in self._file.deaths().counts_of.items() if of != name
+        }
+        recent = _last(one for one in known if one.at_ms > since_ms)
+        taken = Deaths(deaths=recent, counts_of=counts_of if recent else {})
         if taken != self._file.deaths():
             self._file.write(taken)
 

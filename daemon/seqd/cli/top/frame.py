@@ -34,7 +34,7 @@ _MOST_NOTICE: Final = 3
 _EMPTY: Final = {
     "overview": "No worker has published a model yet.",
     "queues": "No worker has published a model yet.",
-    "workers": "No worker is up: `seqd up` starts them.",
+    "workers": "No worker is up: `seqd up` starts them, in some seconds.",
     "jobs": "No open jobs.",
     "failures": "Nothing has failed of late: there are no dead letters.",
 }

@@ -228,7 +228,7 @@ def print_workers_list(screen: Screen, seen: Sequence[SeenWorker]) -> None:
     if seen:
         print_table(screen, _LISTED, seen)
     else:
-        screen.say("No worker is up: `seqd up` starts them.", "yellow")
+        screen.say("No worker is up: `seqd up` starts them, in some seconds.", "yellow")
 
 
 def print_workers(
@@ -236,7 +236,7 @@ def print_workers(
 ) -> None:
     """Print a row for each worker, or that there is none."""
     if not workers:
-        screen.say("No worker is up: `seqd up` starts them.", "yellow")
+        screen.say("No worker is up: `seqd up` starts them, in some seconds.", "yellow")
         return
     print_table(screen, _IN_STATUS, seen_workers(workers, {}, unheard, now_ms))
     for worker in workers:

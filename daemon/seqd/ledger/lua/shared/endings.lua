@@ -16,7 +16,7 @@ end
 local function begin_batch() deferred = {} end
 
 -- An account is charged before jobs are removed since it keeps too much, and their templates are joined before
--- that leaves them. All else does not depend on its order.
+-- that leaves them. What only a script of its own lets wait comes last: its error takes nothing else along.
 local function finish_batch()
   local calls = deferred
   deferred = nil
@@ -25,11 +25,12 @@ local function finish_batch()
     for _, name in ipairs(rows) do apply(name, unpack(rows[name])) end
     calls[apply] = nil
   end
-  for _, apply in ipairs({write, trim_listed, count_joined, charge_now, add_to_bucket, enforce_kept}) do
+  for _, apply in ipairs({write, trim_listed, count_joined, charge_now, count_work_now, add_to_bucket,
+    enforce_kept, add_completions}) do
     do_all(apply)
   end
-  for apply in pairs(calls) do do_all(apply) end
   redis.call('XTRIM', PREFIX .. ':events', 'MAXLEN', '~', ALL_EVENTS_KEPT)
+  for apply in pairs(calls) do do_all(apply) end
 end
 
 -- Give the keys of an ended job their time to live.
