@@ -194,6 +194,12 @@ def test_what_there_is_not_is_refused_before_anything_is_ordered(client: Client,
         found.promote(2, warm_timeout_s=-1)
     with pytest.raises(InvalidRequest, match="version is True; allowed: a version's number"):
         found.promote(True)
+    with pytest.raises(InvalidRequest, match="version is None; allowed: a version's number"):
+        found.promote(None)  # type: ignore[arg-type]
+    with pytest.raises(InvalidRequest, match="share is None; allowed: a number above 0 and at"):
+        found.canary(2, None)  # type: ignore[arg-type]
+    with pytest.raises(InvalidRequest, match="label is None; allowed: up to 40 of a-z"):
+        found.label(2, None)  # type: ignore[arg-type]
     with pytest.raises(InvalidRequest, match=f"are both {model}@3; name two versions"):
         found.compare(3, "latest", [{"text": "a", "label": "a"}])
     with pytest.raises(InvalidData, match="no record has a label in its field 'stars'"):

@@ -10,11 +10,11 @@ from builders import a_chunk, a_classify_job
 from cli_builders import clean_environment, here
 from seqd.admission import Admitted
 from seqd.client import Client, UnknownModel
-from seqd.errors import StoreUnwritable
+from seqd.errors import NoFitWorker, StoreUnwritable
 from seqd.ledger import Ledger, connect
 from seqd.ledger.submissions import new_job_id
 from seqd.models.store import ModelStore
-from seqd_schemas import JobState
+from seqd_schemas import JobState, ModelOrder
 from store_builders import publish
 from worker_fixtures import Cluster, wait_until
 
@@ -192,3 +192,30 @@ def test_a_model_that_is_to_go_is_published_no_more_and_no_other_is_dropped(
 
     assert sorted(fleet.catalog()) == ["echo", "foreign", "stays"]
     redis.close()
+
+
+def test_a_removal_is_ordered_without_time_for_workers_to_load_a_version(
+    module_cluster: Cluster,
+    client: Client,
+    model: str,
+    capsys: Capture,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr("seqd.client.model.TAKE_S", 1.0)
+    name, found = f"{model}_elsewhere", list[ModelOrder]()
+    assert module_cluster.settings.redis_url is not None
+    ledger = Ledger(connect(module_cluster.settings.redis_url), module_cluster.settings)
+    entry = client.catalog()[model].model_copy(update={"model": name})
+    ledger.fleet.publish_catalog([entry])
+
+    def is_ordered() -> bool:
+        found.extend(order for order in ledger.orders.open() if order.model == name)
+        return bool(found)
+
+    between = threading.Thread(target=wait_until, args=(is_ordered, "its order"))
+    between.start()
+    ended = here(capsys, "models", "rm", f"{name}@2")  # no worker has it
+    between.join(30)
+
+    assert ended.status == NoFitWorker.exit_status
+    assert found[0].warm_s == 0.0

@@ -300,6 +300,26 @@ def test_a_program_without_the_store_tries_a_version_and_ends_that(
     ]
 
 
+def test_what_is_tried_and_damaged_is_ended_by_each_command_though_it_is_published_no_more(
+    module_cluster: Cluster,
+    client: Client,
+    store: ModelStore,
+    models: Models,
+    trying: Callable[..., str],
+) -> None:
+    for command in ("rollback {0}", "promote {0}@2 --share 0%"):
+        model = trying("--share", "25%")
+        (module_cluster.settings.store_dir / model / "2" / "manifest.json").write_text("{")
+        client.model(model).label(1, "kept")  # which has its versions published anew
+        assert [one.version for one in client.model(model).versions] == [1]
+
+        ended = models(*command.format(model).split())
+
+        said = f"The canary of {model}@2 is ended; {model}@1 answers all items.\n"
+        assert (ended.out, ended.err) == (said, ""), command
+        assert store.rollout(model) is None, command
+
+
 @pytest.mark.parametrize("share", [0, -0.1, 1.1, float("nan"), True, "5%"])
 def test_a_share_that_is_none_is_refused_before_anything_is_ordered(
     client: Client, share: float

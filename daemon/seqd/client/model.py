@@ -66,6 +66,19 @@ _ALLOWED: Final = {
     "label": ("label", "up to 40 of a-z 0-9 _ - with a letter in front"),
 }
 
+#: What a version is named by.
+_A_VERSION: Final = "a version's number, or a label such as 'latest'"
+
+#: What an order is about, by its action; a worker can do nothing without.
+_NEEDED: Final[Mapping[str, tuple[str, ...]]] = {
+    OrderAction.PROMOTE: ("version",),
+    OrderAction.CANARY: ("version", "share"),
+    OrderAction.SHADOW: ("version", "share"),
+    OrderAction.LABEL: ("version", "label"),
+    OrderAction.UNLABEL: ("version", "label"),
+    OrderAction.REMOVE: ("version",),
+}
+
 
 def entries_found(ledger: LedgerParts) -> "Exchange[list[CatalogEntry]]":
     """Return the catalog's entries of models with a version, sorted by name."""
@@ -264,7 +277,9 @@ class ModelSteps:
 
     def remove(self, version: int) -> "Exchange[OrderAnswer]":
         """Have a version removed; a worker knows whether it is there, and may go."""
-        return self._carried_out(self._order(OrderAction.REMOVE, version=version))
+        order = self._order(OrderAction.REMOVE, version=version, warm_s=0.0)
+        _refuse_none(order)
+        return self._carried_out(order)
 
     def ordered(
         self,
@@ -282,8 +297,12 @@ class ModelSteps:
         order = self._order(action, why=wire_text(reason)[:500], warm_s=warm_timeout_s, **fields)
         if action is OrderAction.CANARY and order.share == 1.0:
             raise InvalidRequest("share is 1, which is all items: `promote` puts it in service.")
-        if version is not None:
+        if action is OrderAction.END_ROLLOUT and isinstance(version, int):
+            # It may be published no more, such as one that is damaged, and is ended all the same.
+            order = order.model_copy(update={"version": version})
+        elif version is not None:
             order = order.model_copy(update={"version": self._version(version)})
+        _refuse_none(order)
         is_tried = action in (OrderAction.CANARY, OrderAction.SHADOW)
         if order.version == self.in_service and (is_tried or action is OrderAction.PROMOTE):
             answers = ", and answers all items" if is_tried else ""
@@ -301,10 +320,7 @@ class ModelSteps:
     def _version(self, version: int | str) -> int:
         is_version = isinstance(version, int | str) and not isinstance(version, bool)
         if not is_version:
-            raise InvalidRequest(
-                f"version is {shown(version)}; allowed: a version's number, or a label such as "
-                "'latest'."
-            )
+            raise InvalidRequest(f"version is {shown(version)}; allowed: {_A_VERSION}.")
         return resolve_version(self.entry, version)
 
     def _order(self, action: OrderAction, **fields: object) -> ModelOrder:
@@ -379,6 +395,14 @@ def answered(ledger: LedgerParts, order: ModelOrder) -> "Exchange[OrderAnswer]":
             if outcome != "answered" and is_over:
                 raise OrderUnfinished(_unfinished(order, worker, waited_s))
         yield Pause(_LOOK_S)
+
+
+def _refuse_none(order: ModelOrder) -> None:
+    """Raise InvalidRequest for an order that lacks what its action is about."""
+    for field in _NEEDED.get(order.action, ()):
+        if getattr(order, field) is None:
+            name, allowed = _ALLOWED.get(field, (field, _A_VERSION))
+            raise InvalidRequest(f"{name} is None; allowed: {allowed}.")
 
 
 def _refuse_kept(label: str) -> None:

@@ -106,16 +106,12 @@ def _say_begun(screen: Screen, name: str, begun: "Rollout") -> None:
 
 def end_rollout(name: str, version: int | str | None, why: str, screen: Screen) -> Found:
     """End the roll-out of a model, of `version`, a number or label, where that is given."""
-    from seqd.admission import resolve_version
     from seqd_schemas import OrderAction
 
-    entry = entry_of(name)
-    number = None if version is None else resolve_version(entry, version)
-
     def steps(of: "ModelSteps") -> "Exchange[OrderAnswer]":
-        return of.ordered(OrderAction.END_ROLLOUT, why, version=number)
+        return of.ordered(OrderAction.END_ROLLOUT, why, version=version)
 
-    ended = ordered(entry, steps, screen).rollout
+    ended = ordered(entry_of(name), steps, screen).rollout
     assert ended is not None, "a worker that has ended it says so"
     return end_of(name, ended)
 
