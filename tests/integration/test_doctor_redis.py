@@ -176,6 +176,23 @@ def test_a_server_that_is_nearly_full_is_an_error_with_what_is_used(
     assert found.page == "docker/RUNBOOK.md#redis-full"
 
 
+@pytest.mark.parametrize("published", ["a word", "nothing that the user may read"])
+def test_without_a_share_that_can_be_read_a_server_is_full_by_the_share_of_these_settings(
+    settings: Settings, running: PrivateServer, redis: Redis, published: str
+) -> None:
+    limits = settings.keys.limits()
+    redis.hset(limits, "memory_share", "much")
+    redis.setrange("large", 16_000_000, "x")
+    redis.config_set("maxmemory", int(redis.info("memory")["used_memory"] / 0.85))
+    without = [] if published == "a word" else [limits]
+
+    with a_user(running, redis, settings, Role.DOCTOR, without) as own:
+        found = the_finding(examined(own), "redis-memory-high")
+
+    assert found.severity is Severity.ERROR
+    assert "; above 80% (SEQD_MAX_MEMORY_SHARE), " in found.what
+
+
 def test_an_upload_that_waits_for_memory_is_named_though_redis_seems_to_have_room(
     settings: Settings, redis: Redis
 ) -> None:
