@@ -220,6 +220,21 @@ def test_each_thing_that_is_wrong_with_a_fleet_is_told_of_with_what_to_do_and_it
     assert report.not_checked == []
 
 
+def test_of_many_tenants_that_are_full_it_is_said_where_the_others_are_listed(
+    environment: Environment,
+) -> None:
+    publish(environment)
+    environment.ledger.fleet.publish_catalog([a_catalog_entry()])
+    for number in range(11):
+        environment.submit(a_classify_job(tenant=f"t{number}"), chunk=a_chunk(), sealed=True)
+        environment.ledger.tenants.set_limits(f"t{number}", TenantLimits(jobs=1))
+
+    told = [one for one in examined(environment).findings if one.id == "tenant-full"]
+
+    assert told[-1].what == "1 further limits of tenants are used up, or nearly."
+    assert told[-1].do == "`seqd tenants list` shows what they use."
+
+
 def test_in_an_upgrade_nobody_is_told_to_bring_a_worker_back_to_the_release_before(
     environment: Environment,
 ) -> None:
@@ -534,7 +549,7 @@ def test_of_a_tenant_with_more_than_its_limit_it_is_said_how_that_came(
     assert why in " ".join(shown.split())
     environment.ledger.tenants.set_limits("acme", TenantLimits(jobs=0, items=9))
     assert whats(examined(environment), "tenant-full") == [
-        "The tenant acme uses 100% of the jobs that it may have waiting."
+        "The tenant acme has open jobs, and may have none."
     ]
 
 

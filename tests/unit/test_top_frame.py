@@ -117,6 +117,19 @@ def test_of_one_kind_ten_are_told_and_how_many_more_there_are() -> None:
     )
 
 
+def test_of_many_broken_plugins_it_is_said_where_the_others_are_listed() -> None:
+    broken = [
+        PluginStatus(name=f"p{n}", distribution="d", version="1", state=PluginState.BROKEN)
+        for n in range(12)
+    ]
+    state = a_state(workers=[a_worker(plugins=tuple(broken))])
+
+    told = [line.plain for line in page(state, View(), width=400)]
+
+    further = "! 2 further plugins are broken on workers. `seqd plugins list` shows them."
+    assert further in told
+
+
 def test_of_what_is_in_hand_a_version_that_nobody_can_run_is_told_apart_where_others_go_on() -> (
     None
 ):

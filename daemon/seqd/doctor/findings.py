@@ -176,6 +176,13 @@ _FURTHER = {
         "`seqd workers list` shows them",
     ),
     "model-paused": ("models are paused or disabled", "`seqd models list` shows them"),
+    "plugin-broken": ("plugins are broken on workers", "`seqd plugins list` shows them"),
+    "plugin-missing": ("plugins are missing on workers", "`seqd plugins list` shows them"),
+    "plugin-versions": ("plugins are there in several versions", "`seqd plugins list` shows them"),
+    "tenant-full": (
+        "limits of tenants are used up, or nearly",
+        "`seqd tenants list` shows what they use",
+    ),
     "unfit-workers": (
         "things cannot be run by some workers",
         "`seqd workers list` and `seqd models show` have them",

@@ -5,7 +5,7 @@ a worker's process is looked at where that is this machine.
 """
 
 import socket
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from time import monotonic
 from typing import TYPE_CHECKING, Final, cast
@@ -157,17 +157,20 @@ class _Checks:
         yield from bounded(_full(self._ledger.tenants.all()))
 
 
-def _full(tenants: "Iterable[TenantRecord]") -> Iterator[Finding]:
+def _full(tenants: "Sequence[TenantRecord]") -> Iterator[Finding]:
     """Yield who uses nearly all that it may have waiting, the fullest first."""
+    limits = {one.tenant: one.limits for one in tenants}
     shares = [
         (share, what, one.tenant) for one in tenants for what, share in waiting_shares(one).items()
     ]
     for share, what, name in sorted(shares, reverse=True):
         if share >= _TENANT_SHARE:
+            used = f"uses {share:.0%} of the {what} that it may have waiting"
+            if what == "jobs" and limits[name].jobs == 0:
+                used = "has open jobs, and may have none"
             yield finding(
                 "tenant-full",
-                f"The tenant {name} uses {share:.0%} of the {what} that it may have waiting"
-                f"{f'. {WHY_OVER}' if share > 1 else ''}",
+                f"The tenant {name} {used}{f'. {WHY_OVER}' if share > 1 else ''}",
                 f"`seqd jobs list --tenant {name}` shows what waits; `seqd tenants set {name}` "
                 "gives it more",
             )
