@@ -131,6 +131,8 @@ def test_a_restart_says_what_the_workers_that_have_come_cannot_run(
     unfit = UnfitVersion(
         model="topics", version=1, code="damaged", message="a.npz is damaged.", since_ms=0
     )
+    elsewhere = UnfitVersion(model="echo", version=1, code="missing", message="-", since_ms=0)
+    publish(environment, "another", slot="cpu:7", unfit=(elsewhere,))
 
     def replace_it() -> None:
         wait_until(environment.ledger.cordons.rules, "it is to be replaced")
@@ -139,11 +141,13 @@ def test_a_restart_says_what_the_workers_that_have_come_cannot_run(
 
     with ThreadPoolExecutor(1) as pool:
         replaced = pool.submit(replace_it)
-        restarted = seqd("restart", "--wait", "--timeout-s", "20")
+        restarted = seqd("restart", "old", "--wait", "--timeout-s", "20")
         replaced.result()
 
     assert (restarted.status, restarted.err) == (0, "")
-    assert " ".join(restarted.out.split()).startswith(
+    said = " ".join(restarted.out.split())
+    assert said.startswith(
         "1 worker is replaced, one at a time. Replaced. Worker new (host here) cannot run "
         "topics@1: damaged: a.npz is damaged. `seqd doctor --deep` on here names the files."
     )
+    assert "echo@1" not in said

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from builders import a_worker_status
-from seqd.cli.ui.workers import print_workers_list, seen_workers
+from seqd.cli.ui.workers import print_rules, print_workers_list, seen_workers
 from seqd_schemas import Cordon, WorkerState
 
 NOW_MS = 1_000_000
@@ -39,6 +39,17 @@ def test_a_worker_without_a_child_has_none_that_is_up(
     print_workers_list(Screen(), seen_workers([without_child], {}, {}, NOW_MS))
 
     assert capsys.readouterr().out.splitlines()[1].split()[9] == "-"
+
+
+def test_rules_that_the_user_may_not_read_are_not_known(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from seqd.cli.ui.screen import Screen
+
+    print_rules(Screen(), None, [], NOW_MS)
+
+    said = "Rules of operators are not known: this user may not read them."
+    assert capsys.readouterr().out.strip() == said
 
 
 def test_the_table_of_silent_workers_has_host_slot_and_version(

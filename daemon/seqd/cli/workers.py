@@ -6,6 +6,7 @@ worker is down, and for one that starts later. Workers follow within about half 
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -83,7 +84,7 @@ def list_workers() -> Found:
     with options.open_ledger() as ledger:
         fleet = ledger.transport.run(fleet_overview(ledger))
         workers, silent, now_ms = fleet.workers, fleet.silent, fleet.at_ms
-        rules = _standing(fleet.rules or ())
+        rules = None if fleet.rules is None else _standing(fleet.rules)
         seen = seen_workers(
             workers,
             silent,
@@ -262,7 +263,8 @@ def restart(
             ledger.cordons.change(remove=rules)
             screen.say("Replaced.", "green")
             fleet = ledger.transport.run(fleet_overview(ledger))
-            print_findings(screen, [one for one in judged(fleet) if one.id == "unfit-workers"])
+            own = replace(fleet, workers=_meant(wanted, fleet.workers))
+            print_findings(screen, [one for one in judged(own) if one.id == "unfit-workers"])
 
 
 def _audited(

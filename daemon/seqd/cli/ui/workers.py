@@ -249,9 +249,15 @@ def print_workers(
 
 
 def print_rules(
-    screen: Screen, rules: Sequence[CordonRule], workers: Sequence[WorkerStatus], now_ms: int
+    screen: Screen, rules: Sequence[CordonRule] | None, workers: Sequence[WorkerStatus], now_ms: int
 ) -> None:
-    """Print the rules that stand, with the workers that each means; nothing where none does."""
+    """Print the rules that stand, with the workers that each means; nothing where none does.
+
+    Of None it is said that the user may not read them.
+    """
+    if rules is None:
+        screen.say()
+        screen.say("Rules of operators are not known: this user may not read them.", "dim")
     if not rules:
         return
     columns: tuple[Column[CordonRule], ...] = (
