@@ -17,6 +17,7 @@ from cli_builders import Ended, here_in, use_ledger
 from seqd.client import Client, JobHandle
 from seqd.errors import UnknownJob
 from seqd_schemas import JobState
+from tcp_proxy import TcpProxy
 from worker_fixtures import Cluster, wait_until
 
 pytestmark = pytest.mark.processes
@@ -193,6 +194,35 @@ def test_an_interrupt_while_a_training_a_sweep_or_a_retry_is_handed_in_cancels_i
     assert trained.err.startswith("Cancelled job j1."), trained  # its data may be on their way
     assert swept.out.startswith("Cancelled job j2 with 0 of ")
     assert re.fullmatch(r"Cancelled job \S+ with 0 of [0-9]+ items done\.\n", retried.err), retried
+
+
+def test_an_interrupt_while_a_job_is_handed_in_ends_the_wait_for_a_redis_that_is_away(
+    empty_cluster: Cluster, commands: Interrupted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "labelled.csv").write_text("text,label\nfine,pos\n")
+    monkeypatch.setenv("SEQD_OUTAGE_S", "3600")
+
+    def losing_redis(send: Callable[..., JobHandle]) -> Callable[..., JobHandle]:
+        def interrupted(client: Client, *given: object, **named: object) -> JobHandle:
+            client.workers()  # a server that has answered is waited for
+            proxy.refuse()
+            signal.raise_signal(signal.SIGTERM)
+            return send(client, *given, **named)
+
+        return interrupted
+
+    for method in ("classify", "train"):
+        monkeypatch.setattr(Client, method, losing_redis(getattr(Client, method)))
+    told = "Interrupted while job j1 was handed in. Whether it is there: seqd jobs show j1\n"
+    for command in (
+        "train echo --data labelled.csv",
+        "classify labelled.csv -m echo --detach",
+    ):
+        with TcpProxy(str(empty_cluster.commands.redis_url)) as proxy:
+            monkeypatch.setenv("SEQD_REDIS_URL", proxy.url)
+            ended = commands.run(*command.split(), "--job-id", "j1")
+
+        assert ended == Ended(143, "", told), command
 
 
 def test_sigterm_cancels_what_a_command_waits_for_whatever_command_it_is(

@@ -1,13 +1,14 @@
 """How a command hands its job in and waits for it, and what Ctrl-C and SIGTERM do to the job.
 
-They are held back while the job is handed in, unless this thread waits for a pipe, and obeyed once
+They are held back while the job is handed in, unless this thread reads its input, and obeyed once
 it is there: by then it is known which job it is. It is cancelled, or goes on where that was asked
-for.
+for. They are obeyed, too, where the job cannot be handed in: a Redis that is away is waited for no
+longer then.
 """
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from threading import Timer
 from typing import TYPE_CHECKING, Any
@@ -31,7 +32,7 @@ from seqd.errors import (
 )
 from seqd.kinds import KINDS
 from seqd.ledger.model_pauses import paused_waiting
-from seqd.ledger.outage import waiting_at_most
+from seqd.ledger.outage import waiting_at_most, waiting_unless
 from seqd.ledger.submissions import new_job_id
 from seqd.serving import waiting_of
 from seqd.settings import load_settings
@@ -133,7 +134,9 @@ class HandIn:
         """
         with ExitStack() as holding:
             held = holding.enter_context(holding_interrupts(self._is_input_read_here))
-            begun = begin(self) if begin else self.sent(self.job_id or new_job_id())
+            sending = replace(self, send=partial(_send_unless, held, self.send))
+            with _obeying_where_it_fails(held), waiting_unless(lambda: bool(held)):
+                begun = begin(sending) if begin else sending.sent(self.job_id or new_job_id())
             with begun.telling_another_input(), self._ending(begun):
                 holding.close()
                 if held:
@@ -266,6 +269,29 @@ class HandIn:
             handle.close()
             return handle.record().sealed
         return False
+
+
+def _send_unless(
+    held: list[KeyboardInterrupt], send: Callable[[str], JobHandle[Any]], job_id: str
+) -> JobHandle[Any]:
+    """Hand a job in; where that fails, raise the interrupt that is held back instead."""
+    try:
+        return send(job_id)
+    except Exception:
+        if held:
+            raise held[0] from None
+        raise
+
+
+@contextmanager
+def _obeying_where_it_fails(held: list[KeyboardInterrupt]) -> Iterator[None]:
+    """Exit as the interrupt does that is held back, where what a `with` block begins fails."""
+    try:
+        yield
+    except Exception:
+        if held:
+            raise typer.Exit(status_of_interrupt(held[0])) from None
+        raise
 
 
 def say_if_paused(screen: Screen, record: JobRecord) -> None:
