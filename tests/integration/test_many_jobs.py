@@ -1,5 +1,6 @@
 """Jobs that are counted and steered by a filter: in steps, whatever happens between two of them."""
 
+import asyncio
 import io
 import json
 import re
@@ -9,17 +10,19 @@ from contextlib import closing
 
 import pytest
 
+from async_builders import run
 from builders import a_chunk, a_classify_job
 from cli_builders import Ended, here, use_ledger
 from ledger_fixtures import Environment
 from seqd.admission import Admitted
-from seqd.client import Client, JobsActedOn
+from seqd.client import AsyncClient, Client, JobsActedOn
 from seqd.errors import InvalidRequest
 from seqd.ledger import connect
 from seqd.ledger.job_filter import job_filter
 from seqd.ledger.many_jobs import ACTED_AT_ONCE, LOOKED_AT_ONCE, Selection
 from seqd.ledger.submissions import BatchTemplate
 from seqd_schemas import JobAction, JobState
+from tcp_proxy import TcpProxy
 from worker_fixtures import Cluster
 
 pytestmark = pytest.mark.processes
@@ -295,3 +298,26 @@ def test_the_audit_has_what_was_done_when_a_walk_is_stopped(
 
     acts = [(one.action, one.outcome, one.details) for one in client.audit()]
     assert acts == [("jobs.cancel", "stopped", {"acted_on": "2"}), ("jobs.cancel", "", {})]
+
+
+def test_a_walk_that_is_cancelled_ends_as_that_though_redis_is_away(
+    environment: Environment,
+) -> None:
+    hand_in(environment, 2)
+
+    async def cancelled() -> None:
+        settings = environment.settings.model_copy(
+            update={"redis_url": proxy.url, "outage_s": 3600.0}
+        )
+        async with AsyncClient(settings=settings) as client:
+            await client.cancel_jobs(tenant="acme", on_step=cancel)
+
+    def cancel(done: JobsActedOn) -> None:
+        proxy.refuse()
+        raise asyncio.CancelledError
+
+    with (
+        TcpProxy(str(environment.settings.redis_url)) as proxy,
+        pytest.raises(asyncio.CancelledError),
+    ):
+        run(cancelled())

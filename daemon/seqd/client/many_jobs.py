@@ -6,6 +6,7 @@ stays done where the walk is stopped: called again, it goes on with the others.
 
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
@@ -16,6 +17,7 @@ from seqd.ledger.audit import ALL_JOBS, is_refusal
 from seqd.ledger.exchange import Exchange
 from seqd.ledger.job_filter import ANY_JOB, JobFilter, JobFilters, job_filter
 from seqd.ledger.many_jobs import JobGroup, Selection
+from seqd.ledger.outage import waiting_at_most
 from seqd.local.caller import caller
 from seqd.validation import shown
 from seqd_schemas import JobAction, JobState
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
 
 #: Groups that a count tells apart; jobs of further ones are counted in the total alone.
 MOST_GROUPS: Final = 1_000
+
+#: Seconds for which a walk that is stopped waits for a Redis that is away, to have it written down.
+_NOTE_WAIT_S: Final = 2.0
 
 #: What jobs were left as they are for, where it is not the code of an error.
 CONTINUED: Final = "continued"
@@ -162,8 +167,14 @@ def jobs_acted_on(
         yield from _walk(ledger, sender, selection, done, on_step)
     except GeneratorExit:  # nothing can be written down any more
         raise
-    except BaseException as error:
-        if not isinstance(error, SeqdError) or is_refusal(error):
+    except SeqdError as error:
+        if is_refusal(error):
+            yield from ledger.audit.note.steps(action, target, done.figures, "stopped")
+        raise
+    except (
+        BaseException
+    ):  # whoever interrupts or cancels it waits for no outage, and is told of none
+        with suppress(SeqdError), waiting_at_most(_NOTE_WAIT_S):
             yield from ledger.audit.note.steps(action, target, done.figures, "stopped")
         raise
     yield from ledger.audit.note.steps(action, target, done.figures, "done")
