@@ -1,8 +1,10 @@
 """`Client` and `AsyncClient` have the same methods with the same parameters."""
 
+import ast
 import inspect
 import re
 from collections.abc import AsyncIterator, Iterator
+from textwrap import dedent
 
 import pytest
 
@@ -64,6 +66,16 @@ def test_both_faces_say_the_same_of_each_method(blocking: type, asynchronous: ty
         if (blocking, name) not in RENAMED:
             said = inspect.getdoc(getattr(blocking, name))
             assert said and inspect.getdoc(getattr(asynchronous, name)) == said, name
+
+
+@pytest.mark.parametrize("face", [face for faces in FACES for face in faces])
+def test_an_editor_that_reads_the_source_alone_shows_the_first_line_of_each_method(face: type):
+    for name in methods_of(face):
+        method = getattr(face, name)
+        (function,) = ast.parse(dedent(inspect.getsource(method))).body
+        assert isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
+        first_line, *_ = (inspect.getdoc(method) or "").splitlines()
+        assert (ast.get_docstring(function) or "").startswith(first_line), name
 
 
 @pytest.mark.parametrize("face", [face for faces in FACES for face in faces])

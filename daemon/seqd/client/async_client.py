@@ -178,6 +178,7 @@ class AsyncClient(Awaiting, ClientMethods):
         label_map: Mapping[str, str] | None = None,
         **options: Unpack[JobOptions],
     ) -> AsyncJobHandle[Classification]:
+        """Classify each text; returns the job at once, before it has run."""
         asked = labelling_of(min_score, label_map)
         if isinstance(items, FileSource):
             job = job_of("classify", model, options, source=items, **asked)
@@ -198,6 +199,7 @@ class AsyncClient(Awaiting, ClientMethods):
         min_score: float | None = None,
         label_map: Mapping[str, str] | None = None,
     ) -> "Classification":
+        """Classify one text, and return its classification: for who waits for one answer."""
         from seqd.client.prediction import classification, request_of, single_job
 
         asked = labelling_of(min_score, label_map)
@@ -215,6 +217,7 @@ class AsyncClient(Awaiting, ClientMethods):
         tenant: str = "default",
         timeout_s: float | None = 30.0,
     ) -> "Generation":
+        """Continue one prompt, and return its generation; takes and raises what `predict` does."""
         from seqd.client.prediction import generation, request_of, single_job
 
         job = single_job("generate", model, parameters, tenant, timeout_s)
@@ -234,6 +237,7 @@ class AsyncClient(Awaiting, ClientMethods):
         label_map: Mapping[str, str] | None = None,
         **options: Unpack[JobOptions],
     ) -> list[AsyncJobHandle[Classification]]:
+        """Hand each text in as a job of its own, many in one round trip; returns their handles."""
         refuse_options_of_one(options)
         asked = labelling_of(min_score, label_map)
         job = upload_job("classify", model, options, (), 1, **asked)
@@ -245,6 +249,7 @@ class AsyncClient(Awaiting, ClientMethods):
     def as_completed(
         self, jobs: Iterable[AsyncJobHandle[Out]], timeout_s: float | None = None
     ) -> "AsyncStream[AsyncEndedJob[Out]]":
+        """Yield each of many jobs as soon as it has ended, with one wait for all of them."""
         ended = ended_handles(
             self._ledger, self._completions, jobs, timeout_s, AsyncJobHandle, AsyncEndedJob[Out]
         )
@@ -262,6 +267,7 @@ class AsyncClient(Awaiting, ClientMethods):
         stream: bool = False,
         **options: Unpack[JobOptions],
     ) -> AsyncJobHandle[Generation]:
+        """Continue each prompt; takes and raises what `classify` does. A prompt may be empty."""
         if isinstance(prompts, FileSource):
             job = job_of("generate", model, options, source=prompts, stream=stream)
             return await self._send(job, options)
@@ -283,6 +289,7 @@ class AsyncClient(Awaiting, ClientMethods):
         stream: bool = False,
         **options: Unpack[JobOptions],
     ) -> AsyncJobHandle[Out]:
+        """Do a task that the model's plugin has named, such as `embed`, with each item."""
         check_output_class(output)
         job = run_of(items, model, task, options, expected_items, stream=stream)
         source = None
@@ -303,6 +310,7 @@ class AsyncClient(Awaiting, ClientMethods):
         tenant: str = "default",
         timeout_s: float | None = 30.0,
     ) -> Out:
+        """Do a plugin's own task with one item, and return its output: for who waits for it."""
         from seqd.client.prediction import read_as, single_job, task_request
 
         check_output_class(output)
@@ -323,6 +331,7 @@ class AsyncClient(Awaiting, ClientMethods):
         job_ids: Iterable[str] | None = None,
         **options: Unpack[JobOptions],
     ) -> list[AsyncJobHandle[Out]]:
+        """Hand each item in as a job of its own that does a plugin's task; returns the handles."""
         refuse_options_of_one(options)
         check_output_class(output)
         job = upload_job("run", model, options, (), 1, task=task)
@@ -343,6 +352,7 @@ class AsyncClient(Awaiting, ClientMethods):
         label_field: str = "label",
         **options: Unpack[JobOptions],
     ) -> AsyncJobHandle[TrainedVersion]:
+        """Train a new version of a model; `trained_version()` tells which."""
         if isinstance(data, AsyncIterable):
             data = [record async for record in data]
         if isinstance(held_out, AsyncIterable):
@@ -368,12 +378,14 @@ class AsyncClient(Awaiting, ClientMethods):
         grid: Mapping[str, Sequence[ParameterValue]],
         **options: Unpack[SweepOptions],
     ) -> AsyncJobHandle[TrainedVersion]:
+        """Train a model once for each combination of the values in `grid`; see `SweepJob`."""
         return await self._send(sweep_of(data, model, grid, options), options)
 
     @told_as(Client.retry)
     async def retry(
         self, job: str | AsyncJobHandle[Output], *, items: Mapping[str, Record] | None = None
     ) -> AsyncJobHandle[Output]:
+        """Hand an ended job's failed items in again, as a job that continues it."""
         handle: AsyncJobHandle[Output] = self.job(job) if isinstance(job, str) else job
         record = await handle.record()
         sending = self._audited("retry", handle.job_id, self._sender.retry(record, items))
@@ -381,6 +393,7 @@ class AsyncClient(Awaiting, ClientMethods):
 
     @told_as(Client.resume)
     async def resume(self, job_id: str) -> AsyncJobHandle:
+        """Let a paused job go on, or continue an ended training from its last checkpoint."""
         handle = self.job(job_id)
         record = await handle.record()
         if not record.state.is_terminal:
@@ -391,12 +404,14 @@ class AsyncClient(Awaiting, ClientMethods):
 
     @told_as(Client.job)
     def job(self, job_id: str, *, output: type[Output] | None = None) -> AsyncJobHandle[Output]:
+        """Return a handle on any job, whoever handed it in; the job is not looked up yet."""
         check_output_class(output)
         steps = JobSteps(self._ledger, checked_id(job_id), output=output)
         return AsyncJobHandle(self._transport, steps)
 
     @told_as(Client.models)
     async def models(self) -> "list[AsyncModelHandle]":
+        """Return the models of the fleet that have a version, sorted by name."""
         from seqd.client.model import entries_found
 
         entries = await self._run(entries_found(self._ledger))
@@ -404,6 +419,7 @@ class AsyncClient(Awaiting, ClientMethods):
 
     @told_as(Client.model)
     async def model(self, name: str) -> "AsyncModelHandle":
+        """Return a handle on a model: its versions, which is in service, and changes of that."""
         from seqd.client.model import entry_found
 
         return self._model(await self._run(entry_found(self._ledger, name)))

@@ -363,7 +363,7 @@ class Client(Blocking, ClientMethods):
         job_ids: Iterable[str] | None = None,
         **options: Unpack[JobOptions],
     ) -> list[JobHandle[Out]]:
-        """Hand each item in as a job of its own that does a plugin's own task; returns the handles.
+        """Hand each item in as a job of its own that does a plugin's task; returns the handles.
 
         `items` and `output` are what `run` takes. Otherwise it takes and raises what
         `classify_each` does.

@@ -83,7 +83,10 @@ class reading(Generic[S, P, V]):  # noqa: N801 - a decorator
 
 
 def told_as(other: _Function) -> Callable[[F], F]:
-    """Give a method the docstring of the other face's, where both have a body of their own."""
+    """Give a method the docstring of the other face's, where both have a body of their own.
+
+    The first line of it stands there, too, for editors that read the source alone.
+    """
 
     def told(function: F) -> F:
         function.__doc__ = other.__doc__

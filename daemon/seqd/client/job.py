@@ -940,6 +940,7 @@ class AsyncJobHandle(Awaiting, JobMethods[Output]):
 
     @told_as(JobHandle.to_arrow)
     def to_arrow(self, **options: Unpack[PageOptions]) -> "AsyncStream[pyarrow.RecordBatch]":
+        """Return a reader of the results as record batches of Arrow, as they come."""
         return self._transport.read(self.steps.record_batches(**options))
 
     @told_as(JobHandle.trained_version)
@@ -948,15 +949,18 @@ class AsyncJobHandle(Awaiting, JobMethods[Output]):
         timeout_s: float | None = None,
         **options: Unpack[WaitOptions],
     ) -> TrainedVersion:
+        """Wait for the end of a training; return the version that it made, with its metrics."""
         return await self._transport.run(self.steps.trained_version(timeout_s, **options))
 
     @told_as(JobHandle.continuation)
     async def continuation(self) -> "AsyncJobHandle[Output] | None":
+        """Return the job that continues this one; None without one, or when it has been removed."""
         found = await self._transport.run(self.steps.continuation())
         return None if found is None else AsyncJobHandle(self._transport, found)
 
     @told_as(JobHandle.origin)
     async def origin(self) -> "AsyncJobHandle[Output]":
+        """Return the first job of those that this one continues; of no others, this one."""
         return AsyncJobHandle(self._transport, await self._transport.run(self.steps.origin()))
 
 
