@@ -323,6 +323,22 @@ def test_an_upload_that_waits_for_the_workers_does_not_hold_an_interrupted_comma
 
 
 @pytest.mark.parametrize(
+    "words", [("jobs", "list"), ("jobs", "list", "--json"), ("workers", "list")], ids=" ".join
+)
+def test_a_view_whose_reader_has_gone_ends_with_the_status_of_that(
+    commands: Commands, words: tuple[str, ...]
+) -> None:
+    program = commands.start(*words)
+    assert program.stdout is not None
+    assert program.stderr is not None
+
+    program.stdout.close()
+    program.stdout = None
+
+    assert (program.stderr.read(), program.wait(timeout=60)) == ("", 141)
+
+
+@pytest.mark.parametrize(
     ("options", "state"),
     [
         (("--out", "-"), JobState.CANCELLED),

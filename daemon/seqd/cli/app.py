@@ -64,6 +64,15 @@ class _Group(TyperGroup):
         # The names alone, among which the group looks for what a wrong one may have meant.
         self.commands: Any = dict.fromkeys(_COMMANDS)
 
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; click would end with status 1 where nobody reads its output."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            from seqd.cli.exits import end_unread
+
+            end_unread()
+
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Return the command that was typed, after it has its name in the audit."""
         found = super().resolve_command(ctx, args)

@@ -13,7 +13,7 @@
     78   settings of `seqd up` or a worker are wrong, or a slot's device cannot be used (EX_CONFIG);
          no restart can mend that
     130  Ctrl-C
-    141  whoever read the output of a job has gone, as after `| head` (the shell's SIGPIPE)
+    141  whoever read the output has gone, as after `| head` (the shell's SIGPIPE)
     143  SIGTERM
 
 An exception that nobody foresaw keeps its traceback.
@@ -28,6 +28,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from threading import Timer, current_thread, main_thread
 from types import FrameType, TracebackType
+from typing import NoReturn
 
 from seqd.cli.ui.stdout import stdout
 from seqd.errors import JobFailed, KeyDamaged, SeqdError, UserError
@@ -133,6 +134,12 @@ def status_of_interrupt(interrupt: KeyboardInterrupt | BrokenPipeError) -> int:
     if isinstance(interrupt, BrokenPipeError):
         return UNREAD
     return TERMINATED if isinstance(interrupt, Terminated) else INTERRUPTED
+
+
+def end_unread() -> NoReturn:
+    """End as a command whose reader has gone; what it has not printed yet goes nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stdout().fileno())
+    sys.exit(UNREAD)
 
 
 def run(command: Callable[[], object]) -> int:

@@ -131,11 +131,7 @@ class DeathRecord:
             if last.worker != name:
                 fleet.forget_worker(last.worker)
         since_ms = self._now_ms() - RECENT_MS
-        counts_of = {
-            of: counts for of, counts in self._file.deaths().counts_of.items() if of != name
-        }
-        recent = _last(one for one in known if one.at_ms > since_ms)
-        taken = Deaths(deaths=recent, counts_of=counts_of if recent else {})
+        taken = Deaths(deaths=_last(one for one in known if one.at_ms > since_ms))
         if taken != self._file.deaths():
             self._file.write(taken)
 

@@ -37,7 +37,13 @@ class Screen:
     @cached_property
     def console(self) -> "Console":
         """The console of rich; rich is imported here, since plain lines need none of it."""
-        from rich.console import Console
+        from rich.console import Console as RichConsole
+
+        from seqd.cli.exits import end_unread
+
+        class Console(RichConsole):
+            def on_broken_pipe(self) -> None:  # rich would end with status 1
+                end_unread()
 
         stream = None if self._to_stderr else STDOUT
         console = Console(file=stream, stderr=self._to_stderr, highlight=False, soft_wrap=False)
