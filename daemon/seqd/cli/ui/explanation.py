@@ -48,7 +48,7 @@ def print_explanation(screen: Screen, found: Explanation) -> None:
         screen, "In hand", [_held(unit, found) for unit in found.in_hand], found.units.in_hand
     )
     tried = [_tried(unit) for unit in found.tried_again]
-    _print_lines(screen, "Attempts broken off", tried, max(len(tried), found.units.tried_again))
+    _print_lines(screen, "Units tried again", tried, max(len(tried), found.units.tried_again))
     answers = [_answer(answer) for answer in found.workers]
     _print_lines(screen, _fleet(found), answers, found.workers_up)
     _print_lines(screen, "Next", list(found.next))
@@ -60,7 +60,7 @@ def explanation_facts(found: Explanation) -> dict[str, str]:
         "why": found.headline,
         "waits for": " ".join(_sentence(reason.message) for reason in found.waits_for[1:]),
         "in hand": ". ".join(_held(unit, found) for unit in found.in_hand[:_MOST_LINES]),
-        "broken off": ". ".join(_tried(unit) for unit in found.tried_again[:_MOST_LINES]),
+        "tried again": ". ".join(_tried(unit) for unit in found.tried_again[:_MOST_LINES]),
         "units": _units(found),
         "next": " ".join(found.next),
     }
