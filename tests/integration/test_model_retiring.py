@@ -204,7 +204,8 @@ def test_a_removal_is_ordered_without_time_for_workers_to_load_a_version(
     monkeypatch.setattr("seqd.client.model.TAKE_S", 1.0)
     name, found = f"{model}_elsewhere", list[ModelOrder]()
     assert module_cluster.settings.redis_url is not None
-    ledger = Ledger(connect(module_cluster.settings.redis_url), module_cluster.settings)
+    redis = connect(module_cluster.settings.redis_url)
+    ledger = Ledger(redis, module_cluster.settings)
     entry = client.catalog()[model].model_copy(update={"model": name})
     ledger.fleet.publish_catalog([entry])
 
@@ -216,6 +217,7 @@ def test_a_removal_is_ordered_without_time_for_workers_to_load_a_version(
     between.start()
     ended = here(capsys, "models", "rm", f"{name}@2")  # no worker has it
     between.join(30)
+    redis.close()
 
     assert ended.status == NoFitWorker.exit_status
     assert found[0].warm_s == 0.0
