@@ -53,7 +53,7 @@ class Project:
 
     def tests_of(self, area: str, path: str) -> list[str]:
         """Return an area's test files, first those that are named like one of its sources."""
-        files = [file.relative_to(self.root) for file in self.root.rglob("test_*.py")]
+        files = [file.relative_to(self.root) for file in (self.root / "tests").rglob("test_*.py")]
         tests = [file for file in files if any(map(file.match, self.areas[area].tests))]
         words = _words(path)
         return [
