@@ -311,6 +311,9 @@ def _running(binary: ServerBinary, folder: Path) -> Iterator[PrivateServer]:
         server.stop()
 
 
+#: Read before a test starts services in this process, which name their server by it.
+_GIVEN_URL = os.environ.get("SEQD_REDIS_URL")
+
+
 def _given_or_running(binary: ServerBinary, folder: Path) -> Iterator[Server]:
-    given = os.environ.get("SEQD_REDIS_URL")
-    yield from [GivenServer(given)] if given else _running(binary, folder)
+    yield from [GivenServer(_GIVEN_URL)] if _GIVEN_URL else _running(binary, folder)
