@@ -26,6 +26,7 @@ from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 from typing import Self, TypeVar
+from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 import redis
@@ -518,9 +519,11 @@ def _users_on(server: Server, settings: Settings) -> Iterator[dict[Role, str]]:
         for role, name in names.items():
             rules = rights_of(role, settings.keys).rules((int(major), int(minor)))
             admin.execute_command("ACL", "SETUSER", name, "reset", "on", f">{secret}", *rules)
-        address = server.url.rpartition("@")[2].removeprefix("redis://")
+        parts = urlsplit(server.url)
+        place = parts.netloc.rpartition("@")[2]  # none of a socket
+        logins = {role: f"{name}:{secret}@{place}" for role, name in names.items()}
         try:
-            yield {role: f"redis://{name}:{secret}@{address}" for role, name in names.items()}
+            yield {role: urlunsplit(parts._replace(netloc=login)) for role, login in logins.items()}
         finally:
             denied = [row for row in admin.acl_log() if row["username"] in names.values()]
             admin.execute_command("ACL", "DELUSER", *names.values())

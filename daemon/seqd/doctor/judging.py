@@ -7,7 +7,6 @@ status`, `top`, `queues` and `workers list` show the sentences of the same list.
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from math import inf
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from seqd.doctor.findings import Finding, Severity, bounded, finding
@@ -193,7 +192,7 @@ def memory_used(
 ) -> Iterator[Finding]:
     """Yield that little is left of what a server may use, or that uploads are `waiting` for it."""
     ratio = used / whole
-    if ratio >= share * NEARLY or (waiting and share < inf):
+    if ratio >= share * NEARLY or waiting:
         yield finding(
             "redis-memory-high",
             f"{who} uses {ratio:.0%} of {of} ({_mb(used)} of {_mb(whole)}); above {share:.0%} "

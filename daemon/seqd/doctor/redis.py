@@ -4,7 +4,6 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from math import inf
 from statistics import median
 from typing import Final, cast
 
@@ -162,15 +161,13 @@ class _Checks:
             return
         used, limit = server.number("used_memory"), server.number("maxmemory")
         whole = limit or server.number("total_system_memory")
-        held = server.ledger.inbox.memory()
+        held = server.ledger.inbox.memory(server.settings.max_memory_share)
         if not whole or held is None:
             return
-        # That of these settings where none is published, or it cannot be read or is no number.
-        share = server.settings.max_memory_share if held.share == inf else held.share
         of = "maxmemory" if limit else "its machine's memory"
         waiting = self._waiting_uploads()
         whose = f", now those of {first_of(waiting, 3)}" if waiting else ""
-        yield from memory_used(f"Redis at {server.address}", used, whole, share, of, whose)
+        yield from memory_used(f"Redis at {server.address}", used, whole, held.share, of, whose)
 
     def _waiting_uploads(self) -> list[str]:
         """Return the jobs whose uploads wait for memory: with their next chunk there is too little.

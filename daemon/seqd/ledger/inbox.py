@@ -202,17 +202,18 @@ class InboxStream(Part):
     def memory(self, unpublished: float = inf) -> Exchange["RedisMemory | None"]:
         """Return how much memory Redis uses, and may use; None where the user may not ask for it.
 
-        `unpublished` is the share where no worker has published one. As for scripts, nothing is
-        refused without one, nor where the share in Redis is no number.
+        `unpublished` is the share where no worker has published one that can be read. As for
+        scripts, nothing is refused without one.
         """
         limit = Command(("HGET", self._keys.limits(), "memory_share"))
         asked = (limit, Command(("INFO", "memory")))
         said, info = yield from pipeline(asked, raises=False)
         if not isinstance(info, dict):
             return None
-        share = unpublished if said is None else inf
+        share = unpublished
         try:
-            share = float(said) if isinstance(said, bytes) else share
+            if isinstance(said, bytes):
+                share = float(said)
         except ValueError:
             log.warning(
                 "memory_share of %s in Redis is %r, which is no number: nothing is refused for "

@@ -193,7 +193,7 @@ class Reconciler(PeriodicTask):
     def run_once(self) -> None:
         """Release what is due, end what was abandoned, and wake workers for what waits."""
         was_away, self._was_away = self._was_away, True
-        began_s, now_ms = self._clock(), self._ledger.fleet.now_ms()
+        now_ms, began_s = self._ledger.fleet.now_ms(), self._clock()
         # Also without the lock: who gets it next knows of a gap.
         self._wait_after_a_gap(now_ms, was_away=was_away)
         if self._holds_lock():
