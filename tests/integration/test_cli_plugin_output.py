@@ -15,6 +15,7 @@ from checkout import python_path
 from cli_builders import Ended, clean_environment
 from plugin_folders import install_plugin
 from seqd.cli.app import app
+from seqd.cli.exits import UNREAD
 from task_fixtures import PLUGIN as TASKS_PLUGIN
 from up_builders import running_up
 from worker_fixtures import PLUGIN, publish_file
@@ -134,7 +135,7 @@ def test_a_program_that_ends_before_it_has_read_all_costs_no_traceback(
     )
     os.close(writer)
 
-    assert (program.returncode, program.stderr) == (1, "")
+    assert (program.returncode, program.stderr) == (UNREAD, "")
 
 
 @pytest.mark.long
