@@ -162,8 +162,10 @@ class Storage:
         if self.has(image):
             return
         root = self.folder / "root.tar"
-        include = f"--include={packages}"
-        _run(["mmdebstrap", "--quiet", "--variant=minbase", include, *hooks, "trixie", str(root)])
+        # Nobody needs the folder on the disk: without a sync a file it takes half the time.
+        options = ["--variant=minbase", f"--include={packages}", "--dpkgopt=force-unsafe-io"]
+        command = ["mmdebstrap", "--quiet", *options, *hooks, "trixie", str(root)]
+        _run(command, timeout_s=1_200)
         changes = ["--change", change] if change else []
         self.podman("import", "--quiet", *changes, str(root), image)
         root.unlink()
