@@ -411,7 +411,7 @@ UNFIT = [
     (("--by", "0.1"), "--by is the least gain in a metric, and no --metric is given"),
     (
         ("--metric", "accuracy", "--by", "-1"),
-        "--by is -1; allowed: 0 or more, such as 0.002",
+        "--by is '-1'; allowed: 0 or more, such as 0.002",
     ),
     (
         ("--metric", "recall"),

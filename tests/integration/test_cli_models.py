@@ -122,7 +122,7 @@ def test_where_no_worker_was_ever_up_both_ways_on_are_named(
     )
 
 
-@pytest.mark.parametrize("words", ["list", "show echo@1"])
+@pytest.mark.parametrize("words", ["list", "show echo@1", "params echo", "history echo"])
 def test_where_no_fleet_is_reachable_the_way_to_the_own_store_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture, words: str
 ) -> None:

@@ -288,7 +288,7 @@ REFUSED = {
     "rm topics@9": "error[unknown_model]: no version topics@9. Versions of topics: 1, 2, 3",
     "label topics@2 best --remove": "error[invalid_request]: topics@2 has no label 'best'; nothing "
     "is changed",
-    "promote topics@2 --if-better-on none.txt --by nan": "error[invalid_request]: --by is nan; "
+    "promote topics@2 --if-better-on none.txt --by nan": "error[invalid_request]: --by is 'nan'; "
     "allowed: 0 or more, such as 0.002",
 }
 

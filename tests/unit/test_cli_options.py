@@ -109,8 +109,8 @@ DAYS = ("soon", "2x", "2026-13-01", "9" * 7 + "d")
         *(
             (
                 ("jobs", "list", "--since", typed),
-                f"invalid_request]: --since is '{typed}'; allowed: so long ago (30m, 2h, 7d), or a "
-                "day or time (2026-11-26, 2026-11-26T10:00)",
+                f"invalid_request]: --since is '{typed}'; allowed: a span back from now (30m, 2h, "
+                "7d), a day (2026-11-26), or a time (2026-11-26T10:00)",
             )
             for typed in DAYS
         ),
@@ -150,14 +150,14 @@ DAYS = ("soon", "2x", "2026-13-01", "9" * 7 + "d")
         *(
             (
                 ("workers", "restart", "--timeout-s", typed),
-                f"invalid_request]: --timeout-s is {typed}; allowed: 0.1 to 604,800 seconds",
+                f"invalid_request]: --timeout-s is {typed!r}; allowed: 0.1 to 604,800 seconds",
             )
             for typed in ("0", "nan", "soon")
         ),
         *(
             (
                 (*CLASSIFY, "--min-score", typed),
-                f"invalid_request]: --min-score is {typed}; allowed: a number from 0 to 1, such",
+                f"invalid_request]: --min-score is {typed!r}; allowed: a number from 0 to 1, such",
             )
             for typed in ("1.5", "-0.1", "nan", "high")
         ),

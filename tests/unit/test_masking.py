@@ -92,7 +92,7 @@ def test_a_password_that_is_not_encoded_is_refused_with_how_to_write_it(url: str
 
     assert str(refusal.value) == (
         f"SEQD_REDIS_URL is {without_password(url)!r}, which cannot be read. Form: "
-        "redis://user:password@host:6379/0, with a port from 0 to 65535. In a password each of "
+        "redis://user:password@host:6379/0 with a port from 0 to 65535. In a password each of "
         "/ ? # @ % stands as %2F %3F %23 %40 %25."
     )
 

@@ -103,7 +103,7 @@ def test_json_has_the_rules_one_by_one(capsys):
     [
         (
             ["--role", "boss"],
-            "--role is 'boss'; there are worker, client, operator, exporter, doctor, inbox.",
+            "--role is 'boss'; allowed: worker, client, operator, exporter, doctor, inbox",
         ),
         (
             ["--role", "inbox", "--user", "a b"],

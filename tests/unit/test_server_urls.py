@@ -48,6 +48,7 @@ SCHEMES = (
             for url in ("", "localhost:6379", "http://host", "REDIS//host", "amqp://host")
         ),
         ("redis://:secret@host:many/0", "redis://:***@host:many/0", ""),
+        ("redis://:secret@host:6379/first", "redis://:***@host:6379/first", ""),
         (
             "redis+sentinel://:secret@host/mymaster/0?socket_timeout=1",
             "redis+sentinel://:***@host/mymaster/0?socket_timeout=1",

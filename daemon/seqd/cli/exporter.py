@@ -27,8 +27,8 @@ def exporter(
 ) -> None:
     """Serve /metrics to Prometheus, and /healthz, until SIGTERM or Ctrl-C.
 
-    It needs `pip install 'seqd[exporter]'`, and no plugin. While Redis is away it answers all the
-    same: `seqd_up 0`, and nothing of the fleet.
+    Needs the extra `exporter` of seqd, and no plugin. While Redis is away it still answers:
+    `seqd_up 0`, and nothing about the fleet.
     """
     options.tell_unknown_variables()
     given = {"exporter_host": host, "exporter_port": port}

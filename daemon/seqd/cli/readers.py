@@ -62,7 +62,7 @@ def number(least: float, most: float, allowed: str, metavar: str = "NUMBER") -> 
         except ValueError:
             value = float("nan")
         if not least <= value <= most:  # as of nan, too
-            raise InvalidRequest(f"{option} is {text}; allowed: {allowed}")
+            raise InvalidRequest(f"{option} is {text!r}; allowed: {allowed}")
         return value
 
     return Reader(read, metavar)
@@ -95,8 +95,8 @@ def _moment(option: str, text: str) -> datetime:
         return datetime.fromisoformat(text).astimezone()
     except (ValueError, OverflowError):
         raise InvalidRequest(
-            f"{option} is {text!r}; allowed: so long ago (30m, 2h, 7d), or a day or time "
-            "(2026-11-26, 2026-11-26T10:00)"
+            f"{option} is {text!r}; allowed: a span back from now (30m, 2h, 7d), a day "
+            "(2026-11-26), or a time (2026-11-26T10:00)"
         ) from None
 
 

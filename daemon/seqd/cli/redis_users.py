@@ -115,8 +115,7 @@ def _role(name: str) -> "Role":
     try:
         return Role(name)
     except ValueError:
-        known = ", ".join(Role)
-        raise InvalidRequest(f"--role is {name!r}; there are {known}.") from None
+        raise InvalidRequest(f"--role is {name!r}; allowed: {', '.join(Role)}") from None
 
 
 def _version(text: str) -> "Version":

@@ -29,7 +29,7 @@ _NAME = re.compile(r"[A-Za-z0-9._-]+")
 
 #: For an address that cannot be read. What is wrong is not quoted: it may be the password's end.
 HOW_TO_WRITE_IT = (
-    "Form: redis://user:password@host:6379/0, with a port from 0 to 65535. In a password each of "
+    "Form: redis://user:password@host:6379/0 with a port from 0 to 65535. In a password each of "
     "/ ? # @ % stands as %2F %3F %23 %40 %25"
 )
 HOW_TO_WRITE_SENTINELS = (
@@ -158,13 +158,15 @@ def _check_form(url: str) -> None:
     """Refuse what would be read otherwise than it is meant.
 
     A `#`, or a `/` before the last `@`, ends the part with the password: what stands before it
-    would be taken for host and port.
+    would be taken for host and port. A database that is no number would be taken for 0.
     """
     scheme, _, rest = url.partition("://")
     account = rest.partition("?")[0].rpartition("@")[0]
     is_cut = "#" in rest or ("/" in account and scheme != "unix")
     try:
-        _ = urlsplit(url).port
+        parts = urlsplit(url)
+        _ = parts.port
+        is_cut |= scheme != "unix" and not re.fullmatch(r"/*[0-9]*/*", parts.path)
     except ValueError:
         is_cut = True
     if is_cut:

@@ -76,7 +76,7 @@ def compare_versions(
         refuse_same(one.name, other.name, first, second)
         given = {
             "--changed": changed.path,
-            "--set": asked.parameters,
+            "--param": asked.parameters,
             "--map-label": asked.label_map,
         }
         refuse_options(given, "versions", "these write text")

@@ -68,7 +68,7 @@ def evaluate(
     )
     text_model = None if task not in (None, GENERATE) else open_text_model(model)
     if text_model is not None:
-        given = {"--plot": plot, "--set": param, "--map-label": map_label}
+        given = {"--plot": plot, "--param": param, "--map-label": map_label}
         refuse_options(given, "models", f"{model!r} writes text")
         _evaluate_text(text_model, asked, screen, keeps_texts=not no_examples)
         return

@@ -6,9 +6,10 @@ Needs Redis alone: no plugin and no store.
 from typing import TYPE_CHECKING
 
 from seqd.cli import options
+from seqd.cli.models.params import naming_local
 from seqd.cli.showing import Found
 from seqd.cli.ui.screen import Screen
-from seqd.errors import RedisUnreachable, SeqdError
+from seqd.errors import SeqdError
 
 if TYPE_CHECKING:
     from seqd.serving import ServingWorker
@@ -99,14 +100,8 @@ def _read_fleet(
 
     `words` are those of the command.
     """
-    try:
-        with options.open_client() as client:
-            return client.catalog(), client.workers(), client.paused_models()
-    except RedisUnreachable as error:
-        raise RedisUnreachable(
-            f"{error} The models of this machine's own store, without a fleet: seqd models {words} "
-            "--local"
-        ) from None
+    with naming_local(words), options.open_client() as client:
+        return client.catalog(), client.workers(), client.paused_models()
 
 
 def _as_record(

@@ -1,5 +1,7 @@
 """`seqd models params`: what `--set` of a model takes, from the schema that its workers publish."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -7,7 +9,7 @@ import typer
 from seqd.cli import completion, options
 from seqd.cli.showing import Found, shown
 from seqd.cli.ui.screen import Screen
-from seqd.errors import InvalidRequest
+from seqd.errors import InvalidRequest, RedisUnreachable
 from seqd.validation import did_you_mean
 
 if TYPE_CHECKING:
@@ -30,7 +32,7 @@ def params(
     ] = None,
     local: options.OfThisMachine = False,
 ) -> Found:
-    """List the parameters of a model by task: name, type, default, what is allowed, what it is.
+    """List the parameters of a model by task: name, default, what it is, what is allowed.
 
     Of a plugin's own task also the fields of its input and of its output.
     """
@@ -38,7 +40,8 @@ def params(
     from seqd.cli.ui.params import input_of, output_of, parameters_of
     from seqd.kinds import TRAIN
 
-    entry = entry_of(model.partition("@")[0], local=local)
+    with naming_local(f"params {model}"):
+        entry = entry_of(model.partition("@")[0], local=local)
     if task is not None and task not in entry.all_tasks:
         raise InvalidRequest(
             f"--task is {task!r}; allowed for {entry.model}: {', '.join(entry.all_tasks)}."
@@ -89,3 +92,15 @@ def entry_of(name: str, *, local: bool = False) -> "CatalogEntry":
 
     with options.open_client() as client:
         return find_model(name, client.catalog())
+
+
+@contextmanager
+def naming_local(words: str) -> Iterator[None]:
+    """Name `--local` where no Redis answers, of the command `seqd models` with these words."""
+    try:
+        yield
+    except RedisUnreachable as error:
+        raise RedisUnreachable(
+            f"{error} The models of this machine's own store, without a fleet: seqd models {words} "
+            "--local"
+        ) from None

@@ -14,7 +14,7 @@ from seqd.cli.exits import NO
 from seqd.cli.label_map import LabelPairs, read_label_map
 from seqd.cli.models import measuring
 from seqd.cli.models.ordering import ordered
-from seqd.cli.models.params import check_names_no_version, entry_of
+from seqd.cli.models.params import check_names_no_version, entry_of, naming_local
 from seqd.cli.models.rollouts import begin_rollout, end_of, end_rollout, read_rollout
 from seqd.cli.showing import Found, shown
 from seqd.cli.ui.screen import Screen
@@ -224,7 +224,8 @@ def history(
     if is_local:
         changes = options.open_local_models(options.read_settings()).store.history(model)
     else:
-        changes = list(entry_of(model).history)
+        with naming_local(f"history {model}"):
+            changes = list(entry_of(model).history)
     if not changes:
         told = f"Nothing is written down of {model} yet: its version in service never changed."
         return Found(changes, told)
