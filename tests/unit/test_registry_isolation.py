@@ -270,19 +270,33 @@ def test_a_plugin_of_the_zoo_that_imports_a_deep_learning_library_is_refused_alo
     assert list(registry.models) == ["sound"]
 
 
+A_DATA_SET = "in its datasets. A data set's name has two parts, such as 'keras:imdb'."
+A_PRESET = (
+    "in its presets. A preset's name is 1 to 40 lower case letters, digits, underscores and "
+    "dashes, and begins with a letter."
+)
+
+
 @pytest.mark.parametrize(
-    ("datasets", "fault"),
+    ("field", "value", "fault"),
     [
-        (("IMDB",), "datasets.0 is 'IMDB': String should match pattern "),
-        (tuple(f"keras:set{number}" for number in range(65)), "datasets is ('keras:set0', "),
+        ("datasets", ("IMDB",), f"names 'IMDB' {A_DATA_SET}"),
+        ("datasets", (3,), f"names 3 {A_DATA_SET}"),
+        ("presets", {"Bad Name": {}}, f"names 'Bad Name' {A_PRESET}"),
+        (
+            "datasets",
+            tuple(f"keras:set{number}" for number in range(65)),
+            "cannot be published: datasets is ('keras:set0', ",
+        ),
     ],
 )
-def test_a_model_that_the_wire_does_not_take_is_refused(datasets, fault):
-    plugin = import_from_zoo("sound")
-    plugin.Sound.datasets = datasets
+def test_a_model_that_the_wire_does_not_take_is_refused(field, value, fault):
+    plugin = import_from_zoo("bad_preset")
+    plugin.BadPreset.presets = {}
+    setattr(plugin.BadPreset, field, value)
 
     registry = a_registry_of([("sets", plugin)])
 
     reason = registry.statuses[0].reason
-    assert reason.startswith(f"model 'sound' cannot be published: {fault}")
+    assert reason.startswith(f"model 'bad_preset' {fault}")
     assert reason.endswith(".")

@@ -19,7 +19,7 @@ _Since = Annotated[
     readers.typed(
         "--since",
         by=readers.moment,
-        help="Only since: 30m, 2h or 7d ago, or a day or time, 2026-11-26T10:00.",
+        help="Only since then: 30m, 2h or 7d back from now, 2026-11-26 or 2026-11-26T10:00.",
     ),
 ]
 _Action = Annotated[
@@ -48,8 +48,8 @@ def audit(
 ) -> Found:
     """Show who did what, when and from where: acts on jobs, models, workers and tenants.
 
-    The newest first. An act is written down before it is done; one that was refused stands there
-    again with the error's code, one on many jobs with their number.
+    The newest first. An act is written down before it is done. One that was refused has a second
+    line with the error's code, one on many jobs a second line with their number.
     """
     with options.open_client() as client:
         entries = client.audit(limit, since=since, action=action, who=who, target=target)

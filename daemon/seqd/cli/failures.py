@@ -43,7 +43,9 @@ class _Typed:
     ] = None
     cause: Annotated[
         str | None,
-        typer.Option("--cause", help="Only where a worker died so: hang, out_of_memory, signal, …"),
+        typer.Option(
+            "--cause", help="Only where a worker died of this: hang, out_of_memory, signal, …"
+        ),
     ] = None
     worker: Annotated[
         str | None, typer.Option("--worker", help="Only recorded by this worker.")
@@ -57,7 +59,8 @@ class _Typed:
         readers.typed(
             "--since",
             by=readers.moment,
-            help="Only failed since: 30m, 2h or 7d ago, or a day or time, 2026-11-26T10:00.",
+            help="Only failed since then: 30m, 2h or 7d back from now, 2026-11-26 or "
+            "2026-11-26T10:00.",
         ),
     ] = None
     until: Annotated[
@@ -65,7 +68,7 @@ class _Typed:
         readers.typed(
             "--until",
             by=readers.moment,
-            help="Only failed before; as --since.",
+            help="Only failed before this time, which is written as for --since.",
         ),
     ] = None
 
@@ -110,7 +113,8 @@ def list_failures(
 ) -> Found:
     """List what failed: dead letters with one cause together, those with most items first.
 
-    One cause is one model, code, way of a worker's death, place in the plugin and form of message.
+    One cause is the same model, error code, way of a worker's death, place in the plugin and form
+    of the message.
     """
     from typing import get_args
 
@@ -167,7 +171,7 @@ def replay(
         ),
     ] = False,
     again: Annotated[
-        bool, typer.Option("--again", help="Also what another job tries again already.")
+        bool, typer.Option("--again", help="Also what was tried again before.")
     ] = False,
     yes: _Yes = False,
     dry_run: _DryRun = False,
@@ -177,9 +181,9 @@ def replay(
 ) -> Found:
     """Try failed items again, once their cause is mended; says how many, and asks, first.
 
-    A new job continues each job, and takes its items with such an error, under their names. A
-    training goes on from its last checkpoint. Jobs that still run are left. Exit status 2 when one
-    was left.
+    Each job is continued by a new one, with its items that have such an error, under their names. A
+    training goes on from its last checkpoint. Jobs that still run are left alone; then the exit
+    status is 2.
     """
     from seqd.cli.ui.failures import say_plan, say_replayed
 

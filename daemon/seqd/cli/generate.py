@@ -44,8 +44,8 @@ Stream = Annotated[
     bool | None,
     typer.Option(
         "--stream/--no-stream",
-        help="Publish texts while they are written, also with --detach, --out or --json, for "
-        "whoever reads the job's stream; or print each when it is whole.",
+        help="Publish texts while they are written, for whoever reads the job's stream; also with "
+        "--detach, --out and --json. Or print each text when it is whole.",
     ),
 ]
 Length = Annotated[
@@ -54,14 +54,23 @@ Length = Annotated[
 ]
 Temperatures = Annotated[
     list[float] | None,
-    typer.Option("--temperature", "-t", help="0 is the most probable, 1 the model's own."),
+    typer.Option(
+        "--temperature",
+        "-t",
+        help="0 always takes the most probable, 1 follows the model, above 1 is bolder.",
+    ),
 ]
 TopK = Annotated[
-    int | None, typer.Option("--top-k", help="Draw from so many most probable ones only.")
+    int | None,
+    typer.Option("--top-k", help="Draw from this many most probable characters or words only."),
 ]
 TopP = Annotated[
     float | None,
-    typer.Option("--top-p", help="Draw from the most probable ones of this probability only."),
+    typer.Option(
+        "--top-p",
+        help="Draw from the most probable characters or words only, which "
+        "together have this probability.",
+    ),
 ]
 RepetitionPenalty = Annotated[
     float | None,
@@ -107,8 +116,8 @@ def generate(
 ) -> None:
     """Continue prompts with a model that writes. Prints the texts, or with --json JSON lines.
 
-    Texts of prompts that are given here are printed while they are written, one after the other.
-    -t may be given again, for samples at several temperatures.
+    Texts of prompts on the command line are printed while they are written. Give -t again for
+    samples at several temperatures.
     """
     named: dict[str, ParameterValue] = {"length": length, "seed": seed, "samples": samples}
     named |= {"top_k": top_k, "top_p": top_p, "repetition_penalty": repetition_penalty}

@@ -49,7 +49,7 @@ class _Typed:
         _option(
             "--metadata",
             metavar="KEY=VALUE",
-            help="A note of your own, of 16 at most; may be given again.",
+            help="A note on the job, such as batch=2026-11. May be given again, up to 16 times.",
         ),
     ] = None
     job_id: Annotated[
@@ -57,7 +57,7 @@ class _Typed:
         _option(
             "--job-id",
             metavar="ID",
-            help="The job's identifier: sent again with it, the job is made once.",
+            help="The job's id. The same request sent again with it makes no second job.",
         ),
     ] = None
     idempotency_key: Annotated[
@@ -65,7 +65,8 @@ class _Typed:
         _option(
             "--idempotency-key",
             metavar="KEY",
-            help="The same request and input with the same key is the same job.",
+            help="A key of your own. The same request and input sent again with it makes no second"
+            " job.",
         ),
     ] = None
     expires_in_s: Annotated[
@@ -73,7 +74,8 @@ class _Typed:
         _typed(
             "--expires-in",
             by=readers.whole(1, *_MOST_SECONDS),
-            help="Seconds in which the job must end; then what is undone gets the error `expired`.",
+            help="Seconds within which the job must end. What is not done by then gets the error "
+            "`expired`.",
         ),
     ] = None
     results_ttl_s: Annotated[
@@ -89,14 +91,16 @@ class _Typed:
         _typed(
             "--max-running-units",
             by=readers.whole(1, 1_000_000),
-            help="Units that may be worked on at once; the operator's limit when left out.",
+            help="Units of the job that may be worked on at once. Without it the operator's limit "
+            "holds.",
         ),
     ] = None
     durable: Annotated[
         bool | None,
         _option(
             "--durable/--no-durable",
-            help="Wait until the server has the job on its disk, where it can say so; or do not.",
+            help="Wait until the server has the job on its disk, where it can say so; or do not "
+            "wait for that.",
         ),
     ] = None
 

@@ -51,7 +51,7 @@ _Limit = Annotated[int, options.limit("Jobs to list")]
 def list_jobs(limit: _Limit = 20, *, wanted: FilterOptions) -> Found:
     """List the newest jobs that are kept and match all that is given, newest first.
 
-    A search says where it stopped, when it has looked at too many others.
+    A search that has looked at too many other jobs says where it stopped.
     """
     from seqd.cli.ui.jobs import print_jobs, say_where_it_stopped
 
@@ -262,9 +262,8 @@ def retry(
 ) -> Found | None:
     """Hand the failed items of a job that has ended in again, on the same model version.
 
-    The results are those of the whole, also when the job is a retry itself: all of the first job,
-    in input order, the new ones in the place of the errors. Exit status 2 when an item has an
-    error still.
+    All results of the first job are printed, in input order, the new ones in the place of the
+    errors; also when the job is a retry itself. Exit status 2 when an item has an error still.
 
     With filters, all ended jobs that match and have failed items, each once; nothing is waited for.
     """

@@ -16,7 +16,7 @@ LabelPairs = Annotated[
     typer.Option(
         "--map-label",
         metavar="LABEL=CLASS",
-        help="What a label of the data is called by the model: neg=negative. May be given again.",
+        help="The model's name for a label of the data: neg=negative. May be given again.",
     ),
 ]
 
@@ -26,8 +26,8 @@ NewLabelPairs = Annotated[
     typer.Option(
         "--map-label",
         metavar="LABEL=NAME",
-        help="What results call a label of the model: neg=negative. May be given again; labels "
-        "with one name are one, and their probabilities are added.",
+        help="A name that results have for a label of the model: neg=negative. May be given again."
+        " Labels with the same name become one, with the sum of their probabilities.",
     ),
 ]
 

@@ -50,7 +50,8 @@ class FilterOptions:
         readers.typed(
             "--since",
             by=readers.moment,
-            help="Only accepted since: 30m, 2h or 7d ago, or a day or time, 2026-11-26T10:00.",
+            help="Only accepted since then: 30m, 2h or 7d back from now, 2026-11-26 or "
+            "2026-11-26T10:00.",
         ),
     ] = None
     metadata: Annotated[

@@ -69,7 +69,7 @@ ExpectedItems = Annotated[
     readers.typed(
         "--expected-items",
         by=readers.whole(0, 2**53),
-        help="Number of items, where a pipe does not tell; for the time left alone.",
+        help="Number of items that a pipe will have. Used for the time left alone.",
     ),
 ]
 MinScore = Annotated[

@@ -40,14 +40,16 @@ class ResultOptions:
         str | None,
         _option(
             "--out-format",
-            help="Its form, where the name does not tell: jsonl, csv, tsv, lines, parquet or npy.",
+            help="Form of the output, where the file's name does not tell: jsonl, csv, tsv, lines,"
+            " parquet or npy.",
         ),
     ] = None
     errors: Annotated[
         Path | None,
         _option(
             "--errors",
-            help="File for the errors; else beside the results, as results.errors.jsonl.",
+            help="File for the errors. Without it they go beside the results: "
+            "results.errors.jsonl.",
         ),
     ] = None
     columns: Annotated[
@@ -55,7 +57,7 @@ class ResultOptions:
         _option(
             "--columns",
             metavar="NAMES",
-            help="Columns of the output in order, such as custom_id and any field of the results.",
+            help="Columns of the output, in this order: custom_id and fields of the results.",
         ),
     ] = None
     force: Annotated[bool, _option("--force", help="Replace files that exist.")] = False
@@ -75,7 +77,10 @@ class OutputOptions(ResultOptions):
     ] = None
     resume: Annotated[
         bool,
-        _option("--resume", help="Go on where an interrupted command for the same file stopped."),
+        _option(
+            "--resume",
+            help="Go on where the same command was interrupted, by the note beside its output.",
+        ),
     ] = False
     #: True where the job goes on when the command is interrupted.
     leaves: Annotated[

@@ -29,7 +29,7 @@ _Name = Annotated[
     typer.Option(
         "--name",
         envvar="SEQD_WORKER",
-        help="The name that the worker was started with; else all workers of this host are asked.",
+        help="Name of the worker. Without it all workers of this host are asked.",
     ),
 ]
 _DataDir = Annotated[
@@ -43,7 +43,7 @@ _DataDir = Annotated[
 def live(name: _Name = "", data_dir: _DataDir = None) -> Found:
     """Say whether the worker lives: it has given a sign of life within SEQD_LEASE_S.
 
-    For a liveness probe: who is not alive has to be started again.
+    For a liveness probe: a worker that is not alive has to be started again.
     """
     from seqd.local.probes import liveness
 
@@ -61,8 +61,8 @@ def ready(
         str | None,
         typer.Option(
             "--models",
-            help="Models that must be warm, joined by commas, such as imdb_lstm,markov; else "
-            "those of the worker's SEQD_REQUIRED_MODELS.",
+            help="Models that must be warm, such as imdb_lstm,markov. Without it those of the "
+            "worker's SEQD_REQUIRED_MODELS.",
         ),
     ] = None,
     data_dir: _DataDir = None,

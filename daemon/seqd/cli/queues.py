@@ -19,16 +19,14 @@ def queues(
     by_tenant: Annotated[
         bool, typer.Option("--by-tenant", help="A row for each tenant that has jobs.")
     ] = False,
-    every: Annotated[
-        bool, typer.Option("--all", help="Also those of the catalog that have no work.")
-    ] = False,
+    every: Annotated[bool, typer.Option("--all", help="Also models that have no work.")] = False,
     *,
     screen: Screen,
 ) -> Found:
     """Show what waits of each model, how fast it goes, who can run it.
 
-    And why, where nobody can. By tenant, the 5,000 oldest open jobs count. `seqd top --view queues`
-    shows it live.
+    Where nobody can run it, it says why. --by-tenant looks at the 5,000 oldest open jobs. `seqd top
+    --view queues` shows it live.
     """
     from seqd.cli.ui.queues import TENANT_COLUMNS, WIDE, no_work_told, queue_columns
     from seqd.cli.ui.tables import table_lines

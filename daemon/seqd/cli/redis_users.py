@@ -34,7 +34,7 @@ def acl(
         typer.Option("--role", help="worker, client, operator, exporter, doctor or inbox."),
     ],
     user: Annotated[
-        str, typer.Option("--user", help="Name of the user; that of the role where it is missing.")
+        str, typer.Option("--user", help="Name of the user. Without it that of the role.")
     ] = "",
     prefix: Annotated[
         str | None, typer.Option("--prefix", help="Prefix of the keys, in place of SEQD_PREFIX.")
@@ -43,8 +43,8 @@ def acl(
         str,
         typer.Option(
             "--server-version",
-            help="Of the server, such as 6.2; that of SEQD_REDIS_URL where it is missing, and 7.2 "
-            "where that does not tell.",
+            help="Version of the server, such as 6.2. Without it SEQD_REDIS_URL is asked, and 7.2 "
+            "is taken where that does not tell.",
         ),
     ] = "",
     file: Annotated[

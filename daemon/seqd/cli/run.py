@@ -34,7 +34,8 @@ _Texts = Annotated[
     typer.Option(
         "--text",
         metavar="TEXT",
-        help="A text, in place of a file; of a task that takes records, one as JSON; repeatable.",
+        help="A text, in place of a file; repeatable. For a task that takes records: a record as "
+        "JSON.",
     ),
 ]
 _Stream = Annotated[

@@ -29,13 +29,13 @@ _LOOK_EVERY_S = 1.0
 Model = Annotated[
     str,
     typer.Argument(
-        help="A plugin's model, such as imdb_lstm, or a model that there is, to train it again.",
+        help="A plugin's model, such as imdb_lstm, or an existing model, to train it again.",
         autocompletion=completion.models,
     ),
 ]
 NewName = Annotated[
     str | None,
-    typer.Option("--as", metavar="NAME", help="Name of the model to make with it, such as topics."),
+    typer.Option("--as", metavar="NAME", help="Name of the model to make, such as topics."),
 ]
 Promote = Annotated[bool, typer.Option("--promote", help="Put the version in service at the end.")]
 Data = Annotated[
@@ -46,8 +46,8 @@ Swept = Annotated[
     typer.Option(
         "--set",
         metavar="NAME=V1,V2,...",
-        help="Values to try of a parameter: embedding_dim=8,16,32. Given again for another "
-        "parameter, each value goes with each.",
+        help="Values to try of a parameter: embedding_dim=8,16,32. Given again for other "
+        "parameters, all combinations are tried.",
         autocompletion=completion.parameters,
     ),
 ]
@@ -64,14 +64,16 @@ Preset = Annotated[
     str | None,
     typer.Option(
         "--preset",
-        help="Named parameters, such as tutorial.",
+        help="A set of parameters that the plugin has named, such as tutorial.",
         autocompletion=completion.presets,
     ),
 ]
 HeldOut = Annotated[str | None, typer.Option("--held-out", help="File or data set to validate on.")]
 Metric = Annotated[
     str | None,
-    typer.Option("--metric", help="Figure that says which is best; validation_accuracy, say."),
+    typer.Option(
+        "--metric", help="Figure that decides which version is best, such as validation_accuracy."
+    ),
 ]
 Labels = Annotated[
     list[str] | None,
@@ -105,7 +107,7 @@ def train(
         bool | None,
         typer.Option(
             "--upload/--no-upload",
-            help="Send data and held-out data, or name the paths, which workers then read. Else "
+            help="Send the data, or only name the paths, which workers then read. Without either, "
             "files are sent unless all workers that train are on this machine.",
             show_default=False,
         ),

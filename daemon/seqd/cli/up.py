@@ -64,13 +64,15 @@ def up(
 
 def worker(
     slot: Annotated[
-        str, typer.Option("--slot", help="Its device share: cpu:0, gpu:0, train@cpu, all@gpu:1.")
+        str,
+        typer.Option(
+            "--slot",
+            help="What it works on: cpu:0 and gpu:0 serve, train@cpu trains, all@gpu:1 does both.",
+        ),
     ] = "cpu:0",
     name: Annotated[
         str,
-        typer.Option(
-            "--name", envvar="SEQD_WORKER", help="Its name; one is made where it is missing."
-        ),
+        typer.Option("--name", envvar="SEQD_WORKER", help="Its name. Without it one is made."),
     ] = "",
     serves: Serves = None,
 ) -> None:

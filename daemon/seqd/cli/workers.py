@@ -52,10 +52,14 @@ Labels = Annotated[
 ]
 Reason = Annotated[str, typer.Option("--reason", help="Why, for whoever looks at the workers.")]
 Yes = Annotated[
-    bool, typer.Option("--yes", "-y", help="Do not ask where nobody is left to run a model.")
+    bool,
+    typer.Option("--yes", "-y", help="Do not ask, also where no worker is left to run a model."),
 ]
 Ahead = Annotated[
-    bool, typer.Option("--ahead", help="Also for a target that no worker has yet: one may start.")
+    bool,
+    typer.Option(
+        "--ahead", help="Also for a target that means no worker now: one may start later."
+    ),
 ]
 Wait = Annotated[bool, typer.Option("--wait", help="Wait until it is done.")]
 Timeout = Annotated[
@@ -218,8 +222,8 @@ def restart(
 ) -> None:
     """Replace workers of `seqd up`, one at a time over all hosts; without a target, all of them.
 
-    The new one is started first, and the old one drains once it takes work. On a GPU, whose memory
-    may not hold both, the old one drains first.
+    Each new worker is started first, and the old one drains once that takes work. On a GPU, whose
+    memory may not hold both, the old one drains first.
     """
     from seqd.doctor.judging import judged
     from seqd.ledger.overview import fleet_overview

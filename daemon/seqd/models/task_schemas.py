@@ -11,8 +11,15 @@ from seqd.errors import PluginFault
 from seqd.hookspecs import Model, TaskSpec
 from seqd.kinds import kind_of_task
 from seqd.parameters import schema_of
-from seqd.validation import fault_sentence
+from seqd.validation import fault_sentence, faults_of
 from seqd_schemas import CatalogEntry, PluginState, PluginStatus, TaskSchema
+
+#: What names in a description are, by the field that has them.
+_NAMES: Final = {
+    "datasets": "A data set's name has two parts, such as 'keras:imdb'.",
+    "presets": "A preset's name is 1 to 40 lower case letters, digits, underscores and dashes, and "
+    "begins with a letter.",
+}
 
 #: Keywords of a JSON Schema that are for people: changing them changes no output.
 _FOR_PEOPLE: Final = frozenset({"title", "description", "examples", "default"})
@@ -46,6 +53,12 @@ def check_publishable(model: Model) -> None:
     try:
         CatalogEntry.model_validate(described(model, plugin, now_ms=0))
     except ValidationError as error:
+        fault = faults_of(error)[0]
+        where = fault.field.partition(".")[0]
+        if where in _NAMES and fault.rule in ("string_pattern_mismatch", "string_type"):
+            raise PluginFault(
+                f"model {model.name!r} names {fault.value} in its {where}. {_NAMES[where]}"
+            ) from None
         raise PluginFault(
             f"model {model.name!r} cannot be published: {fault_sentence(error)}."
         ) from None

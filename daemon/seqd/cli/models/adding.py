@@ -48,7 +48,9 @@ def add(
     library: Annotated[
         list[str] | None,
         typer.Option(
-            "--library", metavar="NAME=VERSION", help="What made them: torch=2.9; again, too."
+            "--library",
+            metavar="NAME=VERSION",
+            help="A library that made them: torch=2.9. May be given again.",
         ),
     ] = None,
     notes: Annotated[str, typer.Option("--notes", help="What its card says of it.")] = "",

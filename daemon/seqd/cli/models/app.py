@@ -63,7 +63,10 @@ def show(
     model: options.ModelArgument,
     state: Annotated[
         str | None,
-        typer.Option("--state", help="Look at one thing: a character of markov, a word or text."),
+        typer.Option(
+            "--state",
+            help="Look at one thing that it has learnt: a character of markov, a word or a text.",
+        ),
     ] = None,
     plot: Annotated[
         Path | None,
@@ -83,9 +86,9 @@ def show(
 
     Then what each task of the model takes and gives, from what the workers publish.
 
-    The card is shown where this machine's store has the version. What it has learnt stands there,
-    too: --local, --state, --plot and --measure look into that store alone. `seqd models show markov
-    --state a` prints the transition probabilities from `a`.
+    Where this machine's store has the version, its card is shown, too. --local, --state, --plot and
+    --measure look into that store alone. `seqd models show markov --state a` prints the transition
+    probabilities from `a`.
     """
     if not is_local and state is None and plot is None and not measures:
         from seqd.cli.models.fleet import show_fleet_model

@@ -49,8 +49,8 @@ def compare(
     """Compare two versions on the same labelled data, or two that write text on a text.
 
     Differences are the second's figure less the first's, with 95% intervals. With --metric the exit
-    status is 0 when the second is better, and 3 when not. It is better when its figure is, by --by
-    at least; the whole interval is on the better side of 0; and it gives no more errors.
+    status is 0 when the second is better, and 3 when not. It is better when its figure is better by
+    at least --by, the whole interval is on the better side of 0, and it gives no more errors.
     """
     from seqd.analysis.comparison import verdict_of
     from seqd.cli.exits import NO, OK

@@ -37,7 +37,10 @@ Unchecked = Annotated[
 
 NoLoad = Annotated[
     bool,
-    typer.Option("--no-load", help="Do not try to load it: the plugin's libraries are not here."),
+    typer.Option(
+        "--no-load",
+        help="Do not try to load it, such as where the plugin's libraries are not installed.",
+    ),
 ]
 LoadTimeout = Annotated[
     float,

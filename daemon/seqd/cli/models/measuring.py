@@ -22,7 +22,7 @@ Data = Annotated[
 ]
 Last = Annotated[
     float | None,
-    typer.Option("--last", help="Share of a text to measure, its end: 0.1 is the last tenth."),
+    typer.Option("--last", help="Share of a text to measure, from its end: 0.1 is the last tenth."),
 ]
 TruthField = Annotated[
     str | None,
@@ -45,7 +45,7 @@ By = Annotated[
     readers.typed(
         "--by",
         by=readers.number(0, sys.float_info.max, "0 or more, such as 0.002", "GAIN"),
-        help="Least gain, in the unit of the metric: 0.002, say.",
+        help="Least gain, in the unit of the metric, such as 0.002.",
     ),
 ]
 

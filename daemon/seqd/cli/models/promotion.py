@@ -60,8 +60,8 @@ MaxErrorRate = Annotated[
     typer.Option(
         "--max-error-rate",
         metavar="PERCENT",
-        help="Of --share and --shadow: ends by itself where more of its items fail with it, and "
-        "not with the version in service.  [default: 1%]",
+        help="With --share or --shadow: end it by itself where more of its items fail with it, and"
+        " not with the version in service.",
     ),
 ]
 

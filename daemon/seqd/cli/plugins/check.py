@@ -51,8 +51,8 @@ def check(
         readers.typed(
             "--timeout",
             by=readers.whole(1, 3_600, " seconds"),
-            help="How long one check may take, 30 by default; loading four times, and checks of "
-            "trainings ten times as long.",
+            help="Seconds that one check may take, 30 by default. Loading may take four times, a "
+            "check of trainings ten times as long.",
         ),
     ] = None,
     *,
