@@ -391,7 +391,7 @@ class Client(Blocking, ClientMethods):
 
         `model` is one that there is, a plugin's own such as `imdb_lstm`, or a new name for what
         `plugin` is to make: `train(data, model="topics", plugin="imdb_lstm")`. A model's first
-        version goes into service by itself; a later one with the label `production`.
+        version goes into service by itself; a later one where `labels` has `production`.
 
         `data` is a file that the workers read, a data set that the plugin knows by name, or an
         iterable of texts or records, which is uploaded and must fit into the ledger. So is
@@ -433,14 +433,14 @@ class Client(Blocking, ClientMethods):
     ) -> JobHandle[Output]:
         """Hand an ended job's failed items in again, as a job that continues it.
 
-        On the same version, with the same parameters. `merged_results` of the first job's
-        handle then has the new results in the place of the errors. `items` has new texts for some
-        of them, by `custom_id`, or new records of a task that takes records. Items that never held
-        one that could be read are sent again with a new one only. Raises WrongState when the job
-        has not ended, has nothing to send again, or was already continued; and before anything is
-        sent, UnknownItem for a name that the job has not, InvalidRequest for an item that has an
-        output, and InvalidInput for a text or record that cannot be used. With `items` all results
-        of the job are read.
+        On the same version, with the same parameters. `merged_results` of the first job's handle
+        then has the new results in the place of the errors. `items` has new texts for some of them,
+        by `custom_id`, or new records of a task that takes records. Items whose text or record
+        could not be read are sent again only with a new one. Raises WrongState when the job has not
+        ended, has nothing to send again, or was already continued. Before anything is sent it
+        raises UnknownItem for a name that the job does not have, InvalidRequest for an item that
+        has an output, and InvalidInput for a text or record that cannot be used. With `items` all
+        results of the job are read.
         """
         handle: JobHandle[Output] = self.job(job) if isinstance(job, str) else job
         sending = self._audited("retry", handle.job_id, self._sender.retry(handle.record(), items))
@@ -464,8 +464,8 @@ class Client(Blocking, ClientMethods):
     def job(self, job_id: str, *, output: type[Output] | None = None) -> JobHandle[Output]:
         """Return a handle on any job, whoever handed it in; the job is not looked up yet.
 
-        `output` tells type checkers what its results hold, such as `Classification`; of a plugin's
-        own task they are read as that, as `run` does.
+        `output` is the class of its outputs, such as `Classification`, for type checkers. Outputs
+        of a plugin's own task are read as that class, as `run` does.
         """
         check_output_class(output)
         steps = JobSteps(self._ledger, checked_id(job_id), output=output)

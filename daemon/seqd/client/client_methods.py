@@ -57,8 +57,8 @@ class ClientMethods:
     def jobs(self, limit: int = 20, **filters: Unpack[JobFilters]) -> "Exchange[FoundJobs]":
         """Return the newest `limit` jobs that are kept and match all `filters`, newest first.
 
-        A search looks at some ten thousand others at most: `stopped_at_ms` of the list says how far
-        it came. Raises InvalidRequest for a filter that nothing can match.
+        A search looks at some ten thousand jobs that do not match, at most; `stopped_at_ms` of the
+        list says how far it came. Raises InvalidRequest for a filter that nothing can match.
         """
         return jobs_found(self._ledger, limit, filters)
 
@@ -88,7 +88,7 @@ class ClientMethods:
 
         `action` is `cancel`, `pause`, `resume`, `retry` or `remove`. All jobs that are kept are
         looked at, in steps; `on_step` is called after each with the count so far. Without filters
-        it has to be `every` job. Raises InvalidRequest for a filter that nothing can match.
+        pass `every=True`. Raises InvalidRequest for a filter that nothing can match.
         """
         from seqd.client.many_jobs import jobs_counted, selection_of
 
@@ -99,11 +99,11 @@ class ClientMethods:
     def cancel_jobs(self, **asked: Unpack[ActOptions]) -> "Exchange[JobsActedOn]":
         """Cancel the open jobs that match all `filters`; return how many that were.
 
-        In steps on the server, of a few jobs each: others are served meanwhile. `on_step` is called
-        after each; what it raises stops the walk, and called again the rest is done. Jobs that were
-        handed in later are left alone: later than the call, or than what was `counted` for the same
-        filters. Without filters it has to be `every` job. Raises InvalidRequest for a filter that
-        nothing can match.
+        Works in steps of a few jobs each, between which Redis serves others. `on_step` is called
+        after each; what it raises stops the walk, and a second call does the rest. Jobs that are
+        handed in after the call are left alone; with `counted`, which `count_jobs` gave for the
+        same filters, those that were handed in after that count. Without filters pass `every=True`.
+        Raises InvalidRequest for a filter that nothing can match.
         """
         return self._act("cancel", asked)
 
@@ -129,7 +129,7 @@ class ClientMethods:
     def remove_jobs(self, **asked: Unpack[ActOptions]) -> "Exchange[JobsActedOn]":
         """Forget the ended jobs that match, with their results; takes what `cancel_jobs` does.
 
-        Small jobs that completed are listed, and so found, while they are among the newest 10,000.
+        Of small jobs that completed the newest 10,000 are listed, and found here.
         """
         return self._act("remove", asked)
 
@@ -218,12 +218,12 @@ class ClientMethods:
     ) -> "Exchange[list[ReplayedJob]]":
         """Try again what matching dead letters tell of, once its cause is mended.
 
-        For each job a new one continues it, with those of its items that have an error of such a
-        code still, under their names; `merged_results` of the first job has their results. It runs
-        on the same version, or on the one in service with `current_version`. Dead letters that
-        were replayed are left out unless `again`; jobs that still run, or are gone, are left, and
-        the result says why. A `dry_run` changes nothing. Without filters it has to be `every` dead
-        letter. Raises InvalidRequest for a filter that nothing can match.
+        Each job is continued by a new one, with those of its items that still have an error of such
+        a code, under their names; `merged_results` of the first job has their results. It runs on
+        the same version, or with `current_version` on the one in service. Dead letters that were
+        replayed before are left out, unless `again`. Jobs that still run, or are gone, are left
+        alone, and the result says why. A `dry_run` changes nothing. Without filters pass
+        `every=True`. Raises InvalidRequest for a filter that nothing can match.
         """
         from seqd.client.failures import Replay
         from seqd.ledger.failure_filter import failures_meant
@@ -248,8 +248,8 @@ class ClientMethods:
     ) -> "Exchange[int]":
         """Remove the dead letters that match; return how many there were. Jobs and results stay.
 
-        Without filters it has to be `every` dead letter. A `dry_run` only counts. Raises
-        InvalidRequest for a filter that nothing can match.
+        Without filters pass `every=True`. A `dry_run` only counts. Raises InvalidRequest for a
+        filter that nothing can match.
         """
         from seqd.client.failures import purged
         from seqd.ledger.failure_filter import failures_meant
@@ -281,8 +281,9 @@ class ClientMethods:
     def queues(self, *, by_tenant: bool = False) -> "Exchange[list[QueueState]]":
         """Return how each task and model stands: what waits, how fast it goes, who can run it.
 
-        Also those of the catalog with nothing to do. By tenant there is one for each that has jobs
-        among the oldest 5,000 open ones. Reading it costs the same however many jobs are open.
+        Those of the catalog with nothing to do are among them. With `by_tenant` there is one for
+        each tenant that has jobs among the 5,000 oldest open ones. Reading it costs the same
+        however many jobs are open.
         """
         return self._ledger.queues.states.steps(by_tenant=by_tenant)
 
@@ -309,9 +310,10 @@ class ClientMethods:
     ) -> "Exchange[list[AuditRecord]]":
         """Return the newest acts that match all that is given, newest first.
 
-        `action` is one such as `jobs.cancel`, or `jobs` for all on jobs; `who` is a user, or
-        `user@host`; `target` is a part of what it was done to. An entry without an outcome was
-        written before the act. It takes the rights of an operator.
+        `action` is the name of an act, such as `jobs.cancel`, or `jobs` for all on jobs. `who` is a
+        user, or `user@host`. `target` is a part of the name of what it was done to. An entry
+        without an outcome was written before the act was done. Reading them takes the rights of an
+        operator.
         """
         from seqd.ledger.audit import audit_filter
 

@@ -155,12 +155,12 @@ class JobSteps(Generic[Output]):
         timeout_s: float | None = None,
         **options: Unpack[WaitOptions],
     ) -> "Reading[Event]":
-        """Follow the job: events behind stream id `after`, live, up to the terminal one.
+        """Follow the job: events after the stream id `after`, live, up to the terminal one.
 
-        The stream is bounded. Of a long job steps and progress go when a thousand events have come
-        behind them; epochs, samples and all others stay, the last thousand at least. Where some are
-        gone behind `after`, a `missed` event says so first. Raises UnknownJob, TimeoutError after
-        `timeout_s` seconds without the end of the job, and NoWorker as `wait` does.
+        The stream is bounded: of a long job, steps and progress go once a thousand events have come
+        after them; of epochs, samples and all others at least the last thousand stay. Where events
+        after `after` are gone, a `missed` event says so first. Raises UnknownJob, TimeoutError
+        after `timeout_s` seconds without the end of the job, and NoWorker as `wait` does.
         """
         check_timeout(timeout_s)
         checked_event_id(after)
@@ -408,9 +408,9 @@ class JobSteps(Generic[Output]):
     def result(self, custom_id: str, **options: Unpack[ReadOptions]) -> "Exchange[Result[Output]]":
         """Return the result of one item, when it is there.
 
-        One that was given no `custom_id` is looked up at its place: `row-17` is the seventeenth. Of
-        others all results in front are read. Raises UnknownItem when the job has no such item, or,
-        with `wait=False`, when its result is not among those that are there.
+        An item that was given no `custom_id` is found by its place: `row-17` is the seventeenth.
+        For any other, all results in front of it are read. Raises UnknownItem when the job has no
+        such item, or, with `wait=False`, when its result is not among those that are there.
         """
         if not isinstance(custom_id, str):
             raise InvalidRequest(f"custom_id is {shown(custom_id)}; allowed: the name of an item.")
@@ -499,8 +499,8 @@ class JobSteps(Generic[Output]):
     def merged_results(self) -> "Reading[Result[Output]]":
         """Read the results with those of later retries in the place of the errors they answer.
 
-        Waits for a retry that still runs. In input order, as `results`. Ask the first job: a retry
-        has the items that it was given alone.
+        Waits for a retry that still runs. In input order, as `results`. Call it on the first job: a
+        retry has only the items that it was given.
         """
         yield from self._record_of_items()
         chain = [self]
@@ -913,7 +913,7 @@ class JobHandle(Blocking, JobMethods[Output]):
     def continuation(self) -> "JobHandle[Output] | None":
         """Return the job that continues this one; None without one, or when it has been removed.
 
-        Raises UnknownJob when it is not kept any more, so that both cannot be read as one.
+        Raises UnknownJob where this job, or the one that continues it, is not kept any more.
         """
         found = self._transport.run(self.steps.continuation())
         return None if found is None else JobHandle(self._transport, found)

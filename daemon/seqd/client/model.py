@@ -197,10 +197,11 @@ class ModelSteps:
     ) -> "Exchange[OrderAnswer]":
         """Have a version answer a share of the items of new jobs on the model, such as 0.05.
 
-        Each result of such a job names its version. What the candidate cannot answer the version in
-        service does. It ends by itself where more than `max_error_rate` of its items fail with it
-        alone; by `promote`, `rollback` and `end_rollout`. `rollout_counts` has what both did.
-        Raises InvalidRequest for a share that is none, and what `promote` does.
+        Each result of such a job names its version. What the candidate cannot answer, the version
+        in service answers. The canary ends by itself where more than `max_error_rate` of its items
+        fail with the candidate alone, and by `promote`, `rollback` and `end_rollout`.
+        `rollout_counts` has what both did. Raises InvalidRequest for a share that is none, and what
+        `promote` does.
         """
         rates = {"share": share, "max_error_rate": max_error_rate}
         return self.ordered(OrderAction.CANARY, reason, warm_timeout_s, version=version, **rates)
@@ -245,7 +246,7 @@ class ModelSteps:
         return self.ordered(OrderAction.LABEL, version=version, label=label)
 
     def unlabel(self, version: int | str, label: str) -> "Exchange[OrderAnswer]":
-        """Take a label away from a version; raises InvalidRequest where it has it not."""
+        """Take a label away from a version; raises InvalidRequest where it is of another."""
         _refuse_kept(label)
         return self.ordered(OrderAction.UNLABEL, version=version, label=label)
 
@@ -263,7 +264,7 @@ class ModelSteps:
         """Return how a version does beside another: both classify the same labelled records.
 
         Each has a job of its own, one after the other; all of `data` is held in memory. `label_map`
-        has what the model calls labels of the data that it calls otherwise. `verdict_of` of
+        has the model's names for labels that the data calls otherwise. `verdict_of` of
         `seqd.analysis.comparison` decides by the result. Raises InvalidRequest for one version
         twice and for a model that does not classify, InvalidData where no label is a class of
         either, and what a client's `classify` and waiting for a job do.

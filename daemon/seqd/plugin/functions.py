@@ -122,10 +122,10 @@ def task(
 ) -> Callable[[F], F]:
     """Return a decorator that makes a task `name` of a function or of a method.
 
-    Of a function with `model`, the name of the model that does it. In a class that is decorated by
-    `model(...)` it stands above a method. It takes a text, or a record: a pydantic model; and gives
-    a pydantic model, such as `Embedding`; or lists of them. One that gives a str, or yields parts
-    of it, has the output `Text`. For the rest see `classifier`.
+    A function needs `model`, the name of the model that does the task. In a class under
+    `model(...)` it stands above a method. It takes a text, or a record: a pydantic model. It gives
+    a pydantic model, such as `Embedding`. Or it takes and gives lists of them. One that gives a
+    str, or yields parts of it, has the output `Text`. For the rest see `classifier`.
     """
     check_called(name, "task")
     options = FunctionOptions(unit_items, batch_items, None, bound, summary, allows_empty)
