@@ -291,6 +291,15 @@ def has_upload(job: Job) -> bool:
     return any(isinstance(source, UploadSource) for source in sources)
 
 
+#: Fields of the jobs of every kind.
+_OF_EVERY_KIND = {*_JobBase.model_fields, "kind", "source"}
+
+
+def own_options(job: Job) -> dict[str, object]:
+    """Return what a job asks for by fields that only jobs of some kinds have, without defaults."""
+    return job.model_dump(exclude=_OF_EVERY_KIND, exclude_defaults=True)
+
+
 def task_of(job: Job) -> str:
     """Return what a job's units do: those of a sweep are trainings."""
     if isinstance(job, RunJob):

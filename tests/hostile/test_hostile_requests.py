@@ -17,7 +17,7 @@ from builders import (
 )
 from hostile_cases import as_json, hostile, mutated, sound_jobs, texts, wild, wild_python
 from seqd.admission import admit
-from seqd.client.requests import checked_id, job_of, labelling_of
+from seqd.client.requests import checked_id, job_of
 from seqd.errors import InvalidRequest, SeqdError, UserError, failure_of, wire_text
 from seqd.ledger.jobs import JOB
 from seqd.worker.inbox import read_job
@@ -192,8 +192,8 @@ def test_a_producer_cannot_pass_a_number_as_a_priority(priority):
 @hostile(wild_python, wild_python)
 def test_what_is_asked_of_labels_is_taken_whole_or_refused(min_score, label_map):
     try:
-        asked = labelling_of(min_score, label_map)
-        job = job_of("classify", "echo", {}, source=UploadSource(), **asked)
+        asked = {"min_score": min_score, "label_map": label_map}
+        job = job_of("classify", "echo", asked, source=UploadSource())
     except InvalidRequest as error:
         assert str(error).startswith(("min_score", "label_map"))
     else:

@@ -7,8 +7,7 @@ import pytest
 from typer.main import get_group
 
 from seqd.cli.app import app
-from seqd.client import Client, JobFilters, JobOptions
-from seqd.client.requests import SweepOptions
+from seqd.client import Client, JobFilters
 
 #: What a client's option is called in a shell, where not `--` and its name without its unit.
 NAMES = {
@@ -53,30 +52,21 @@ def in_a_shell(names: Iterable[str]) -> set[str]:
     return {NAMES.get(name, typed(name)) for name in names if name not in NOT_IN_A_SHELL}
 
 
-def own_options(method: str) -> set[str]:
-    """Return what a method takes itself, beside `JobOptions`."""
-    parts = inspect.signature(getattr(Client, method)).parameters.values()
-    return {part.name for part in parts if part.kind != part.VAR_KEYWORD} - {"self", "model"}
-
-
 def test_each_method_that_hands_work_in_has_a_command_or_a_reason() -> None:
-    takes_options = {
+    hands_in = {
         name
         for name, method in inspect.getmembers(Client, inspect.isfunction)
-        if any(part.name == "options" for part in inspect.signature(method).parameters.values())
-        and not name.startswith("_")
+        if "idempotency_key" in inspect.signature(method).parameters
     }
 
-    assert takes_options == {*METHODS, *WITHOUT_A_COMMAND}
+    assert hands_in == {*METHODS, *WITHOUT_A_COMMAND}
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_command_has_all_options_of_the_client(method: str) -> None:
-    shared = SweepOptions if method == "sweep" else JobOptions
-    # Not `get_type_hints`, which wants the names of the annotations.
-    expected = in_a_shell(own_options(method) | set(inspect.get_annotations(shared)))
+    options = {*inspect.signature(getattr(Client, method)).parameters} - {"self", "model"}
 
-    missing = expected - options_of(method)
+    missing = in_a_shell(options) - options_of(method)
 
     assert missing == set(), "give the command the option, or say in NOT_IN_A_SHELL why not"
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from seqd.client.requests import job_of, labelling_of
+from seqd.client.requests import ClassifyOptions, job_of
 from seqd.errors import InvalidRequest
 from seqd_schemas import NamedSource, UploadSource
 
@@ -34,8 +34,9 @@ from seqd_schemas import NamedSource, UploadSource
             "classify",
             "markov",
             {"foo": 1},
-            "There is no option 'foo'. Known options: durable, expires_in_s, idempotency_key, "
-            "job_id, max_running_units, metadata, parameters, priority, results_ttl_s, tenant.",
+            "There is no option 'foo'. Known options: durable, expected_items, expires_in_s, "
+            "id_field, idempotency_key, job_id, label_map, max_running_units, metadata, min_score, "
+            "parameters, priority, results_ttl_s, tenant, text_field.",
         ),
     ],
 )
@@ -69,11 +70,9 @@ def test_what_arrived_and_what_is_allowed_stand_in_the_message(kind, model, opti
     ],
     ids=lambda value: str(value) if isinstance(value, dict) else "",
 )
-def test_what_cannot_be_asked_of_labels_is_said(asked: dict[str, object], message: str) -> None:
-    fields = labelling_of(**{"min_score": None, "label_map": None, **asked})
-
+def test_what_cannot_be_asked_of_labels_is_said(asked: ClassifyOptions, message: str) -> None:
     with pytest.raises(InvalidRequest) as refusal:
-        job_of("classify", "imdb_lstm", {}, source=UploadSource(), **fields)
+        job_of("classify", "imdb_lstm", asked, source=UploadSource())
 
     assert str(refusal.value) == message
 

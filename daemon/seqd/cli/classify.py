@@ -1,11 +1,12 @@
 """`seqd classify`: a file's texts, or some on the command line, each to its label."""
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from seqd.cli import completion, options, readers
-from seqd.cli.job_options import takes_job_options
+from seqd.cli.job_options import TypedItems, takes_job_options
 from seqd.cli.label_map import NewLabelPairs, read_label_map
 from seqd.cli.output_options import OutputOptions, columns_asked, takes_output_options
 from seqd.cli.showing import shown
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 
     from seqd.cli.bulk import Result
     from seqd.cli.sources import Feed
-    from seqd.client import Client, JobHandle, JobOptions
+    from seqd.client import Client, JobHandle
+    from seqd.client.requests import ClassifyOptions
 
 
 _Texts = Annotated[
@@ -38,7 +40,27 @@ _Probabilities = Annotated[
 ]
 
 
-@takes_job_options()
+@dataclass(frozen=True, slots=True)
+class _Typed(TypedItems):
+    """What was typed, by the names in `ClassifyOptions`."""
+
+    min_score: Annotated[
+        float | None,
+        readers.typed(
+            "--min-score",
+            by=readers.number(0, 1, "a number from 0 to 1, such as 0.8", "SCORE"),
+            help="Mark results with a lower score as uncertain: 0.8. They keep label and score.",
+        ),
+    ] = None
+    label_map: NewLabelPairs = None
+
+    def read(self) -> dict[str, object]:
+        """Return those that are given. Raises InvalidRequest for what is no pair."""
+        names = read_label_map(self.label_map, "LABEL=NAME")
+        return {**TypedItems.read(self), "label_map": names}
+
+
+@takes_job_options(_Typed)
 @takes_output_options
 @shown
 def classify(
@@ -51,13 +73,10 @@ def classify(
     label_field: options.LabelField = "label",
     param: options.Parameters = None,
     probabilities: _Probabilities = None,
-    min_score: options.MinScore = None,
-    map_label: NewLabelPairs = None,
-    expected_items: options.ExpectedItems = None,
     detach: options.Detach = False,
     *,
     screen: Screen,
-    given: "JobOptions",
+    given: "ClassifyOptions",
     output: OutputOptions,
 ) -> None:
     """Classify each text of a file. Prints the accuracy as well where the file has labels.
@@ -68,18 +87,10 @@ def classify(
 
     parameters = readers.parameters(param, {"probabilities": probabilities})
     given["parameters"] = parameters
-    names = read_label_map(map_label, "LABEL=NAME")
     refuse_text_as_file(file)
 
     def send(client: "Client", feed: "Feed") -> "JobHandle":
-        return client.classify(
-            feed,
-            model=model,
-            expected_items=expected_items,
-            min_score=min_score,
-            label_map=names,
-            **given,
-        )
+        return client.classify(feed, model=model, **given)
 
     submission = Submission(
         kind="classify",
@@ -93,7 +104,7 @@ def classify(
         send=send,
         printer=lambda feed: _printer(text, screen),
         label_field=None if detach else label_field,
-        more_columns=columns_asked(parameters, min_score),
+        more_columns=columns_asked(parameters, given.get("min_score")),
     )
     raise typer.Exit(submission.run())
 

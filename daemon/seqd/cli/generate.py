@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from seqd.cli import options, readers
-from seqd.cli.job_options import takes_job_options
+from seqd.cli.job_options import TypedItems, takes_job_options
 from seqd.cli.output_options import OutputOptions, takes_output_options
 from seqd.cli.showing import shown
 from seqd.cli.submitting import Submission
@@ -23,7 +23,8 @@ from seqd.cli.ui.screen import Screen
 if TYPE_CHECKING:
     from seqd.cli.bulk import Result
     from seqd.cli.sources import Feed
-    from seqd.client import Client, JobHandle, JobOptions
+    from seqd.client import Client, JobHandle
+    from seqd.client.requests import ItemOptions
     from seqd.inputs.items import ItemRules
     from seqd_schemas import CatalogEntry, ParameterValue
 
@@ -86,7 +87,7 @@ Samples = Annotated[
 ]
 
 
-@takes_job_options(priority="interactive")
+@takes_job_options(TypedItems, priority="interactive")
 @takes_output_options
 @shown
 def generate(
@@ -106,12 +107,11 @@ def generate(
     id_field: options.IdField = "custom_id",
     text_field: options.TextField = "text",
     param: _Parameters = None,
-    expected_items: options.ExpectedItems = None,
     stream: Stream = None,
     detach: options.Detach = False,
     *,
     screen: Screen,
-    given: "JobOptions",
+    given: "ItemOptions",
     output: OutputOptions,
 ) -> None:
     """Continue prompts with a model that writes. Prints the texts, or with --json JSON lines.
@@ -131,9 +131,7 @@ def generate(
 
     def send(client: "Client", feed: "Feed") -> "JobHandle":
         streams = is_live or stream is True
-        return client.generate(
-            feed, model=model, expected_items=expected_items, stream=streams, **given
-        )
+        return client.generate(feed, model=model, stream=streams, **given)
 
     with _hint_at_prompt(model if not (texts or prompt or prompts) else None):
         submission = Submission(

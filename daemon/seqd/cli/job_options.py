@@ -1,20 +1,18 @@
 """The options that each command has which hands a job in: those of the client's `JobOptions`.
 
-`parameters` are the commands' own (`--set`): each names some of them.
+`parameters` are the commands' own (`--set`): each names some of them. A command whose jobs can be
+given more, such as `ClassifyOptions`, has a group of its own, which adds those.
 """
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import Annotated
 
 import typer
 
 from seqd.cli import completion, readers
 from seqd.cli.options import takes
-
-if TYPE_CHECKING:
-    from seqd.client import JobOptions
 
 #: The longest time that a job may be given, as in the schema; its unit; the same in words.
 _MOST_SECONDS = (366 * 24 * 3600, " seconds", " (366 days)")
@@ -24,7 +22,7 @@ _typed = partial(readers.typed, rich_help_panel="The job")
 
 
 @dataclass(frozen=True, slots=True)
-class _Typed:
+class TypedJob:
     """What was typed, by the names in `JobOptions`, in the order of the help."""
 
     priority: Annotated[
@@ -104,17 +102,31 @@ class _Typed:
         ),
     ] = None
 
-    def read(self) -> "JobOptions":
+    def read(self) -> dict[str, object]:
         """Return those that are given. Raises InvalidRequest for what is no note."""
         given = asdict(self) | {"metadata": readers.notes(self.metadata) or None}
-        return cast("JobOptions", {name: one for name, one in given.items() if one is not None})
+        return {name: one for name, one in given.items() if one is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class TypedItems(TypedJob):
+    """The same of a job of items, by the names in `ItemOptions`."""
+
+    expected_items: Annotated[
+        int | None,
+        readers.typed(
+            "--expected-items",
+            by=readers.whole(0, 2**53),
+            help="Number of items that a pipe will have. Used for the time left alone.",
+        ),
+    ] = None
 
 
 def takes_job_options(
-    *, priority: str = "normal"
+    group: type[TypedJob] = TypedJob, *, priority: str = "normal"
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Give a command these options; it gets them as `given`, a `JobOptions`, without those unset.
+    """Give a command these options; it gets them as `given`, without those unset.
 
     Raises InvalidRequest, when the command is called, for a value that cannot be read.
     """
-    return takes(_Typed, "given", _Typed.read, priority=priority)
+    return takes(group, "given", group.read, priority=priority)

@@ -64,22 +64,6 @@ IdField = Annotated[
 ]
 TextField = Annotated[str, typer.Option("--text-field", help="Field with the text.")]
 LabelField = Annotated[str, typer.Option("--label-field", help="Field with the true class.")]
-ExpectedItems = Annotated[
-    int | None,
-    readers.typed(
-        "--expected-items",
-        by=readers.whole(0, 2**53),
-        help="Number of items that a pipe will have. Used for the time left alone.",
-    ),
-]
-MinScore = Annotated[
-    float | None,
-    readers.typed(
-        "--min-score",
-        by=readers.number(0, 1, "a number from 0 to 1, such as 0.8", "SCORE"),
-        help="Mark results with a lower score as uncertain: 0.8. They keep label and score.",
-    ),
-]
 Items = Annotated[
     str | None,
     typer.Argument(

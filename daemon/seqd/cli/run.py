@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from seqd.cli import completion, options, readers
-from seqd.cli.job_options import takes_job_options
+from seqd.cli.job_options import TypedItems, takes_job_options
 from seqd.cli.output_options import OutputOptions, takes_output_options
 from seqd.cli.showing import shown
 from seqd.cli.submitting import Submission
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
     from seqd.cli.bulk import Result
     from seqd.cli.sources import Feed
-    from seqd.client import Client, JobHandle, JobOptions
+    from seqd.client import Client, JobHandle
+    from seqd.client.requests import ItemOptions
     from seqd.client.tables import OutputField
     from seqd.inputs.items import ItemRules
     from seqd_schemas import CatalogEntry, TaskSchema
@@ -48,7 +49,7 @@ _Stream = Annotated[
 ]
 
 
-@takes_job_options()
+@takes_job_options(TypedItems)
 @takes_output_options
 @shown
 def run(
@@ -66,12 +67,11 @@ def run(
     format_name: options.InputFormatName = "auto",
     id_field: options.IdField = "custom_id",
     text_field: options.TextField = "text",
-    expected_items: options.ExpectedItems = None,
     stream: _Stream = None,
     detach: options.Detach = False,
     *,
     screen: Screen,
-    given: "JobOptions",
+    given: "ItemOptions",
     output: OutputOptions,
 ) -> None:
     """Do a task that the model's plugin has named, such as `embed`, with each text or record.
@@ -85,7 +85,6 @@ def run(
         file=file,
         texts=text or [],
         fields={"format": format_name, "id_field": id_field, "text_field": text_field},
-        expected_items=expected_items,
         options=given,
         stream=stream,
         screen=screen,
@@ -104,8 +103,7 @@ class _Request:
     file: str | None
     texts: list[str]
     fields: dict[str, str]
-    expected_items: int | None
-    options: "JobOptions"
+    options: "ItemOptions"
     stream: bool | None
     screen: Screen
     detach: bool
@@ -134,7 +132,6 @@ def _run(request: _Request, output: OutputOptions) -> None:
                 feed,
                 model=request.model,
                 task=request.task,
-                expected_items=request.expected_items,
                 stream=is_live or bool(request.stream),
                 **request.options,
             )
@@ -187,12 +184,12 @@ def _checked_task(request: _Request, catalog: "Mapping[str, CatalogEntry]") -> "
     Raises what `seqd.admission.admit` does.
     """
     from seqd.admission import admit, find_model
-    from seqd.client.requests import run_of
+    from seqd.client.requests import items_job
 
     model, task = request.model, request.task
     entry = find_model(model.partition("@")[0], catalog)
     _check_task_is_typed(entry, request)
-    job = run_of((), model, task, request.options, None, stream=bool(request.stream))
+    job = items_job("run", (), model, request.options, task=task, stream=bool(request.stream))
     admit(job, catalog)
     return entry.run_tasks[task]
 

@@ -12,33 +12,26 @@ from seqd.client.client_methods import ClientMethods
 from seqd.client.faces import Awaiting, told_as
 from seqd.client.job import AsyncEndedJob, AsyncJobHandle, JobSteps
 from seqd.client.requests import (
-    JobOptions,
+    AnswerOptions,
+    ClassifyEachOptions,
+    ClassifyOptions,
+    PredictOptions,
+    RecordOptions,
     SweepOptions,
+    TrainOptions,
+    WritingOptions,
     checked_id,
-    job_of,
-    labelling_of,
-    refuse_options_of_one,
+    each_job,
     resumption_of,
-    run_of,
     sweep_of,
     training_of,
-    upload_job,
 )
 from seqd.client.results import check_output_class
 from seqd.client.sending import Sender, Sent
-from seqd.client.sources import (
-    AsyncEntries,
-    Record,
-    Source,
-    entries_by,
-    listed,
-    rules_of,
-    rules_of_task,
-    training_set_of,
-)
+from seqd.client.sources import AsyncEntries, Record, Source, Value, Values, training_set_of
 from seqd.client.waiting import Announcements, ended_handles
 from seqd.errors import IdempotencyConflict, SeqdError
-from seqd.inputs.items import ItemRules, items_of
+from seqd.inputs.items import ItemRules
 from seqd.ledger import LedgerParts
 from seqd.ledger.async_redis import connect_async
 from seqd.ledger.async_transport import AsyncStream, AsyncTransport
@@ -51,13 +44,10 @@ from seqd_schemas import (
     Classification,
     FileSource,
     Generation,
-    Item,
-    Job,
     JsonOutput,
     NamedSource,
     Output,
     ParameterValue,
-    RefusedItem,
     TrainedVersion,
 )
 
@@ -67,8 +57,7 @@ if TYPE_CHECKING:
     from seqd.settings import Settings
     from seqd_schemas import CatalogEntry
 
-Value = Record | Item | RefusedItem
-AsyncItems = Iterable[Value] | AsyncIterable[Value] | FileSource
+AsyncItems = Values | FileSource
 T = TypeVar("T")
 #: What the outputs of a task are read as: a dictionary where no class is given.
 Out = TypeVar("Out", default=JsonOutput)
@@ -167,62 +156,30 @@ class AsyncClient(Awaiting, ClientMethods):
 
     @told_as(Client.classify)
     async def classify(
-        self,
-        items: AsyncItems,
-        *,
-        model: str = "imdb_lstm",
-        id_field: str = "custom_id",
-        text_field: str = "text",
-        expected_items: int | None = None,
-        min_score: float | None = None,
-        label_map: Mapping[str, str] | None = None,
-        **options: Unpack[JobOptions],
+        self, items: AsyncItems, *, model: str = "imdb_lstm", **options: Unpack[ClassifyOptions]
     ) -> AsyncJobHandle[Classification]:
         """Classify each text; returns the job at once, before it has run."""
-        asked = labelling_of(min_score, label_map)
-        if isinstance(items, FileSource):
-            job = job_of("classify", model, options, source=items, **asked)
-            return await self._send(job, options)
-        job = upload_job("classify", model, options, items, expected_items, **asked)
-        rules = rules_of(id_field, text_field, job)
-        return await self._send(job, options, _source_of(items, rules))
+        return await self._begun(self._sent("classify", items, model, options))
 
     @told_as(Client.predict)
     async def predict(
-        self,
-        text: str,
-        *,
-        model: str = "imdb_lstm",
-        parameters: Mapping[str, ParameterValue] | None = None,
-        tenant: str = "default",
-        timeout_s: float | None = 30.0,
-        min_score: float | None = None,
-        label_map: Mapping[str, str] | None = None,
+        self, text: str, *, model: str = "imdb_lstm", **options: Unpack[PredictOptions]
     ) -> "Classification":
         """Classify one text, and return its classification: for who waits for one answer."""
-        from seqd.client.prediction import classification, request_of, single_job
+        from seqd.client.prediction import classification, request_of
 
-        asked = labelling_of(min_score, label_map)
-        job = single_job("classify", model, parameters, tenant, timeout_s, asked)
-        output = await self._predictor.answer(request_of(job, text), timeout_s)
-        return classification(output, model)
+        request = request_of("classify", model, text, options)
+        return classification(await self._predictor.answer(request), model)
 
     @told_as(Client.complete)
     async def complete(
-        self,
-        prompt: str,
-        *,
-        model: str = "char_lstm",
-        parameters: Mapping[str, ParameterValue] | None = None,
-        tenant: str = "default",
-        timeout_s: float | None = 30.0,
+        self, prompt: str, *, model: str = "char_lstm", **options: Unpack[AnswerOptions]
     ) -> "Generation":
         """Continue one prompt, and return its generation; takes and raises what `predict` does."""
-        from seqd.client.prediction import generation, request_of, single_job
+        from seqd.client.prediction import generation, request_of
 
-        job = single_job("generate", model, parameters, tenant, timeout_s)
-        output = await self._predictor.answer(request_of(job, prompt), timeout_s)
-        return generation(output, model)
+        request = request_of("generate", model, prompt, options)
+        return generation(await self._predictor.answer(request), model)
 
     @told_as(Client.classify_each)
     async def classify_each(
@@ -230,19 +187,12 @@ class AsyncClient(Awaiting, ClientMethods):
         items: Iterable[Value],
         *,
         model: str = "imdb_lstm",
-        id_field: str = "custom_id",
-        text_field: str = "text",
         job_ids: Iterable[str] | None = None,
-        min_score: float | None = None,
-        label_map: Mapping[str, str] | None = None,
-        **options: Unpack[JobOptions],
+        **options: Unpack[ClassifyEachOptions],
     ) -> list[AsyncJobHandle[Classification]]:
         """Hand each text in as a job of its own, many in one round trip; returns their handles."""
-        refuse_options_of_one(options)
-        asked = labelling_of(min_score, label_map)
-        job = upload_job("classify", model, options, (), 1, **asked)
-        entries = items_of(listed(items), id_field=id_field, text_field=text_field)
-        sent = await self._run(self._sender.send_each(job, entries, job_ids, options))
+        job = each_job("classify", model, options)
+        sent = await self._run(self._each(job, items, job_ids, options))
         return [self._handle(one) for one in sent]
 
     @told_as(Client.as_completed)
@@ -257,23 +207,10 @@ class AsyncClient(Awaiting, ClientMethods):
 
     @told_as(Client.generate)
     async def generate(
-        self,
-        prompts: AsyncItems,
-        *,
-        model: str = "char_lstm",
-        id_field: str = "custom_id",
-        text_field: str = "text",
-        expected_items: int | None = None,
-        stream: bool = False,
-        **options: Unpack[JobOptions],
+        self, prompts: AsyncItems, *, model: str = "char_lstm", **options: Unpack[WritingOptions]
     ) -> AsyncJobHandle[Generation]:
         """Continue each prompt; takes and raises what `classify` does. A prompt may be empty."""
-        if isinstance(prompts, FileSource):
-            job = job_of("generate", model, options, source=prompts, stream=stream)
-            return await self._send(job, options)
-        job = upload_job("generate", model, options, prompts, expected_items, stream=stream)
-        rules = rules_of(id_field, text_field, job)
-        return await self._send(job, options, _source_of(prompts, rules))
+        return await self._begun(self._sent("generate", prompts, model, options))
 
     @told_as(Client.run)
     async def run(
@@ -283,20 +220,11 @@ class AsyncClient(Awaiting, ClientMethods):
         model: str,
         task: str,
         output: type[Out] | None = None,
-        id_field: str = "custom_id",
-        text_field: str = "text",
-        expected_items: int | None = None,
-        stream: bool = False,
-        **options: Unpack[JobOptions],
+        **options: Unpack[WritingOptions],
     ) -> AsyncJobHandle[Out]:
         """Do a task that the model's plugin has named, such as `embed`, with each item."""
         check_output_class(output)
-        job = run_of(items, model, task, options, expected_items, stream=stream)
-        source = None
-        if not isinstance(items, FileSource):
-            rules = await self._run(rules_of_task(self._ledger, job, id_field, text_field))
-            source = _source_of(items, rules)
-        return await self._send(job, options, source, output)
+        return await self._begun(self._sent("run", items, model, options, task=task), output)
 
     @told_as(Client.run_one)
     async def run_one(
@@ -306,17 +234,14 @@ class AsyncClient(Awaiting, ClientMethods):
         model: str,
         task: str,
         output: type[Out] | None = None,
-        parameters: Mapping[str, ParameterValue] | None = None,
-        tenant: str = "default",
-        timeout_s: float | None = 30.0,
+        **options: Unpack[AnswerOptions],
     ) -> Out:
         """Do a plugin's own task with one item, and return its output: for who waits for it."""
-        from seqd.client.prediction import read_as, single_job, task_request
+        from seqd.client.prediction import read_as, task_request
 
         check_output_class(output)
-        job = single_job("run", model, parameters, tenant, timeout_s, {"task": task})
-        request = await self._run(task_request(self._ledger, job, item))
-        return read_as(output, await self._predictor.answer(request, timeout_s))
+        request = await self._run(task_request(self._ledger, model, task, item, options))
+        return read_as(output, await self._predictor.answer(request))
 
     @told_as(Client.run_each)
     async def run_each(
@@ -326,17 +251,14 @@ class AsyncClient(Awaiting, ClientMethods):
         model: str,
         task: str,
         output: type[Out] | None = None,
-        id_field: str = "custom_id",
-        text_field: str = "text",
         job_ids: Iterable[str] | None = None,
-        **options: Unpack[JobOptions],
+        **options: Unpack[RecordOptions],
     ) -> list[AsyncJobHandle[Out]]:
         """Hand each item in as a job of its own that does a plugin's task; returns the handles."""
-        refuse_options_of_one(options)
+        job = each_job("run", model, options, task=task)
         check_output_class(output)
-        job = upload_job("run", model, options, (), 1, task=task)
-        sending = self._sender.run_each(job, items, job_ids, options, (id_field, text_field))
-        return [self._handle(one, output) for one in await self._run(sending)]
+        sent = await self._run(self._each(job, items, job_ids, options))
+        return [self._handle(one, output) for one in sent]
 
     @told_as(Client.train)
     async def train(
@@ -344,30 +266,17 @@ class AsyncClient(Awaiting, ClientMethods):
         data: Iterable[Record] | AsyncIterable[Record] | FileSource | NamedSource,
         *,
         model: str,
-        plugin: str | None = None,
-        preset: str | None = None,
         held_out: Iterable[Record] | AsyncIterable[Record] | FileSource | NamedSource | None = None,
-        labels: Sequence[str] = (),
-        text_field: str = "text",
-        label_field: str = "label",
-        **options: Unpack[JobOptions],
+        **options: Unpack[TrainOptions],
     ) -> AsyncJobHandle[TrainedVersion]:
         """Train a new version of a model; `trained_version()` tells which."""
         if isinstance(data, AsyncIterable):
             data = [record async for record in data]
         if isinstance(held_out, AsyncIterable):
             held_out = [record async for record in held_out]
-        job = training_of(
-            data,
-            model,
-            options,
-            plugin=plugin,
-            preset=preset,
-            held_out=held_out,
-            labels=labels,
-        )
-        texts = training_set_of(data, held_out, text_field, label_field)
-        return await self._send(job, options, texts)
+        job = training_of(data, model, options, held_out)
+        source = training_set_of(data, held_out, options)
+        return await self._begun(self._sender.send(job, options, source))
 
     @told_as(Client.sweep)
     async def sweep(
@@ -379,7 +288,8 @@ class AsyncClient(Awaiting, ClientMethods):
         **options: Unpack[SweepOptions],
     ) -> AsyncJobHandle[TrainedVersion]:
         """Train a model once for each combination of the values in `grid`; see `SweepJob`."""
-        return await self._send(sweep_of(data, model, grid, options), options)
+        job = sweep_of(data, model, grid, options)
+        return await self._begun(self._sender.send(job, options))
 
     @told_as(Client.retry)
     async def retry(
@@ -430,14 +340,10 @@ class AsyncClient(Awaiting, ClientMethods):
         steps = ModelSteps(self._ledger, entry, self._sender)
         return AsyncModelHandle(self._transport, steps)
 
-    async def _send(
-        self,
-        job: Job,
-        options: JobOptions,
-        source: Source | None = None,
-        output: type[Out] | None = None,
-    ) -> AsyncJobHandle[Out]:
-        return await self._begun(self._sender.send(job, options, source), output)
+    def _source(self, rules: ItemRules, items: Values) -> Source:
+        if isinstance(items, AsyncIterable):
+            return AsyncEntries(items, rules)
+        return super()._source(rules, items)
 
     async def _begun(
         self, sending: Exchange[Sent], output: type[Out] | None = None
@@ -465,9 +371,3 @@ class AsyncClient(Awaiting, ClientMethods):
 
     async def _run(self, exchange: Exchange[T]) -> T:
         return await self._transport.run(exchange)
-
-
-def _source_of(values: Iterable[Value] | AsyncIterable[Value], rules: ItemRules) -> Source:
-    if isinstance(values, AsyncIterable):
-        return AsyncEntries(values, rules)
-    return entries_by(rules, values)

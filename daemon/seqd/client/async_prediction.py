@@ -73,13 +73,14 @@ class AsyncPredictor:
         #: What still goes on for tasks that were cancelled.
         self._leaving = set[asyncio.Task[None]]()
 
-    async def answer(self, request: TextRequest, timeout_s: float | None) -> Output:
+    async def answer(self, request: TextRequest) -> Output:
         """Return the answer to a request; see `Client.predict`."""
+        timeout_s = request.timeout_s
         deadline = monotonic() + (inf if timeout_s is None else timeout_s)
         with in_time(timeout_s, deadline):
             for _ in range(TRIES):
                 job_id = new_job_id()
-                row = await self._answered(request, job_id, timeout_s, deadline)
+                row = await self._answered(request, job_id, deadline)
                 if row.is_kept:
                     return await self._transport.run(answer_in(self._ledger, job_id, row))
         raise lost(job_id)
@@ -93,15 +94,13 @@ class AsyncPredictor:
             forgotten = self._ledger.jobs.take_ended.steps([], client=self._completions)
             await self._transport.run(forgotten)
 
-    async def _answered(
-        self, request: TextRequest, job_id: str, timeout_s: float | None, deadline: float
-    ) -> EndedRow:
+    async def _answered(self, request: TextRequest, job_id: str, deadline: float) -> EndedRow:
         """Send a request, wait for its end, and take what is there of it then."""
         announced = await self._transport.run(self._announcements.expect(job_id))
         sent = self._sending.ask((job_id, request))
         try:
-            await _in_time_of(sent, timeout_s, deadline)
-            return await self._ended(announced, timeout_s, deadline)
+            await _in_time_of(sent, request.timeout_s, deadline)
+            return await self._ended(announced, request.timeout_s, deadline)
         except BaseException:
             self._leave(job_id, sent)
             raise

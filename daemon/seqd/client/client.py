@@ -16,32 +16,25 @@ from seqd.client.client_methods import ClientMethods
 from seqd.client.faces import Blocking
 from seqd.client.job import EndedJob, JobHandle, JobSteps
 from seqd.client.requests import (
-    JobOptions,
+    AnswerOptions,
+    ClassifyEachOptions,
+    ClassifyOptions,
+    PredictOptions,
+    RecordOptions,
     SweepOptions,
+    TrainOptions,
+    WritingOptions,
     checked_id,
-    job_of,
-    labelling_of,
-    refuse_options_of_one,
+    each_job,
     resumption_of,
-    run_of,
     sweep_of,
     training_of,
-    upload_job,
 )
 from seqd.client.results import check_output_class
 from seqd.client.sending import Sender, Sent
-from seqd.client.sources import (
-    Record,
-    Source,
-    entries_by,
-    listed,
-    rules_of,
-    rules_of_task,
-    training_set_of,
-)
+from seqd.client.sources import Record, Value, training_set_of
 from seqd.client.waiting import ended_handles
 from seqd.errors import IdempotencyConflict
-from seqd.inputs.items import items_of
 from seqd.ledger import Ledger, connect
 from seqd.ledger.exchange import Exchange
 from seqd.ledger.outage import outage_to_wait_for
@@ -53,22 +46,21 @@ from seqd_schemas import (
     Classification,
     FileSource,
     Generation,
-    Item,
-    Job,
     JsonOutput,
     NamedSource,
     Output,
     ParameterValue,
-    RefusedItem,
     TrainedVersion,
 )
 
 if TYPE_CHECKING:
     from seqd.client.model import ModelHandle
+    from seqd.client.prediction import Output as Answer
+    from seqd.client.prediction import TextRequest
     from seqd.settings import Settings
     from seqd_schemas import CatalogEntry
 
-Items = Iterable[Record | Item | RefusedItem] | FileSource
+Items = Iterable[Value] | FileSource
 T = TypeVar("T")
 #: What the outputs of a task are read as: a dictionary where no class is given.
 Out = TypeVar("Out", default=JsonOutput)
@@ -152,16 +144,7 @@ class Client(Blocking, ClientMethods):
                 stack.callback(handle.close)
 
     def classify(
-        self,
-        items: Items,
-        *,
-        model: str = "imdb_lstm",
-        id_field: str = "custom_id",
-        text_field: str = "text",
-        expected_items: int | None = None,
-        min_score: float | None = None,
-        label_map: Mapping[str, str] | None = None,
-        **options: Unpack[JobOptions],
+        self, items: Items, *, model: str = "imdb_lstm", **options: Unpack[ClassifyOptions]
     ) -> JobHandle[Classification]:
         """Classify each text; returns the job at once, before it has run.
 
@@ -180,23 +163,10 @@ class Client(Blocking, ClientMethods):
         IdempotencyConflict, and RedisUnreachable (JobOutOfReach where the job may have been
         written), RedisRefused or RedisFull.
         """
-        asked = labelling_of(min_score, label_map)
-        if isinstance(items, FileSource):
-            job = job_of("classify", model, options, source=items, **asked)
-            return self._send(job, options)
-        job = upload_job("classify", model, options, items, expected_items, **asked)
-        return self._send(job, options, entries_by(rules_of(id_field, text_field, job), items))
+        return self._begun(self._sent("classify", items, model, options))
 
     def predict(
-        self,
-        text: str,
-        *,
-        model: str = "imdb_lstm",
-        parameters: Mapping[str, ParameterValue] | None = None,
-        tenant: str = "default",
-        timeout_s: float | None = 30.0,
-        min_score: float | None = None,
-        label_map: Mapping[str, str] | None = None,
+        self, text: str, *, model: str = "imdb_lstm", **options: Unpack[PredictOptions]
     ) -> "Classification":
         """Classify one text, and return its classification: for who waits for one answer.
 
@@ -209,40 +179,25 @@ class Client(Blocking, ClientMethods):
         With `AsyncClient` the texts of tasks that ask at the same time travel together. The job of
         a task that is cancelled is cancelled and removed.
         """
-        from seqd.client.prediction import classification, predicted, request_of, single_job
+        from seqd.client.prediction import classification, request_of
 
-        asked = labelling_of(min_score, label_map)
-        job = single_job("classify", model, parameters, tenant, timeout_s, asked)
-        request = request_of(job, text)
-        return classification(self._run(predicted(self._ledger, request, timeout_s)), model)
+        return classification(self._answer(request_of("classify", model, text, options)), model)
 
     def complete(
-        self,
-        prompt: str,
-        *,
-        model: str = "char_lstm",
-        parameters: Mapping[str, ParameterValue] | None = None,
-        tenant: str = "default",
-        timeout_s: float | None = 30.0,
+        self, prompt: str, *, model: str = "char_lstm", **options: Unpack[AnswerOptions]
     ) -> "Generation":
         """Continue one prompt, and return its generation; takes and raises what `predict` does."""
-        from seqd.client.prediction import generation, predicted, request_of, single_job
+        from seqd.client.prediction import generation, request_of
 
-        job = single_job("generate", model, parameters, tenant, timeout_s)
-        request = request_of(job, prompt)
-        return generation(self._run(predicted(self._ledger, request, timeout_s)), model)
+        return generation(self._answer(request_of("generate", model, prompt, options)), model)
 
     def classify_each(
         self,
-        items: Iterable[Record | Item | RefusedItem],
+        items: Iterable[Value],
         *,
         model: str = "imdb_lstm",
-        id_field: str = "custom_id",
-        text_field: str = "text",
         job_ids: Iterable[str] | None = None,
-        min_score: float | None = None,
-        label_map: Mapping[str, str] | None = None,
-        **options: Unpack[JobOptions],
+        **options: Unpack[ClassifyEachOptions],
     ) -> list[JobHandle[Classification]]:
         """Hand each text in as a job of its own, many in one round trip; returns their handles.
 
@@ -255,12 +210,8 @@ class Client(Blocking, ClientMethods):
         Raises what `classify` does before anything is sent, and JobsRefused when some of the jobs
         were refused: it knows which, why, and which were not.
         """
-        refuse_options_of_one(options)
-        asked = labelling_of(min_score, label_map)
-        job = upload_job("classify", model, options, (), 1, **asked)
-        entries = items_of(listed(items), id_field=id_field, text_field=text_field)
-        sent = self._run(self._sender.send_each(job, entries, job_ids, options))
-        return [self._handle(one) for one in sent]
+        job = each_job("classify", model, options)
+        return [self._handle(one) for one in self._run(self._each(job, items, job_ids, options))]
 
     def as_completed(
         self, jobs: Iterable[JobHandle[Out]], timeout_s: float | None = None
@@ -279,25 +230,13 @@ class Client(Blocking, ClientMethods):
         return self._transport.read(ended)
 
     def generate(
-        self,
-        prompts: Items,
-        *,
-        model: str = "char_lstm",
-        id_field: str = "custom_id",
-        text_field: str = "text",
-        expected_items: int | None = None,
-        stream: bool = False,
-        **options: Unpack[JobOptions],
+        self, prompts: Items, *, model: str = "char_lstm", **options: Unpack[WritingOptions]
     ) -> JobHandle[Generation]:
         """Continue each prompt; takes and raises what `classify` does. A prompt may be empty.
 
         `stream` lets the handle's `stream` give the texts while they are written.
         """
-        if isinstance(prompts, FileSource):
-            job = job_of("generate", model, options, source=prompts, stream=stream)
-            return self._send(job, options)
-        job = upload_job("generate", model, options, prompts, expected_items, stream=stream)
-        return self._send(job, options, entries_by(rules_of(id_field, text_field, job), prompts))
+        return self._begun(self._sent("generate", prompts, model, options))
 
     def run(
         self,
@@ -306,11 +245,7 @@ class Client(Blocking, ClientMethods):
         model: str,
         task: str,
         output: type[Out] | None = None,
-        id_field: str = "custom_id",
-        text_field: str = "text",
-        expected_items: int | None = None,
-        stream: bool = False,
-        **options: Unpack[JobOptions],
+        **options: Unpack[WritingOptions],
     ) -> JobHandle[Out]:
         """Do a task that the model's plugin has named, such as `embed`, with each item.
 
@@ -321,12 +256,7 @@ class Client(Blocking, ClientMethods):
         of a task that writes some. Raises what `classify` does.
         """
         check_output_class(output)
-        job = run_of(items, model, task, options, expected_items, stream=stream)
-        source = None
-        if not isinstance(items, FileSource):
-            rules = self._run(rules_of_task(self._ledger, job, id_field, text_field))
-            source = entries_by(rules, items)
-        return self._send(job, options, source, output)
+        return self._begun(self._sent("run", items, model, options, task=task), output)
 
     def run_one(
         self,
@@ -335,9 +265,7 @@ class Client(Blocking, ClientMethods):
         model: str,
         task: str,
         output: type[Out] | None = None,
-        parameters: Mapping[str, ParameterValue] | None = None,
-        tenant: str = "default",
-        timeout_s: float | None = 30.0,
+        **options: Unpack[AnswerOptions],
     ) -> Out:
         """Do a plugin's own task with one item, and return its output: for who waits for it.
 
@@ -345,47 +273,39 @@ class Client(Blocking, ClientMethods):
         reads: an `output` of the class that is given, or a dictionary. Otherwise it takes and
         raises what `predict` does.
         """
-        from seqd.client.prediction import single_job, task_done
+        from seqd.client.prediction import read_as, task_request
 
         check_output_class(output)
-        job = single_job("run", model, parameters, tenant, timeout_s, {"task": task})
-        return self._run(task_done(self._ledger, job, item, output, timeout_s))
+        request = self._run(task_request(self._ledger, model, task, item, options))
+        return read_as(output, self._answer(request))
 
     def run_each(
         self,
-        items: Iterable[Record | Item | RefusedItem],
+        items: Iterable[Value],
         *,
         model: str,
         task: str,
         output: type[Out] | None = None,
-        id_field: str = "custom_id",
-        text_field: str = "text",
         job_ids: Iterable[str] | None = None,
-        **options: Unpack[JobOptions],
+        **options: Unpack[RecordOptions],
     ) -> list[JobHandle[Out]]:
         """Hand each item in as a job of its own that does a plugin's task; returns the handles.
 
         `items` and `output` are what `run` takes. Otherwise it takes and raises what
         `classify_each` does.
         """
-        refuse_options_of_one(options)
+        job = each_job("run", model, options, task=task)
         check_output_class(output)
-        job = upload_job("run", model, options, (), 1, task=task)
-        sending = self._sender.run_each(job, items, job_ids, options, (id_field, text_field))
-        return [self._handle(one, output) for one in self._run(sending)]
+        sent = self._run(self._each(job, items, job_ids, options))
+        return [self._handle(one, output) for one in sent]
 
     def train(
         self,
         data: Iterable[Record] | FileSource | NamedSource,
         *,
         model: str,
-        plugin: str | None = None,
-        preset: str | None = None,
         held_out: Iterable[Record] | FileSource | NamedSource | None = None,
-        labels: Sequence[str] = (),
-        text_field: str = "text",
-        label_field: str = "label",
-        **options: Unpack[JobOptions],
+        **options: Unpack[TrainOptions],
     ) -> JobHandle[TrainedVersion]:
         """Train a new version of a model; `trained_version()` tells which.
 
@@ -399,16 +319,9 @@ class Client(Blocking, ClientMethods):
         `AsyncClient` takes, is read to its end first. `labels` are moved to the new version. Raises
         what `classify` does; data that cannot be learnt from fails the job.
         """
-        job = training_of(
-            data,
-            model,
-            options,
-            plugin=plugin,
-            preset=preset,
-            held_out=held_out,
-            labels=labels,
-        )
-        return self._send(job, options, training_set_of(data, held_out, text_field, label_field))
+        job = training_of(data, model, options, held_out)
+        source = training_set_of(data, held_out, options)
+        return self._begun(self._sender.send(job, options, source))
 
     def sweep(
         self,
@@ -426,7 +339,7 @@ class Client(Blocking, ClientMethods):
         Raises what `train` does, also for a combination that the model does not take, before
         anything is sent; and InvalidRequest for data that would have to be uploaded.
         """
-        return self._send(sweep_of(data, model, grid, options), options)
+        return self._begun(self._sender.send(sweep_of(data, model, grid, options), options))
 
     def retry(
         self, job: str | JobHandle[Output], *, items: Mapping[str, Record] | None = None
@@ -493,16 +406,6 @@ class Client(Blocking, ClientMethods):
         steps = ModelSteps(self._ledger, entry, self._sender)
         return ModelHandle(self._transport, steps)
 
-    def _send(
-        self,
-        job: Job,
-        options: JobOptions,
-        source: Source | None = None,
-        output: type[Out] | None = None,
-    ) -> JobHandle[Out]:
-        """Check a job against the catalog, write it into the ledger, and begin its upload."""
-        return self._begun(self._sender.send(job, options, source), output)
-
     def _begun(self, sending: Exchange[Sent], output: type[Out] | None = None) -> JobHandle[Out]:
         sent = self._run(sending)
         handle = self._handle(sent, output)
@@ -515,6 +418,11 @@ class Client(Blocking, ClientMethods):
         steps = cast("JobSteps[Out]", sent.steps)
         steps.output = output
         return JobHandle(self._transport, steps, durable=sent.durable)
+
+    def _answer(self, request: "TextRequest") -> "Answer":
+        from seqd.client.prediction import predicted
+
+        return self._run(predicted(self._ledger, request))
 
     def _run(self, exchange: Exchange[T]) -> T:
         return self._transport.run(exchange)

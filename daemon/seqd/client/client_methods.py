@@ -1,14 +1,17 @@
-"""`ClientMethods`: what both clients do alike, beside handing jobs in."""
+"""`ClientMethods`: what both clients do alike."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Unpack, cast
 
 from seqd.client.faces import call
+from seqd.client.requests import items_job
 from seqd.client.sending import Sender, Sent
+from seqd.client.sources import Source, entries_by, items_by, rules_of
 from seqd.client.waiting import jobs_found, open_jobs_found
 from seqd.ledger import LedgerParts
 from seqd.ledger.exchange import Exchange
 from seqd.ledger.job_filter import FoundJobs, JobFilters
+from seqd_schemas import FileSource
 
 if TYPE_CHECKING:
     from datetime import date, datetime
@@ -16,6 +19,9 @@ if TYPE_CHECKING:
     from seqd.client.explaining.records import Explanation
     from seqd.client.failures import FailureGroups, ReplayedJob
     from seqd.client.many_jobs import JobCount, JobsActedOn, OnActed, OnCounted
+    from seqd.client.requests import ItemOptions, RecordOptions
+    from seqd.client.sources import Value, Values
+    from seqd.inputs.items import ItemRules
     from seqd.ledger.failure_filter import FailureFilters
     from seqd.ledger.inbox import InboxState
     from seqd.ledger.overview import FleetOverview
@@ -27,6 +33,7 @@ if TYPE_CHECKING:
         CatalogEntry,
         FailureRecord,
         Item,
+        Job,
         JobRecord,
         ModelPause,
         TenantLimits,
@@ -413,6 +420,36 @@ class ClientMethods:
         from seqd.client.model import model_resumed
 
         return model_resumed(self._ledger, name)
+
+    def _sent(
+        self,
+        kind: str,
+        items: "Values | FileSource",
+        model: str,
+        options: "ItemOptions",
+        **fields: object,
+    ) -> Exchange[Sent]:
+        """Hand items in; `fields` are those that the job has beside its options."""
+        job = items_job(kind, items, model, options, **fields)
+        source = None
+        if not isinstance(items, FileSource):
+            source = self._source((yield from rules_of(self._ledger, job, options)), items)
+        return (yield from self._sender.send(job, options, source))
+
+    def _source(self, rules: "ItemRules", items: "Values") -> Source:
+        """Return items as the input of a job; raises InvalidRequest for what cannot be read."""
+        return entries_by(rules, cast("Iterable[Value]", items))
+
+    def _each(
+        self,
+        job: "Job",
+        items: "Iterable[Value]",
+        job_ids: "Iterable[str] | None",
+        options: "RecordOptions",
+    ) -> Exchange[list[Sent]]:
+        """Hand each of the items in as a job of its own that is like `job`."""
+        entries = items_by((yield from rules_of(self._ledger, job, options)), items)
+        return (yield from self._sender.send_each(job, entries, job_ids, options))
 
     def _audited(self, action: str, job_id: str, sending: Exchange[Sent]) -> Exchange[Sent]:
         from seqd.ledger.audit import audited

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from seqd.admission import find_model, resolve_version
 from seqd.analysis.classification import ClassPair, prediction_of
 from seqd.analysis.comparison import ChangedItem, Comparison, VersionFacts
-from seqd.client.requests import JobOptions, upload_job
+from seqd.client.requests import JobOptions, items_job
 from seqd.client.sending import Sender
 from seqd.client.sources import Record, entries_by
 from seqd.errors import InvalidData, InvalidRequest
@@ -74,7 +74,7 @@ def compared(
     pair, facts, changes = ClassPair(), list[VersionFacts](), list[ChangedItem]()
     for ref, answers in zip(refs, (pair.first, pair.second), strict=True):
         options: JobOptions = {"parameters": asked}
-        job = upload_job(CLASSIFY, ref, options, records, None)
+        job = items_job(CLASSIFY, records, ref, {"parameters": asked})
         items = entries_by(ItemRules(), [one.item for one in records])
         steps = (yield from sender.send(job, options, items)).steps
         try:

@@ -9,7 +9,20 @@ import inspect
 import re
 from collections.abc import Callable, Coroutine
 from functools import wraps
-from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar, overload
+from inspect import Parameter
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Concatenate,
+    ForwardRef,
+    Generic,
+    ParamSpec,
+    TypeVar,
+    Unpack,
+    get_args,
+    get_origin,
+    overload,
+)
 
 from seqd.ledger.exchange import Exchange, Reading
 
@@ -35,6 +48,7 @@ class Blocking:
         super().__init_subclass__()
         for name, method in _methods_of(cls):
             setattr(cls, name, _shown(cls, name, method, _blocking(method), "Stream"))
+        _unfold_options(cls)
 
 
 class Awaiting:
@@ -46,6 +60,7 @@ class Awaiting:
         super().__init_subclass__()
         for name, method in _methods_of(cls):
             setattr(cls, name, _shown(cls, name, method, _awaiting(method), "AsyncStream"))
+        _unfold_options(cls)
 
 
 class call(Generic[S, P, T]):  # noqa: N801 - a decorator
@@ -137,3 +152,40 @@ def _shown(face: type, name: str, method: _Method, made: _Function, iterator: st
     returned = f"{iterator}[{inner}]" if isinstance(method, reading) else inner
     made.__signature__ = signature.replace(return_annotation=returned)  # type: ignore[attr-defined]
     return made
+
+
+class _LeftOut:
+    """Stands for what an option is when it is left out."""
+
+    def __repr__(self) -> str:
+        return "..."
+
+
+_LEFT_OUT = _LeftOut()
+
+
+def _unfold_options(face: type) -> None:
+    """Have methods show the options of a TypedDict one by one: callers give them by name."""
+    for method in filter(inspect.isfunction, vars(face).values()):
+        hints: list[object] = [*method.__annotations__.values()]
+        if any(get_origin(hint) is Unpack for hint in hints):
+            signature = inspect.signature(method)
+            parts = [one for part in signature.parameters.values() for one in _unfolded(part)]
+            method.__signature__ = signature.replace(parameters=parts)  # type: ignore[attr-defined]
+
+
+def _unfolded(part: Parameter) -> list[Parameter]:
+    """Return a parameter, or the options in its place."""
+    if get_origin(part.annotation) is not Unpack:
+        return [part]
+    (options,) = get_args(part.annotation)
+    return [
+        Parameter(
+            name,
+            Parameter.KEYWORD_ONLY,
+            default=_LEFT_OUT,
+            # As it is written.
+            annotation=hint.__forward_arg__ if isinstance(hint, ForwardRef) else hint,
+        )
+        for name, hint in options.__annotations__.items()
+    ]

@@ -16,7 +16,13 @@ from typing import Final, NoReturn, TypeVar, cast
 from pydantic import JsonValue
 
 from seqd.client.job import JobSteps
-from seqd.client.requests import JobOptions, job_of
+from seqd.client.requests import (
+    AnswerOptions,
+    JobOptions,
+    PredictOptions,
+    job_of,
+    refuse_unknown,
+)
 from seqd.client.results import OutputReader, Result
 from seqd.client.sending import admission_of
 from seqd.client.sources import Record, published_task
@@ -33,7 +39,7 @@ from seqd.errors import (
     wire_text,
 )
 from seqd.inputs.items import BadEntry, ItemRules, check_text, task_rules
-from seqd.kinds import KINDS
+from seqd.kinds import CLASSIFY, KINDS
 from seqd.ledger import LedgerParts
 from seqd.ledger.blobs import unpack_results
 from seqd.ledger.exchange import LOOK_S, Exchange, Taken
@@ -48,7 +54,6 @@ from seqd_schemas import (
     ItemFailure,
     Job,
     JobState,
-    ParameterValue,
     Priority,
     RefusedItem,
     RunJob,
@@ -60,6 +65,9 @@ Out = TypeVar("Out")
 
 #: Seconds for which a result is kept that nobody fetched, as of a client that died: the shortest.
 KEPT_S: Final = 60
+
+#: Seconds for which an answer is waited for where none are stated.
+ANSWER_S: Final = 30.0
 
 #: Longest time that a job may state for its end.
 _MAX_EXPIRES_S: Final = 366 * 24 * 3600
@@ -77,78 +85,75 @@ class TextRequest:
 
     job: Job
     chunk: ItemChunk
+    #: Seconds to wait for the answer; None for no end.
+    timeout_s: float | None
 
 
-def single_job(
-    kind: str,
-    model: str,
-    parameters: Mapping[str, ParameterValue] | None,
-    tenant: str,
-    timeout_s: float | None,
-    more: Mapping[str, object] | None = None,
-) -> Job:
-    """Return the job of one text; raises InvalidRequest.
+def single_job(kind: str, model: str, options: AnswerOptions, **more: object) -> Job:
+    """Return the job of one item; raises InvalidRequest.
 
     It is `interactive`, and expires soon after `timeout_s`: nobody computes what nobody waits for.
-    `more` are fields that the job has beside those of all kinds, such as its task.
+    `more` are fields that the job has beside its options, such as its task.
     """
+    refuse_unknown(options, PredictOptions if kind == CLASSIFY else AnswerOptions)
+    timeout_s = _timeout_s(options)
     check_timeout(timeout_s)
     expires_in_s = None
     if timeout_s is not None and timeout_s < _MAX_EXPIRES_S:
         expires_in_s = ceil(timeout_s) + 1
-    given = parameters or {}, more or {}
+    given = {name: one for name, one in options.items() if name != "timeout_s" and one is not None}
+    fields = {
+        name: dict(one) if isinstance(one, Mapping) else one for name, one in (given | more).items()
+    }
     try:
-        asked, fields = (json.dumps(dict(one)) for one in given)
-        is_json = (json.loads(asked), json.loads(fields)) == given
+        asked = json.dumps(fields)
+        is_json = json.loads(asked) == fields
     except (TypeError, ValueError):
         is_json = False
     if not is_json:  # what is wrong with them is said there
-        return _job(kind, model, given[0], tenant, expires_in_s, given[1])
-    return _known_job(kind, model, asked, tenant, expires_in_s, fields)
+        return _job(kind, model, expires_in_s, fields)
+    return _known_job(kind, model, expires_in_s, asked)
+
+
+def _timeout_s(options: AnswerOptions) -> float | None:
+    return options.get("timeout_s", ANSWER_S)
 
 
 @lru_cache(maxsize=256)
-def _known_job(
-    kind: str, model: str, parameters: str, tenant: str, expires_in_s: int | None, more: str
-) -> Job:
+def _known_job(kind: str, model: str, expires_in_s: int | None, fields: str) -> Job:
     # To validate one takes as long as to send it, and a service asks the same again and again.
-    return _job(kind, model, json.loads(parameters), tenant, expires_in_s, json.loads(more))
+    return _job(kind, model, expires_in_s, json.loads(fields))
 
 
-def _job(
-    kind: str,
-    model: str,
-    parameters: Mapping[str, ParameterValue],
-    tenant: str,
-    expires_in_s: int | None,
-    more: Mapping[str, object],
-) -> Job:
+def _job(kind: str, model: str, expires_in_s: int | None, fields: Mapping[str, object]) -> Job:
     options: JobOptions = {
-        "parameters": parameters,
         "priority": Priority.INTERACTIVE,
-        "tenant": tenant,
         "results_ttl_s": KEPT_S,
         "expires_in_s": expires_in_s,
     }
-    return job_of(kind, model, options, source=UploadSource(expected_items=1), **more)
+    return job_of(kind, model, options, source=UploadSource(expected_items=1), **fields)
 
 
-def request_of(job: Job, text: str) -> TextRequest:
-    """Return a job with its text; raises ItemFailed for a text that no item may hold."""
+def request_of(kind: str, model: str, text: str, options: AnswerOptions) -> TextRequest:
+    """Return what is asked of one text; raises ItemFailed for a text that no item may hold."""
+    job = single_job(kind, model, options)
     try:
         checked = check_text(text, allow_empty=KINDS[job.kind].allows_empty)
     except BadEntry as bad:
         raise ItemFailed(bad.code, wire_text(f"The item was not sent: {bad.reason}.")) from None
-    return _request(job, Item.model_construct(custom_id=_NAME, text=checked))
+    return _request(job, Item.model_construct(custom_id=_NAME, text=checked), options)
 
 
-def task_request(ledger: LedgerParts, job: Job, item: Record) -> Exchange[TextRequest]:
-    """Return a job of a plugin's own task with its item.
+def task_request(
+    ledger: LedgerParts, model: str, task: str, item: Record, options: AnswerOptions
+) -> Exchange[TextRequest]:
+    """Return what is asked of one item by a plugin's own task.
 
     Raises ItemFailed for an item that the task does not take.
     """
-    task = yield from published_task(ledger, cast(RunJob, job))
-    rules = ItemRules() if task is None else task_rules(task)  # without a task, sending says so
+    job = single_job("run", model, options, task=task)
+    schema = yield from published_task(ledger, cast(RunJob, job))
+    rules = ItemRules() if schema is None else task_rules(schema)  # without one, sending says so
     if not isinstance(item, str | Mapping):
         raise InvalidRequest(
             f"The item is of type {type(item).__name__}; allowed: a text, or a record with the "
@@ -157,16 +162,7 @@ def task_request(ledger: LedgerParts, job: Job, item: Record) -> Exchange[TextRe
     entry = rules.entry(item, _NAME, "The item was not sent")
     if isinstance(entry, RefusedItem):
         raise ItemFailed(entry.refused.code, entry.refused.message)
-    entry = entry.model_copy(update={"custom_id": _NAME})
-    return _request(job, entry)
-
-
-def task_done(
-    ledger: LedgerParts, job: Job, item: Record, output: type[Out] | None, timeout_s: float | None
-) -> Exchange[Out]:
-    """Return what a plugin's own task makes of one item; see `Client.run_one`."""
-    request = yield from task_request(ledger, job, item)
-    return read_as(output, (yield from predicted(ledger, request, timeout_s)))
+    return _request(job, entry.model_copy(update={"custom_id": _NAME}), options)
 
 
 def read_as(output: type[Out] | None, answer: Output) -> Out:
@@ -174,22 +170,21 @@ def read_as(output: type[Out] | None, answer: Output) -> Out:
     return OutputReader(output).read(cast("Mapping[str, object]", answer), _NAME)
 
 
-def _request(job: Job, item: Item) -> TextRequest:
+def _request(job: Job, item: Item, options: AnswerOptions) -> TextRequest:
     # What is in it was checked before.
     chunk = ItemChunk.model_construct(type="items", first_index=0, items=(item,))
-    return TextRequest(job, chunk)
+    return TextRequest(job, chunk, _timeout_s(options))
 
 
-def predicted(
-    ledger: LedgerParts, request: TextRequest, timeout_s: float | None
-) -> Exchange[Output]:
+def predicted(ledger: LedgerParts, request: TextRequest) -> Exchange[Output]:
     """Return the answer to a request, by a completion stream of its own; see `Client.predict`."""
+    timeout_s = request.timeout_s
     deadline = monotonic() + (inf if timeout_s is None else timeout_s)
     with in_time(timeout_s, deadline):
         for _ in range(TRIES):
             job_id = new_job_id()
             try:
-                row = yield from _answered(ledger, request, job_id, timeout_s, deadline)
+                row = yield from _answered(ledger, request, job_id, deadline)
             except (Exception, KeyboardInterrupt):
                 with waiting_at_most(0), suppress(SeqdError):
                     yield from ledger.jobs.take_ended.steps([job_id], cancels=True, client=job_id)
@@ -203,7 +198,6 @@ def _answered(
     ledger: LedgerParts,
     request: TextRequest,
     job_id: str,
-    timeout_s: float | None,
     deadline: float,
 ) -> Exchange[EndedRow]:
     """Send a request, wait for its end, and take what is there of it then."""
@@ -221,7 +215,7 @@ def _answered(
         if not row.is_kept or row.state is not None:
             return row
         if monotonic() >= deadline:
-            return (yield from cancelled_late(ledger, job_id, timeout_s))
+            return (yield from cancelled_late(ledger, job_id, request.timeout_s))
         yield from look(ledger, notice, job_id)
 
 

@@ -8,7 +8,7 @@ the one that continues it.
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import zip_longest
-from typing import TypedDict, cast
+from typing import TypedDict
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
@@ -44,7 +44,7 @@ class JobOptions(TypedDict, total=False):
     """What every kind of job can be given; see the fields of the same names in the schema."""
 
     #: The plugin's own parameters, by name.
-    parameters: Mapping[str, ParameterValue] | None
+    parameters: "Mapping[str, ParameterValue] | None"
     #: Which work goes first; `NORMAL` when left out.
     priority: Priority
     #: On whose account the job runs; `default` when left out.
@@ -68,23 +68,103 @@ class JobOptions(TypedDict, total=False):
     job_id: str | None
 
 
-class SweepOptions(JobOptions, total=False):
-    """What a sweep can be given; see the fields of the same names in `SweepJob`."""
+class RecordOptions(JobOptions, total=False):
+    """What a job can be given whose items may be records; many jobs of one item each take these."""
 
+    #: Field with a record's identifier; `custom_id` when left out. An `id` is taken too.
+    id_field: str
+    #: Field with a record's text; `text` when left out.
+    text_field: str
+
+
+class ItemOptions(RecordOptions, total=False):
+    """What a job of any number of items can be given."""
+
+    #: Number of items, where the input does not tell; for the ETA alone.
+    expected_items: int | None
+
+
+class LabelOptions(TypedDict, total=False):
+    """What a classification can be asked of its labels; see the same names in `ClassifyJob`."""
+
+    #: Score below which a result is `uncertain`; it keeps label and score.
+    min_score: float | None
+    #: New names for labels of the model, by its own; the probabilities of those with one name are
+    #: added.
+    label_map: Mapping[str, str] | None
+
+
+class ClassifyOptions(ItemOptions, LabelOptions, total=False):
+    """What a classification can be given."""
+
+
+class WritingOptions(ItemOptions, total=False):
+    """What a job whose outputs may be texts can be given."""
+
+    #: Let the handle's `stream` give the texts while they are written.
+    stream: bool
+
+
+class ClassifyEachOptions(RecordOptions, LabelOptions, total=False):
+    """What many classifications of one text each can be given."""
+
+
+class AnswerOptions(TypedDict, total=False):
+    """What one item can be given whose answer is waited for."""
+
+    #: The plugin's own parameters, by name.
+    parameters: "Mapping[str, ParameterValue] | None"
+    #: On whose account the job runs; `default` when left out.
+    tenant: str
+    #: Seconds to wait for the answer; 30 when left out, None for no end.
+    timeout_s: float | None
+
+
+class PredictOptions(AnswerOptions, LabelOptions, total=False):
+    """What one text can be given whose classification is waited for."""
+
+
+class _MakingOptions(JobOptions, total=False):
     #: What to make a new model with, such as `imdb_lstm`.
     plugin: str | None
     #: Named parameters, which the others override.
     preset: str | None
+    #: Labels to move to the new version; of a sweep, to the best one.
+    labels: Sequence[str]
+
+
+class TrainOptions(_MakingOptions, total=False):
+    """What a training can be given; see the fields of the same names in `TrainJob`."""
+
+    #: Field with a record's text; `text` when left out.
+    text_field: str
+    #: Field with a record's class; `label` when left out.
+    label_field: str
+
+
+class SweepOptions(_MakingOptions, total=False):
+    """What a sweep can be given; see the fields of the same names in `SweepJob`."""
+
     #: What to validate on; else the plugin holds some of the data out.
     held_out: FileSource | NamedSource | None
     #: Figure that says which version is best; `validation_accuracy` or its like when left out.
     metric: str | None
-    #: Labels to move to the best version.
-    labels: Sequence[str]
 
+
+#: What the jobs of a kind can be given.
+_OPTIONS: Mapping[str, type] = {
+    "classify": ClassifyOptions,
+    "generate": WritingOptions,
+    "run": WritingOptions,
+    "train": TrainOptions,
+    "sweep": SweepOptions,
+}
 
 #: Options that are the client's business alone.
-_NOT_SENT = ("job_id", "durable")
+_NOT_SENT = (
+    *("job_id", "durable"),
+    *("id_field", "text_field", "label_field", "expected_items"),
+)
 
 #: What pydantic would show as a pattern, in words.
 _ALLOWED = {
@@ -107,21 +187,18 @@ _ALLOWED = {
     "label_map": "up to 256 labels of the model, each with its new name of 1 to 256 characters",
 }
 
-
-_OF_SWEEPS = tuple(set(SweepOptions.__annotations__) - set(JobOptions.__annotations__))
-
 #: Options that no two jobs can share.
 _OF_ONE_JOB = ("job_id", "idempotency_key")
 
 
 def job_of(kind: str, model: str, options: JobOptions, **fields: object) -> Job:
     """Make a job; raises InvalidRequest, which names the field and what is allowed."""
-    shared = {name: value for name, value in options.items() if name not in _NOT_SENT}
-    given = {name: value for name, value in shared.items() if value is not None}
-    unknown = sorted(set(shared) - set(JobOptions.__annotations__))
-    if unknown:
-        known = ", ".join(sorted(JobOptions.__annotations__))
-        raise InvalidRequest(f"There is no option {unknown[0]!r}. Known options: {known}.")
+    refuse_unknown(options, _OPTIONS.get(kind, JobOptions))
+    given = {
+        name: value
+        for name, value in options.items()
+        if name not in _NOT_SENT and value is not None
+    }
     try:
         return JOB.validate_python({"kind": kind, "model": model, **given, **fields})
     except ValidationError as error:
@@ -134,52 +211,38 @@ def job_of(kind: str, model: str, options: JobOptions, **fields: object) -> Job:
         ) from None
 
 
-def upload_job(
-    kind: str,
-    model: str,
-    options: JobOptions,
-    values: object,
-    expected_items: int | None,
-    **fields: object,
-) -> Job:
-    """Make a job of items that are uploaded; their number is stated, or that of `values`."""
-    if expected_items is None and isinstance(values, Sequence):
-        expected_items = len(values)
+def refuse_unknown(options: Mapping[str, object], known: type) -> None:
+    """Raise InvalidRequest for an option that is none of those that a TypedDict knows."""
+    names = known.__annotations__.keys()
+    if unknown := options.keys() - names:
+        known_ones = ", ".join(sorted(names))
+        raise InvalidRequest(f"There is no option {min(unknown)!r}. Known options: {known_ones}.")
+
+
+def items_job(kind: str, items: object, model: str, options: ItemOptions, **fields: object) -> Job:
+    """Make a job of items, which are uploaded unless workers read them of a file."""
+    if isinstance(items, FileSource):
+        return job_of(kind, model, options, source=items, **fields)
+    expected_items = options.get("expected_items")
+    if expected_items is None and isinstance(items, Sequence):
+        expected_items = len(items)
     source = UploadSource(expected_items=expected_items)
     return job_of(kind, model, options, source=source, **fields)
 
 
-def run_of(
-    items: object,
-    model: str,
-    task: str,
-    options: JobOptions,
-    expected_items: int | None,
-    *,
-    stream: bool,
-) -> Job:
-    """Make the request of a task that the model's plugin has named."""
-    if isinstance(items, FileSource):
-        return job_of("run", model, options, source=items, task=task, stream=stream)
-    return upload_job("run", model, options, items, expected_items, task=task, stream=stream)
+def each_job(kind: str, model: str, options: RecordOptions, **fields: object) -> Job:
+    """Make the job that many are like, each of one item that is uploaded."""
+    refuse_unknown(options, ClassifyEachOptions if kind == "classify" else RecordOptions)
+    for name in _OF_ONE_JOB:
+        if options.get(name) is not None:
+            raise InvalidRequest(
+                f"{name} is {options.get(name)!r}, for many jobs; allowed: none. Give each job an "
+                "identifier of its own with `job_ids`: sent again, it makes no second job."
+            )
+    return job_of(kind, model, options, source=UploadSource(expected_items=1), **fields)
 
 
-def labelling_of(min_score: object, label_map: object) -> dict[str, object]:
-    """Return the fields by which a classification asks something of its labels."""
-    given = {"min_score": min_score, "label_map": label_map}
-    return {name: value for name, value in given.items() if value is not None and value != {}}
-
-
-def training_of(
-    data: object,
-    model: str,
-    options: JobOptions,
-    *,
-    plugin: str | None,
-    preset: str | None,
-    held_out: object,
-    labels: Sequence[str],
-) -> Job:
+def training_of(data: object, model: str, options: TrainOptions, held_out: object) -> Job:
     """Make the request of a training; data that is no source travels by upload."""
     return job_of(
         "train",
@@ -187,9 +250,7 @@ def training_of(
         options,
         source=_as_source(data),
         held_out=None if held_out is None else _as_source(held_out),
-        plugin=None if plugin == model else plugin,
-        preset=preset,
-        labels=labels,
+        plugin=_plugin_of(model, options),
     )
 
 
@@ -222,21 +283,8 @@ def sweep_of(
                 "values to try."
             )
         lists[name] = list(values)
-    own = {name: value for name, value in options.items() if name in _OF_SWEEPS}
-    if own.get("plugin") == model:
-        del own["plugin"]
-    shared = {name: value for name, value in options.items() if name not in _OF_SWEEPS}
-    return job_of("sweep", model, cast(JobOptions, shared), source=data, grid=lists or grid, **own)
-
-
-def refuse_options_of_one(options: JobOptions) -> None:
-    """Raise InvalidRequest for an option that would make all jobs the same one."""
-    for name in _OF_ONE_JOB:
-        if options.get(name) is not None:
-            raise InvalidRequest(
-                f"{name} is {options.get(name)!r}, for many jobs; allowed: none. Give each job an "
-                "identifier of its own with `job_ids`: sent again, it makes no second job."
-            )
+    plugin = _plugin_of(model, options)
+    return job_of("sweep", model, options, source=data, grid=lists or grid, plugin=plugin)
 
 
 def inputs_of(
@@ -378,6 +426,12 @@ def _continuing(record: JobRecord, **changes: object) -> Job:
     # Its idempotency key stands for the ended job, and its time for that one's time.
     fields = {"model": model, "continues": record.job_id, "idempotency_key": None}
     return record.job.model_copy(update={**fields, "expires_in_s": None, **changes})
+
+
+def _plugin_of(model: str, options: _MakingOptions) -> str | None:
+    """Return what a model is to be made with; None for that of its own name."""
+    plugin = options.get("plugin")
+    return None if plugin == model else plugin
 
 
 def _as_source(data: object) -> object:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from time import monotonic
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from seqd.admission import Admitted, admit
 from seqd.client.job import JobSteps
@@ -15,10 +15,8 @@ from seqd.client.sources import (
     Record,
     Source,
     corrections_of,
-    items_by,
-    published_task,
     refuse_unfailed,
-    rules_of_task,
+    rules_of,
 )
 from seqd.client.upload import Upload
 from seqd.client.waiting import Announced, Announcements
@@ -30,7 +28,7 @@ from seqd.errors import (
     UnknownModel,
     WrongState,
 )
-from seqd.inputs.items import ItemRules, task_rules
+from seqd.inputs.items import ItemRules
 from seqd.ledger import LedgerParts
 from seqd.ledger.blobs import PackedChunk
 from seqd.ledger.exchange import Durable, Exchange, Pause
@@ -44,7 +42,6 @@ from seqd_schemas import (
     JobRollout,
     ModelReference,
     RefusedItem,
-    RunJob,
     SweepJob,
     TextChunk,
     TrainJob,
@@ -173,22 +170,6 @@ class Sender:
             if isinstance(outcome, Accepted)
         ]
 
-    def run_each(
-        self,
-        job: Job,
-        values: Iterable[Record | Item | RefusedItem],
-        job_ids: Iterable[str] | None,
-        options: JobOptions,
-        fields: tuple[str, str],
-    ) -> Exchange[list[Sent]]:
-        """Send each item as a job of a plugin's own task; see `Client.run_each`.
-
-        `fields` are the names of those with identifier and text.
-        """
-        task = yield from published_task(self._ledger, cast(RunJob, job))
-        rules = ItemRules() if task is None else task_rules(task, *fields)
-        return (yield from self.send_each(job, items_by(rules, values), job_ids, options))
-
     def _admitted(self, job: Job, rollout: JobRollout | None = None) -> Exchange[Admitted]:
         catalog = yield from self._ledger.fleet.catalog.steps()
         admitted = yield from admission_of(job, self._ledger, catalog, wait_s=STARTING_WAIT_S)
@@ -212,7 +193,7 @@ class Sender:
         job, jobs = retry_of(record), self._ledger.jobs
         corrected = None
         if texts is not None:
-            rules = yield from rules_of_task(self._ledger, job, "custom_id", "text")
+            rules = yield from rules_of(self._ledger, job)
             corrected = _corrections(record, job, texts, rules)
         units = yield from jobs.retryable_units.steps(record.job_id)
         items = FailedItems(jobs, record.job_id, units)

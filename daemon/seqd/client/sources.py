@@ -39,9 +39,13 @@ from seqd_schemas import (
 )
 
 if TYPE_CHECKING:
+    from seqd.client.requests import RecordOptions, TrainOptions
     from seqd_schemas import TaskSchema
 
 Record = str | Mapping[str, object]
+#: What becomes an item of a job.
+Value = Record | Item | RefusedItem
+Values = Iterable[Value] | AsyncIterable[Value]
 T = TypeVar("T")
 OneResult = TypeVar("OneResult", bound="ItemSuccess[object] | ItemFailure")
 
@@ -90,7 +94,7 @@ class AsyncEntries(Source):
 
     def __init__(
         self,
-        values: AsyncIterable[Record | Item | RefusedItem],
+        values: AsyncIterable[Value],
         rules: ItemRules,
     ) -> None:
         self._values = aiter(values)
@@ -320,7 +324,7 @@ def entries_in(read: Iterable[ItemChunk | TextChunk]) -> Iterator[Item | Refused
     return (entry for chunk in read if isinstance(chunk, ItemChunk) for entry in chunk.items)
 
 
-def entries_by(rules: ItemRules, values: Iterable[Record | Item | RefusedItem]) -> Entries:
+def entries_by(rules: ItemRules, values: Iterable[Value]) -> Entries:
     """Return the items that values are by the rules, each with an identifier of its own."""
     entries = (rules.item(value, number) for number, value in enumerate(whole(values), start=1))
     return Entries(_refuse_duplicates(entries, values))
@@ -338,22 +342,23 @@ def _refuse_duplicates(
         raise
 
 
-def rules_of(id_field: str, text_field: str, job: Job) -> ItemRules:
-    """Return the rules by which the values of a job become items, where its kind says them."""
+def rules_of(
+    ledger: LedgerParts, job: Job, options: "RecordOptions | None" = None
+) -> Exchange[ItemRules]:
+    """Return the rules by which the values of a job become items.
+
+    Of a plugin's own task the catalog says them; `options` have the names of fields.
+    """
+    asked = options or {}
+    id_field, text_field = asked.get("id_field", "custom_id"), asked.get("text_field", "text")
+    task = None
+    if isinstance(job, RunJob):
+        task = yield from published_task(ledger, job)
+    if task is not None:
+        return task_rules(task, id_field, text_field)
+    # Where there is no such task, sending the job says so.
     is_empty_allowed = KINDS[job.kind].allows_empty
     return ItemRules(id_field=id_field, text_field=text_field, allow_empty=is_empty_allowed)
-
-
-def rules_of_task(
-    ledger: LedgerParts, job: Job, id_field: str, text_field: str
-) -> Exchange[ItemRules]:
-    """Return the rules by which the values of a job become items, by what the catalog says."""
-    if not isinstance(job, RunJob):
-        return rules_of(id_field, text_field, job)
-    task = yield from published_task(ledger, job)
-    if task is None:  # sending the job says so
-        return ItemRules(id_field=id_field, text_field=text_field)
-    return task_rules(task, id_field, text_field)
 
 
 def published_task(ledger: LedgerParts, job: RunJob) -> "Exchange[TaskSchema | None]":
@@ -363,9 +368,7 @@ def published_task(ledger: LedgerParts, job: RunJob) -> "Exchange[TaskSchema | N
     return None if entry is None else entry.run_tasks.get(job.task)
 
 
-def items_by(
-    rules: ItemRules, values: Iterable[Record | Item | RefusedItem]
-) -> Iterator[Item | RefusedItem]:
+def items_by(rules: ItemRules, values: Iterable[Value]) -> Iterator[Item | RefusedItem]:
     """Yield the items that values are by the rules, whatever identifiers they have."""
     return (rules.item(value, number) for number, value in enumerate(listed(values), start=1))
 
@@ -373,11 +376,13 @@ def items_by(
 def training_set_of(
     data: Iterable[Record] | FileSource | NamedSource,
     held_out: Iterable[Record] | FileSource | NamedSource | None,
-    text_field: str,
-    label_field: str,
+    options: "TrainOptions",
 ) -> Texts | None:
     """Return what of a training's data is to be uploaded; None where workers find all of it."""
-    fields = {"text_field": text_field, "label_field": label_field}
+    fields = {
+        "text_field": options.get("text_field", "text"),
+        "label_field": options.get("label_field", "label"),
+    }
     texts: Iterable[LabelledText] = ()
     validating: Iterable[LabelledText] = ()
     if is_data_here := not isinstance(data, FileSource | NamedSource):

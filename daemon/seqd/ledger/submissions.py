@@ -46,9 +46,7 @@ from seqd.ledger.exchange import (
 )
 from seqd.ledger.scripts import as_bytes, as_int, as_list, as_text
 from seqd_schemas import (
-    ClassifyJob,
     FileSource,
-    GenerateJob,
     InlineSource,
     ItemChunk,
     Job,
@@ -60,6 +58,7 @@ from seqd_schemas import (
     TrainJob,
     UploadSource,
     has_upload,
+    own_options,
     queue_of,
     route_of,
     task_of,
@@ -557,14 +556,12 @@ def _fields(job: Job, admitted: "Admitted") -> list[Argument]:
     # A label is part of it until it is resolved: two labels may mean two versions.
     resolved = job.model if version is None else str(ModelReference(model, version))
     group_by = [job.kind, resolved, job.parameters, job.priority, unit_items]
-    if isinstance(job, GenerateJob | RunJob) and job.stream:
-        group_by.append("stream")  # a claim streams as a whole, or not at all
+    if asked := own_options(job):
+        group_by.append(asked)  # a claim is computed, labelled and streamed as a whole
     if rollout is not None:
         group_by.append(to_stored(rollout))
     if isinstance(job, RunJob):
-        group_by.append([job.task, task_schema.digest if task_schema else None])
-    if isinstance(job, ClassifyJob) and (job.min_score is not None or job.label_map):
-        group_by.append({"min_score": job.min_score, "label_map": job.label_map})
+        group_by.append(task_schema.digest if task_schema else None)
     group = hashlib.sha256(json.dumps(group_by, sort_keys=True).encode()).hexdigest()[:16]
     fields: list[Argument] = ["spec", to_stored(_without_items(job)), "kind", job.kind]
     fields += ["model", model, "tenant", job.tenant, "priority", job.priority.value]

@@ -11,7 +11,7 @@ from typing import Final, Self
 from seqd.errors import InvalidRequest
 from seqd.hookspecs import PluginParameters
 from seqd.validation import did_you_mean
-from seqd_schemas import Classification, ClassifyJob, Job
+from seqd_schemas import Classification, ClassifyJob, Job, own_options
 
 #: The parameter by which a plugin gives each class's probability.
 PROBABILITIES: Final = "probabilities"
@@ -27,8 +27,7 @@ _DECIMALS: Final = 9
 class Labelling:
     """What a job asks of its labels."""
 
-    label_map: Mapping[str, str]
-    min_score: float | None
+    job: ClassifyJob
     #: True where the plugin is asked for probabilities to add them up, and the job did not ask.
     adds_probabilities: bool
 
@@ -38,17 +37,17 @@ class Labelling:
 
         `asked` are the job's parameters.
         """
-        if not isinstance(job, ClassifyJob) or (job.min_score is None and not job.label_map):
+        if not isinstance(job, ClassifyJob) or not own_options(job):
             return None
         adds = bool(job.label_map) and getattr(asked, PROBABILITIES, None) is False
-        return cls(job.label_map, job.min_score, adds)
+        return cls(job, adds)
 
     def check(self, classes: Sequence[str], model: str) -> None:
         """Raise InvalidRequest for a label that the model has not; nothing is known of no classes.
 
         `model` is the version's full name.
         """
-        unknown = sorted(self.label_map.keys() - set(classes))
+        unknown = sorted(self.job.label_map.keys() - set(classes))
         if not classes or not unknown:
             return
         names = ", ".join(repr(name) for name in classes[:_NAMED_LABELS])
@@ -70,14 +69,15 @@ class Labelling:
         """
         label, score = self._named(given.label), given.score
         probabilities = given.probabilities
-        if self.label_map and probabilities:
+        if self.job.label_map and probabilities:
             sums = self._sums(probabilities)
             if len(sums) < len(probabilities):
                 # Of equal ones the model's own label is the likeliest.
                 label = max(sums, key=lambda name: (sums[name], name == label))
                 score = sums[label]
             probabilities = None if self.adds_probabilities else sums
-        uncertain = self.min_score is not None and score < self.min_score
+        least = self.job.min_score
+        uncertain = least is not None and score < least
         return given.model_copy(
             update={
                 "label": label,
@@ -88,7 +88,7 @@ class Labelling:
         )
 
     def _named(self, label: str) -> str:
-        return self.label_map.get(label, label)
+        return self.job.label_map.get(label, label)
 
     def _sums(self, probabilities: Mapping[str, float]) -> dict[str, float]:
         """Return the probability of each name, in the model's order."""

@@ -24,6 +24,7 @@ from seqd_schemas import (
     RunJob,
     RunSource,
     has_upload,
+    own_options,
 )
 
 #: How a terminal shows a state.
@@ -33,6 +34,9 @@ _STYLES = {
     JobState.FAILED: "red",
     JobState.EXPIRED: "red",
 }
+
+#: Options of some kinds of jobs that the facts of a job word each for itself.
+_WORDED = {"task", "preset", "held_out", "grid"}
 
 
 def job_columns(
@@ -87,21 +91,21 @@ def job_facts(record: JobRecord, activity: JobActivity) -> dict[str, object]:
     """Return what there is to say of a job, by name; '' or None where that is nothing."""
     seconds = seconds_of(record)
     failure, training = record.failure, record.training
+    own = own_options(record.job)
     return {
         "job": record.job_id,
         "kind": record.kind,
-        "task": getattr(record.job, "task", None),
+        "task": own.get("task"),
         "model": _model(record),
         "plugin version": ", ".join(record.plugin_versions),
         "state": record.state,
         "items": _items(record.counts) if KINDS[record.kind].has_items else "",
         "input": _source(record, record.job.source),
         "held out": _held_out(record),
-        "preset": getattr(record.job, "preset", None),
-        "sweeps": _compact(getattr(record.job, "grid", None)),
+        "preset": own.get("preset"),
+        "sweeps": _compact(own.get("grid")),
         "parameters": _compact(record.job.parameters),
-        "min score": getattr(record.job, "min_score", None),
-        "label map": _compact(getattr(record.job, "label_map", None)),
+        **_asked_beside(own),
         "priority": record.priority,
         "tenant": record.tenant,
         "metadata": _compact(record.job.metadata),
@@ -122,6 +126,15 @@ def job_facts(record: JobRecord, activity: JobActivity) -> dict[str, object]:
         "metrics": "" if training is None else metrics_line(training.metrics),
         "waits": "" if record.waiting is None else record.waiting.message,
         "failure": "" if failure is None else f"{failure.code}: {failure.message}",
+    }
+
+
+def _asked_beside(own: Mapping[str, object]) -> dict[str, str]:
+    """Return the options of some kinds of jobs that have no wording of their own, by name."""
+    return {
+        name.replace("_", " "): one if isinstance(one, str) else json.dumps(one, ensure_ascii=False)
+        for name, one in own.items()
+        if name not in _WORDED
     }
 
 
