@@ -7,6 +7,7 @@ decided by slots. Pure: reads records, changes nothing.
 from collections.abc import Collection, Iterable, Mapping
 
 from seqd.targets import Place, is_meant, option_of
+from seqd.validation import did_you_mean
 from seqd_schemas import PlacementRule
 
 
@@ -27,6 +28,16 @@ def serves_model(
         return False
     rule = rules.get(model)
     return rule is None or is_placed_on(rule, place)
+
+
+def unknown_served(served: Collection[str], known: Collection[str]) -> list[str]:
+    """Return a sentence for each name to be served that no model of a worker has."""
+    return [
+        f"SEQD_SERVES (--serves) names {name!r}, and no model here has that name: nothing is "
+        f"served by it until one is trained or imported.{did_you_mean(name, known)}"
+        for name in served
+        if name not in known
+    ]
 
 
 def targets_in_words(targets: Iterable[str]) -> str:

@@ -743,8 +743,33 @@ def test_labels_of_the_input_give_an_accuracy_and_spoil_no_item(
     assert summary["accuracy"] == (sum(right) / len(right) if right else None)
 
 
+@pytest.mark.parametrize("source", [("in.jsonl",), ("--text", "fine")])
+def test_a_field_that_is_named_and_that_no_record_has_is_said(
+    seqd: Seqd, tmp_path: Path, source: tuple[str, ...]
+) -> None:
+    write(tmp_path / "in.jsonl", {"text": "fine", "mood": "x"}, {"text": "so-so"})
+    named = ("--id-field", "key", "--label-field", "mark")
+
+    ended = seqd("classify", *source, "-m", "moods", *named)
+    known = seqd("classify", "in.jsonl", "-m", "moods", "--label-field", "mood")
+
+    name = tmp_path / "in.jsonl" if source[0] == "in.jsonl" else "the input"
+    assert ended.status == known.status == 0
+    assert [line for line in ended.err.splitlines() if line.startswith("No record")] == [
+        f"No record of {name} has the field 'key' (--id-field). Results are named by a field `id`, "
+        "or by their place, such as row-1.",
+        f"No record of {name} has the field 'mark' (--label-field). There is no accuracy to tell.",
+    ]
+    assert "No record" not in known.err
+
+
 #: What cannot be read, and what is said before anything is handed in.
 UNREAD = [
+    (
+        ("classify", "reviews.jsonl", "--no-wait", "--label-field", "mood"),
+        "invalid_request]: --label-field is 'mood', and a command that does not wait (--no-wait) "
+        "compares no results with labels. Leave it out",
+    ),
     (("classify",), "invalid_request]: there is nothing to work on; give a file"),
     (
         ("classify", "x.jsonl", "--text", "one"),

@@ -44,7 +44,7 @@ def classified(client: Client, model: str) -> JobState:
 @pytest.mark.slow
 def test_a_worker_serves_and_keeps_only_what_serves_names(empty_cluster: Cluster):
     add_models(empty_cluster, "moods", "topics")
-    worker = empty_cluster.start_ready("w1", serves=("topics",))
+    worker = empty_cluster.start_ready("w1", serves=("topics", "topic"))
     client = empty_cluster.client()
 
     status = worker.known_status()
@@ -52,6 +52,7 @@ def test_a_worker_serves_and_keeps_only_what_serves_names(empty_cluster: Cluster
     job = client.classify(["a"], model="moods")
     waiting = wait_for_reason(job)
 
+    assert "names 'topic', and no model here has that name" in worker.whole_log()
     assert (status.models_loaded, status.left_out) == (("topics@1",), ("echo", "moods"))
     assert status.loaded_bytes == {"topics@1": 1_000}
     assert done is JobState.COMPLETED

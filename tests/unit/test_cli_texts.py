@@ -571,6 +571,25 @@ def test_what_workers_cannot_run_is_told_once_and_again_when_it_is_over(capsys: 
     ]
 
 
+def test_a_name_to_serve_that_no_model_has_is_told_once_all_have_started(capsys: Capture) -> None:
+    log = FleetLog(parse_slots("cpu:0,cpu:1"), ("markov", "mark", "x"))
+    workers = [
+        a_worker_status(worker=slot, slot=slot, plugins=(a_plugin("markov", models=("markov",)),))
+        for slot in ("cpu:0", "cpu:1")
+    ]
+    starts = [workers[0], workers[1].model_copy(update={"state": WorkerState.STARTING})]
+
+    for seen in (starts, workers, workers):
+        log.show_troubles(seen)
+
+    assert capsys.readouterr().out.splitlines() == [
+        "SEQD_SERVES (--serves) names 'mark', and no model here has that name: nothing is served "
+        "by it until one is trained or imported. Did you mean 'markov'?",
+        "SEQD_SERVES (--serves) names 'x', and no model here has that name: nothing is served "
+        "by it until one is trained or imported.",
+    ]
+
+
 def a_death(pid: int, at_s: float, cause: DeathCause = DeathCause.EXIT) -> ChildDeath:
     return ChildDeath(at_ms=int(1000 * at_s), cause=cause, message="It exited.", pid=pid)
 

@@ -133,6 +133,20 @@ def test_a_csv_without_the_text_column_is_told_its_columns(tmp_path):
     assert texts(read(path, text_field="review")) == [("1", "a")]
 
 
+@pytest.mark.parametrize(("field", "what"), [("id_field", "identifier"), ("label_field", "label")])
+def test_a_csv_without_a_column_that_is_named_is_told_its_columns(tmp_path, field, what):
+    path = a_file(tmp_path, "a.csv", "id,text\n1,a\n")
+
+    with pytest.raises(InvalidInput) as raised:
+        read(path, **{field: "key"})
+
+    option = field.replace("_", "-")
+    assert str(raised.value) == (
+        f"{path} has no column 'key'; its header has: id, text. Name the column with the {what} as "
+        f"{field} (--{option}), or leave that out"
+    )
+
+
 ROWS = st.lists(
     st.tuples(
         st.text(st.characters(codec="utf-8", categories=["L", "P"]), min_size=1, max_size=5),

@@ -12,6 +12,7 @@ from seqd.cli.output_options import OutputOptions, columns_asked, takes_output_o
 from seqd.cli.showing import shown
 from seqd.cli.submitting import Submission
 from seqd.cli.ui.screen import Screen, data_goes_to_a_terminal
+from seqd.errors import InvalidRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -88,6 +89,11 @@ def classify(
     parameters = readers.parameters(param, {"probabilities": probabilities})
     given["parameters"] = parameters
     refuse_text_as_file(file)
+    if detach and label_field != "label":
+        raise InvalidRequest(
+            f"--label-field is {label_field!r}, and a command that does not wait (--no-wait) "
+            "compares no results with labels. Leave it out"
+        )
 
     def send(client: "Client", feed: "Feed") -> "JobHandle":
         return client.classify(feed, model=model, **given)

@@ -9,6 +9,7 @@ from seqd.kinds import TRAIN
 from seqd.local.redis_watchdog import ServerChange, ServerEvent
 from seqd.local.slots import Slot
 from seqd.local.supervisor import Change, WorkerChange
+from seqd.placement import unknown_served
 from seqd_schemas import (
     ChildDeath,
     DeathCause,
@@ -91,8 +92,10 @@ def _told(death: ChildDeath) -> str:
 class FleetLog:
     """Prints a line for each change of a worker. Only the supervisor's thread calls `show`."""
 
-    def __init__(self, slots: Sequence[Slot]) -> None:
+    def __init__(self, slots: Sequence[Slot], served: Sequence[str] = ()) -> None:
+        """`served` are the models that the workers are to serve, all where there are none."""
         self.slots = slots
+        self._served = served
         self._screen = Screen()
         self._width = max(len(slot.name) for slot in slots)
         self._ready: set[str] = set()
@@ -128,6 +131,17 @@ class FleetLog:
             self._screen.say(line, "red")
         for line in over:
             self._screen.say(f"over: {line}", "green")
+        if not any(one.state is WorkerState.STARTING for one in workers):
+            self._show_unknown_served(workers)
+
+    def _show_unknown_served(self, workers: Sequence[WorkerStatus]) -> None:
+        """Print once which names to be served no model has that workers know of."""
+        if workers:
+            known = {name for one in workers for name in (*one.versions, *one.left_out)}
+            known |= {name for one in workers for plugin in one.plugins for name in plugin.models}
+            for line in unknown_served(self._served, known):
+                self._screen.say(line, "yellow")
+            self._served = ()
 
     def show_server(self, change: ServerChange) -> None:
         """Print a change of the embedded server."""

@@ -24,6 +24,7 @@ from seqd.validation import shown
 from seqd_schemas import FileFormat, FileSource, Item, NamedSource, RefusedItem
 
 if TYPE_CHECKING:
+    from seqd.cli.ui.screen import Screen
     from seqd.inputs.datasets import FileDataset
     from seqd.inputs.live import LiveText
     from seqd.inputs.local import LocalFormat, LocalInput
@@ -50,6 +51,15 @@ class Feed:
         self.source = source
         self._label_field = label_field
         self._live = live
+        #: The fields that options name and no record has had so far, by option.
+        self.unseen = {
+            f"--{field.replace('_', '-')}": name
+            for field, name in (
+                ("id_field", source.item_rules.id_field),
+                ("label_field", label_field),
+            )
+            if name not in (None, FileSource.model_fields[field].default)
+        }
         #: The true label of each item, in order, None where it has none;
         #: empty without a `label_field`. Whoever compares results with them removes them at the
         #: front, so that only a few are held.
@@ -62,7 +72,7 @@ class Feed:
 
     def __iter__(self) -> Iterator[Item | RefusedItem]:
         self._reader = get_ident()
-        for entry in self.source.items(self._keep_label):
+        for entry in self.source.items(self._look):
             if self._is_closed:
                 raise InvalidInput("the input was not read to its end")
             self._reader = 0
@@ -105,9 +115,25 @@ class Feed:
         if self._live is not None and not self.is_complete:
             self._live.close()
 
-    def _keep_label(self, value: "Value") -> None:
+    def _look(self, value: "Value") -> None:
+        """Note which fields a record has, and keep its label."""
+        if self.unseen and isinstance(value, Mapping):
+            self.unseen = {one: name for one, name in self.unseen.items() if name not in value}
         if self._label_field is not None:
             self.labels.append(_label(value, self._label_field))
+
+
+def say_unseen(screen: "Screen", feed: Feed) -> None:
+    """Say which fields options name that no record had, once the input is read to its end."""
+    without = {
+        "--id-field": "Results are named by a field `id`, or by their place, such as row-1.",
+        "--label-field": "There is no accuracy to tell.",
+    }
+    for option, name in feed.unseen.items() if feed.is_complete else ():
+        screen.on_stderr().say(
+            f"No record of {feed.name} has the field {name!r} ({option}). {without[option]}",
+            "yellow",
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +151,8 @@ class Texts:
     def items(self, on_record: "Callable[[Value], None]") -> Iterator[Item | RefusedItem]:
         """Yield the items; no record has a label."""
         for number, text in enumerate(self.texts, start=1):
+            if isinstance(text, Mapping):
+                on_record(text)
             yield self.item_rules.item(text, number)
 
     def entries(self, columns: Iterable[str] = ()) -> "Iterator[Entry]":
@@ -166,8 +194,12 @@ def feed_of(
             else "there is nothing to work on; give a file, `-` for standard input, or texts"
         )
     if file is None:
-        yield Feed(Texts(texts, rules or ItemRules(text_field=source.get("text_field", "text"))))
+        text_field, id_field = source.get("text_field", "text"), source.get("id_field", "custom_id")
+        rules = rules or ItemRules(text_field=text_field, id_field=id_field)
+        yield Feed(Texts(texts, rules), label_field)
         return
+    if label_field is not None:
+        source = {**source, "label_field": label_field}
     fields = () if rules is None or rules.fields is None else rules.fields
     no_fields = tuple(name for name in beside if name not in fields)
     # What reads files is imported where there is one: a text on the command line needs none.

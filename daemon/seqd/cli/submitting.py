@@ -84,6 +84,7 @@ class Submission:
         from seqd.cli.bulk import Output, follow_bulk_job
         from seqd.cli.handing_in import HandIn
         from seqd.cli.resuming import begin
+        from seqd.cli.sources import say_unseen
         from seqd.cli.ui.summary import ResultCounts
 
         to_stderr = self.output.goes_to_stdout or self.detach
@@ -103,6 +104,7 @@ class Submission:
         )
         if self.detach:
             hand_in.detached()
+            say_unseen(screen, feed)
             return OK
         to = Output(files, self.printer(feed))
         with hand_in.waited_for(partial(begin, files=files, resumes=self.output.resume)) as begun:
@@ -111,4 +113,5 @@ class Submission:
             results = live or begun.results
             status = follow_bulk_job(begun.handle, screen, to, counts, results)
             begun.end()
+        say_unseen(screen, feed)
         return status

@@ -131,7 +131,7 @@ def _run_all(settings: "Settings", slots: "Sequence[Slot]", *, is_elsewhere: boo
     from seqd.local.redis_server import running_server
 
     with running_server(settings) as server:
-        log = FleetLog(slots)
+        log = FleetLog(slots, settings.serves)
         watchdog = watchdog_of(server.embedded, log.show_server)
         daemon = Daemon(
             settings,

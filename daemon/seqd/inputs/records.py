@@ -121,11 +121,20 @@ def check_names(
     fields: Mapping[str, bool] | None,
     it_has: str,
 ) -> None:
-    """Raise InvalidInput where no column is named as the text field, or two share a name.
+    """Raise InvalidInput where no column is named as a field is to be, or two share a name.
 
-    Of a task that takes records, `check_columns` says which are due in its place.
+    Those with identifier and label are due where they are named otherwise than by default. Of a
+    task that takes records, `check_columns` says which are due in the place of the text.
     """
     listed = ", ".join(name[:40] for name in names[:12])
+    for field, what in (("id_field", "identifier"), ("label_field", "label")):
+        name = getattr(source, field)
+        if name not in names and name != FileSource.model_fields[field].default:
+            raise InvalidInput(
+                f"{shown(path)} has no column {name!r}; {it_has}: {listed or 'none'}. Name the "
+                f"column with the {what} as {field} (--{field.replace('_', '-')}), or leave that "
+                "out"
+            )
     if fields is not None:
         check_columns(path, names, fields, (source.id_field, "id", source.label_field))
     elif source.text_field not in names:

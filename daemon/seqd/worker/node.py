@@ -34,6 +34,7 @@ from seqd.local.slots import Slot
 from seqd.masking import without_password
 from seqd.models.registry import Registry
 from seqd.models.trial_load import trial_of
+from seqd.placement import unknown_served
 from seqd.settings import Settings, load_settings
 from seqd.targets import rule_for
 from seqd.worker.background import Reconciler
@@ -109,6 +110,8 @@ def _run(settings: Settings, slot: Slot, name: str) -> int:
     settings = load_settings()
     node = Node(settings, identity)
     log.info("%s", start_line(identity, settings, node.registry))
+    for line in unknown_served(settings.serves, node.known_models()):
+        log.warning("%s", line)
     if not node.may_begin():
         return os.EX_OK
     node.boot()
@@ -174,6 +177,10 @@ class Node:
             self._orders,
             DrainWatch(self._ledger, identity.place, self._drain_by_rule),
         )
+
+    def known_models(self) -> set[str]:
+        """Return the names of all models that there are here, with versions or without."""
+        return {*self.registry.models, *self._store.models()}
 
     def _announce(self) -> None:
         """Publish that a worker is coming, which may bring a model that no other has.
