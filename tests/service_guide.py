@@ -16,7 +16,7 @@ from worker_fixtures import wait_until
 _WAIT_S = 30.0
 
 
-GUIDE = ROOT / "schemas" / "README.md"
+GUIDE = ROOT / "schemas" / "service.md"
 
 
 def service_source(model: str) -> str:

@@ -16,7 +16,7 @@ from pydantic import (
 from pydantic_core import CoreSchema, core_schema
 
 #: The highest format that this release reads. It grows with what an older reader must not ignore;
-#: the rule is in `schemas/README.md`.
+#: the rule is in `schemas/languages.md`.
 FORMAT = 2
 #: Longest text of one item, in characters and in bytes of UTF-8; IMDB's longest has 13,704.
 MAX_TEXT_CHARS = 1_048_576

@@ -2,7 +2,7 @@
 
 `Keys("seqd").events("j1")` is `seqd:job:{j1}:events`. The braces are a Redis hash tag and part of
 the key. The Lua scripts build the same names from the same prefix; a test compares the two. Other
-languages use the ones that `schemas/README.md` lists.
+languages use the ones that `schemas/languages.md` lists.
 """
 
 from collections.abc import Callable, Iterable

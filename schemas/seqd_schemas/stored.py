@@ -1,7 +1,8 @@
 """Stored records: written without their defaults, read with fields ignored that are not known.
 
-So records of one release can be read by another; `schemas/README.md` has the whole rule. A request
-that somebody hands in is not read so: an unknown field is refused there, since it is a mistake.
+So records of one release can be read by another; `schemas/languages.md` has the whole rule. A
+request that somebody hands in is not read so: an unknown field is refused there, since it is a
+mistake.
 """
 
 import json

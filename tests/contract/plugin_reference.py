@@ -38,7 +38,10 @@ def page() -> str:
 
 def _clauses() -> Iterator[str]:
     yield "## Clauses\n"
-    yield "What the daemon relies on; [the contract](contract.md#the-contract) has them in full.\n"
+    yield (
+        "What the daemon relies on. `seqd plugins check` checks all but O1. What breaks O1 or "
+        "O3 is not loaded.\n"
+    )
     said = inspect.getdoc(seqd.hookspecs.model) or ""
     rows = re.findall(r"^    ([A-Z]\d)  (.+(?:\n        .+)*)", said, re.MULTILINE)
     table = [f"| {clause} | {' '.join(text.split())} |" for clause, text in rows]

@@ -22,9 +22,9 @@ def signature_of(name):
 
 @pytest.mark.parametrize("name", sorted(HOOKS))
 def test_a_hook_has_a_docstring_and_a_test_and_is_documented_with_its_exact_signature(name, root):
-    guide = (root / "plugins" / "contract.md").read_text(encoding="utf-8")
+    guide = (root / "plugins" / "reference.md").read_text(encoding="utf-8")
     tests = "".join(path.read_text() for path in (root / "tests" / "unit").glob("test_registry*"))
 
     assert inspect.getdoc(HOOKS[name])
     assert f"def {name}(" in tests, f"no test implements {name}"
-    assert signature_of(name) in guide, f"plugins/contract.md lacks `{signature_of(name)}`"
+    assert signature_of(name) in guide, f"plugins/reference.md lacks `{signature_of(name)}`"

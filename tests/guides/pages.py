@@ -67,7 +67,7 @@ def of_beginning(known: Mapping[str, str], text: str) -> str:
 
 
 LANGUAGES = "tests/integration/test_other_languages.py"
-INBOX = "tests/integration/test_run_inbox.py"
+SERVICE = "tests/integration/test_service_guide.py"
 
 #: Types into a shell that what these modules make is taken as registering would.
 TAKEN = """python -c '
@@ -80,12 +80,6 @@ for name in sys.argv[1:]:
         check_model(model)
         print(model.name)
 ' seqd_*.py"""
-
-LETTERS_TAKEN = """python -c '
-from seqd.models.descriptions import check_model
-from seqd_letters import Letters
-check_model(Letters())
-'"""
 
 SHORT = "seqd train imdb_lstm --data train.jsonl --held-out test.jsonl --labels short"
 
@@ -113,7 +107,6 @@ NEEDS: Mapping[str, Page] = {
         {
             "make demo": MINUTES,
             "source ": THIS_DAEMON,
-            "seqd train imdb_lstm --as desks": "each plugin's page trains on such data",
         },
         up,
         is_slow=True,
@@ -178,20 +171,14 @@ NEEDS: Mapping[str, Page] = {
     "docker/upgrade.md": Page({"": "tests/releases/test_upgrade.py"}),
     "docker/workers.md": Page({"": "tests/integration/test_worker_cordons.py"}),
     "plugins/README.md": Page(is_slow=True),
-    "plugins/contract.md": Page(
-        {
-            "seqd plugins check seqd-hello": "tests/integration/test_plugin_checks.py",
-            "class TestHello": "an excerpt",
-            "[tool.setuptools]": "replaces sections of the file above",
-            "python -m seqd.starters": "tests/unit/test_starters_commands.py",
-        },
-        before={"pip install": LETTERS_TAKEN},
-        is_slow=True,
-    ),
+    "plugins/contract.md": Page(is_slow=True),
     "plugins/how-to.md": Page(
         {
             "seqd models add weights/": "docker/models.md adds weights",
             "python -m build": "publishes to an index",
+            "python -m seqd.starters": "tests/unit/test_starters_commands.py",
+            "[tool.setuptools]": "replaces sections of a file",
+            "[tool.mypy]": "an excerpt",
         },
         before={"python -m pytest": TAKEN},
         is_slow=True,
@@ -220,22 +207,17 @@ NEEDS: Mapping[str, Page] = {
     ),
     "schemas/README.md": Page(
         {
-            "pip install 'fastapi": "tests/integration/test_service_guide.py",
             "import numpy as np\n\nfrom seqd.client import Client, Embedding": (
                 "tests/integration/test_run_client.py"
-            ),
-            "XREAD": WIRE,
-            '{"': WIRE,
-            "import base64": INBOX,
-            "import { readFileSync": INBOX,
-            "import type": LANGUAGES,
-            "import { randomUUID": LANGUAGES,
-            "package main": LANGUAGES,
-            "import java": LANGUAGES,
-            "npx": LANGUAGES,
+            )
         },
         up,
-        files={"corpus.txt": prose(100)},
+        is_slow=True,
+    ),
+    "schemas/files.md": Page(daemon=up, is_slow=True),
+    "schemas/languages.md": Page(
+        {"XREAD": WIRE, '{"': WIRE, "import type": LANGUAGES, "npx": LANGUAGES},
+        up,
         awaited={
             'redis-cli -h "$REDIS_HOST" -p "$REDIS_PORT" XREAD BLOCK 10000 STREAMS \'seqd:job': (
                 "completed"
@@ -243,6 +225,16 @@ NEEDS: Mapping[str, Page] = {
         },
         is_slow=True,
     ),
+    "schemas/results.md": Page(daemon=up, is_slow=True),
+    "schemas/service.md": Page(
+        {
+            "from collections.abc import AsyncIterator": SERVICE,
+            "pip install 'fastapi": SERVICE,
+        },
+        up,
+        is_slow=True,
+    ),
+    "schemas/training.md": Page(daemon=up, files={"corpus.txt": prose(100)}, is_slow=True),
     "tests/bench/README.md": Page({"make ": MINUTES}),
     **{
         f"plugins/examples/seqd_{name}/README.md": Page(

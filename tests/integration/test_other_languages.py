@@ -1,4 +1,4 @@
-"""The programs of `schemas/README.md` in other languages, as they stand there.
+"""The programs of `schemas/languages.md` in other languages, as they stand in `schemas/examples/`.
 
 Each is started before any worker is, loses its connection while it waits for events, and must
 come to its results nevertheless. What they need beside their toolchain is downloaded by npm and Go.
@@ -24,7 +24,9 @@ from worker_fixtures import QUICK, Cluster, wait_until
 
 pytestmark = pytest.mark.processes
 
-GUIDE = ROOT / "schemas" / "README.md"
+GUIDE = ROOT / "schemas" / "languages.md"
+
+PROGRAMS = {"js": "classify.mjs", "go": "classify.go", "java": "Classify.java"}
 
 #: Seconds for a download or a compiler, and for a program.
 _TOOL_S, _PROGRAM_S = 180.0, 60.0
@@ -33,11 +35,11 @@ NODE_PACKAGES = ("redis@6", "json-schema-to-typescript@16", "typescript@7", "@ty
 GO_PACKAGE = "github.com/redis/go-redis/v9"
 
 
-def write_block(language: str, folder: Path) -> Path:
+def write_program(language: str, folder: Path) -> Path:
     """Write the guide's program in a language, on the model that the tests' workers have."""
-    (block,) = (block for block in blocks_of(GUIDE, language) if "classify" in block.file.lower())
-    path = folder / block.file
-    path.write_text(block.text.replace("imdb_lstm", "echo"))
+    path = folder / PROGRAMS[language]
+    text = (ROOT / "schemas" / "examples" / path.name).read_text()
+    path.write_text(text.replace("imdb_lstm", "echo"))
     return path
 
 
@@ -107,7 +109,7 @@ RESULTS = [
 
 
 def test_the_program_in_node_can_be_read_by_node(tmp_path: Path) -> None:
-    path = write_block("js", tmp_path)
+    path = write_program("js", tmp_path)
 
     checked = subprocess.run(
         [tool("node", "nodejs"), "--check", str(path)],
@@ -132,7 +134,7 @@ class Program:
 def built_go(folder: Path) -> list[str]:
     """Build the program in Go in a folder that is its module."""
     go = tool("go", "golang-go")
-    write_block("go", folder)
+    write_program("go", folder)
     subprocess.run([go, "mod", "init", "example"], cwd=folder, capture_output=True, check=True)
     download([go, "get", GO_PACKAGE], folder)
     built = subprocess.run(
@@ -148,13 +150,13 @@ def program(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     language: str = request.param
     if language == "js":
         project: Path = request.getfixturevalue("node_project")
-        return Program("js", [tool("node", "nodejs"), str(write_block("js", project))], project)
+        return Program("js", [tool("node", "nodejs"), str(write_program("js", project))], project)
     folder = tmp_path_factory.mktemp(language)
     if language == "go":
         return Program("go", built_go(folder), folder)
     tool("javac", "default-jdk-headless")  # `java` alone cannot run a source
     return Program(
-        "java", [tool("java", "default-jdk-headless"), str(write_block("java", folder))], folder
+        "java", [tool("java", "default-jdk-headless"), str(write_program("java", folder))], folder
     )
 
 

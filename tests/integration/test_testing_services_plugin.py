@@ -10,12 +10,9 @@ from pathlib import Path
 import pytest
 
 from checkout import python_path
-from readme_blocks import ROOT
 from worker_fixtures import wait_until
 
 pytestmark = pytest.mark.processes
-
-GUIDE = ROOT / "schemas" / "README.md"
 
 NAMES_THE_PLUGIN = 'pytest_plugins = ["seqd.testing.services"]\n'
 

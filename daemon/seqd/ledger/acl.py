@@ -126,7 +126,7 @@ _COMMANDS = {
     Role.EXPORTER: _EXPORTER,
     # Not `config|get`, which tells the server's passwords.
     Role.DOCTOR: (*_EXPORTER, "set", "slowlog|get"),
-    # What schemas/README.md tells a program of another language to call: no other writes, since
+    # What schemas/languages.md tells a program of another language to call: no other writes, since
     # the entries of all programs stand in one stream.
     Role.INBOX: (*_CONNECTION, "hexists", "hget", "xadd", "xlen", "xread"),
 }  # fmt: skip
