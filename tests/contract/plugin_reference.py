@@ -3,6 +3,7 @@
 import inspect
 import re
 from collections.abc import Iterator, Sequence
+from itertools import groupby
 from pathlib import Path
 
 import seqd.hookspecs.model
@@ -91,24 +92,31 @@ def _entry(name: Name) -> Iterator[str]:
     yield (
         paragraph(name.text) if name.kind != "value" else f"A value of type `{name.text}`."
     ) + "\n"
-    lines = [_field(one) for one in name.fields] + [_member(one) for one in name.members]
+    lines = [*_fields(name.fields), *map(_member, name.members)]
     if lines:
         yield "\n".join(lines) + "\n"
 
 
 def _definition(name: Name) -> str:
-    """Return a signature, a parameter a line where it is long."""
-    if len(name.signature) <= 100:
-        return name.signature
-    opening, _, rest = name.signature.partition("(")
-    written, returns = rest.rsplit(")", 1)
-    parts = re.split(r", (?=\*|\w+: )", written)
-    return "\n".join([f"{opening}(", *(f"    {part}," for part in parts), f"){returns}"])
+    """Return a signature, broken between parameters where it is long."""
+    parts = re.split(r", (?=\*|\w+: )", name.signature)
+    lines = [parts[0]]
+    for part in parts[1:]:
+        if len(lines[-1]) + len(part) > 98:
+            lines[-1] += ","
+            lines.append(f"    {part}")
+        else:
+            lines[-1] += f", {part}"
+    return "\n".join(lines)
 
 
-def _field(one: Parameter) -> str:
-    said = f": {one.comment}" if one.comment else ""
-    return f"- `{one.written}`{said}"
+def _fields(fields: Sequence[Parameter]) -> Iterator[str]:
+    """Yield a line for each field of which something is said, and one for those between them."""
+    for is_told, told in groupby(fields, lambda one: bool(one.comment)):
+        if is_told:
+            yield from (f"- `{one.written}`: {one.comment}" for one in told)
+        else:
+            yield "- " + ", ".join(f"`{one.written}`" for one in told)
 
 
 def _member(one: Name) -> str:

@@ -43,7 +43,7 @@ def test_each_page_of_the_runbook_says_what_one_sees_how_it_is_named_and_what_to
     for page in pages:
         for part in ("**You see**", "**Name the cause**", "**Do**", "**By itself**"):
             assert page.count(part) == 1, page
-        (cause,) = re.findall(r"\*\*Name the cause\*\*.*?(?=\n\n)", page, re.S)
+        (cause,) = re.findall(r"\*\*Name the cause\*\*.*?(?=\n- )", page, re.S)
         assert "`seqd " in cause, page
     assert len(pages) > 15
 

@@ -2,10 +2,7 @@
 
 import re
 
-import yaml
-
-from deploy_files import DOCKER, documents
-from readme_blocks import blocks_of
+from deploy_files import DOCKER
 from seqd.local.redis_address import check_redis_url
 
 
@@ -33,15 +30,12 @@ def test_each_address_of_redis_is_one() -> None:
         check_redis_url(address)
 
 
-def test_the_scaled_object_of_the_guide_is_that_of_the_files() -> None:
-    (block,) = blocks_of(DOCKER / "scaling.md", "text")
-    told = yaml.safe_load(block.text)
-    (scaled,) = documents(DOCKER / "k8s" / "components" / "keda" / "scaledobject.yaml")
-    made = scaled["spec"]
+def test_each_setting_of_keda_that_the_guide_explains_stands_in_the_file() -> None:
+    page = (DOCKER / "scaling.md").read_text(encoding="utf-8")
+    made = DOCKER / "k8s" / "components" / "keda" / "scaledobject.yaml"
+    file = made.read_text(encoding="utf-8")
 
-    triggers = zip(told.pop("triggers"), made["triggers"], strict=True)
+    settings = re.findall(r"^\| `(\w+: .+?)` \|", page, re.M)
 
-    assert told == {name: made[name] for name in told}
-    for one, other in triggers:
-        assert one["type"] == other["type"]
-        assert one["metadata"] == {name: other["metadata"][name] for name in one["metadata"]}
+    assert len(settings) > 5
+    assert [setting for setting in settings if f"{setting}\n" not in file] == []

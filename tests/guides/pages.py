@@ -146,7 +146,6 @@ NEEDS: Mapping[str, Page] = {
             "SEQD_REDIS_URL": "tests/deploy/test_guide.py",
         }
     ),
-    "docker/scaling.md": Page({"": "tests/deploy/test_guide.py"}),
     "docker/sentinel.md": Page(
         {
             "export": "tests/deploy/test_guide.py",

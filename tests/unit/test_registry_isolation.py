@@ -41,7 +41,7 @@ REASONS = {
     "wrong_argument": "PluginValidationError: Plugin 'wrong_argument' for hook 'seqd_job_started' "
     "hookimpl definition: seqd_job_started(job, slot) Argument(s) {'slot'} are declared in the "
     "hookimpl but can not be found in the hookspec. Compare its hooks with those in "
-    "plugins/README.md.",
+    "plugins/reference.md.",
     "register_raises": "FileNotFoundError: no file named /opt/models/list.json "
     "(register_raises.py, line 9, in seqd_register_models). Try it alone: "
     'python -c "import register_raises".',

@@ -125,7 +125,7 @@ def _hint(error: BaseException, candidate: PluginSource) -> str:
     if isinstance(error, ModuleNotFoundError) and error.name:
         return _hint_on_missing_module(error.name, candidate)
     if type(error).__name__ == "PluginValidationError":
-        return "Compare its hooks with those in plugins/README.md."
+        return "Compare its hooks with those in plugins/reference.md."
     if candidate.module:
         folders = os.pathsep.join(candidate.import_folders)
         path = f"PYTHONPATH={shlex.quote(folders)} " if folders else ""

@@ -1,4 +1,4 @@
-"""Passes wakeups on which this worker can do nothing with.
+"""Passes wakeups on when this worker can do nothing with them.
 
 Wakeups are queued by route, work by version. One that reaches a worker without the version, or one
 that may claim nothing, would be lost to the workers that can, until a reconciler sends another.

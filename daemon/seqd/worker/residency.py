@@ -23,12 +23,12 @@ log = logging.getLogger(__name__)
 #: Seconds for which it is known which queues are left, and what others have in memory.
 KNOWN_S = 0.5
 
-#: So often the seconds of a load pass, or the wait (SEQD_UNLOAD_WAIT_S) where that is shorter,
-#: before the next load for which something has to go while there is other work: loads take a sixth
-#: of the time.
+#: Loads for which a model has to go are this many times as far apart as a load takes, or as the
+#: wait (SEQD_UNLOAD_WAIT_S) where that is shorter. So loads take a sixth of the time at most. It
+#: holds while there is other work.
 LOADS_APART = 5.0
 
-#: So often the wait passes between two loads by which a worker with nothing to do helps another.
+#: Waits (SEQD_UNLOAD_WAIT_S) between two loads by which a worker without work helps another.
 HELPS_APART = 10.0
 
 #: Longer than anything waits.
