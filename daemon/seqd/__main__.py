@@ -29,9 +29,10 @@ def _is_working_folder(path: str) -> bool:
 if __name__ == "__main__" and not sys.flags.safe_path:
     _leave_the_working_folder()
 
-#: Objects made, and not yet freed, after which the collector looks for cycles of them. At Python's
-#: own 700 it takes 60 of the 400 ms that a command needs to import its libraries.
-_COLLECT_AFTER = 50_000
+#: Objects made, and not yet freed, after which the collector looks for cycles of them: more than a
+#: command makes by its imports. At 50,000 it takes 40 of the 560 ms of a processor that `seqd
+#: classify --text` needs, at Python's own 700 another 60.
+_COLLECT_AFTER = 200_000
 
 #: The exit status for Ctrl-C; `seqd.cli.exits` has it, too, and takes long to import.
 _INTERRUPTED = 130

@@ -126,7 +126,7 @@ class OutputOptions(ResultOptions):
 
     def reads_input(self, kind: str) -> bool:
         """Return True where columns of the input go to the output."""
-        return bool(self.wanted().of_input(kind))
+        return not self.is_plain and bool(self.wanted().of_input(kind))
 
     @property
     def is_plain(self) -> bool:
