@@ -788,6 +788,16 @@ UNREAD = [
         ("classify", "twice.jsonl", "-m", "moods"),
         "duplicate_custom_id]: the identifier 'a' is used",
     ),
+    (
+        ("train", "moods", "--data", "keras:imdb", "--label-field", "mood", "--upload"),
+        "invalid_request]: --label-field and --upload are about files, and keras:imdb is a data "
+        "set of the plugin. Leave them out",
+    ),
+    (
+        ("sweep", "moods", "--data", "keras:imdb", "--set", "epochs=1,2", "--format", "csv"),
+        "invalid_request]: --format is about files, and keras:imdb is a data set of the plugin. "
+        "Leave it out",
+    ),
     (("train", "moods", "--data", "missing.jsonl"), "invalid_input]: "),
 ]
 

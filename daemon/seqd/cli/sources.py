@@ -339,6 +339,30 @@ def data_of(name: str, **fields: str) -> FileSource | NamedSource:
     return file_source(path, **fields)
 
 
+def refuse_of_files(
+    sources: Sequence[FileSource | NamedSource | None],
+    fields: Mapping[str, str],
+    *,
+    uploads: bool | None = None,
+) -> None:
+    """Raise InvalidRequest for options on files where data sets of the plugin alone are named."""
+    named = [one.name for one in sources if isinstance(one, NamedSource)]
+    if any(isinstance(one, FileSource) for one in sources):
+        return
+    given = [
+        f"--{name.replace('_', '-')}"
+        for name, value in fields.items()
+        if value != FileSource.model_fields[name].default
+    ]
+    given += ["--upload"] if uploads else []
+    if given:
+        are, them = ("is", "it") if len(given) == 1 else ("are", "them")
+        raise InvalidRequest(
+            f"{' and '.join(given)} {are} about files, and {named[0]} is a data set of the plugin. "
+            f"Leave {them} out"
+        )
+
+
 @contextmanager
 def dataset_of(file: str, **fields: str) -> "Iterator[FileDataset]":
     """Yield a file (`-` is standard input) as data that is read here."""

@@ -124,11 +124,12 @@ def train(
     themselves.
     """
     from seqd.cli.handing_in import HandIn
-    from seqd.cli.sources import data_of, records_here
+    from seqd.cli.sources import data_of, records_here, refuse_of_files
 
     fields = {"format": format_name, "text_field": text_field, "label_field": label_field}
     source = data_of(data, **fields)
     validating = None if held_out is None else data_of(held_out, **fields)
+    refuse_of_files((source, validating), fields, uploads=upload)
     given["parameters"] = readers.parameters(param)
     screen = screen.on_stderr() if detach else screen
     with options.open_client() as client:
@@ -185,7 +186,7 @@ def sweep(
     """
     from seqd.analysis.plots import check_plot
     from seqd.cli.handing_in import HandIn
-    from seqd.cli.sources import data_of
+    from seqd.cli.sources import data_of, refuse_of_files
 
     fields = {"format": format_name, "text_field": text_field, "label_field": label_field}
     if plot is not None and not no_plot:
@@ -194,6 +195,7 @@ def sweep(
     given["parameters"], grid = readers.parameters(param), readers.grid(swept)
     source = data_of(data, **fields)
     validating = None if held_out is None else data_of(held_out, **fields)
+    refuse_of_files((source, validating), fields)
     screen = screen.on_stderr() if detach else screen
     with options.open_client() as client:
 
