@@ -83,6 +83,7 @@ pytest_plugins = [
     "clock_fixtures",
     "ledger_fixtures",
     "worker_fixtures",
+    "s3_fixtures",
     "cgroup_fixtures",
     "task_fixtures",
     "sentinel_fixtures",

@@ -51,6 +51,7 @@
     ├── PluginEnded                  exit 1: the process that has a plugin ended in a call
     ├── ArtifactDamaged              exit 2: a stored model is not what its manifest says
     ├── StoreUnwritable              exit 1: the model store takes no file: disk full, no permission
+    │   └── StoreUnreachable         exit 1: the model store at a URL does not answer, or not to us
     ├── LibraryMissing               exit 1: a library that this needs is not installed here
     ├── NoFitWorker                  exit 1: no worker that is up can run the job's version now
     ├── OrderUnfinished              exit 75: a worker was still at a change of a model; it goes on
@@ -475,6 +476,12 @@ class StoreUnwritable(SeqdError):
 
     code = "store_unwritable"
     retryable = True
+
+
+class StoreUnreachable(StoreUnwritable):
+    """The model store at a URL does not answer, or has no bucket, or wants other credentials."""
+
+    code = "store_unreachable"
 
 
 class LibraryMissing(SeqdError):

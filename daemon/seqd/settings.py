@@ -7,6 +7,7 @@ was meant by these, is for `seqd.variables`.
 
 import os
 import re
+from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -42,6 +43,7 @@ _MAY_BE_EMPTY = frozenset({"input_roots"})
 #: As `seqd_schemas.fleet` has it, which a client need not import.
 MAX_WORKER_LABELS = 32
 _WORKER_LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,62}=[A-Za-z0-9._-]{0,63}")
+_STORE_URL = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](?:/[A-Za-z0-9._-]+){0,16}/?")
 _LABEL_FORM = "KEY=VALUE of letters, digits and `._-` (`/` in the key), 63 characters each"
 
 
@@ -98,6 +100,19 @@ class Settings(BaseSettings):
     data_dir: Path = Field(
         default_factory=_default_data_dir,
         description="Folder of the model store, the embedded server and the logs.",
+    )
+    store_url: str | None = Field(
+        default=None,
+        repr=False,  # somebody may have written credentials into it
+        description="Model store that several hosts share, such as s3://bucket/folder, by "
+        "seqd[s3]; credentials come by AWS_PROFILE, AWS_ACCESS_KEY_ID and the like. Default: the "
+        "folder `models` in SEQD_DATA_DIR.",
+    )
+    store_cache_bytes: int = Field(
+        default=20 * 1024**3,
+        ge=0,
+        description="Bytes of versions of SEQD_STORE_URL that a host keeps on its disk; what was "
+        "loaded longest ago goes, but nothing of the last ten minutes.",
     )
     input_roots: Annotated[tuple[Path, ...], NoDecode] | None = Field(
         default=None,
@@ -477,6 +492,20 @@ class Settings(BaseSettings):
         # Workers run in other folders than the `seqd up` that hands it on to them.
         return None if path is None else path.absolute()
 
+    @field_validator("store_url")
+    @classmethod
+    def _is_a_place_in_a_bucket(cls, url: str | None) -> str | None:
+        if url is None or _STORE_URL.fullmatch(url):
+            return url
+        if url.startswith("file:") or "://" not in url:
+            raise ValueError(
+                "a folder is no store at a URL: set SEQD_DATA_DIR to one that is shared"
+            )
+        raise ValueError(
+            "allowed: s3://BUCKET or s3://BUCKET/FOLDER, of letters, digits and `._-`, without "
+            "credentials, which come by AWS_PROFILE, AWS_ACCESS_KEY_ID and the like"
+        )
+
     @field_validator("worker_labels")
     @classmethod
     def _are_labels(cls, labels: tuple[str, ...]) -> tuple[str, ...]:
@@ -553,8 +582,10 @@ class Settings(BaseSettings):
 
     @property
     def store_dir(self) -> Path:
-        """Folder of the model store."""
-        return self.data_dir / "models"
+        """Folder of the model store, or of this host's mirror of the one at a URL."""
+        if self.store_url is None:
+            return self.data_dir / "models"
+        return self.data_dir / "shared_models" / sha256(self.store_url.encode()).hexdigest()[:16]
 
 
 class _Environment(EnvSettingsSource):

@@ -11,6 +11,7 @@ from checkout import python_path
 from cli_builders import running_daemon
 from example_plugin import installed_example, runnable_kit_examples
 from held_ports import Holder, hold_port
+from s3_fixtures import running_s3_server
 from seqd.testing import running_services
 
 #: One child that serves and one that trains, on whatever machine.
@@ -52,6 +53,18 @@ def services(folder: Path) -> Iterator[Daemon]:
             name: os.environ.pop(name) for name in [*os.environ] if name.startswith("SEQD_")
         }
         yield Daemon(variables | {"COLUMNS": "80"}, {"JOB": job.job_id}, is_in_process=True)
+
+
+@contextmanager
+def bucket(folder: Path) -> Iterator[Daemon]:
+    """Give a `seqd up` with the model store in a bucket."""
+    with running_s3_server() as s3:
+        store = {"SEQD_STORE_URL": s3.bucket("models").url} | s3.environment
+        options = ("--slots", SLOTS, "--redis-port", str(hold_port(Holder())))
+        with running_daemon(folder, *options, **store) as running:
+            yield Daemon(
+                store | {"SEQD_DATA_DIR": str(folder), "SEQD_REDIS_URL": running.port_url()}
+            )
 
 
 @contextmanager

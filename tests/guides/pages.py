@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from example_plugin import KIT_EXAMPLES
-from guides.daemons import Start, none, services, up
+from guides.daemons import Start, bucket, none, services, up
 from guides.texts import DESKS, TOPICS, labelled, prose
 from readme_blocks import ROOT, Block
 
@@ -120,6 +120,13 @@ NEEDS: Mapping[str, Page] = {
     "docker/compose.md": Page({"": IMAGE}),
     "docker/doctor.md": Page(daemon=services, files={"keda.yaml": SCALED.read_text}, is_slow=True),
     "docker/failures.md": Page({"2 causes": BUSY}, services),
+    "docker/hosts.md": Page(
+        {"pip": "tests/integration/test_hosts.py"},
+        bucket,
+        is_alone=True,
+        files={"proverbs.txt": prose(200)},
+        is_slow=True,
+    ),
     "docker/images.md": Page({"": IMAGE}),
     "docker/kubernetes.md": Page({"": "needs Kubernetes"}),
     "docker/models.md": Page(

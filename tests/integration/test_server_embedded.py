@@ -272,6 +272,27 @@ def test_it_ends_when_its_owner_is_killed_and_the_next_one_can_start(local: Sett
         wait_until(lambda: not is_alive(pid), "the owner's server ended")
 
 
+def test_another_host_on_the_same_folder_is_told_what_to_set(local: Settings) -> None:
+    path = local.data_dir / "redis" / ENDPOINT_NAME
+    with running_server(local):
+        here = read_endpoint(path)
+        assert here is not None and here.host == socket.gethostname()
+        there = {"host": "gpu-7", "url": f"unix://{path}.sock"}
+        path.write_text(here.model_copy(update=there).model_dump_json())
+
+        with pytest.raises(RedisUnreachable) as asked:
+            redis_url_of(local, patience_s=0.0)
+        with pytest.raises(InvalidSettings) as started, running_server(local):
+            pass
+        path.write_text(here.model_dump_json())
+
+    assert str(asked.value) == str(started.value)
+    assert str(asked.value).startswith(
+        f"The Redis server of {local.data_dir} was started on the host gpu-7, and no other host "
+        "reaches it: set SEQD_REDIS_URL to a server that all hosts reach, and on each host "
+    )
+
+
 def test_an_endpoint_file_that_is_damaged_is_reported_with_its_path(local: Settings) -> None:
     path = local.data_dir / "redis" / "endpoint.json"
     path.parent.mkdir(parents=True)

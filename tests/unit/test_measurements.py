@@ -64,10 +64,10 @@ def test_of_two_evaluations_on_the_same_data_with_the_same_parameters_the_newer_
 ) -> None:
     manifest, folder = published(store), store.folder_of("topics")
 
-    keep_evaluation(folder, manifest, an_evaluation(data=1, at_ms=1))
-    keep_evaluation(folder, manifest, an_evaluation(data=2, at_ms=2))
-    keep_evaluation(folder, manifest, an_evaluation(data=1, at_ms=3))
-    keep_evaluation(folder, manifest, an_evaluation(data=1, at_ms=4, fast=True))
+    keep_evaluation(store, manifest, an_evaluation(data=1, at_ms=1))
+    keep_evaluation(store, manifest, an_evaluation(data=2, at_ms=2))
+    keep_evaluation(store, manifest, an_evaluation(data=1, at_ms=3))
+    keep_evaluation(store, manifest, an_evaluation(data=1, at_ms=4, fast=True))
 
     kept = read_measurements(folder, manifest).evaluations
     found = [(one.data.sha256[-1], one.at_ms, one.parameters) for one in kept]
@@ -78,8 +78,8 @@ def test_each_machine_has_its_newest_speed(store: ModelStore) -> None:
     manifest, folder = published(store), store.folder_of("topics")
 
     for machine, at_ms in (("one", 1), ("two", 2), ("one", 3)):
-        keep_speed(folder, manifest, a_speed(machine, at_ms))
-    keep_evaluation(folder, manifest, an_evaluation())
+        keep_speed(store, manifest, a_speed(machine, at_ms))
+    keep_evaluation(store, manifest, an_evaluation())
 
     found = read_measurements(folder, manifest)
     assert [(one.machine, one.at_ms) for one in found.speeds] == [("two", 2), ("one", 3)]
@@ -91,7 +91,7 @@ def test_a_version_opens_with_what_was_measured_of_it_and_loses_that_when_it_is_
 ) -> None:
     published(store)
     second, folder = published(store, '{"records": 2}'), store.folder_of("topics")
-    keep_evaluation(folder, second, an_evaluation())
+    keep_evaluation(store, second, an_evaluation())
 
     assert store.open("topics", 2).manifest == second
     assert store.numbers("topics") == [1, 2]
@@ -106,7 +106,7 @@ def test_nothing_is_kept_of_a_version_that_was_removed_meanwhile(store: ModelSto
     store.remove("topics", 2)
 
     with pytest.raises(UnknownModel, match="topics@2 was removed meanwhile"):
-        keep_evaluation(folder, second, an_evaluation())
+        keep_evaluation(store, second, an_evaluation())
 
     assert not measurements_file(folder, 2).exists()
 
@@ -115,7 +115,7 @@ def test_measurements_of_another_version_under_the_same_number_are_not_shown(
     store: ModelStore,
 ) -> None:
     manifest, folder = published(store), store.folder_of("topics")
-    keep_evaluation(folder, manifest, an_evaluation())
+    keep_evaluation(store, manifest, an_evaluation())
     other = published(store, '{"records": 2}').model_copy(update={"version": 1})
 
     assert version_digest(other) != version_digest(manifest)
@@ -126,13 +126,13 @@ def test_a_file_that_makes_no_sense_is_said_in_the_log_and_replaced(
     store: ModelStore, caplog: pytest.LogCaptureFixture
 ) -> None:
     manifest, folder = published(store), store.folder_of("topics")
-    keep_evaluation(folder, manifest, an_evaluation())
+    keep_evaluation(store, manifest, an_evaluation())
     path = measurements_file(folder, 1)
     path.write_text("{}")
 
     with caplog.at_level(logging.WARNING):
         assert read_measurements(folder, manifest).evaluations == ()
-    keep_evaluation(folder, manifest, an_evaluation(data=2))
+    keep_evaluation(store, manifest, an_evaluation(data=2))
 
     assert caplog.messages[0] == (
         f"{path} does not say what was measured: version_sha256: Field required. Mend or remove it"
@@ -142,7 +142,7 @@ def test_a_file_that_makes_no_sense_is_said_in_the_log_and_replaced(
 
 def test_a_link_in_the_place_of_the_file_is_not_followed(store: ModelStore, tmp_path: Path) -> None:
     manifest, folder = published(store), store.folder_of("topics")
-    keep_evaluation(folder, manifest, an_evaluation())
+    keep_evaluation(store, manifest, an_evaluation())
     path = measurements_file(folder, 1)
     path.rename(tmp_path / "elsewhere.json")
     path.symlink_to(tmp_path / "elsewhere.json")

@@ -173,6 +173,15 @@ CLASHING_PORT = {"REDIS_URL": "redis://127.0.0.1:1/0", "REDIS_PORT": "6379"}
             "SEQD_SERVES is 'topics@2': 'topics@2' is no name of a model; allowed: small letters, "
             "digits and `_`",
         ),
+        (
+            {"STORE_URL": "s3://key:secret@models/seqd"},
+            "SEQD_STORE_URL is ***: allowed: s3://BUCKET or s3://BUCKET/FOLDER, of letters, ",
+        ),
+        ({"STORE_URL": "gs://models"}, "SEQD_STORE_URL is ***: allowed: s3://BUCKET or s3://"),
+        (
+            {"STORE_URL": "file:///srv/models"},
+            "SEQD_STORE_URL is ***: a folder is no store at a URL: set SEQD_DATA_DIR to one that",
+        ),
         ({"SECRETS_DIR": "/nowhere"}, "SEQD_SECRETS_DIR is '/nowhere', which is no folder"),
     ],
 )

@@ -131,7 +131,7 @@ class Subject:
         device = Device(slot.name, slot.kind, slot.threads, slot.framework_bytes)
         if slot.kind == "gpu":
             registry.claim_device(device)
-        store = ModelStore(load_settings().store_dir, versions_zero(registry))
+        store = ModelStore.of(load_settings(), versions_zero(registry))
         plugin = registry.plugin_of(model.name)
         entry = catalog_entry(model, plugin, store, time.time_ns() // 1_000_000)
         artifact, fault = _version_of(model, store, order.version, registry.models)

@@ -183,7 +183,8 @@ def open_local_models(settings: "Settings") -> LocalModels:
 
     keep_stdout_from_plugins()
     registry = Registry.load(settings)
-    store = ModelStore(settings.store_dir, versions_zero(registry))
+    store = ModelStore.of(settings, versions_zero(registry))
+    store.refresh()
     store.check_format()
     return LocalModels(registry, store)
 

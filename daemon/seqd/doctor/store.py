@@ -2,11 +2,10 @@
 
 import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from seqd.doctor.findings import Check, Finding, NotChecked, finding
-from seqd.errors import ArtifactDamaged
+from seqd.errors import ArtifactDamaged, StoreUnreachable
 from seqd.models.model_records import PRODUCTION, read_labels
 from seqd.models.store import ModelStore
 from seqd.models.version_files import read_manifest
@@ -25,7 +24,7 @@ _MEND: Final = (
 
 def store_checks(settings: "Settings", *, deep: bool) -> list[Check]:
     """Return the checks of the store; with `deep` all bytes of all versions are read."""
-    checks = _Checks(settings.store_dir, deep=deep)
+    checks = _Checks(settings, deep=deep)
     which = "hashes" if deep else "sizes"
     return [
         Check("model store", checks.folder),
@@ -35,13 +34,17 @@ def store_checks(settings: "Settings", *, deep: bool) -> list[Check]:
 
 
 class _Checks:
-    def __init__(self, root: Path, *, deep: bool) -> None:
-        self._root = root
+    def __init__(self, settings: "Settings", *, deep: bool) -> None:
+        self._root = settings.store_dir
+        self._url = settings.store_url
         self._deep = deep
         # Without plugins: what they bring is read in place, and their wheel's.
-        self._store = ModelStore(root, {})
+        self._store = ModelStore.of(settings, {})
 
     def folder(self) -> Iterator[Finding]:
+        if self._url is not None:
+            yield from self._at_url()
+            return
         self._check_there()
         if not os.access(self._root, os.R_OK | os.X_OK):
             yield finding(
@@ -54,6 +57,20 @@ class _Checks:
                 "store-unwritable",
                 f"The model store {self._root} may not be written by the user {os.geteuid()}",
                 "Mount it for writing, or give it to that user; serving alone does not need it",
+            )
+
+    def _at_url(self) -> Iterator[Finding]:
+        try:
+            self._store.refresh()
+        except StoreUnreachable as error:
+            said = str(error).partition(". ")[0]
+            yield finding("store-unreadable", said[0].upper() + said[1:], _REACH)
+            return
+        if not self._store.may_write(""):
+            yield finding(
+                "store-unwritable",
+                f"The model store {self._url} may not be written with this host's credentials",
+                "Give them s3:PutObject and s3:DeleteObject; serving alone does not need it",
             )
 
     def versions(self) -> Iterator[Finding]:
@@ -97,11 +114,13 @@ class _Checks:
 
     def _check(self, name: str, number: int) -> None:
         """Raise ArtifactDamaged where a version is not what its manifest says."""
-        if self._deep:
+        folder = self._root / name / str(number)
+        if self._deep and self._url is None:
             self._store.open(name, number)
             return
-        folder = self._root / name / str(number)
         for file, expected in read_manifest(folder).files.items():
+            if self._url is not None and not (folder / file).exists():
+                continue  # it is fetched, and checked, when a worker loads it
             try:
                 size = (folder / file).lstat().st_size
             except OSError as error:
@@ -119,6 +138,8 @@ class _Checks:
         if not self._root.is_dir():
             raise NotChecked(f"this machine has no store at {self._root}")
 
+
+_REACH: Final = "See SEQD_STORE_URL, the credentials of this host, and the way to the store"
 
 _LABELS: Final = (
     "Write the file again by `seqd models promote MODEL@N`, after moving the damaged one away"

@@ -4,6 +4,7 @@ import fcntl
 import os
 import re
 import secrets
+import socket
 import stat
 import time
 from contextlib import suppress
@@ -69,6 +70,8 @@ class FolderLock:
 
     def _held_by(self, holder: int) -> str:
         folder = self._path.parent
+        if host := _other_host(folder):
+            return _of_another_host(folder.parent, host)
         if not is_alive(holder):
             return (
                 f"A server that outlived its `seqd up` (process {holder}) still uses {folder}. "
@@ -141,6 +144,7 @@ class Endpoint(BaseModel):
     port_url: str | None = Field(
         default=None, description="The same on a port, where it listens on one beside a socket."
     )
+    host: str = Field(default="", description="Where it runs; '' of an older one.")
 
 
 def server_folder(settings: "Settings") -> Path:
@@ -181,7 +185,26 @@ def owner_of(folder: Path) -> int:
     return owner if is_alive(owner) else 0
 
 
+def _other_host(folder: Path) -> str:
+    """Return the host that has started the server of a folder; '' for this one, or none."""
+    with suppress(RedisUnreachable):
+        endpoint = read_endpoint(folder / ENDPOINT_NAME)
+        if endpoint is not None and endpoint.host != socket.gethostname():
+            return endpoint.host
+    return ""
+
+
+def _of_another_host(data_dir: Path, host: str) -> str:
+    return (
+        f"The Redis server of {data_dir} was started on the host {host}, and no other host reaches "
+        "it: set SEQD_REDIS_URL to a server that all hosts reach, and on each host SEQD_DATA_DIR "
+        "to a folder of its own. Where that host is no more, start one here with `seqd up`."
+    )
+
+
 def _no_server(settings: "Settings", endpoint: Endpoint | None) -> str:
+    if host := _other_host(server_folder(settings)):
+        return _of_another_host(settings.data_dir, host)
     if endpoint is None:
         return (
             f"No Redis server runs for {settings.data_dir}: start one with `seqd up`, or set "
@@ -194,6 +217,8 @@ def _no_server(settings: "Settings", endpoint: Endpoint | None) -> str:
 
 
 def _server_is_away(folder: Path, owner: int) -> str:
+    if host := _other_host(folder):  # where the process has the same number
+        return _of_another_host(folder.parent, host)
     return (
         f"The Redis server of {folder.parent} does not answer. Process {owner}, to which it "
         f"belongs, is up, and `seqd up` starts its server again by itself. {folder / LOG_NAME} "

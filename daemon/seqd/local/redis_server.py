@@ -114,6 +114,7 @@ class ServerConfig:
             server_id=self.server_id,
             pid=pid,
             port_url=self._port_url() if has_both else None,
+            host=socket.gethostname(),
         )
 
     def lines(self, binary: ServerBinary) -> list[str]:

@@ -17,8 +17,9 @@ from typing import Final
 
 from seqd.errors import ArtifactDamaged, UnknownModel
 from seqd.hookspecs import Artifact
-from seqd.models.disk import exclusive, read_file, writing
+from seqd.models.disk import read_file, writing
 from seqd.models.model_records import PRODUCTION, measurements_file, read_stored, write_stored
+from seqd.models.shared_store import repeated
 from seqd.models.store import ModelStore
 from seqd_schemas import (
     MAX_EVALUATIONS,
@@ -114,7 +115,10 @@ def read_measurements(folder: Path, manifest: ModelManifest) -> VersionMeasureme
     return VersionMeasurements(version_sha256=digest)
 
 
-def keep_evaluation(folder: Path, manifest: ModelManifest, evaluation: VersionEvaluation) -> None:
+@repeated
+def keep_evaluation(
+    store: ModelStore, manifest: ModelManifest, evaluation: VersionEvaluation
+) -> None:
     """Keep an evaluation in the place of that of the same task, data and parameters.
 
     Raises StoreUnwritable, and UnknownModel where the version was removed meanwhile.
@@ -123,30 +127,38 @@ def keep_evaluation(folder: Path, manifest: ModelManifest, evaluation: VersionEv
     def what(one: VersionEvaluation) -> tuple[object, ...]:
         return one.task, one.data.sha256, one.parameters
 
-    with _changing(folder, manifest) as known:
+    with _changing(store, manifest) as (file, known):
         others = [one for one in known.evaluations if what(one) != what(evaluation)]
         kept = {"evaluations": (*others, evaluation)[-MAX_EVALUATIONS:]}
-        write_stored(measurements_file(folder, manifest.version), known.model_copy(update=kept))
+        write_stored(file, known.model_copy(update=kept))
 
 
-def keep_speed(folder: Path, manifest: ModelManifest, speed: MeasuredSpeed) -> None:
+@repeated
+def keep_speed(store: ModelStore, manifest: ModelManifest, speed: MeasuredSpeed) -> None:
     """Keep a speed in the place of that of its machine, slot and task. Raises as above."""
 
     def place(one: MeasuredSpeed) -> tuple[str, str, str]:
         return one.machine, one.slot, one.task
 
-    with _changing(folder, manifest) as known:
+    with _changing(store, manifest) as (file, known):
         others = [one for one in known.speeds if place(one) != place(speed)]
         kept = {"speeds": (*others, speed)[-MAX_SPEEDS:]}
-        write_stored(measurements_file(folder, manifest.version), known.model_copy(update=kept))
+        write_stored(file, known.model_copy(update=kept))
 
 
 @contextmanager
-def _changing(folder: Path, manifest: ModelManifest) -> Iterator[VersionMeasurements]:
-    """Yield what was measured, and keep others from it; the folder is made where there is none."""
+def _changing(
+    store: ModelStore, manifest: ModelManifest
+) -> Iterator[tuple[Path, VersionMeasurements]]:
+    """Yield the file of what was measured, and that, and keep others from it.
+
+    The folder is made where there is none.
+    """
+    folder = store.folder_of(manifest.model)
+    file = measurements_file(folder, manifest.version)
     with writing(folder):
-        measurements_file(folder, manifest.version).parent.mkdir(parents=True, exist_ok=True)
-    with exclusive(folder):
+        file.parent.mkdir(parents=True, exist_ok=True)
+    with store.changing(manifest.model):
         if manifest.version and not (folder / str(manifest.version)).is_dir():
             raise UnknownModel(f"{manifest.model}@{manifest.version} was removed meanwhile")
-        yield read_measurements(folder, manifest)
+        yield file, read_measurements(folder, manifest)

@@ -2,24 +2,28 @@
 
 A checkpoint is `checkpoint.json`, and `arrays.safetensors` where it has arrays, in
 `<data>/checkpoints/<job>/<name>/`, which appears by a rename. Which of them count is recorded in
-the ledger.
+the ledger. With a store at a URL each is copied there, as `checkpoints/<job>/<name>/`, and another
+host goes on from it.
 """
 
 import hashlib
 import json
+import logging
 import shutil
 import tempfile
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
-from seqd.errors import CheckpointDamaged, PluginFault
+from seqd.errors import CheckpointDamaged, PluginFault, StoreUnreachable, StoreUnwritable
 from seqd.hookspecs import Checkpoint
 from seqd.models.disk import read_file, sync, writing
 from seqd.models.model_records import RUN_ID
+from seqd.models.objects import Objects
 from seqd.plugin.arrays import packed
 from seqd.validation import fault_sentence
 from seqd_schemas import MAX_KEPT_EPOCHS, EpochMetrics, FileDigest, from_stored
@@ -29,6 +33,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     Arrays = Mapping[str, npt.NDArray[np.generic]]
+
+log = logging.getLogger(__name__)
 
 #: Longest progress, in bytes of JSON: it holds an epoch and some means, not what was learnt.
 MAX_PROGRESS_BYTES = 2**18
@@ -143,10 +149,13 @@ def checkpoints_dir(data_dir: Path) -> Path:
 class CheckpointFolder:
     """The checkpoints of one job. The folder need not exist."""
 
-    def __init__(self, data_dir: Path, job_id: str) -> None:
+    def __init__(self, data_dir: Path, job_id: str, objects: Objects | None = None) -> None:
+        """`objects` are those of the store at a URL."""
         if RUN_ID.fullmatch(job_id) is None:
             raise ValueError(f"{job_id!r} cannot be a folder's name")
         self._folder = checkpoints_dir(data_dir) / job_id
+        self._objects = objects
+        self._place = f"checkpoints/{job_id}"
 
     def write(self, name: str, content: Content) -> None:
         """Bring a checkpoint to the disk, whole or not at all. Raises StoreUnwritable."""
@@ -164,13 +173,35 @@ class CheckpointFolder:
             except BaseException:
                 shutil.rmtree(aside, ignore_errors=True)
                 raise
+        if self._objects is not None:
+            try:
+                for path in sorted((self._folder / name).iterdir()):
+                    self._objects.upload(path, f"{self._place}/{name}/{path.name}")
+            except StoreUnreachable as error:
+                log.warning("a checkpoint is on this host alone: %s", error)
+
+    def _fetch(self, name: str, objects: Objects) -> None:
+        """Bring a checkpoint of another host to this one, if it is in the store."""
+        with writing(self._folder, _WHO):
+            self._folder.mkdir(parents=True, exist_ok=True)
+            aside = Path(tempfile.mkdtemp(prefix=_ASIDE, dir=self._folder))
+            try:
+                place = f"{self._place}/{name}"
+                if objects.download(f"{place}/{STATE_FILE}", aside / STATE_FILE):
+                    objects.download(f"{place}/{ARRAYS_FILE}", aside / ARRAYS_FILE)
+                    aside.rename(self._folder / name)
+            finally:
+                shutil.rmtree(aside, ignore_errors=True)
 
     def read(self, name: str, sha256: str) -> tuple[Checkpoint, State]:
         """Read the checkpoint with this digest.
 
-        Raises CheckpointDamaged, which names the file and what is wrong with it.
+        Raises CheckpointDamaged, which names the file and what is wrong with it, and
+        StoreUnreachable.
         """
         folder = self._folder / name
+        if self._objects is not None and not folder.is_dir():
+            self._fetch(name, self._objects)
         try:
             state = read_file(folder / STATE_FILE, MAX_STATE_BYTES + 1)
             _check(folder / STATE_FILE, state, sha256)
@@ -196,10 +227,18 @@ class CheckpointFolder:
         """Remove what has these names; nothing happens where it is gone."""
         for name in names:
             shutil.rmtree(self._folder / name, ignore_errors=True)
+            self._remove_objects(f"{self._place}/{name}")
 
     def remove_all(self) -> None:
         """Remove all of the job's checkpoints; nothing happens where there are none."""
         shutil.rmtree(self._folder, ignore_errors=True)
+        self._remove_objects(self._place)
+
+    def _remove_objects(self, place: str) -> None:
+        with suppress(StoreUnwritable):  # the bucket's rule for old objects removes them
+            for name in self._objects.etags(place) if self._objects is not None else ():
+                assert self._objects is not None, "it has names"
+                self._objects.remove(name)
 
 
 def _check(path: Path, content: bytes, expected: str) -> None:

@@ -26,6 +26,7 @@ from seqd.models.model_records import (
     write_labels,
     write_model_file,
 )
+from seqd.models.shared_store import repeated
 from seqd.models.stored_versions import STARTER_VERSION, StoredVersions
 from seqd_schemas import (
     ModelFile,
@@ -41,6 +42,19 @@ logger = logging.getLogger(__name__)
 
 class ServingStore(StoredVersions):
     """Puts versions in service, moves labels, begins and ends roll-outs."""
+
+    @contextmanager
+    def changing(self, name: str) -> Iterator[None]:
+        """Keep others from changing a model's folder in the block, on all hosts that share it.
+
+        What calls it is `repeated`. Raises StoreUnwritable.
+        """
+        with exclusive(self._root / name):
+            if self._shared is None:
+                yield
+            else:
+                with self._shared.changing(name):
+                    yield
 
     def check_plugin(self, name: str, plugin: str, job_id: str | None = None) -> None:
         """Raise ModelNameTaken where a model is made with another plugin's model.
@@ -67,6 +81,7 @@ class ServingStore(StoredVersions):
         if found is None or found.plugin != plugin:
             write_model_file(self._root / name, ModelFile(plugin=plugin))
 
+    @repeated
     def set_label(self, name: str, label: str, version: int, by: str = "", why: str = "") -> None:
         """Move a label to a version that opens; raises as `open` does, or InvalidRequest."""
         check_label(label)
@@ -82,9 +97,10 @@ class ServingStore(StoredVersions):
         if PRODUCTION in labels and before != version:
             self._note(name, change_now(before, version, by, why))
 
+    @repeated
     def drop_label(self, name: str, label: str, version: int) -> None:
         """Remove a label, unless somebody has moved it from the version. Raises ArtifactDamaged."""
-        with exclusive(self._root / name):
+        with self.changing(name):
             self._drop_label(name, label, version)
 
     def _drop_label(self, name: str, label: str, version: int) -> None:
@@ -100,10 +116,11 @@ class ServingStore(StoredVersions):
         folder = self._root / name
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
-        with exclusive(folder):
+        with self.changing(name):
             self._check_version(name, version, f"{name}@{version}")  # else removed meanwhile
             yield folder, made_by
 
+    @repeated
     def put_in_service(self, name: str, change: ServiceChange) -> None:
         """Put the change's version in service, as one step: both or neither of two at once.
 
@@ -117,6 +134,7 @@ class ServingStore(StoredVersions):
             move_labels(folder, [PRODUCTION], version, made_by)
             self._note(name, change)
 
+    @repeated
     def begin_rollout(self, name: str, rollout: Rollout, order_id: str | None = None) -> None:
         """Try a version beside the one in service, in the place of any roll-out that goes on.
 
@@ -139,6 +157,7 @@ class ServingStore(StoredVersions):
             begin_rollout(folder, rollout)
             note_change(folder, change)
 
+    @repeated
     def end_rollout(
         self, name: str, rollout: Rollout, by: str, why: str, order_id: str | None = None
     ) -> bool:
@@ -148,7 +167,7 @@ class ServingStore(StoredVersions):
         StoreUnwritable.
         """
         folder = self._root / name
-        with exclusive(folder):
+        with self.changing(name):
             ended = end_rollout(folder, rollout.id, is_aborted=True)
             if ended is None:
                 return False

@@ -3,15 +3,17 @@
 Reading is in `stored_versions`, and what is in service in `serving_store`.
 """
 
+import os
 import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Self
 
 from seqd.errors import InvalidRequest, PluginFault, VersionInUse
 from seqd.hookspecs import Artifact
-from seqd.models.disk import drafts_in, exclusive, sync, write_atomically, writing
+from seqd.models.disk import drafts_in, sync, write_atomically, writing
 from seqd.models.model_records import (
     LATEST,
     MEASUREMENTS_FOLDER,
@@ -27,8 +29,10 @@ from seqd.models.model_records import (
     restore_labels,
 )
 from seqd.models.serving_store import ServingStore, change_now
+from seqd.models.shared_store import repeated, shared_store
 from seqd.models.stored_versions import FORMAT_FILE_NAME, STARTER_VERSION
 from seqd.models.version_files import VersionDraft, check_sealed, seal_folder
+from seqd.settings import Settings
 from seqd_schemas import FORMAT, FileDigest, ModelManifest, Rollout, RolloutKind
 
 #: In the root of a store: folders that are not versions yet, on the file system that it is on.
@@ -39,6 +43,11 @@ _REMOVED = re.compile(r"\.removed-([1-9][0-9]{0,8})")
 
 class ModelStore(ServingStore):
     """A store of models. Any number of processes may use one at the same time."""
+
+    @classmethod
+    def of(cls, settings: Settings, starters: Mapping[str, Path | Artifact]) -> Self:
+        """Return the store that the settings name, as its mirror is now where it is at a URL."""
+        return cls(settings.store_dir, starters, shared_store(settings))
 
     def new_folder(self, name: str, run_id: str) -> Path:
         """Make an empty folder for a training's files, to be published or discarded."""
@@ -70,6 +79,7 @@ class ModelStore(ServingStore):
                 f"{folder} is not a staging folder of this store; `new_folder` makes one"
             )
 
+    @repeated
     def publish(
         self, folder: Path, draft: VersionDraft, holder: str | None = None
     ) -> ModelManifest:
@@ -83,7 +93,7 @@ class ModelStore(ServingStore):
         that has begun to publish last.
         """
         model_folder = self._make_folder(draft.model)
-        with exclusive(model_folder):
+        with self.changing(draft.model):
             run_id = draft.run_id
             if holder is not None and run_id is not None:
                 check_holder(model_folder, run_id, holder)
@@ -94,6 +104,7 @@ class ModelStore(ServingStore):
                 return earlier
             return self._move_in(folder, draft)
 
+    @repeated
     def publish_once(
         self,
         folder: Path,
@@ -109,8 +120,8 @@ class ModelStore(ServingStore):
         """
         if check is not None and all(one.files != files for one in self.versions(draft.model)):
             check_sealed(folder, draft, max([0, *self.numbers(draft.model)]) + 1, check)
-        model_folder = self._make_folder(draft.model)
-        with exclusive(model_folder):
+        self._make_folder(draft.model)
+        with self.changing(draft.model):
             self.check_plugin(draft.model, draft.plugin or draft.model)
             there = [one for one in self.versions(draft.model) if one.files == files]
             if there:
@@ -144,11 +155,15 @@ class ModelStore(ServingStore):
                 (folder / name).chmod(0o444)
             folder.chmod(0o755)
             sync(folder)
-            folder.rename(target)
+            if self._shared is None:
+                folder.rename(target)
+            else:  # it may be refused, and is published under another number then
+                shutil.copytree(folder, target, copy_function=os.link)
             sync(model_folder)
         self._put_first_in_service(manifest)
         return manifest
 
+    @repeated
     def take_over(self, name: str, run_id: str) -> ModelManifest | None:
         """Return the version that an earlier attempt at a training published, if one did.
 
@@ -157,10 +172,11 @@ class ModelStore(ServingStore):
         """
         found = self.find_by_run(name, run_id)
         if found is not None:
-            with exclusive(self._root / name):
+            with self.changing(name):
                 self._put_first_in_service(found)
         return found
 
+    @repeated
     def remove(self, name: str, version: int) -> None:
         """Remove a version; its number is not used again.
 
@@ -168,7 +184,7 @@ class ModelStore(ServingStore):
         UnknownModel. Whether jobs run on it is not known here.
         """
         self.check_removable(name, version)
-        with exclusive(self._root / name):
+        with self.changing(name):
             self._refuse_labelled(name, version)
             self._remove(name, version)
             mark_retiring(self._root / name, [version], is_retiring=False)
@@ -190,15 +206,17 @@ class ModelStore(ServingStore):
                     path.unlink()
             sync(folder)
 
+    @repeated
     def retire(self, name: str, versions: Iterable[int]) -> None:
         """Have no new job get versions that are about to go, for two minutes at most."""
-        with exclusive(self._root / name):
+        with self.changing(name):
             mark_retiring(self._root / name, versions, is_retiring=True)
 
+    @repeated
     def keep(self, name: str, versions: Iterable[int]) -> None:
         """Let new jobs get versions again that do not go."""
         if self.has_folder(name):
-            with exclusive(self._root / name):
+            with self.changing(name):
                 mark_retiring(self._root / name, versions, is_retiring=False)
 
     def check_removable(self, name: str, version: int) -> None:
@@ -231,6 +249,7 @@ class ModelStore(ServingStore):
                 f"first: seqd models label {name}@{version} {labels[0]} --remove"
             )
 
+    @repeated
     def begin_publish(self, name: str, run_id: str, holder: str) -> None:
         """Record that a training is about to publish a version, which counts once finalized.
 
@@ -238,9 +257,10 @@ class ModelStore(ServingStore):
         more. Raises StoreUnwritable.
         """
         folder = self._make_folder(name)
-        with exclusive(folder):
+        with self.changing(name):
             begin_publish(folder, run_id, holder)
 
+    @repeated
     def move_labels(
         self,
         name: str,
@@ -258,15 +278,16 @@ class ModelStore(ServingStore):
         for label in labels:
             check_label(label)
         self.open(name, version)
-        with exclusive(self._root / name):
+        with self.changing(name):
             check_holder(self._root / name, run_id, holder)
             by, why = f"job {run_id}", "asked for with the training"
             self._move_labels(name, labels, version, made_by or run_id, by, why)
 
+    @repeated
     def finalize(self, name: str, run_id: str) -> None:
         """Let a version count for good: its training has completed."""
         if (self._root / name).is_dir():
-            with exclusive(self._root / name):
+            with self.changing(name):
                 end_publish(self._root / name, run_id)
 
     def begun(self) -> list[tuple[str, str]]:
@@ -277,6 +298,7 @@ class ModelStore(ServingStore):
             for run_id in begun_publishes(self._root / name)
         ]
 
+    @repeated
     def rollback(self, name: str, run_id: str) -> int | None:
         """Remove what a training published, and move its labels to where they were.
 
@@ -286,7 +308,7 @@ class ModelStore(ServingStore):
         folder = self._root / name
         if not folder.is_dir():
             return None
-        with exclusive(folder):
+        with self.changing(name):
             manifest = self.find_by_run(name, run_id)
             if manifest is not None:
                 before = self._in_service(name)

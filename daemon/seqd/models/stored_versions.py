@@ -31,6 +31,8 @@ from seqd.models.model_records import (
     retiring_in,
     signature_of,
 )
+from seqd.models.objects import Objects
+from seqd.models.shared_store import SharedStore
 from seqd.models.version_files import open_folder, read_manifest, under_name
 from seqd.validation import MODEL_NAME, did_you_mean, listed
 from seqd_schemas import ModelManifest, Rollout, RolloutFile, ServiceChange, job_of_run
@@ -87,8 +89,15 @@ class StoredVersions:
     The root need not exist.
     """
 
-    def __init__(self, root: Path, starters: Mapping[str, Path | Artifact]) -> None:
+    def __init__(
+        self,
+        root: Path,
+        starters: Mapping[str, Path | Artifact],
+        shared: SharedStore | None = None,
+    ) -> None:
+        """`shared` is the store at a URL of which the root is this host's mirror."""
         self._root = root
+        self._shared = shared
         self._starters = dict(starters)
         self._model_files = _Remembered(MODEL_FILE_NAME, read_model_file)
         self._rollouts = _Remembered(ROLLOUT_FILE_NAME, read_rollouts)
@@ -105,6 +114,19 @@ class StoredVersions:
         if found or any(map(self._is_of_before, self._folders())):
             instead = "Set SEQD_DATA_DIR to another folder"
             refuse_other_format(found, f"The model store {self._root}", instead)
+
+    @property
+    def objects(self) -> Objects | None:
+        """The objects of the store at a URL; None of a store that is a folder."""
+        return None if self._shared is None else self._shared.objects
+
+    def refresh(self, max_age_s: float = 0.0) -> None:
+        """Look what a store at a URL says now, unless that was done lately; else do nothing.
+
+        Raises StoreUnreachable, OtherFormat.
+        """
+        if self._shared is not None:
+            self._shared.refresh(max_age_s)
 
     def models(self) -> list[str]:
         """Return the names of all models with a version, in alphabetical order."""
@@ -148,6 +170,8 @@ class StoredVersions:
 
     def may_write(self, name: str) -> bool:
         """Return False where a model's folder, or what it would be made in, takes no file."""
+        if self._shared is not None and not self._shared.may_write:
+            return False
         folder = self.folder_of(name)
         there = next(one for one in (folder, *folder.parents) if one.is_dir())
         return os.access(there, os.W_OK)
@@ -278,7 +302,15 @@ class StoredVersions:
         built_in = self.built_in(name, version)
         if built_in is not None:
             return built_in
-        return open_folder(self._folder(name, version), name, version, self._names_before(name))
+        folder, names_before = self._folder(name, version), self._names_before(name)
+        if self._shared is not None and version != STARTER_VERSION:
+            self._shared.fetch(name, version)
+            try:
+                return open_folder(folder, name, version, names_before)
+            except ArtifactDamaged as error:  # in the cache, that is
+                logger.warning("fetched once more: %s", error)
+                self._shared.fetch(name, version, is_damaged=True)
+        return open_folder(folder, name, version, names_before)
 
     def built_in(self, name: str, version: int) -> Artifact | None:
         """Return a version that is the plugin's code alone, without files; None for any other."""

@@ -12,7 +12,8 @@ from threading import Event, Thread
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from seqd.errors import RedisFull
+from seqd.errors import RedisFull, StoreUnreachable
+from seqd.models.shared_store import SharedStore
 from seqd.serving import serves
 from seqd.settings import Settings
 from seqd.worker.logs import log_and_continue
@@ -89,6 +90,9 @@ CLOSE_S = 10.0
 #: Seconds until a round that failed is tried again, where the task's own pause is longer.
 RETRY_S = 0.5
 
+#: Seconds between two looks of a host at the model store at a URL.
+MIRROR_S = 5.0
+
 #: Seconds that workers have to renew their leases when Redis is back, before leases count as run
 #: out: they try twice a second.
 RENEWAL_GRACE_S = 3.0
@@ -141,6 +145,28 @@ class PeriodicTask(ABC):
                 self._closed.wait(min(self._pause_s, RETRY_S))
             elif not self.blocks:
                 self._closed.wait(self._pause_s)
+
+
+class StoreMirror(PeriodicTask):
+    """Has this host's mirror of the model store at a URL say what that says.
+
+    One worker of a host does so for all of them.
+    """
+
+    def __init__(self, store: SharedStore) -> None:
+        super().__init__("mirror of the model store", 1.0)
+        self._store = store
+
+    def run_once(self) -> None:
+        """Look at the store, where nobody on this host has done so lately."""
+        self._store.refresh(MIRROR_S)
+
+    def try_once(self) -> None:
+        """Look at the store; what is in the mirror is served where that cannot be reached."""
+        try:
+            self._store.refresh()
+        except StoreUnreachable as error:
+            log.warning("%s", error)
 
 
 class Reconciler(PeriodicTask):

@@ -28,6 +28,7 @@ from seqd.local.slots import Slot, parse_slot
 from seqd.models.catalog import catalog_entries, versions_zero
 from seqd.models.plugin_frames import plugin_traceback
 from seqd.models.registry import Registry
+from seqd.models.shared_store import SharedStore, shared_store
 from seqd.models.store import ModelStore
 from seqd.plugin.calls import PluginCall
 from seqd.serving import can_run
@@ -487,7 +488,7 @@ def open_context(
     # A wait for Redis is a sign of life: no plugin computes meanwhile.
     outage.gives_up = GivesUpInDrain(drain, watched.hear)
     registry = registry or Registry.load(settings)
-    store = open_store(settings, registry)
+    store = open_store(settings, registry, shared_store(settings))
     routes = runnable_routes(identity.slot, registry.models)
     placement = Placement(
         identity.place,
@@ -536,9 +537,14 @@ def open_ledger(settings: Settings, outage: Outage) -> Ledger:
     return Ledger(redis, settings)
 
 
-def open_store(settings: Settings, registry: Registry) -> ModelStore:
-    """Return the model store, with version 0 of all plugins' models. Raises OtherFormat."""
-    store = ModelStore(settings.store_dir, versions_zero(registry))
+def open_store(
+    settings: Settings, registry: Registry, shared: SharedStore | None = None
+) -> ModelStore:
+    """Return the model store, with version 0 of all plugins' models. Raises OtherFormat.
+
+    `shared` is the one at a URL, if it is one.
+    """
+    store = ModelStore(settings.store_dir, versions_zero(registry), shared)
     store.check_format()
     return store
 

@@ -14,6 +14,7 @@ from seqd.errors import (
     DeviceUnavailable,
     LibraryMissing,
     SeqdError,
+    StoreUnreachable,
     StoreUnwritable,
     UnknownModel,
     UnusableSlot,
@@ -247,6 +248,8 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def _by_type(error: BaseException) -> UnfitCode | None:
+    if isinstance(error, StoreUnreachable):
+        return UnfitCode.UNREADABLE
     if isinstance(error, StoreUnwritable):
         return UnfitCode.UNWRITABLE
     if isinstance(error, ImportError | LibraryMissing):

@@ -33,11 +33,12 @@ from seqd.local.run_files import DRAINING, READINESS, RunFolder
 from seqd.local.slots import Slot
 from seqd.masking import without_password
 from seqd.models.registry import Registry
+from seqd.models.shared_store import shared_store
 from seqd.models.trial_load import trial_of
 from seqd.placement import unknown_served
 from seqd.settings import Settings, load_settings
 from seqd.targets import rule_for
-from seqd.worker.background import Reconciler
+from seqd.worker.background import Reconciler, StoreMirror
 from seqd.worker.broker import create_app
 from seqd.worker.channel import Channel, HeartbeatFile
 from seqd.worker.context import (
@@ -140,8 +141,12 @@ class Node:
         self._run_folder.remove_left_behind(time())
         if settings.supervised:  # whoever else starts one may give it the name of one that is up
             try_now("worker not published", self._announce, is_repeated=True)
+        shared = shared_store(settings)
+        mirrors = [] if shared is None else [StoreMirror(shared)]
+        for mirror in mirrors:
+            mirror.try_once()  # before the registry: its models may be required
         self.registry = Registry.load(settings)
-        self._store = open_store(settings, self.registry)
+        self._store = open_store(settings, self.registry, shared)
         self._routes = runnable_routes(identity.slot, self.registry.models)
         self._reconciler = Reconciler(
             self._ledger,
@@ -174,6 +179,7 @@ class Node:
             self._memory,
             # Before Celery, which ends when Redis is full: it may be the inbox that fills it.
             self._inbox,
+            *mirrors,
             self._orders,
             DrainWatch(self._ledger, identity.place, self._drain_by_rule),
         )
@@ -448,7 +454,7 @@ def start_line(identity: Identity, settings: Settings, registry: Registry) -> st
         "python": platform.python_version(),
         "plugins": _plugins(registry),
         "serves": ",".join(settings.serves or ()) or "all",
-        "store": settings.store_dir,
+        "store": settings.store_url or settings.store_dir,
         "redis": without_password(redis),
         "prefix": settings.prefix,
         "data_dir": settings.data_dir,

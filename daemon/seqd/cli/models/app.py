@@ -201,7 +201,7 @@ def _measure(local: "LocalModels", artifact: "Artifact") -> None:
     tasks: Sequence[str | None] = measured_tasks(model) or (None,)
     for task in tasks:
         speed = measure_speed(model, artifact, MEASURED_S, task)
-        keep_speed(local.store.folder_of(name), artifact.manifest, speed)
+        keep_speed(local.store, artifact.manifest, speed)
 
 
 def _drawn(

@@ -55,9 +55,9 @@ def keep_evaluation_here(manifest: "ModelManifest | None", evaluation: "VersionE
     from seqd.models.store import ModelStore
 
     name, version = manifest.model, manifest.version
-    store = ModelStore(options.read_settings().store_dir, {})
     try:
-        keep_evaluation(store.folder_of(name), manifest, evaluation)
+        store = ModelStore.of(options.read_settings(), {})
+        keep_evaluation(store, manifest, evaluation)
     except SeqdError as error:
         return f"Not kept with the version: {error}"
     return f"Kept with the version: seqd models show {name}@{version}"

@@ -33,6 +33,7 @@ from seqd.ledger.outage import waiting_at_most
 from seqd.ledger.units import Unit
 from seqd.ledger.work import CheckpointRecord, CheckpointRecords
 from seqd.models.checkpoints import CheckpointFolder, Content, encode
+from seqd.models.objects import Objects
 from seqd.worker.training.run import Run
 from seqd_schemas import SweepJob, TrainJob, run_id_of
 
@@ -69,6 +70,8 @@ class WorkerCheckpoints:
     data_sha256: Callable[[], str | None]
     #: Its epochs are saved with a checkpoint, and restored when that is loaded.
     curve: LearningCurve
+    #: Those of the store at a URL, where there is one.
+    objects: Objects | None = None
     _saves: int = 0
 
     def __post_init__(self) -> None:
@@ -112,7 +115,7 @@ class WorkerCheckpoints:
         self._saves += 1
         # Unique even where a Redis that lost its last second hands an attempt's number out twice.
         name = f"{self.unit.attempt:06d}-{self._saves:06d}-{secrets.token_hex(4)}"
-        folder = CheckpointFolder(self.data_dir, self._run_id)
+        folder = CheckpointFolder(self.data_dir, self._run_id, self.objects)
         folder.write(name, content)
         # Looked at before it counts: a worker that is frozen right after that, for as long as you
         # like, must not clear away what the attempts after it save meanwhile.
@@ -129,8 +132,8 @@ class WorkerCheckpoints:
             "worker has it."
         )
 
-    def _newest_sound(self, run_id: str, records: Sequence[CheckpointRecord]) -> Checkpoint:
-        folder = CheckpointFolder(self.data_dir, run_id)
+    def _newest_sound(self, run_id: str, records: Sequence[CheckpointRecord]) -> Checkpoint | None:
+        folder = CheckpointFolder(self.data_dir, run_id, self.objects)
         reasons = []
         for record in records:
             try:
@@ -143,6 +146,11 @@ class WorkerCheckpoints:
             self.curve.restore(state.epochs)
             self._report_resume(run_id, reasons)
             return checkpoint
+        if self.objects is not None and not {one.name for one in records} & folder.names():
+            self.report(
+                "Its checkpoints are on another host, and none is in the store: it begins anew."
+            )
+            return None
         raise CheckpointDamaged(
             f"No checkpoint of training {run_id} can be gone on from. {'; '.join(reasons)}. Where "
             "workers share a store, they need one SEQD_DATA_DIR for checkpoints too. " + _ANEW

@@ -171,6 +171,7 @@ class TrainingRunner:
             report=lambda message: publish(run.reporter.log(message)),
             data_sha256=plan.data.sha256,
             curve=curve,
+            objects=self._context.store.objects,
         )
         return WorkerTrainContext(
             device=self._context.identity.device,
@@ -270,7 +271,8 @@ class TrainingRunner:
         """
         run = commit.run
         if self._publisher.finalize(run, commit.state):
-            CheckpointFolder(self._settings.data_dir, run.id).remove_all()
+            objects = self._context.store.objects
+            CheckpointFolder(self._settings.data_dir, run.id, objects).remove_all()
             if run.sweep is not None:
                 # Else the job's hash, which is read often, would grow by each combination's.
                 forget = partial(self._context.ledger.checkpoints.forget, run.id)

@@ -1,0 +1,161 @@
+"""Objects of an S3 bucket below a URL: listed, read, moved, and put under a condition, by s3fs.
+
+Credentials, region and endpoint are found as every program of S3 finds them: in the environment, a
+profile, or the machine's role. What is said of an error is its code alone: the text that comes with
+it may hold an address with a password.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from seqd.errors import InvalidSettings, StoreUnreachable, StoreUnwritable
+from seqd.models.disk import DISK_ERRNOS
+
+#: What a URL begins with. Other stores have no put on condition of an ETag that s3fs could ask for.
+SCHEME: Final = "s3://"
+
+#: Seconds for a connection, and without a byte; and how often a request is sent.
+_CONNECT_S: Final = 5
+_SILENCE_S: Final = 15
+_TRIES: Final = 3
+
+#: A put on condition is refused: another object is there, none is, or another put is under way.
+_REFUSED: Final = frozenset({"PreconditionFailed", "NoSuchKey", "ConditionalRequestConflict"})
+
+#: Errors of botocore that tell of credentials, beside the answers of a server that s3fs knows.
+_NO_CREDENTIALS: Final = frozenset(
+    {"NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError", "ProfileNotFound"}
+)
+
+
+class Objects:
+    """All objects below one URL. Raises StoreUnreachable, and where it writes StoreUnwritable."""
+
+    def __init__(self, url: str) -> None:
+        """Connects on first use. Raises InvalidSettings where s3fs is not installed."""
+        self.url = url.rstrip("/")
+        self._place = self.url.removeprefix(SCHEME)
+        try:
+            import s3fs
+        except ImportError:
+            raise InvalidSettings(
+                "SEQD_STORE_URL needs s3fs, which is not installed here: pip install 'seqd[s3]'"
+            ) from None
+        config = {
+            "connect_timeout": _CONNECT_S,
+            "read_timeout": _SILENCE_S,
+            "retries": {"max_attempts": _TRIES - 1},
+        }
+        with self._asking():
+            self._s3 = s3fs.S3FileSystem(
+                use_listings_cache=False, skip_instance_cache=True, config_kwargs=config
+            )
+        self._s3.retries = 1  # botocore has tried by then
+
+    def etags(self, folder: str) -> dict[str, str]:
+        """Return the objects below a folder, by their whole name, each with its ETag."""
+        found: dict[str, dict[str, object]] = {}
+        with self._asking(), _perhaps():
+            found = self._s3.find(f"{self._place}/{folder}/", detail=True)
+        prefix = f"{self._place}/"
+        return {name.removeprefix(prefix): str(one["ETag"]) for name, one in found.items()}
+
+    def read(self, name: str) -> tuple[bytes, str] | None:
+        """Return a small object's content and ETag; None where there is none."""
+        from fsspec.asyn import sync
+
+        with self._asking(), _perhaps():
+            answer = self._s3.call_s3("get_object", **self._named(name))
+            content: bytes = sync(self._s3.loop, answer["Body"].read)
+            return content, str(answer["ETag"])
+        return None
+
+    def put(self, name: str, content: bytes, etag: str = "") -> str | None:
+        """Put a small object in the place of the one with this ETag; "": where there is none.
+
+        Return its ETag, or None where another one is there now.
+        """
+        condition = {"IfMatch": etag} if etag else {"IfNoneMatch": "*"}
+        with self._asking(writes=True):
+            try:
+                put = self._s3.call_s3("put_object", **self._named(name), Body=content, **condition)
+                return str(put["ETag"])
+            except OSError as error:
+                if _code_of(error) not in _REFUSED:
+                    raise
+        return None
+
+    def upload(self, path: Path, name: str) -> None:
+        """Put a file, whatever its size."""
+        with self._asking(writes=True):
+            self._s3.put_file(str(path), f"{self._place}/{name}")
+
+    def download(self, name: str, path: Path) -> bool:
+        """Write an object into a file; False where there is none."""
+        with self._asking(), _perhaps():
+            self._s3.get_file(f"{self._place}/{name}", str(path))
+            return True
+        return False
+
+    def remove(self, name: str) -> None:
+        """Remove an object; nothing happens where there is none."""
+        with self._asking(writes=True):
+            self._s3.rm_file(f"{self._place}/{name}")
+
+    def _named(self, name: str) -> dict[str, str]:
+        bucket, _, key = f"{self._place}/{name}".partition("/")
+        return {"Bucket": bucket, "Key": key}
+
+    @contextmanager
+    def _asking(self, *, writes: bool = False) -> Iterator[None]:
+        """Tell what the libraries raise as one of our errors, but for a full disk here."""
+        try:
+            yield
+        except Exception as error:  # botocore, aiohttp and asyncio raise their own
+            if isinstance(error, OSError) and error.errno in DISK_ERRNOS:
+                raise
+            raise self._told(error, writes=writes) from error
+
+    def _told(self, error: Exception, *, writes: bool) -> StoreUnwritable:
+        code = _code_of(error)
+        if code == "NoSuchBucket":
+            return StoreUnreachable(
+                f"the model store {self.url} has no bucket: make it, or set SEQD_STORE_URL to "
+                "s3://BUCKET/FOLDER of one that is there"
+            )
+        if writes and isinstance(error, PermissionError):
+            return StoreUnwritable(
+                f"the model store {self.url} may not be written with the credentials of this host "
+                f"({code}): serving needs no more. What trains or changes models needs "
+                "s3:PutObject and s3:DeleteObject"
+            )
+        if isinstance(error, PermissionError) or code in _NO_CREDENTIALS:
+            return StoreUnreachable(
+                f"the model store {self.url} may not be read with the credentials of this host "
+                f"({code}): it needs s3:ListBucket and s3:GetObject, by AWS_ACCESS_KEY_ID, "
+                "AWS_PROFILE or the machine's role"
+            )
+        return StoreUnreachable(
+            f"the model store {self.url} does not answer ({code}). What is in memory or in this "
+            "host's cache is served; all else is tried again"
+        )
+
+
+@contextmanager
+def _perhaps() -> Iterator[None]:
+    """End the block where there is no such object."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        if _code_of(error) == "NoSuchBucket":
+            raise
+
+
+def _code_of(error: BaseException) -> str:
+    """Return what S3 calls an error, or the name of what a library has raised."""
+    cause = error.__cause__ or error
+    response = getattr(cause, "response", None)
+    found = response.get("Error", {}) if isinstance(response, dict) else {}
+    return str(found.get("Code") or type(cause).__name__)

@@ -1,0 +1,376 @@
+"""A model store at a URL, as two hosts have it: each with a folder of data of its own."""
+
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from checkout import python_path
+from s3_fixtures import Bucket
+from seqd.errors import (
+    ArtifactDamaged,
+    LeaseLost,
+    OtherFormat,
+    StoreUnreachable,
+    StoreUnwritable,
+    UnknownModel,
+)
+from seqd.models.store import ModelStore
+from store_builders import a_version_draft, files_of, manifests_of, publish, shape_of, train
+from tcp_proxy import TcpProxy
+from worker_fixtures import wait_until
+
+pytestmark = pytest.mark.processes
+
+#: Publishes a version of many files, in a process that may be killed.
+PUBLISHER = """
+import sys
+from pathlib import Path
+from seqd.models.store import ModelStore
+from seqd.settings import load_settings
+from store_builders import a_version_draft
+
+store = ModelStore.of(load_settings(), {})
+folder = store.new_folder("topics", "run")
+for number in range(60):
+    (folder / f"part-{number}.json").write_text(f'"{sys.argv[1]}{number}"' + 50_000 * " ")
+store.publish(folder, a_version_draft("topics", "echo"))
+"""
+
+
+def a_host(bucket: Bucket, folder: Path, **settings: object) -> ModelStore:
+    store = ModelStore.of(bucket.settings(folder, **settings), {})
+    store.refresh()
+    return store
+
+
+@pytest.fixture
+def one(bucket: Bucket, tmp_path: Path) -> ModelStore:
+    return a_host(bucket, tmp_path / "one")
+
+
+@pytest.fixture
+def other(bucket: Bucket, tmp_path: Path) -> ModelStore:
+    return a_host(bucket, tmp_path / "other")
+
+
+@pytest.fixture
+def line(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> Iterator[TcpProxy]:
+    """The way of hosts to the store that are made from now on."""
+    with TcpProxy(bucket.server.url) as proxy:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", proxy.url)
+        yield proxy
+
+
+def needed(bucket: Bucket, store: ModelStore) -> list[str]:
+    """Return the objects that the versions of a store have."""
+    names = []
+    for manifest in manifests_of(store, "topics"):
+        folder = f"versions/topics/{manifest.version}/"
+        names += [f"{folder}{digest.sha256}-{file}" for file, digest in manifest.files.items()]
+        names += [one for one in bucket.names(folder) if one.endswith("-manifest.json")]
+    return sorted(names)
+
+
+def test_what_one_host_publishes_and_changes_is_so_on_another(
+    one: ModelStore, other: ModelStore, bucket: Bucket
+) -> None:
+    first = publish(one, plugin="echo")
+    second = publish(one, plugin="echo", content='{"records": 2}')
+    one.set_label("topics", "best", second, by="ann")
+
+    other.refresh()
+
+    artifact = other.open("topics", second)
+    assert (artifact.folder / "echo.json").read_text() == '{"records": 2}'
+    assert artifact.manifest == one.open("topics", second).manifest
+    assert other.plugin_of("topics") == "echo"
+    assert other.labels("topics") == {"production": first, "best": second, "latest": second}
+    assert shape_of(other) == [(None, first)]
+    other.set_label("topics", "production", second, by="bob", why="better")
+    one.refresh()
+    assert one.history("topics")[-1].by == "bob"
+    assert needed(bucket, one) == bucket.names("versions/")
+
+
+def test_hosts_that_publish_at_once_get_a_version_each_and_no_change_is_lost(
+    one: ModelStore, other: ModelStore, bucket: Bucket
+) -> None:
+    def work(host: ModelStore, name: str) -> None:
+        for number in range(4):
+            version = publish(host, plugin="echo", content=f'"{name}{number}"')
+            host.set_label("topics", f"{name}{number}", version)
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(work, (one, other), ("a", "b")))
+
+    one.refresh()
+    assert one.numbers("topics") == [*range(1, 9)]
+    labels = one.labels("topics")
+    for label in labels.keys() - {"production", "latest"}:
+        artifact = one.open("topics", labels[label])
+        assert (artifact.folder / "echo.json").read_text() == f'"{label}"'
+    assert len(labels) == 10
+    assert needed(bucket, one) == bucket.names("versions/")
+
+
+def test_an_attempt_that_was_overtaken_on_another_host_publishes_nothing(
+    one: ModelStore, other: ModelStore
+) -> None:
+    late = one.new_folder("topics", "job-1")
+    (late / "echo.json").write_text("{}")
+    one.begin_publish("topics", "job-1", "attempt-0")
+    version = train(other, "job-1")
+
+    with pytest.raises(LeaseLost):
+        one.publish(late, a_version_draft("topics", "echo", job_id="job-1"), "attempt-0")
+
+    one.refresh()
+    assert one.take_over("topics", "job-1") == other.open("topics", version).manifest
+    other.finalize("topics", "job-1")
+    one.refresh()
+    assert (one.begun(), one.numbers("topics")) == ([], [version])
+
+
+def test_a_publisher_that_is_killed_leaves_a_whole_version_or_none(
+    bucket: Bucket, tmp_path: Path, one: ModelStore
+) -> None:
+    environment = os.environ | {
+        "SEQD_DATA_DIR": str(tmp_path / "killed"),
+        "SEQD_STORE_URL": bucket.url,
+        "PYTHONPATH": python_path(Path(__file__).parent.parent),
+    }
+    command = [sys.executable, "-c", PUBLISHER, "killed"]
+    with subprocess.Popen(command, env=environment) as process:
+        wait_until(lambda: bool(bucket.names("versions/")), "the first file is there")
+        process.kill()
+
+    one.refresh()
+    left = one.numbers("topics")
+    assert [manifest.version for manifest in manifests_of(one, "topics")] == left
+    assert publish(one, plugin="echo") == len(left) + 1
+    assert needed(bucket, one) == bucket.names("versions/")
+    # The host of the killed one goes on where the store is.
+    again = a_host(bucket, tmp_path / "killed")
+    assert manifests_of(again, "topics") == manifests_of(one, "topics")
+
+
+def test_a_version_that_is_removed_goes_from_all_hosts_and_its_number_with_it(
+    one: ModelStore, other: ModelStore, bucket: Bucket
+) -> None:
+    for content in "123":
+        publish(one, plugin="echo", content=content)
+    other.refresh()
+    other.open("topics", 3)
+
+    one.remove("topics", 3)
+    other.refresh()
+
+    assert other.numbers("topics") == [1, 2]
+    with pytest.raises(UnknownModel):
+        other.open("topics", 3)
+    assert bucket.names("versions/topics/3/") == []
+    assert publish(other, plugin="echo", content="4") == 4
+
+
+def test_other_bytes_than_were_published_are_refused_and_named(
+    one: ModelStore, other: ModelStore, bucket: Bucket
+) -> None:
+    publish(one, plugin="echo")
+    other.refresh()
+    (name,) = (one for one in bucket.names("versions/") if one.endswith("echo.json"))
+    content = bucket.read(name)
+    bucket.put(name, b'{"records": 9}')
+
+    with pytest.raises(ArtifactDamaged) as caught:
+        other.open("topics", 1)
+
+    said = str(caught.value)
+    assert said.startswith(f"{bucket.url}/{name} is not the file that was published: it should")
+    bucket.put(name, content[:5])
+    with pytest.raises(ArtifactDamaged, match="what came has 5 with"):
+        other.open("topics", 1)
+    bucket.put(name, content)
+    path = other.open("topics", 1).folder / "echo.json"
+    # So are they in the cache, which is not the store: the file is fetched once more.
+    path.chmod(0o644)
+    path.write_bytes(b'{"records": 9}')
+    assert (other.open("topics", 1).folder / "echo.json").read_bytes() == content
+
+
+def test_a_damaged_record_or_manifest_harms_no_other_model(
+    one: ModelStore, other: ModelStore, bucket: Bucket, caplog: pytest.LogCaptureFixture
+) -> None:
+    publish(one, "topics", plugin="echo")
+    publish(one, "sorted", plugin="echo")
+    publish(one, "tagged", plugin="echo")
+    bucket.put("models/sorted.json", b'{"files": {"../../x": ""}}')
+    (name,) = (one for one in bucket.names("versions/tagged/") if "manifest" in one)
+    bucket.put(name, b"{}")
+
+    other.refresh()
+
+    assert other.labels("topics") == {"production": 1, "latest": 1}
+    assert (other.numbers("sorted"), other.numbers("tagged")) == ([], [1])
+    assert f"{bucket.url}/models/sorted.json is no record of a model" in caplog.text
+    assert f"tagged@1 cannot be used: {bucket.url}/{name} is damaged" in caplog.text
+    with pytest.raises(ArtifactDamaged):
+        other.open("tagged", 1)
+    # Changed it may be nevertheless, and what is damaged may go.
+    publish(other, "tagged", plugin="echo", content="2")
+    other.set_label("tagged", "production", 2)
+    other.remove("tagged", 1)
+    one.refresh()
+    assert one.numbers("tagged") == [2]
+
+
+def test_a_host_with_credentials_for_reading_serves_and_changes_nothing(
+    one: ModelStore, bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(one, plugin="echo")
+    for name, value in bucket.server.reader.items():
+        monkeypatch.setenv(name, value)
+
+    reader = a_host(bucket, tmp_path / "reader")
+
+    assert manifests_of(reader, "topics") == manifests_of(one, "topics")
+    assert not reader.may_write("topics")
+    before = files_of(reader.folder_of("topics"))
+    for change in (
+        lambda: reader.set_label("topics", "best", 1),
+        lambda: publish(reader, plugin="echo", content="2"),
+    ):
+        with pytest.raises(StoreUnwritable) as caught:
+            change()
+        assert type(caught.value) is StoreUnwritable
+        assert str(caught.value) == (
+            f"the model store {bucket.url} may not be written with the credentials of this host "
+            "(AccessDenied): serving needs no more. What trains or changes models needs "
+            "s3:PutObject and s3:DeleteObject"
+        )
+    assert files_of(reader.folder_of("topics")) == before
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"AWS_ACCESS_KEY_ID": "nobody"}, r"may not be read with the credentials .* \(\w+\)"),
+        ({"AWS_SECRET_ACCESS_KEY": "wrong"}, r"may not be read with the credentials .* \(\w+\)"),
+        ({"AWS_ENDPOINT_URL_S3": "http://u:secret@127.0.0.1:9"}, r"does not answer \(\w+\)"),
+    ],
+)
+def test_a_store_that_cannot_be_reached_is_told_with_a_reason_and_no_secret(
+    bucket: Bucket,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    changed: dict[str, str],
+    said: str,
+) -> None:
+    for name, value in changed.items():
+        monkeypatch.setenv(name, value)
+
+    with pytest.raises(StoreUnreachable) as caught:
+        a_host(bucket, tmp_path / "host")
+
+    assert re.search(said, str(caught.value))
+    assert not re.search("secret@|wrong|nobody", str(caught.value))
+
+
+def test_a_bucket_that_is_not_there_is_named(bucket: Bucket, tmp_path: Path) -> None:
+    with pytest.raises(StoreUnreachable, match=r"s3://no-such-bucket/seqd has no bucket"):
+        a_host(bucket, tmp_path / "host", store_url="s3://no-such-bucket/seqd")
+
+
+def test_while_the_store_is_away_a_host_has_what_it_has_and_changes_nothing(
+    one: ModelStore, bucket: Bucket, tmp_path: Path, line: TcpProxy
+) -> None:
+    publish(one, plugin="echo")
+    publish(one, plugin="echo", content="2")
+    host = a_host(bucket, tmp_path / "host")
+    host.open("topics", 1)
+    before = files_of(host.folder_of("topics"))
+
+    line.refuse()
+
+    assert host.open("topics", 1).manifest.version == 1
+    for asked in (
+        host.refresh,
+        lambda: host.open("topics", 2),
+        lambda: host.set_label("topics", "best", 1),
+        lambda: publish(host, plugin="echo", content="3"),
+    ):
+        with pytest.raises(StoreUnreachable, match=r"does not answer"):
+            asked()
+    assert files_of(host.folder_of("topics")) == before
+    line.accept()
+    assert publish(host, plugin="echo", content="3") == 3
+    assert host.open("topics", 2).manifest.version == 2
+
+
+def test_a_change_whose_answer_is_lost_is_made_once(
+    one: ModelStore, bucket: Bucket, tmp_path: Path, line: TcpProxy
+) -> None:
+    publish(one, plugin="echo")
+    host = a_host(bucket, tmp_path / "host")
+    line.drop_every(5)
+
+    for number in range(5):
+        publish(host, plugin="echo", content=f"{number}", job_id=f"job-{number}")
+
+    line.drop_every(0)
+    assert line.dropped > 4
+    one.refresh()
+    assert one.numbers("topics") == [1, 2, 3, 4, 5, 6]
+    assert [manifest.job_id for manifest in one.versions("topics")[1:]] == [
+        f"job-{number}" for number in range(5)
+    ]
+
+
+def test_what_was_opened_longest_ago_goes_from_a_full_cache_and_comes_back(
+    one: ModelStore, bucket: Bucket, tmp_path: Path
+) -> None:
+    for content in "123":
+        publish(one, plugin="echo", content=content * 100)
+    host = a_host(bucket, tmp_path / "host", store_cache_bytes=150)
+
+    def cached() -> list[int]:
+        folder = host.folder_of("topics")
+        return [n for n in host.numbers("topics") if (folder / f"{n}" / "echo.json").exists()]
+
+    host.open("topics", 1)
+    host.open("topics", 2)
+    assert cached() == [1, 2]  # both are in use
+    for number, age_s in ((1, 3_600), (2, 7_200)):
+        then = time.time() - age_s
+        os.utime(host.folder_of("topics") / f"{number}", (then, then))
+    host.open("topics", 3)
+    assert cached() == [3]
+    assert (host.open("topics", 1).folder / "echo.json").read_text() == "1" * 100
+
+
+def test_a_mirror_that_a_killed_process_left_in_mid_change_is_as_the_store_is(
+    one: ModelStore, bucket: Bucket, tmp_path: Path
+) -> None:
+    publish(one, plugin="echo")
+    folder = one.folder_of("topics")
+    before = files_of(folder)
+    (folder / ".pulled").unlink()
+    (folder / "labels.json").write_text('{"production": 7}')
+    (folder / "7").mkdir()
+
+    a_host(bucket, tmp_path / "one")
+
+    assert files_of(folder) == before
+
+
+def test_another_layout_than_this_release_reads_is_refused(bucket: Bucket, tmp_path: Path) -> None:
+    bucket.put("format.json", b"2\n")
+
+    with pytest.raises(OtherFormat, match=r"has layout 2, and this release reads layout 1"):
+        a_host(bucket, tmp_path / "host")

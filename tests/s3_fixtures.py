@@ -1,0 +1,159 @@
+"""A real server of S3's protocol for tests, on loopback; a plugin that `conftest` loads.
+
+    s3_server    one for the whole run, which checks signatures and rights
+    bucket       a bucket of the test's own, which the environment's credentials may write
+
+A server ends with its fixture, and with the test run if that is killed.
+"""
+
+import json
+import os
+import secrets
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from held_ports import Holder, hold_port
+from seqd.local.parent_death import launch_command
+from seqd.local.redis_server import LOOPBACK
+from seqd.settings import Settings
+from worker_fixtures import wait_until
+
+#: Requests that need no rights yet: users with rights of their own are made by them.
+FREE_REQUESTS = 6
+
+READS = ["s3:GetObject", "s3:ListBucket"]
+
+TOGGLES = {"AWS_EC2_METADATA_DISABLED": "true", "AWS_DEFAULT_REGION": "us-east-1"}
+
+
+@dataclass
+class S3Server:
+    """A server, and the credentials of two users: one may do anything, the other read."""
+
+    url: str
+    #: Holds its port.
+    holder: Holder
+    writer: dict[str, str] = field(default_factory=dict)
+    reader: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Return the variables of a program that may do anything."""
+        return TOGGLES | self.writer | {"AWS_ENDPOINT_URL_S3": self.url}
+
+    def bucket(self, name: str) -> "Bucket":
+        """Make a bucket."""
+        made = Bucket(self, name)
+        made.s3.create_bucket(Bucket=name)
+        return made
+
+    def client(self, service: str, credentials: Mapping[str, str]) -> Any:
+        """Return a client of Amazon's own library."""
+        import boto3
+
+        return boto3.client(
+            service,
+            endpoint_url=self.url,
+            region_name="us-east-1",
+            aws_access_key_id=credentials["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=credentials["AWS_SECRET_ACCESS_KEY"],
+        )
+
+    def make_user(self, name: str, actions: list[str]) -> dict[str, str]:
+        """Make a user; three requests."""
+        iam = self.client("iam", {"AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": "s"})
+        iam.create_user(UserName=name)
+        rights = {"Effect": "Allow", "Action": actions, "Resource": "*"}
+        policy = json.dumps({"Version": "2012-10-17", "Statement": [rights]})
+        iam.put_user_policy(UserName=name, PolicyName="p", PolicyDocument=policy)
+        key = iam.create_access_key(UserName=name)["AccessKey"]
+        return {
+            "AWS_ACCESS_KEY_ID": key["AccessKeyId"],
+            "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"],
+        }
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """A bucket that is a test's own."""
+
+    server: S3Server
+    name: str
+
+    @property
+    def url(self) -> str:
+        """Return where a store is to be, a folder of the bucket."""
+        return f"s3://{self.name}/seqd"
+
+    def settings(self, data_dir: Path, **changes: object) -> Settings:
+        """Return settings of a host with this folder of data."""
+        return Settings.model_validate({"data_dir": data_dir, "store_url": self.url} | changes)
+
+    @property
+    def s3(self) -> Any:
+        """Return a client that may do anything."""
+        return self.server.client("s3", self.server.writer)
+
+    def names(self, folder: str = "") -> list[str]:
+        """Return the objects of the store below a folder."""
+        found = self.s3.list_objects_v2(Bucket=self.name, Prefix=f"seqd/{folder}")
+        return [one["Key"].removeprefix("seqd/") for one in found.get("Contents", ())]
+
+    def put(self, name: str, content: bytes) -> None:
+        """Put an object, whatever was there."""
+        self.s3.put_object(Bucket=self.name, Key=f"seqd/{name}", Body=content)
+
+    def read(self, name: str) -> bytes:
+        """Return what an object holds."""
+        content: bytes = self.s3.get_object(Bucket=self.name, Key=f"seqd/{name}")["Body"].read()
+        return content
+
+
+def answers(port: int) -> bool:
+    with suppress(OSError), socket.create_connection((LOOPBACK, port), timeout=5):
+        return True
+    return False
+
+
+@contextmanager
+def running_s3_server() -> Iterator[S3Server]:
+    """Run a server until the block ends."""
+    port = hold_port(holder := Holder())
+    command = [sys.executable, "-m", "moto.server", "-H", LOOPBACK, "-p", str(port)]
+    process = subprocess.Popen(
+        launch_command(command),
+        env=os.environ | {"INITIAL_NO_AUTH_ACTION_COUNT": str(FREE_REQUESTS)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    server = S3Server(f"http://{LOOPBACK}:{port}", holder)
+    try:
+        wait_until(lambda: answers(port), "the server of S3 is up")
+        server.writer = server.make_user("writer", ["*"])
+        server.reader = server.make_user("reader", READS)
+        yield server
+    finally:
+        process.terminate()
+        process.wait()
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[S3Server]:
+    pytest.importorskip("moto", reason="install moto[server], of the extra dev")
+    with running_s3_server() as server:
+        yield server
+
+
+@pytest.fixture
+def bucket(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> Bucket:
+    for name, value in s3_server.environment.items():
+        monkeypatch.setenv(name, value)
+    return s3_server.bucket(f"models-{secrets.token_hex(4)}")
