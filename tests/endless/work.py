@@ -158,6 +158,8 @@ class Work:
             self._ended.set()
             for thread in threads:
                 thread.join(JOB_S)
+                if thread.is_alive():
+                    self.errors.append(f"{thread.name} did not end within {JOB_S:g} s")
 
     def wait(self, seconds: float) -> bool:
         """Wait; return False at once where something went wrong."""
