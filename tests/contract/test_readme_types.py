@@ -78,6 +78,7 @@ def read(client: Client) -> None:
     for result in client.classify(["a"]).results():
         print(result.output.label)
     client.classify(["a"]).trained_version()
+    client.predict("a", min_score="0.8", lable_map={})
 """
 
 
@@ -114,7 +115,9 @@ def test_each_example_and_a_service_pass_mypy_which_refuses_what_no_service_shou
     refused = "\n".join(said)
     assert '| ItemFailure" has no attribute "output"' in refused
     assert 'Invalid self argument "JobHandle[Classification]" to attribute function' in refused
-    assert count == f"Found 2 errors in 1 file (checked {len(files)} source files)"
+    assert 'Unexpected keyword argument "lable_map" for "predict" of "Client"' in refused
+    assert 'Argument "min_score" to "predict" of "Client" has incompatible type "str"' in refused
+    assert count == f"Found 4 errors in 1 file (checked {len(files)} source files)"
 
 
 def test_each_example_and_a_service_pass_pyright(programs: Path) -> None:

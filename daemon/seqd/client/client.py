@@ -148,13 +148,14 @@ class Client(Blocking, ClientMethods):
     ) -> JobHandle[Classification]:
         """Classify each text; returns the job at once, before it has run.
 
-        `items` is any iterable of texts, or of records with `text_field` and `id_field` (an
-        `id` is taken too, else the position is, as `row-N`); it is read lazily. Or a
-        `FileSource` that the workers read themselves. `expected_items` is for the ETA alone.
+        `items` is any iterable of texts, or of records with `text_field` (`text` when left out) and
+        `id_field` (`custom_id`; an `id` is taken too, else the position is, as `row-N`); it is read
+        lazily. Or a `FileSource` that the workers read themselves. `expected_items` is for the ETA
+        alone.
         A text that cannot be used becomes an error record in its place. Results with a score
         below `min_score` are `uncertain`. `label_map` has new names for labels of the model, by
-        its own; the probabilities of those with one name are added. `options` are those of
-        `JobOptions`.
+        its own; the probabilities of those with one name are added. The other options are those of
+        any job (`JobOptions`).
 
         Where `idempotency_key` or `job_id` stands for a job that has all of its input, `items` are
         read to their end first, to be compared with it.
@@ -171,10 +172,10 @@ class Client(Blocking, ClientMethods):
         """Classify one text, and return its classification: for who waits for one answer.
 
         It is a job of priority `interactive`, of which nothing is left in Redis afterwards. Raises
-        TimeoutError when there is no answer after `timeout_s` seconds; the job is cancelled and
-        removed then. Raises ItemFailed, with the code of the item's error, for a text that has an
-        error in the place of a classification, JobFailed for a job that failed as a whole, and what
-        `classify` raises.
+        TimeoutError when there is no answer after `timeout_s` seconds, 30 when left out; the job is
+        cancelled and removed then. Raises ItemFailed, with the code of the item's error, for a text
+        that has an error in the place of a classification, JobFailed for a job that failed as a
+        whole, and what `classify` raises.
 
         With `AsyncClient` the texts of tasks that ask at the same time travel together. The job of
         a task that is cancelled is cancelled and removed.
@@ -204,7 +205,7 @@ class Client(Blocking, ClientMethods):
         For a service that has many single texts in hand: each job has its own identifier, events
         and result, is charged alone, and depends on no other. `items` are what `classify` takes,
         in order; all of them are held in memory. `job_ids` has an identifier for each: sent
-        again, it makes no second job. `options` hold for every job; `durable` waits for all of
+        again, it makes no second job. The options hold for every job; `durable` waits for all of
         them at once. `as_completed` gives the results.
 
         Raises what `classify` does before anything is sent, and JobsRefused when some of the jobs
@@ -335,7 +336,7 @@ class Client(Blocking, ClientMethods):
 
         The trainings run side by side, on all slots that train. Each combination is an item, named
         like `embedding_dim=8`; its result has the version that it made, with its figures.
-        `options` are those of `SweepOptions`; `labels` are moved to the best version at the end.
+        `labels` are moved to the best version at the end, and `metric` says which that is.
         Raises what `train` does, also for a combination that the model does not take, before
         anything is sent; and InvalidRequest for data that would have to be uploaded.
         """
