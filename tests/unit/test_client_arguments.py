@@ -21,6 +21,10 @@ _LABEL_MAP = (
     "label_map.0.[key] is 0; allowed: up to 256 labels of the model, each with its new name of 1 "
     "to 256 characters."
 )
+_OTHER_FIELD = (
+    "{} is {!r}, and that of the FileSource is {!r}; allowed: that of the FileSource, by which "
+    "workers read it."
+)
 _JOBS = "The jobs are {}; allowed: a list of handles."
 _STATES = "states is {}; allowed: a list of states."
 _NO_FILTER = (
@@ -71,6 +75,14 @@ CALLS = [
         lambda client: client.sweep(FileSource(path="d.jsonl"), model="echo", grid=["epochs"]),
         "grid is ['epochs']; allowed: 1 to 8 parameters, each with values that differ, of 256 "
         "combinations at most.",
+    ),
+    (
+        lambda client: client.classify(FileSource(path="/d.csv"), id_field="key"),
+        _OTHER_FIELD.format("id_field", "key", "custom_id"),
+    ),
+    (
+        lambda client: client.train(FileSource(path="/d.csv"), model="echo", label_field="mood"),
+        _OTHER_FIELD.format("label_field", "mood", "label"),
     ),
     *(
         (lambda client, ask=ask: ask(client)(label_map={0: "neg"}), _LABEL_MAP)

@@ -222,6 +222,7 @@ def refuse_unknown(options: Mapping[str, object], known: type) -> None:
 def items_job(kind: str, items: object, model: str, options: ItemOptions, **fields: object) -> Job:
     """Make a job of items, which are uploaded unless workers read them of a file."""
     if isinstance(items, FileSource):
+        _refuse_other_fields(items, options)
         return job_of(kind, model, options, source=items, **fields)
     expected_items = options.get("expected_items")
     if expected_items is None and isinstance(items, Sequence):
@@ -244,6 +245,8 @@ def each_job(kind: str, model: str, options: RecordOptions, **fields: object) ->
 
 def training_of(data: object, model: str, options: TrainOptions, held_out: object) -> Job:
     """Make the request of a training; data that is no source travels by upload."""
+    if isinstance(data, FileSource) and isinstance(held_out, FileSource | NamedSource | None):
+        _refuse_other_fields(data, options)
     return job_of(
         "train",
         model,
@@ -426,6 +429,17 @@ def _continuing(record: JobRecord, **changes: object) -> Job:
     # Its idempotency key stands for the ended job, and its time for that one's time.
     fields = {"model": model, "continues": record.job_id, "idempotency_key": None}
     return record.job.model_copy(update={**fields, "expires_in_s": None, **changes})
+
+
+def _refuse_other_fields(source: FileSource, options: Mapping[str, object]) -> None:
+    """Raise InvalidRequest for names of fields that are not those by which a file is read."""
+    for name in ("id_field", "text_field", "label_field"):
+        own = getattr(source, name)
+        if options.get(name, own) != own:
+            raise InvalidRequest(
+                f"{name} is {shown(options[name])}, and that of the FileSource is {own!r}; "
+                "allowed: that of the FileSource, by which workers read it."
+            )
 
 
 def _plugin_of(model: str, options: _MakingOptions) -> str | None:
