@@ -69,6 +69,21 @@ def test_rows_of_parquet_are_items_in_order_with_their_labels(tmp_path: Path) ->
     assert list(feed.labels) == ["1", "0", None]
 
 
+def test_labels_are_kept_of_the_field_that_is_named_in_each_form(tmp_path: Path) -> None:
+    parquet(tmp_path, text=["fine"], mood=["good"])
+    (tmp_path / "in.csv").write_text("text,mood\nfine,good\n")
+    (tmp_path / "in.jsonl").write_text('{"text": "fine", "mood": "good"}\n')
+    (tmp_path / "folder" / "good").mkdir(parents=True)
+    (tmp_path / "folder" / "good" / "1.txt").write_text("fine")
+
+    for name in ("in.parquet", "in.csv", "in.jsonl", "folder"):
+        with feed_of(str(tmp_path / name), [], {}, label_field="mood") as feed:
+            entries = list(feed)
+
+        assert [one.text for one in entries if isinstance(one, Item)] == ["fine"]
+        assert (list(feed.labels), feed.unseen) == (["good"], {}), name
+
+
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
