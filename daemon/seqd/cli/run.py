@@ -5,7 +5,6 @@ What a task takes and gives is in the catalog: the input is read, and results ar
 
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -78,75 +77,37 @@ def run(
 
     Results keep the input's order. Exit status 2 when an item got an error instead.
     """
-    given["parameters"] = readers.parameters(param)
-    request = _Request(
-        model=model,
-        task=task or "",
-        file=file,
-        texts=text or [],
-        fields={"format": format_name, "id_field": id_field, "text_field": text_field},
-        options=given,
-        stream=stream,
-        screen=screen,
-        detach=detach,
-    )
-    _run(request, output.for_command(waits=not detach))
-
-
-@dataclass(frozen=True, slots=True)
-class _Request:
-    """What the options ask for."""
-
-    model: str
-    #: Empty where none was typed.
-    task: str
-    file: str | None
-    texts: list[str]
-    fields: dict[str, str]
-    options: "ItemOptions"
-    stream: bool | None
-    screen: Screen
-    detach: bool
-
-
-def _run(request: _Request, output: OutputOptions) -> None:
     from seqd.cli.sources import refuse_text_as_file
     from seqd.client.tables import fields_of
-    from seqd.errors import UnknownModel
     from seqd.inputs.items import task_rules
-    from seqd.serving import starting_told
 
+    given["parameters"] = readers.parameters(param)
+    output = output.for_command(waits=not detach)
+    task, texts = task or "", text or []
     with options.open_client() as client:
-        try:
-            schema = _checked_task(request, client.catalog())
-        except UnknownModel as error:
-            raise UnknownModel(f"{error}{starting_told(client.workers())}") from None
-        rules = task_rules(schema, request.fields["id_field"], request.fields["text_field"])
-        typed = _typed_items(request, schema)
-        refuse_text_as_file(request.file)
+        schema = _checked_task(client, model, task, given, streams=bool(stream))
+        rules = task_rules(schema, id_field, text_field)
+        typed = _typed_items(texts, f"{model} {task}", schema)
+        refuse_text_as_file(file)
         fields = fields_of(schema.result)
-        is_live = output.is_plain and _is_live(request, schema)
+        is_for_people = not (screen.is_beside_json or detach)
+        is_live = bool(texts) and is_for_people and output.is_plain and _is_live(stream, schema)
 
         def send(client: "Client", feed: "Feed") -> "JobHandle[Any]":
-            return client.run(
-                feed,
-                model=request.model,
-                task=request.task,
-                stream=is_live or bool(request.stream),
-                **request.options,
-            )
+            streams = is_live or bool(stream)
+            return client.run(feed, model=model, task=task, stream=streams, **given)
 
         submission = Submission(
             kind="run",
-            file=request.file,
+            file=file,
             texts=typed,
-            fields=request.fields,
+            fields={"format": format_name, "id_field": id_field, "text_field": text_field},
             output=output,
-            screen=request.screen,
-            detach=request.detach,
-            given=request.options,
+            screen=screen,
+            detach=detach,
+            given=given,
             send=send,
-            printer=partial(_printer, request, schema, is_live=is_live),
+            printer=partial(_printer, screen, texts, schema, is_live=is_live),
             live=_live_results if is_live else None,
             rules=rules,
             output_fields=fields,
@@ -178,29 +139,35 @@ def _columns_beside(
     return tuple(name if name in of_record else name.removeprefix(INPUT_PREFIX) for name in kept)
 
 
-def _checked_task(request: _Request, catalog: "Mapping[str, CatalogEntry]") -> "TaskSchema":
-    """Return the schema of the task, after checking all that is known before the input is read.
+def _checked_task(
+    client: "Client", model: str, task: str, given: "ItemOptions", *, streams: bool
+) -> "TaskSchema":
+    """Return the task's schema, after checking all that is known before the input is read.
 
-    Raises what `seqd.admission.admit` does.
+    `task` is empty where none was typed. Raises what `seqd.admission.admit` does.
     """
     from seqd.admission import admit, find_model
     from seqd.client.requests import items_job
+    from seqd.errors import UnknownModel
+    from seqd.serving import starting_told
 
-    model, task = request.model, request.task
-    entry = find_model(model.partition("@")[0], catalog)
-    _check_task_is_typed(entry, request)
-    job = items_job("run", (), model, request.options, task=task, stream=bool(request.stream))
-    admit(job, catalog)
+    catalog = client.catalog()
+    try:
+        entry = find_model(model.partition("@")[0], catalog)
+        _check_task_is_typed(entry, model, task)
+        admit(items_job("run", (), model, given, task=task, stream=streams), catalog)
+    except UnknownModel as error:
+        raise UnknownModel(f"{error}{starting_told(client.workers())}") from None
     return entry.run_tasks[task]
 
 
-def _check_task_is_typed(entry: "CatalogEntry", request: _Request) -> None:
+def _check_task_is_typed(entry: "CatalogEntry", model: str, task: str) -> None:
     """Raise InvalidRequest where no task was typed, or a file in its place."""
     from seqd.errors import InvalidRequest
     from seqd.kinds import TRAIN
     from seqd.validation import listed
 
-    task, model, tasks = request.task, request.model, entry.run_tasks
+    tasks = entry.run_tasks
     is_file = task == "-" or os.path.isfile(task)  # noqa: PTH113 - too long a name raises there
     if task in entry.all_tasks or (task and not is_file):
         return
@@ -215,23 +182,24 @@ def _check_task_is_typed(entry: "CatalogEntry", request: _Request) -> None:
     raise InvalidRequest(f"{where}; {entry.model} can: {listed(tasks)}. Such as: {example}")
 
 
-def _typed_items(request: _Request, schema: "TaskSchema") -> "list[str | Mapping[str, object]]":
+def _typed_items(
+    texts: list[str], what: str, schema: "TaskSchema"
+) -> "list[str | Mapping[str, object]]":
     """Return the texts of the command line, those of a task that takes records as records.
 
-    Raises InvalidRequest for a text that is no record.
+    `what` are model and task. Raises InvalidRequest for a text that is no record.
     """
     if schema.input is not None:
-        return [_record(text, request, schema) for text in request.texts]
-    for text in filter(os.path.isfile, request.texts):
+        return [_record(text, what, schema) for text in texts]
+    for text in filter(os.path.isfile, texts):
         Screen(to_stderr=True).say(
-            f"{text!r} was taken as a text. For those in the file: seqd run {request.model} "
-            f"{request.task} {text}",
+            f"{text!r} was taken as a text. For those in the file: seqd run {what} {text}",
             "yellow",
         )
-    return [*request.texts]
+    return [*texts]
 
 
-def _record(text: str, request: _Request, schema: "TaskSchema") -> "Mapping[str, object]":
+def _record(text: str, what: str, schema: "TaskSchema") -> "Mapping[str, object]":
     import json
 
     from seqd.admission import fields_of
@@ -244,8 +212,8 @@ def _record(text: str, request: _Request, schema: "TaskSchema") -> "Mapping[str,
     if isinstance(value, dict):
         return value
     raise InvalidRequest(
-        f"--text is {text[:40]!r}; allowed for {request.model} {request.task}: a record as JSON, "
-        f"with the fields {fields_of(schema)}"
+        f"--text is {text[:40]!r}; allowed for {what}: a record as JSON, with the fields "
+        f"{fields_of(schema)}"
     )
 
 
@@ -258,34 +226,30 @@ def _live_results(client: "Client", handle: "JobHandle[Any]", feed: "Feed") -> "
     return LiveTexts(printer, dict.fromkeys(names, "")).results_of(handle)
 
 
-def _is_live(request: _Request, schema: "TaskSchema") -> bool:
-    """Return True where texts are printed as they come.
-
-    Those of texts that were typed, where that is asked for or where a person reads them.
-    """
-    is_for_people = not (request.screen.is_beside_json or request.detach)
-    if not request.texts or not is_for_people or request.stream is False:
-        return False
+def _is_live(stream: bool | None, schema: "TaskSchema") -> bool:
+    """Return True where texts are printed as they come: as asked, or where a person reads them."""
+    if stream is not None:
+        return stream
     from seqd.cli.ui.outputs import is_text_alone
 
-    return request.stream is True or (data_goes_to_a_terminal() and is_text_alone(schema))
+    return data_goes_to_a_terminal() and is_text_alone(schema)
 
 
 def _printer(
-    request: _Request, schema: "TaskSchema", feed: "Feed", *, is_live: bool
+    screen: Screen, texts: list[str], schema: "TaskSchema", feed: "Feed", *, is_live: bool
 ) -> "Callable[[Result], None]":
     """Return what prints a result: words for a person, else lines of JSON."""
     from seqd.cli.bulk import print_line
 
     if is_live:
         return lambda result: None  # printed by then
-    if request.screen.is_beside_json or not data_goes_to_a_terminal():
+    if screen.is_beside_json or not data_goes_to_a_terminal():
         return print_line
     from seqd.cli.input_rows import InputRows
     from seqd.cli.ui.outputs import OutputPrinter, has_spans
 
     if getattr(feed.source, "state", None) is None or not has_spans(schema):
-        return OutputPrinter(Screen(), schema, request.texts).show
+        return OutputPrinter(Screen(), schema, texts).show
     rows = InputRows(feed.source, (feed.text_field,))
     text_of = lambda custom_id: str(rows.of(custom_id).get(feed.text_field, ""))  # noqa: E731
     return OutputPrinter(Screen(), schema, [], text_of).show
