@@ -7,6 +7,7 @@ VENV   := .venv$(if $(filter-out python3,$(PYTHON)),-$(notdir $(PYTHON)))
 BIN    := $(VENV)/bin
 GPU_VENV := .venv-gpu
 TORCH_VENV := .venv-torch
+ENGINES_VENV := .venv-engines
 DATA   ?= ../shared/data
 BENCH  ?=
 SEED   ?= 1
@@ -33,7 +34,7 @@ PARALLEL := -n auto --dist loadfile --no-loadscope-reorder
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all test-long test-gpu test-torch smoke smoke-all check chaos hostile model mutate soak chaos-light chaos-mixed chaos-reviews bench bench-classify bench-jobs bench-train bench-generate bench-interactive bench-scripts bench-startup starters schemas settings reference picture wheel images clean
+.PHONY: help setup demo test test-all test-long test-gpu test-torch test-engines smoke smoke-all check chaos hostile model mutate soak chaos-light chaos-mixed chaos-reviews bench bench-classify bench-jobs bench-train bench-generate bench-interactive bench-scripts bench-startup starters schemas settings reference picture wheel images clean
 
 help:
 	@echo "make demo      install what a worker needs and run the main job, end to end"
@@ -45,6 +46,7 @@ help:
 	@echo "               right, torch, all Pythons"
 	@echo "make test-gpu  what needs an NVIDIA GPU; in an environment of its own, $(GPU_VENV)"
 	@echo "make test-torch  what needs torch; in an environment of its own, $(TORCH_VENV)"
+	@echo "make test-engines  what runs in Ray, Dask and Spark; in an environment of its own, $(ENGINES_VENV)"
 	@echo "make smoke     a minute's worth of tests: does seqd work on this Python?"
 	@echo "make setup     install only"
 	@echo "make check     format, lint, types, import rules, Dockerfile and shell scripts"
@@ -89,7 +91,7 @@ test-all: $(VENV)/dev.stamp $(VENV)/bench.stamp
 test-long: SEEDS = 1 2 3 4 5
 test-long: $(VENV)/dev.stamp $(VENV)/bench.stamp
 	$(PYTEST) $(PARALLEL) -m "not ($(ALL))" --timeout 600
-	$(MAKE) --no-print-directory chaos hostile model soak test-torch smoke-all \
+	$(MAKE) --no-print-directory chaos hostile model soak test-torch test-engines smoke-all \
 	  SEEDS="$(SEEDS)"
 
 # TensorFlow for GPUs and that for CPUs are one package, so each has an environment.
@@ -101,6 +103,9 @@ test-torch: $(TORCH_VENV)/dev.stamp
 	$(TORCH_VENV)/bin/python -P -m pytest --durations 10 --timeout 600 -k "torch or textcnn" \
 	  tests/unit/test_modelkit_torch.py tests/conformance \
 	  tests/integration/test_example_plugins.py tests/integration/test_new_plugins.py
+
+test-engines: $(ENGINES_VENV)/dev.stamp
+	$(ENGINES_VENV)/bin/python -P -m pytest --durations 10 --timeout 600 tests/integration/test_engines.py
 
 smoke: $(VENV)/dev.stamp
 	$(PYTEST) $(PARALLEL) --hypothesis-profile quick -m "smoke and (not slow or network)"
@@ -222,6 +227,11 @@ $(GPU_VENV)/dev.stamp: pyproject.toml
 $(TORCH_VENV)/dev.stamp: pyproject.toml
 	$(PYTHON) -m venv $(TORCH_VENV)
 	$(TORCH_VENV)/bin/python -P -m pip install --quiet --disable-pip-version-check --editable '.[serve,embedded,dev]' 'torch>=2.4,<3'
+	@touch $@
+
+$(ENGINES_VENV)/dev.stamp: pyproject.toml
+	$(PYTHON) -m venv $(ENGINES_VENV)
+	$(ENGINES_VENV)/bin/python -P -m pip install --quiet --disable-pip-version-check --editable '.[serve,embedded,ray,dev]' 'dask[dataframe]>=2025.1' 'pyspark>=4,<5'
 	@touch $@
 
 # Without TensorFlow, which the demo does not need and which is two gigabytes.

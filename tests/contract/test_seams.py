@@ -9,8 +9,8 @@ from readme_blocks import ROOT
 
 #: What users import.
 PUBLIC = {
-    "seqd", "seqd.client", "seqd.errors", "seqd.hookspecs", "seqd.plugin", "seqd.settings",
-    "seqd.testing", "seqd_schemas",
+    "seqd", "seqd.batch", "seqd.client", "seqd.errors", "seqd.hookspecs", "seqd.plugin",
+    "seqd.settings", "seqd.testing", "seqd_schemas",
 }  # fmt: skip
 
 #: The one module of a package that tests may import beside them.

@@ -66,6 +66,7 @@ def of_beginning(known: Mapping[str, str], text: str) -> str:
     return next((said for start, said in known.items() if text.startswith(start)), "")
 
 
+ENGINES = "tests/integration/test_engines.py"
 LANGUAGES = "tests/integration/test_other_languages.py"
 SERVICE = "tests/integration/test_service_guide.py"
 
@@ -230,6 +231,9 @@ NEEDS: Mapping[str, Page] = {
             )
         },
         is_slow=True,
+    ),
+    "schemas/engines.md": Page(
+        dict.fromkeys(("import ray", "import dask", "from pyspark"), ENGINES), is_slow=True
     ),
     "schemas/results.md": Page(daemon=up, is_slow=True),
     "schemas/service.md": Page(

@@ -11,9 +11,7 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self, cast
-
-from pydantic import BaseModel
+from typing import Self
 
 from seqd.authoring.messages import (
     Compute,
@@ -25,10 +23,10 @@ from seqd.authoring.messages import (
     Trained,
 )
 from seqd.errors import ArtifactDamaged, InvalidRequest, PluginFault, UnknownModel
-from seqd.hookspecs import Artifact, Device, LoadedModel, Model, PluginParameters, WorkItem
+from seqd.hookspecs import Artifact, Device, LoadedModel, Model, PluginParameters
 from seqd.hookspecs.reports import Reporter
 from seqd.inputs.datasets import FileDataset
-from seqd.kinds import TRAIN, kind_of_task
+from seqd.kinds import TRAIN
 from seqd.local.pinning import slots_here
 from seqd.models.catalog import catalog_entry, versions_zero
 from seqd.models.registry import Registry
@@ -41,13 +39,11 @@ from seqd.settings import load_settings
 from seqd.testing.contexts import MemoryTrainContext
 from seqd.testing.training import parameters_of, train
 from seqd.validation import did_you_mean, listed
-from seqd.worker.computing import TaskCall, call_of, outcomes_of
-from seqd.worker.faults import ItemFaults, sentence_of
-from seqd.worker.outcomes import results_of
+from seqd.worker.computing import TaskCall, call_of, results_alone
+from seqd.worker.faults import sentence_of
 from seqd_schemas import (
     CatalogEntry,
     FileSource,
-    Item,
     PluginState,
     PluginStatus,
 )
@@ -156,20 +152,19 @@ class Subject:
         """
         began = time.perf_counter()
         loaded, spec = self._usable(), self.model.tasks[asked.task]
-        output = self._output(asked.task)
         with PluginCall():
             parameters: PluginParameters = spec.parameters.model_validate(asked.parameters)
-        task = TaskCall(asked.task, output, spec.input)
+        task = TaskCall.named(asked.task, self.model)
         call = call_of(loaded, task, parameters, QuietContext(self.device, stop))
-        work = [
-            WorkItem(index=place, text=entry.text)
-            for place, entry in enumerate(asked.entries)
-            if isinstance(entry, Item)
-        ]
-        faults = ItemFaults(loaded.warm_up, lambda: False, model=self.version)
-        outcomes = outcomes_of(call, work, faults, loaded.cost_tokens, stop)
-        faults.end()
-        results = results_of(asked.entries, iter(outcomes), output, attempts=1)
+        results = results_alone(
+            loaded,
+            task,
+            asked.entries,
+            call,
+            at_once=spec.unit_items,
+            ref=self.version,
+            stop=stop,
+        )
         return Computed(results=tuple(results), seconds=time.perf_counter() - began)
 
     def train(
@@ -193,10 +188,6 @@ class Subject:
         if self.loaded is None:
             raise UnknownModel(self.fault)
         return self.loaded
-
-    def _output(self, task: str) -> type[BaseModel]:
-        fixed = kind_of_task(task).output
-        return fixed or cast("type[BaseModel]", self.model.tasks[task].output)
 
 
 def _model_of(registry: Registry, name: str, plugin: str) -> Model:

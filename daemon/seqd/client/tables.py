@@ -263,10 +263,7 @@ class Table:
             for name, cells in columns.items():
                 whole[name] += cells
         frame: pandas.DataFrame = library.DataFrame(
-            {
-                name: library.Series(cells, dtype=_pandas_type(self.columns[name]))
-                for name, cells in whole.items()
-            }
+            {name: pandas_series(cells, self.columns[name]) for name, cells in whole.items()}
         )
         return frame
 
@@ -274,7 +271,7 @@ class Table:
         """Give the columns of the next results, as many as a batch holds."""
         taken, held, rows, chars = Taken(results), self._empty(), 0, 0
         while (result := (yield from taken.take())) is not None:
-            for row in self._rows_of(result):
+            for row in self.rows_of(result):
                 for name, cells in held.items():
                     cell = row.get(name)
                     cells.append(cell)
@@ -289,7 +286,8 @@ class Table:
     def _empty(self) -> Columns:
         return {name: [] for name in self.columns}
 
-    def _rows_of(self, result: ItemSuccess[object] | ItemFailure) -> Iterator[dict[str, Cell]]:
+    def rows_of(self, result: ItemSuccess[object] | ItemFailure) -> Iterator[dict[str, Cell]]:
+        """Yield the rows of a result; a column of which a row has nothing is empty there."""
         named: dict[str, Cell] = {name: getattr(result, name) for name in ITEM_COLUMNS}
         if isinstance(result, ItemFailure):
             error = result.error
@@ -313,12 +311,14 @@ def table_of(record: JobRecord, schema: Schema | None = None) -> Table:
 
     `schema` is that of the outputs, of a plugin's own task; unknown, each is one column of JSON.
     """
-    kind = KINDS[record.kind]
-    if kind.output is None:
-        table = _table_by(fields_of(schema))
-    else:
-        table = _table(COLUMNS[kind.output], rows_of_output)
-    return replace(table, facts=facts_of([record]))
+    return replace(table_of_outputs(KINDS[record.kind].output, schema), facts=facts_of([record]))
+
+
+def table_of_outputs(output: type[NamedOutput] | None, schema: Schema | None) -> Table:
+    """Return the columns of results with a named output, or else with one of a `schema`."""
+    return (
+        _table_by(fields_of(schema)) if output is None else _table(COLUMNS[output], rows_of_output)
+    )
 
 
 def arrow_type(type_: Type | Vectors) -> "pyarrow.DataType":
@@ -388,8 +388,13 @@ def _imported(name: str) -> ModuleType:
         ) from error
 
 
-def _pandas_type(type_: Type | Vectors) -> str | None:
-    return "object" if isinstance(type_, Vectors) else _PANDAS_TYPES.get(type_)
+def pandas_series(
+    cells: Sequence[object], type_: Type | Vectors, index: "pandas.Index | None" = None
+) -> "pandas.Series":
+    """Return the cells of a column as a series of pandas."""
+    kind = "object" if isinstance(type_, Vectors) else _PANDAS_TYPES.get(type_)
+    made: pandas.Series = import_pandas().Series(cells, index=index, dtype=kind)
+    return made
 
 
 def _size_of(cell: Cell) -> int:

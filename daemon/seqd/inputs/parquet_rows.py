@@ -79,7 +79,7 @@ class ParquetReader(RecordReader[Mapping[str, object] | BadEntry]):
             names = [name for name in file.schema_arrow.names if name in wanted]
             try:
                 for batch in file.iter_batches(_BATCH_ROWS, columns=names):
-                    for row in _rows(batch):
+                    for row in rows_of(batch):
                         self._rows_read += 1
                         yield self._rows_read, row
             except (pa.ArrowException, OSError) as error:
@@ -101,19 +101,16 @@ class ParquetReader(RecordReader[Mapping[str, object] | BadEntry]):
 
     def _check_text(self, schema: "pa.Schema") -> None:
         """Raise InvalidInput where the column of texts holds something else."""
-        import pyarrow as pa
-
         field = self.source.text_field
         kind = schema.field(field).type
-        kind = kind.value_type if pa.types.is_dictionary(kind) else kind
-        if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or _is_view(kind)):
+        if not holds_texts(kind):
             raise InvalidInput(
                 f"the column {field!r} of {shown(self.path)} holds {kind}; allowed: strings. Name "
                 "the column with the text as text_field (--text-field)"
             )
 
 
-def _rows(batch: "pa.RecordBatch") -> Iterator[Mapping[str, object] | BadEntry]:
+def rows_of(batch: "pa.RecordBatch") -> Iterator[Mapping[str, object] | BadEntry]:
     """Yield the rows; one with a string that is no UTF-8 costs no other row."""
     try:
         yield from batch.to_pylist()
@@ -125,8 +122,12 @@ def _rows(batch: "pa.RecordBatch") -> Iterator[Mapping[str, object] | BadEntry]:
                 yield undecodable(error)
 
 
-def _is_view(kind: "pa.DataType") -> bool:
-    return str(kind) == "string_view"
+def holds_texts(kind: "pa.DataType") -> bool:
+    """Return True for a column of strings, in whatever form."""
+    import pyarrow as pa
+
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return str(kind) in ("string", "large_string", "string_view")
 
 
 def _opened(path: Path) -> "ParquetFile":

@@ -9,7 +9,7 @@ import logging
 import os
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from seqd.errors import DeviceLost, UnusableSlot
 from seqd.local.gpus import BrokenGpu, ComputeMode, Gpu, GpuListing, PinnedGpu, in_gib, list_gpus
@@ -77,6 +77,18 @@ def pin_worker(slot: Slot, told: str) -> Slot:
         return slot.pinned(gpu)
     said = "the driver does not list it any more" if found is None else found.reason
     raise DeviceLost(f"Slot {slot.name}: {gpu.name} ({gpu.uuid}) is lost: {said}.")
+
+
+def given_slot(needs: str) -> Slot:
+    """Return the slot that an engine, such as Ray, has given this process.
+
+    A GPU where CUDA_VISIBLE_DEVICES names one, unless what is run `needs` the `cpu`; else the CPU,
+    with the threads of OMP_NUM_THREADS, or all cores. No variable is no GPU: an engine says which.
+    """
+    if needs != "cpu" and _tokens(os.environ.get("CUDA_VISIBLE_DEVICES", "")):
+        return parse_slot("gpu:0")
+    threads = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
+    return replace(parse_slot("cpu:0"), threads=int(threads) if threads.isdecimal() else cores())
 
 
 def _cpu_slots() -> tuple[Slot, ...]:

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 
 from seqd.errors import InvalidInput, PluginFault, Stopped, wire_text
 from seqd.hookspecs import LoadedModel, Model, PluginParameters, RunContext, WorkItem
-from seqd.kinds import KINDS, SERVED_TASKS
+from seqd.kinds import SERVED_TASKS, kind_of_task
 from seqd.ledger.blobs import unpack_items
 from seqd.ledger.units import Unit
 from seqd.models.plugin_frames import raised_by_plugin
@@ -35,6 +35,7 @@ from seqd_schemas import (
     ItemErrorCode,
     ItemFailure,
     Job,
+    RefusedItem,
     task_of,
 )
 
@@ -113,8 +114,12 @@ class TaskCall:
     @classmethod
     def of(cls, job: Job, model: Model) -> Self:
         """Return what a job asks of a model."""
-        task = task_of(job)
-        spec, fixed = model.tasks[task], KINDS[job.kind].output
+        return cls.named(task_of(job), model)
+
+    @classmethod
+    def named(cls, task: str, model: Model) -> Self:
+        """Return a task of a model as the model does it now."""
+        spec, fixed = model.tasks[task], kind_of_task(task).output
         return cls(task, fixed or cast("type[BaseModel]", spec.output), spec.input)
 
 
@@ -289,6 +294,30 @@ def compute(
         )
     )
     return results
+
+
+def results_alone(
+    loaded: LoadedModel,
+    task: TaskCall,
+    entries: Sequence[Item | RefusedItem],
+    call: Call,
+    *,
+    at_once: int,
+    ref: str,
+    stop: Callable[[], bool] = lambda: False,
+) -> Results:
+    """Return the results of items that no ledger has, checked as those of a unit are.
+
+    The plugin gets `at_once` of them at a time. Raises Stopped, and Unfit where the model's
+    warm-up input fails, too.
+    """
+    work = [WorkItem(at, one.text) for at, one in enumerate(entries) if isinstance(one, Item)]
+    faults, outcomes = ItemFaults(loaded.warm_up, lambda: False, model=ref), list[Outcome]()
+    for start in range(0, len(work), at_once):
+        part = work[start : start + at_once]
+        outcomes += outcomes_of(call, part, faults, loaded.cost_tokens, stop)
+    faults.end()
+    return results_of(entries, iter(outcomes), task.output, attempts=1)
 
 
 def outcomes_of(

@@ -166,7 +166,7 @@ class ModelCache:
         """The models that `is_kept` says are unloaded only when no other is left."""
         self._registry = registry
         self._store = store
-        self._device = device
+        self.device = device
         #: Bytes that all of them may take together.
         self.budget_bytes = budget_bytes
         self._is_kept = is_kept
@@ -206,7 +206,7 @@ class ModelCache:
         artifact = self._store.open(name, version)
         self._make_room(described.needs.memory_bytes)  # else old and new are held together
         with PluginCall():
-            model = described.load(artifact, self._device)
+            model = described.load(artifact, self.device)
             memory_bytes = model.memory_bytes
         self._make_room(memory_bytes)
         with PluginCall():

@@ -22,7 +22,7 @@ from seqd.worker.computing import TaskCall
 from seqd.worker.context import WorkerContext
 from seqd.worker.faults import sentence_of
 from seqd.worker.labelling import Labelling
-from seqd_schemas import GenerateJob, Job, ModelReference, RunJob
+from seqd_schemas import GenerateJob, ModelReference, RunJob
 
 log = logging.getLogger(__name__)
 
@@ -100,7 +100,7 @@ class Plans:
         if claim.task_schema is not None:
             named = f"{plugin.name} {plugin.version}"
             task = replace(task, accepted=self._schemas.outputs(claim.task_schema, spec, named))
-        given = checked_parameters(job, model, task.task, job.parameters)
+        given = checked_parameters(job.model, model, task.task, job.parameters)
         labelling = Labelling.of(job, given)
         asked = given if labelling is None else labelling.parameters(given)
         written_each = None
@@ -121,18 +121,21 @@ class Plans:
 
 
 def checked_parameters(
-    job: Job, model: Model, task: str, given: Mapping[str, object]
+    ref: str, model: Model, task: str, given: Mapping[str, object]
 ) -> PluginParameters:
-    """Return the parameters that a job gives a task, validated. Raises InvalidParameters."""
+    """Return the parameters that a task is given, validated. Raises InvalidParameters.
+
+    `ref` is what the model is called.
+    """
     try:
         with PluginCall():
             return model.tasks[task].parameters.model_validate(given)
     except ValidationError as error:
         fault = fault_sentence(error, noun="parameter")
-        raise InvalidParameters(f"{job.model} {task}: {fault}.") from None
+        raise InvalidParameters(f"{ref} {task}: {fault}.") from None
     except Exception as error:
-        log.exception("parameters of model=%s refused", job.model)
-        raise InvalidParameters(f"{job.model} {task}: {sentence_of(error)}.") from None
+        log.exception("parameters of model=%s refused", ref)
+        raise InvalidParameters(f"{ref} {task}: {sentence_of(error)}.") from None
 
 
 def _digest(parameters: PluginParameters) -> str:

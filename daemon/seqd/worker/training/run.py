@@ -206,7 +206,7 @@ class TrainingPlan:
         context.store.check_plugin(job.model, plugin, run.unit.job_id)
         model = context.registry.model(plugin)
         preset = model.presets.get(job.preset, {}) if job.preset else {}
-        parameters = checked_parameters(job, model, TRAIN, {**preset, **job.parameters})
+        parameters = checked_parameters(job.model, model, TRAIN, {**preset, **job.parameters})
         data = open_data(job, run.unit.job_id, context.ledger.jobs, settings)
         return cls(run, plugin, model, parameters, data)
 
