@@ -497,13 +497,9 @@ class Settings(BaseSettings):
     def _is_a_place_in_a_bucket(cls, url: str | None) -> str | None:
         if url is None or _STORE_URL.fullmatch(url):
             return url
-        if url.startswith("file:") or "://" not in url:
-            raise ValueError(
-                "a folder is no store at a URL: set SEQD_DATA_DIR to one that is shared"
-            )
         raise ValueError(
             "allowed: s3://BUCKET or s3://BUCKET/FOLDER, of letters, digits and `._-`, without "
-            "credentials, which come by AWS_PROFILE, AWS_ACCESS_KEY_ID and the like"
+            "credentials, which come by AWS_PROFILE and the like. For a folder set SEQD_DATA_DIR"
         )
 
     @field_validator("worker_labels")

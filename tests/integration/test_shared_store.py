@@ -2,12 +2,15 @@
 
 import os
 import re
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -204,6 +207,25 @@ def test_other_bytes_than_were_published_are_refused_and_named(
     assert (other.open("topics", 1).folder / "echo.json").read_bytes() == content
 
 
+def test_a_manifest_writes_nowhere_else(
+    one: ModelStore, other: ModelStore, bucket: Bucket, tmp_path: Path
+) -> None:
+    publish(one, plugin="echo")
+    (name,) = (one for one in bucket.names("versions/") if one.endswith("-manifest.json"))
+    manifest = bucket.read(name).replace(b'"echo.json"', b'"../../../../loot.json"')
+    digest = sha256(manifest).hexdigest()
+    bucket.put(f"versions/topics/1/{digest}-manifest.json", manifest)
+    (old,) = re.findall(rb'"versions":{"1":"(\w+)"}', bucket.read("models/topics.json"))
+    record = bucket.read("models/topics.json").replace(old, digest.encode())
+    bucket.put("models/topics.json", record)
+
+    other.refresh()
+
+    with pytest.raises(ArtifactDamaged, match=r"lists '../../../../loot.json': allowed names"):
+        other.open("topics", 1)
+    assert not list(tmp_path.rglob("loot.json"))
+
+
 def test_a_damaged_record_or_manifest_harms_no_other_model(
     one: ModelStore, other: ModelStore, bucket: Bucket, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -311,6 +333,27 @@ def test_while_the_store_is_away_a_host_has_what_it_has_and_changes_nothing(
     line.accept()
     assert publish(host, plugin="echo", content="3") == 3
     assert host.open("topics", 2).manifest.version == 2
+
+
+def test_a_store_that_says_nothing_is_given_up_and_asked_again(
+    one: ModelStore,
+    bucket: Bucket,
+    tmp_path: Path,
+    line: TcpProxy,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("seqd.models.objects._SILENCE_S", 1)
+    publish(one, plugin="echo")
+    host = a_host(bucket, tmp_path / "host")
+    server = urlsplit(bucket.server.url)
+
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        line.point_to(*silent.getsockname())
+        with pytest.raises(StoreUnreachable, match=r"does not answer \(ReadTimeoutError\)"):
+            host.open("topics", 1)
+        line.point_to(str(server.hostname), int(server.port or 0))
+
+    assert host.open("topics", 1).manifest.version == 1
 
 
 def test_a_change_whose_answer_is_lost_is_made_once(

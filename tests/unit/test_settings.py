@@ -180,7 +180,9 @@ CLASHING_PORT = {"REDIS_URL": "redis://127.0.0.1:1/0", "REDIS_PORT": "6379"}
         ({"STORE_URL": "gs://models"}, "SEQD_STORE_URL is ***: allowed: s3://BUCKET or s3://"),
         (
             {"STORE_URL": "file:///srv/models"},
-            "SEQD_STORE_URL is ***: a folder is no store at a URL: set SEQD_DATA_DIR to one that",
+            "SEQD_STORE_URL is ***: allowed: s3://BUCKET or s3://BUCKET/FOLDER, of letters, "
+            "digits and `._-`, without credentials, which come by AWS_PROFILE and the like. For a "
+            "folder set SEQD_DATA_DIR. ",
         ),
         ({"SECRETS_DIR": "/nowhere"}, "SEQD_SECRETS_DIR is '/nowhere', which is no folder"),
     ],

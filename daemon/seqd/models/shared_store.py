@@ -37,7 +37,7 @@ from seqd.errors import ArtifactDamaged, OtherFormat, SeqdError, StoreUnreachabl
 from seqd.models.disk import exclusive, write_atomically, writing
 from seqd.models.model_records import RUN_ID
 from seqd.models.objects import Objects
-from seqd.models.version_files import MANIFEST_NAME, digest_of, read_manifest
+from seqd.models.version_files import MANIFEST_NAME, digest_of, read_manifest, refusal_of_name
 from seqd.settings import Settings
 from seqd.validation import MODEL_NAME
 from seqd_schemas import FileDigest, Sha256, from_stored, to_stored
@@ -119,6 +119,7 @@ class SharedStore:
 
     def __init__(self, url: str, root: Path, cache_bytes: int) -> None:
         self.objects = Objects(url)
+        self._url = self.objects.url
         self._root = root
         self._cache_bytes = cache_bytes
         self._is_known = False
@@ -134,8 +135,6 @@ class SharedStore:
             self._look_at_format()
             self._is_known = True
         stamp = self._root / _REFRESHED
-        if _age_s(stamp) < max_age_s:
-            return
         with exclusive(self._root):
             if _age_s(stamp) < max_age_s:
                 return
@@ -144,7 +143,10 @@ class SharedStore:
             here = {path.name for path in self._root.iterdir() if path.is_dir()}
             for name in filter(MODEL_NAME.fullmatch, sorted(here | listed.keys())):
                 if self._pulled(name) != listed.get(name, ""):
-                    self._take(name)
+                    with writing(self._root):
+                        (self._root / name).mkdir(exist_ok=True)
+                    with exclusive(self._root / name):
+                        self._pull_if_sound(name)
             stamp.touch()
 
     def _look_at_format(self) -> None:
@@ -162,19 +164,15 @@ class SharedStore:
         layout = LAYOUT if found is None else found[0].decode(errors="replace").strip()
         if layout != LAYOUT:
             raise OtherFormat(
-                f"The model store {self.objects.url} has layout {layout:.20}, and this release "
+                f"The model store {self._url} has layout {layout:.20}, and this release "
                 f"reads layout {LAYOUT}. Upgrade seqd here, or set SEQD_STORE_URL to another place"
             )
 
-    def _take(self, name: str) -> None:
-        folder = self._root / name
-        with writing(folder):
-            folder.mkdir(exist_ok=True)
-        with exclusive(folder):
-            try:
-                self._pull(name)
-            except ArtifactDamaged as error:  # which is no matter of the other models
-                log.warning("%s is as it was before: %s", name, error)
+    def _pull_if_sound(self, name: str) -> None:
+        try:
+            self._pull(name)
+        except ArtifactDamaged as error:  # which is no matter of the other models
+            log.warning("%s is as it was before: %s", name, error)
 
     @contextmanager
     def changing(self, name: str) -> Iterator[None]:
@@ -216,7 +214,7 @@ class SharedStore:
             return from_stored(_Record, content)
         except ValidationError as error:
             raise ArtifactDamaged(
-                f"{self.objects.url}/models/{name}.json is no record of a model "
+                f"{self._url}/models/{name}.json is no record of a model "
                 f"({error.error_count()} faults): restore it from the bucket's versions or a backup"
             ) from None
 
@@ -256,10 +254,6 @@ class SharedStore:
             return False
         write_atomically(folder / MANIFEST_NAME, found[0])
         return True
-
-    @property
-    def _url(self) -> str:
-        return self.objects.url
 
     def _push(self, name: str, before: _Record, etag: str) -> str:
         """Put what has changed in a model's folder; return the record's ETag. Raises _Refused."""
@@ -324,6 +318,9 @@ class SharedStore:
         """
         folder = self._root / name / str(version)
         manifest = read_manifest(folder)
+        for file in manifest.files:
+            if (reason := refusal_of_name(file)) is not None:
+                raise ArtifactDamaged(f"the manifest in {folder} lists {file!r}: {reason}")
         aside = self._root / _FETCHING / f"{name}-{version}"
         with writing(aside):
             aside.mkdir(parents=True, exist_ok=True)
@@ -411,4 +408,5 @@ def _files_in(folder: Path) -> dict[str, str]:
     """Return the small files of a model that all hosts share."""
     paths = [*folder.iterdir(), *folder.glob("evaluations/*")]
     names = {str(path.relative_to(folder)): path for path in paths if path.is_file()}
-    return {name: path.read_text() for name, path in names.items() if _FILE.fullmatch(name)}
+    shared = {name: path for name, path in names.items() if _FILE.fullmatch(name)}
+    return {name: path.read_bytes().decode(errors="replace") for name, path in shared.items()}

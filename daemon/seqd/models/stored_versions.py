@@ -105,8 +105,11 @@ class StoredVersions:
     def check_format(self) -> None:
         """Raise OtherFormat where the store has a format that this release cannot read.
 
-        In a store of 0.1 or 0.2 models have versions, and no `model.json`.
+        In a store of 0.1 or 0.2 models have versions, and no `model.json`. That of one at a URL is
+        looked at by `refresh`.
         """
+        if self._shared is not None:
+            return
         try:
             found = (self._root / FORMAT_FILE_NAME).read_text(errors="replace").strip()
         except OSError:
