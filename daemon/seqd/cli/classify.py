@@ -7,7 +7,7 @@ import typer
 
 from seqd.cli import completion, options, readers
 from seqd.cli.job_options import TypedItems, takes_job_options
-from seqd.cli.label_map import NewLabelPairs, read_label_map
+from seqd.cli.label_map import read_label_map
 from seqd.cli.output_options import OutputOptions, columns_asked, takes_output_options
 from seqd.cli.showing import shown
 from seqd.cli.submitting import Submission
@@ -53,7 +53,15 @@ class _Typed(TypedItems):
             help="Mark results with a lower score as uncertain: 0.8. They keep label and score.",
         ),
     ] = None
-    label_map: NewLabelPairs = None
+    label_map: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--map-label",
+            metavar="LABEL=NAME",
+            help="A name that results have for a label of the model: neg=negative. May be given "
+            "again. Labels with the same name become one, with the sum of their probabilities.",
+        ),
+    ] = None
 
     def read(self) -> dict[str, object]:
         """Return those that are given. Raises InvalidRequest for what is no pair."""

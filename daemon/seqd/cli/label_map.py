@@ -20,17 +20,6 @@ LabelPairs = Annotated[
     ),
 ]
 
-#: Of a command whose results get the names, in place of the data's labels.
-NewLabelPairs = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--map-label",
-        metavar="LABEL=NAME",
-        help="A name that results have for a label of the model: neg=negative. May be given again."
-        " Labels with the same name become one, with the sum of their probabilities.",
-    ),
-]
-
 #: Labels of one side that an error names.
 _NAMED_LABELS: Final = 8
 
