@@ -1,5 +1,6 @@
 """A model store at a URL, as two hosts have it: each with a folder of data of its own."""
 
+import multiprocessing
 import os
 import re
 import socket
@@ -16,6 +17,7 @@ import pytest
 
 from checkout import python_path
 from s3_fixtures import Bucket
+from seqd.batch import Predictor
 from seqd.errors import (
     ArtifactDamaged,
     LeaseLost,
@@ -417,3 +419,24 @@ def test_another_layout_than_this_release_reads_is_refused(bucket: Bucket, tmp_p
 
     with pytest.raises(OtherFormat, match=r"has layout 2, and this release reads layout 1"):
         a_host(bucket, tmp_path / "host")
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+@pytest.mark.parametrize("method", ["spawn", "fork"])
+def test_a_predictor_has_a_version_of_a_bucket_also_in_another_process(
+    one: ModelStore, bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    monkeypatch.setenv("SEQD_DATA_DIR", str(tmp_path / "engine"))
+    monkeypatch.setenv("SEQD_ENABLED_PLUGINS", "light")
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "light_plugin"))
+    publish(one, "echo", content='{"records": 1, "prefix": "first "}')
+    predictor = Predictor("echo", store=bucket.url)
+    assert predictor(["a"])[0].output.label == "first a"
+    publish(one, "echo", content='{"records": 1, "prefix": "second "}')
+    monkeypatch.setenv("SEQD_STORE_URL", bucket.url)
+    later = Predictor("echo@2")
+
+    with multiprocessing.get_context(method).Pool(1) as pool:
+        found = pool.map(later, [["a"], ["b"]])
+
+    assert [one.output.label for (one,) in found] == ["second a", "second b"]

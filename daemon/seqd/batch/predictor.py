@@ -29,7 +29,9 @@ from seqd.local.kernel_folder import keep_kernels
 from seqd.local.pinning import given_slot
 from seqd.local.slots import Slot
 from seqd.models.catalog import versions_zero
+from seqd.models.objects import SCHEME
 from seqd.models.registry import Registry
+from seqd.models.shared_store import shared_store
 from seqd.models.store import ModelStore
 from seqd.models.task_schemas import task_schema
 from seqd.plugin.decorated import QuietContext
@@ -110,21 +112,28 @@ class Predictor(Generic[Output]):
         """Check what is asked for, and load nothing but plugins.
 
         `model` is `name@3`; of a name, or `name@label`, the version that it means now is taken.
-        `store` is the folder of the model store, by default `models` in SEQD_DATA_DIR.
+        `store` is the folder of the model store, or its URL, by default that of SEQD_STORE_URL or
+        `models` in SEQD_DATA_DIR.
         `text_field` is the column with the texts; of a task that takes records, columns have the
         names of their fields. Raises UnknownModel, InvalidRequest for a task that the model has
         not, InvalidParameters, and InvalidSettings where there is no store.
         """
-        if store is not None and not Path(store).is_dir():
+        is_url = str(store or "").startswith(SCHEME)
+        if store is not None and not is_url and not Path(store).is_dir():
             raise InvalidSettings(
                 f"There is no model store in {store}, which is no folder. The store of a daemon "
                 "is the folder `models` in its SEQD_DATA_DIR."
             )
-        self._store = Path(store or load_settings().store_dir).absolute()
+        settings = load_settings()
+        place = store or settings.store_url or settings.store_dir
+        #: The URL of the model store, or its folder.
+        self._store = str(place if str(place).startswith(SCHEME) else Path(place).absolute())
         self._task = task
         self._parameters = dict(parameters or {})
         self._text_field = text_field
-        name, version = _plugins_and_store(self._store)[1].resolve(model)
+        opened = _plugins_and_store(self._store)[1]
+        opened.refresh()
+        name, version = opened.resolve(model)
         self._version = ModelReference(name, version)
         self._plan()
 
@@ -162,6 +171,8 @@ class Predictor(Generic[Output]):
     def _plan(self) -> "_Plan":
         """Return how batches are run. Raises UnknownModel, InvalidRequest, InvalidParameters."""
         registry, store = _plugins_and_store(self._store)
+        if self._version.version not in store.numbers(self._version.name):
+            store.refresh()  # it was published after this process had looked
         model = registry.model(store.plugin_of(self._version.name))
         tasks = [name for name in model.tasks if name not in (GENERATE, TRAIN)]
         if self._task not in tasks:
@@ -262,30 +273,31 @@ class _Process:
 _MAKING = RLock()
 
 
-def _plugins_and_store(root: Path) -> tuple[Registry, ModelStore]:
+def _plugins_and_store(place: str) -> tuple[Registry, ModelStore]:
     with _MAKING:
-        return _opened(root)
+        return _opened(place)
 
 
 @lru_cache
-def _opened(root: Path) -> tuple[Registry, ModelStore]:
-    settings = load_settings()
+def _opened(place: str) -> tuple[Registry, ModelStore]:
+    settings = load_settings(store_url=place if place.startswith(SCHEME) else None)
     keep_kernels(settings.data_dir)
     registry = Registry.load(settings)
-    store = ModelStore(root, versions_zero(registry))
+    root = Path(place) if settings.store_url is None else settings.store_dir
+    store = ModelStore(root, versions_zero(registry), shared_store(settings))
     store.check_format()
     return registry, store
 
 
-def _process(root: Path, slot: Slot, pid: int) -> _Process:
+def _process(place: str, slot: Slot, pid: int) -> _Process:
     """Return what this process has; a copy of it that was forked has nothing."""
     with _MAKING:
-        return _begun(root, slot, pid)
+        return _begun(place, slot, pid)
 
 
 @lru_cache
-def _begun(root: Path, slot: Slot, pid: int) -> _Process:
-    registry, store = _plugins_and_store(root)
+def _begun(place: str, slot: Slot, pid: int) -> _Process:
+    registry, store = _plugins_and_store(place)
     for name, value in slot.environment().items():
         os.environ.setdefault(name, value)  # what the engine has set stays
     device = Device(slot.name, slot.kind, slot.threads)

@@ -5,13 +5,18 @@ profile, or the machine's role. What is said of an error is its code alone: the 
 it may hold an address with a password.
 """
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from seqd.errors import InvalidSettings, StoreUnreachable, StoreUnwritable
 from seqd.models.disk import DISK_ERRNOS
+
+if TYPE_CHECKING:
+    from s3fs import S3FileSystem
 
 #: What a URL begins with. Other stores have no put on condition of an ETag that s3fs could ask for.
 SCHEME: Final = "s3://"
@@ -37,22 +42,29 @@ class Objects:
         """Connects on first use. Raises InvalidSettings where s3fs is not installed."""
         self.url = url.rstrip("/")
         self._place = self.url.removeprefix(SCHEME)
-        try:
-            import s3fs
-        except ImportError:
+        self._opened: tuple[int, S3FileSystem] | None = None
+        if find_spec("s3fs") is None:
             raise InvalidSettings(
                 "SEQD_STORE_URL needs s3fs, which is not installed here: pip install 'seqd[s3]'"
-            ) from None
-        config = {
-            "connect_timeout": _CONNECT_S,
-            "read_timeout": _SILENCE_S,
-            "retries": {"max_attempts": _TRIES - 1},
-        }
-        with self._asking():
-            self._s3 = s3fs.S3FileSystem(
+            )
+
+    @property
+    def _s3(self) -> "S3FileSystem":
+        """The library's connections, which no copy of the process may share."""
+        if self._opened is None or self._opened[0] != os.getpid():
+            import s3fs
+
+            config = {
+                "connect_timeout": _CONNECT_S,
+                "read_timeout": _SILENCE_S,
+                "retries": {"max_attempts": _TRIES - 1},
+            }
+            opened = s3fs.S3FileSystem(
                 use_listings_cache=False, skip_instance_cache=True, config_kwargs=config
             )
-        self._s3.retries = 1  # botocore has tried by then
+            opened.retries = 1  # botocore has tried by then
+            self._opened = os.getpid(), opened
+        return self._opened[1]
 
     def etags(self, folder: str) -> dict[str, str]:
         """Return the objects below a folder, by their whole name, each with its ETag."""
