@@ -25,6 +25,9 @@ from worker_fixtures import wait_until
 PLUGIN = Path(__file__).parent / "plugin"
 READY_S = 180.0
 LEASE_S = 5.0
+#: Seconds that the workers of a host may need to come back: their models stay in the catalog, and
+#: what they alone can run is not given up.
+START_S = 60.0
 #: What an answer may take while faults go on; longer is a daemon that hangs.
 ANSWER_S = 60.0
 
@@ -119,7 +122,8 @@ def a_fleet(folder: Path, works_on: str, variables: Mapping[str, str]) -> Iterat
                     publish(store, STEERED, "pace", json.dumps({"prefix": f"{number}:"}))
             up = running_up(
                 folder / name, plugins=plugins, plugin_folders=(PLUGIN,), slots=slots,
-                ready_s=READY_S, lease_s=LEASE_S, heartbeat_s=1.0, reconcile_s=1.0, others=own,
+                ready_s=READY_S, lease_s=LEASE_S, heartbeat_s=1.0, reconcile_s=1.0,
+                unfit_grace_s=START_S, others=own,
             )  # fmt: skip
             ups.append(stack.enter_context(up))
             own = {**own, "SEQD_REDIS_URL": ups[0].endpoint().url}
