@@ -288,8 +288,8 @@ def _check_task(job: Job, entry: "CatalogEntry", catalog: "Mapping[str, CatalogE
         return
     able = [name for name, other in catalog.items() if task in other.all_tasks]
     raise InvalidRequest(
-        f"model {entry.model!r} cannot {task}; it can: {listed(entry.all_tasks)}."
-        f"{did_you_mean(task, entry.all_tasks)} Models that can {task}: {listed(able)}."
+        f"model {entry.model!r} has no task {task!r}; its tasks: {listed(entry.all_tasks)}."
+        f"{did_you_mean(task, entry.all_tasks)} Models with that task: {listed(able)}."
     )
 
 

@@ -159,9 +159,9 @@ class Settings(BaseSettings):
         default=60.0,
         ge=0,
         le=86_400,
-        description="Seconds for which a client waits for a Redis that has gone away, and then "
-        "goes on where it was, and for which a worker that starts waits for one; 0 fails at once. "
-        "A worker at work waits as long as it takes.",
+        description="Seconds for which a client waits for a Redis that has gone away; when it is "
+        "back, the client goes on where it was. A worker that starts waits as long for one. 0: it "
+        "fails at once. A worker at work waits as long as it takes.",
     )
     allow_eviction: bool = Field(
         default=False,
@@ -169,8 +169,7 @@ class Settings(BaseSettings):
     )
     allow_volatile: bool = Field(
         default=False,
-        description="Run on a Redis that writes nothing to disk, so that its end is that of all "
-        "jobs.",
+        description="Run on a Redis that writes nothing to disk: when it ends, all jobs are lost.",
     )
     lease_s: float = Field(
         default=30.0, gt=0, le=3_600, description="Seconds for which a claimed unit is reserved."
@@ -205,17 +204,19 @@ class Settings(BaseSettings):
         gt=0,
         le=86_400,
         description="Seconds for which a plugin may compute without asking whether to stop; then "
-        "its process is ended, up to two heartbeats later where C code holds the interpreter lock.",
+        "its process is ended. Where C code holds the interpreter lock, that is up to two "
+        "heartbeats later.",
     )
     unit_budget_factor: float = Field(
         default=50.0,
         ge=0,
         le=100_000,
-        description="Times as long as expected that a plugin may compute items, by what the last "
-        "items with the same version and parameters took on this worker; then its process is "
-        "ended, also where it asks whether to stop. 0: as long as it asks. Trainings, and the "
-        "first items after a model was loaded, are not bounded so; more or longer items than "
-        "before, and those after ten minutes of rest, have SEQD_MAX_SILENT_S at least.",
+        description="How many times as long as expected a plugin may compute items; then its "
+        "process is ended, also where it asks whether to stop. Expected is what the last items "
+        "with the same version and parameters took on this worker. 0: as long as it asks whether "
+        "to stop. Trainings, and the first items after a model was loaded, are not bounded so. "
+        "More or longer items than before, and those after ten minutes of rest, have "
+        "SEQD_MAX_SILENT_S at least.",
     )
     unit_budget_floor_s: float = Field(
         default=60.0,
@@ -225,7 +226,10 @@ class Settings(BaseSettings):
         "a model may compile for new lengths of texts, or wait for another service, for longer.",
     )
     max_attempts: int = Field(
-        default=3, ge=1, le=20, description="Starts of a unit before its items are given up."
+        default=3,
+        ge=1,
+        le=20,
+        description="How often a unit is started before its items are given up.",
     )
     backoff_s: float = Field(
         default=1.0,
@@ -237,9 +241,9 @@ class Settings(BaseSettings):
         default=120.0,
         ge=0,
         le=86_400,
-        description="Seconds for which a job waits while no worker that is up can run it, and the "
-        "reason may pass, such as a disk that is away; then it fails with the reasons. A model "
-        "that none of them has stays in the catalog for as long.",
+        description="Seconds for which a job waits while no worker that is up can run it, for a "
+        "reason that may pass, such as a disk that is away. Then it fails with the reasons. A "
+        "model that no worker has any more stays in the catalog for as long.",
     )
     max_pending_bytes: int = Field(
         default=64 * 1024 * 1024,
@@ -251,25 +255,27 @@ class Settings(BaseSettings):
         default=16 * 1024 * 1024,
         ge=1024 * 1024,
         le=1024**3,
-        description="Input, not compressed, that a worker takes at once; a unit that alone has "
-        "more comes alone. A worker needs up to ten times as much memory for it.",
+        description="Bytes of input, not compressed, that a worker takes at once. A unit with more"
+        " than that is taken alone. A worker needs up to ten times as much memory for it.",
     )
     shared_file_bytes: int = Field(
         default=32 * 1024 * 1024,
         ge=0,
-        description="Bytes left of a plain file of lines from which on workers that have nothing "
-        "to compute read it side by side; 0: one worker reads a file alone.",
+        description="Workers that have nothing to compute read a plain file of lines side by side,"
+        " where at least so many bytes of it are left; 0: one worker reads a file alone.",
     )
     model_cache_bytes: int = Field(
-        default=2 * 1024**3, ge=0, description="Memory for loaded models; the least used goes."
+        default=2 * 1024**3,
+        ge=0,
+        description="Bytes of memory for loaded models; the least used is unloaded first.",
     )
     unload_wait_s: float = Field(
         default=2.0,
         ge=0,
         le=600,
-        description="Seconds for which a worker with other work leaves work for which it would "
-        "have to unload a model. One without other work leaves it as long where another has the "
-        "model in memory. 0: it leaves nothing.",
+        description="Seconds for which a worker that has other work leaves work to others for "
+        "which it would have to unload a model. A worker without other work does so where another "
+        "has the model in memory. 0: it leaves nothing.",
     )
     abandoned_upload_s: float = Field(
         default=900.0,
@@ -357,16 +363,15 @@ class Settings(BaseSettings):
         default=90,
         ge=0,
         le=3_660,
-        description="Days for which it is kept what each tenant has used on a day; 0: it is not "
-        "counted.",
+        description="Days for which the daily use of each tenant is kept; 0: it is not counted.",
     )
 
     max_failures: int = Field(
         default=10_000,
         ge=0,
         le=1_000_000,
-        description="Dead letters that Redis keeps, the newest: an entry for each unit of which "
-        "items failed and for each job that failed, of 0.5 to 10 kB; 0: none are kept.",
+        description="Dead letters that Redis keeps, the newest; 0: none. There is one of 0.5 to 10"
+        " kB for each unit of which items failed, and for each job that failed.",
     )
     failures_ttl_s: int = Field(
         default=7 * 24 * 3_600,

@@ -170,8 +170,8 @@ REFUSED = [
     ),
     (
         ("places", "fnd", "--text", "a"),
-        "error[invalid_request]: model 'places' cannot fnd; it can: find. Did you mean 'find'? "
-        "Models that can fnd: none.",
+        "error[invalid_request]: model 'places' has no task 'fnd'; its tasks: find. Did you "
+        "mean 'find'? Models with that task: none.",
     ),
     (
         ("places",),

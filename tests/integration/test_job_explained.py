@@ -88,7 +88,7 @@ def test_units_are_told_with_who_has_them_and_each_item_with_where_it_stands(
     ]
     assert items[0] is not None and items[0].error_code is not None
     assert items[2] is not None and items[2].message == "worker-a has it in hand, attempt 1."
-    with pytest.raises(UnknownItem, match=r"no item 'item-9' in the 3 units that it has"):
+    with pytest.raises(UnknownItem, match=r"no item 'item-9' in its 3 units"):
         explain(environment, "j1", "item-9")
 
 

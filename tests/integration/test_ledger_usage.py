@@ -4,6 +4,7 @@ How many items and trainings these are, of any walk, says `tests/model`; here ar
 """
 
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -16,6 +17,7 @@ from builders import (
     some_results,
 )
 from ledger_fixtures import Environment
+from seqd.errors import InvalidRequest
 from seqd.ledger.blobs import unpack_items
 from seqd.ledger.units import Unit
 from seqd.ledger.work import CommitOutcome, Finished, Use
@@ -151,3 +153,12 @@ def test_what_the_units_of_a_job_took_is_counted_at_its_end_at_the_latest(
     assert environment.ledger.tenants.usage() == [
         used(environment, tenant="default", items=items, tokens=50, busy_s=5.0)
     ]
+
+
+@pytest.mark.parametrize("name", ["since", "until"])
+@pytest.mark.parametrize("day", ["2026-11-01", datetime(2026, 11, 1, tzinfo=UTC)])
+def test_a_day_that_is_no_date_is_refused(environment: Environment, name: str, day: Any) -> None:
+    with pytest.raises(InvalidRequest) as refusal:
+        environment.ledger.tenants.usage(**{name: day})
+
+    assert str(refusal.value) == (f"{name} is {day!r}; allowed: a date, such as date(2026, 11, 1).")

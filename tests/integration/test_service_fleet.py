@@ -278,8 +278,8 @@ REFUSED = {
     "other in service",
     "rollback topics@2": "error[invalid_request]: 'topics@2' names a version; allowed: a model, "
     "such as topics. `seqd models promote topics@2` puts that version in service",
-    "label topics@2 production": "error[invalid_request]: the label production is moved by "
-    "`promote`; set another label.",
+    "label topics@2 production": "error[invalid_request]: the label production is the version "
+    "in service, which `promote` sets: seqd models promote NAME@VERSION",
     "label topics@2 latest": "error[invalid_request]: the label latest is always the highest "
     "version; set another label.",
     "rm topics@1": "error[version_in_use]: topics@1 is in service: it is not removed.",

@@ -117,6 +117,6 @@ def test_a_job_of_another_kind_cannot_be_drawn(capsys, cluster: Cluster):
 
     assert ended.status == 2
     assert ended.err == (
-        f"error[invalid_request]: Job {job.job_id} is a job of kind classify, no sweep. Read "
-        "`results()`.\n"
+        f"error[invalid_request]: Job {job.job_id} is a job of kind classify, no sweep. What it "
+        f"gave: `results()`, or seqd jobs results {job.job_id}\n"
     )

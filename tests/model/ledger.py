@@ -342,14 +342,15 @@ class Ledger:
 
 def _undone(job: ModelJob, unit: Unit) -> list[Result]:
     is_late, failure = job.state is JobState.EXPIRED, job.failure
-    if failure is None:
-        why = f"ended as {job.state} before this item had its turn. Send it again."
+    if is_late:
+        ended, advice = "expired", "Send it again, with more time."
+    elif failure is None:
+        ended, advice = f"ended as {job.state}", "Send it again."
     else:
-        ended = "expired" if is_late else f"failed with {failure.code}"
-        why = f"{ended} before this item had its turn. Its failure says why."
+        ended, advice = f"failed with {failure.code}", "The job's failure says why."
     error = ItemError(
         code=ItemErrorCode.EXPIRED if is_late else ItemErrorCode.CANCELLED,
-        message=f"The job {why}",
+        message=f"The job {ended} before this item had its turn. {advice}",
         retryable=failure is None or failure.retryable,
     )
     return [ItemFailure(custom_id=item.custom_id, error=error, attempts=0) for item in unit.items]

@@ -117,8 +117,8 @@ REFUSED: list[tuple[Job, type[SeqdError], str]] = [
     (
         a_job("generate"),
         InvalidRequest,
-        "model 'imdb_lstm' cannot generate; it can: classify, train. Models that can generate: "
-        "markov.",
+        "model 'imdb_lstm' has no task 'generate'; its tasks: classify, train. Models with that "
+        "task: markov.",
     ),
     (
         a_job("train", preset="tutorail"),
@@ -169,7 +169,8 @@ REFUSED: list[tuple[Job, type[SeqdError], str]] = [
     (
         a_sweep(model="markov"),
         InvalidRequest,
-        "model 'markov' cannot train; it can: generate. Models that can train: imdb_lstm.",
+        "model 'markov' has no task 'train'; its tasks: generate. Models with that task: "
+        "imdb_lstm.",
     ),
     (
         a_sweep(grid={"unit": [8]}),
@@ -322,8 +323,8 @@ def test_a_unit_holds_fewer_items_the_longer_their_vectors_are(shape: int, unit_
     [
         (
             {"task": "embedd"},
-            "model 'embedder' cannot embedd; it can: embed. Did you mean 'embed'? Models that can "
-            "embedd: none.",
+            "model 'embedder' has no task 'embedd'; its tasks: embed. Did you mean 'embed'? Models "
+            "with that task: none.",
         ),
         (
             {"task": "embed", "stream": True},

@@ -15,14 +15,14 @@ from seqd_schemas import NamedSource, UploadSource
             "imdb_lstm@",
             {},
             "model is 'imdb_lstm@'; allowed: NAME, NAME@3 (a version) or NAME@production (a "
-            "label); for a training or a sweep, NAME alone.",
+            "label).",
         ),
         (
             "train",
             "markov@0",
             {},
-            "model is 'markov@0'; allowed: NAME, NAME@3 (a version) or NAME@production (a label); "
-            "for a training or a sweep, NAME alone.",
+            "model is 'markov@0'; allowed: a name of up to 40 of a-z 0-9 _ with a letter in front, "
+            "without a version.",
         ),
         (
             "classify",

@@ -69,7 +69,8 @@ def _row_from(lines: list[Line]) -> tuple[int, object]:
     except BadEntry as bad:
         return 1, bad.reason
     except csv.Error as error:
-        return 1, f"it is not CSV ({error})"
+        how = "Close each quote, and double each one inside a field"
+        return 1, f"it is not CSV ({error}). {how}"
     return taken, row
 
 

@@ -103,7 +103,10 @@ def test_a_csv_quote_that_is_never_closed_costs_its_own_line_only(tmp_path, name
 
     assert len(entries) == 198
     assert [e.custom_id for e in entries if isinstance(e, RefusedItem)] == ["line-5"]
-    assert entries[3].refused.message == "line 5: it is not CSV (unexpected end of data)."
+    assert entries[3].refused.message == (
+        "line 5: it is not CSV (unexpected end of data). Close each quote, and double each one "
+        "inside a field."
+    )
     assert entries[-1] == Item(custom_id="199", text="text 199")
 
 

@@ -490,7 +490,8 @@ class JobSteps(Generic[Output]):
         record = yield from self.record()
         if not isinstance(record.job, SweepJob):
             raise InvalidRequest(
-                f"Job {self.job_id} is a job of kind {record.kind}, no sweep. Read `results()`."
+                f"Job {self.job_id} is a job of kind {record.kind}, no sweep. What it gave: "
+                f"`results()`, or seqd jobs results {self.job_id}"
             )
         with self._in_reach():
             found = yield from results_by_now(self.ledger, record)

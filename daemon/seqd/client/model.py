@@ -408,9 +408,13 @@ def _refuse_none(order: ModelOrder) -> None:
 
 def _refuse_kept(label: str) -> None:
     """Raise InvalidRequest for a label that nobody moves by its name."""
-    if label in ("latest", _PRODUCTION):
-        moved = "always the highest version" if label == "latest" else "moved by `promote`"
-        raise InvalidRequest(f"the label {label} is {moved}; set another label.")
+    if label == "latest":
+        raise InvalidRequest("the label latest is always the highest version; set another label.")
+    if label == _PRODUCTION:
+        raise InvalidRequest(
+            f"the label {label} is the version in service, which `promote` sets: seqd models "
+            "promote NAME@VERSION"
+        )
 
 
 def _nobody_took(order: ModelOrder) -> str:

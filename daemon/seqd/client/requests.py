@@ -168,8 +168,7 @@ _NOT_SENT = (
 
 #: What pydantic would show as a pattern, in words.
 _ALLOWED = {
-    "model": "NAME, NAME@3 (a version) or NAME@production (a label); for a training or a sweep, "
-    "NAME alone",
+    "model": "NAME, NAME@3 (a version) or NAME@production (a label)",
     "held_out": "an iterable of texts or records, a FileSource or a NamedSource",
     "labels": "names of lower-case letters, digits, `_` and `-`",
     "grid": "1 to 8 parameters, each with values that differ, of 256 combinations at most",
@@ -186,6 +185,9 @@ _ALLOWED = {
     "task": "the name of a task that the model has, such as embed",
     "label_map": "up to 256 labels of the model, each with its new name of 1 to 256 characters",
 }
+
+#: What names the model of a training or a sweep, which makes a version of it.
+_A_MODEL_TO_TRAIN = "a name of up to 40 of a-z 0-9 _ with a letter in front, without a version"
 
 #: Options that no two jobs can share.
 _OF_ONE_JOB = ("job_id", "idempotency_key")
@@ -206,6 +208,8 @@ def job_of(kind: str, model: str, options: JobOptions, **fields: object) -> Job:
         parts = [part for part in fault.field.split(".") if part not in ("", kind)] or ["kind"]
         value = shown(kind) if parts == ["kind"] else fault.value
         allowed = _ALLOWED.get(parts[0], fault.allowed)
+        if parts[0] == "model" and kind in ("train", "sweep"):
+            allowed = _A_MODEL_TO_TRAIN
         raise InvalidRequest(
             wire_text(f"{'.'.join(parts)} is {value}; allowed: {allowed}.")
         ) from None

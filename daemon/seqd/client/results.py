@@ -345,11 +345,12 @@ def _undone(blob: bytes, record: JobRecord) -> Iterator[ResultLine]:
 def _undone_error(record: JobRecord) -> ItemError:
     """Return why an item was not done of a job that ended early, and whether to send it again."""
     is_late, failure = record.state is JobState.EXPIRED, record.failure
-    if failure is None:
+    if is_late:
+        ended, advice = "expired", "Send it again, with more time."
+    elif failure is None:
         ended, advice = f"ended as {record.state}", "Send it again."
     else:
-        ended = "expired" if is_late else f"failed with {failure.code}"
-        advice = "Its failure says why."
+        ended, advice = f"failed with {failure.code}", "The job's failure says why."
     return ItemError(
         code=ItemErrorCode.EXPIRED if is_late else ItemErrorCode.CANCELLED,
         message=f"The job {ended} before this item had its turn. {advice}",

@@ -71,7 +71,9 @@ class CsvRows(Iterator[tuple[int, CsvRow]]):
         except BadEntry as unclosed:
             failure = unclosed
         except csv.Error as error:
-            failure = invalid(f"it is not CSV ({error})")
+            failure = invalid(
+                f"it is not CSV ({error}). Close each quote, and double each one inside a field"
+            )
         else:
             return self._undecodable or row
         self._ahead.extendleft(reversed(self._taken[1:]))

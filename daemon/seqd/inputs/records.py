@@ -20,6 +20,7 @@ from seqd.inputs.items import BadEntry, invalid, undecodable
 from seqd.inputs.paths import open_regular, shown
 from seqd.inputs.streams import MAX_LINE_BYTES, START, FilePosition, Line, Opener, read_lines
 from seqd.validation import did_you_mean
+from seqd.wording import counted
 from seqd_schemas import FileSource, ItemErrorCode
 
 #: Label folder of reviews without a label, which nobody classifies or learns from.
@@ -342,8 +343,8 @@ class CsvReader(RecordReader[CsvRow]):
             raise raw
         if len(raw) != len(self._columns):
             raise invalid(
-                f"it has {len(raw)} fields, the header has {len(self._columns)}. Quote a field "
-                f"that holds a {self._delimiter_name}"
+                f"it has {counted(len(raw), 'field')}, the header has {len(self._columns)}. Quote "
+                f"a field that holds a {self._delimiter_name}"
             )
         text_field = self.source.text_field if self.fields is None else None
         cells = zip(self._columns, raw, strict=True)

@@ -190,6 +190,11 @@ class Tenants(Part):
         `until` is the last day; without one it is today, in UTC by the server's clock. Without a
         `since` these are all days that are kept. Days of which nothing is kept are left out.
         """
+        for name, day in (("since", since), ("until", until)):
+            if day is not None and type(day) is not date:  # a datetime is a date, too
+                raise InvalidRequest(
+                    f"{name} is {shown(day)}; allowed: a date, such as date(2026, 11, 1)."
+                )
         today = yield from _today()
         until = min(until or today, today)
         days = [] if since is None else list(_days(since, until))

@@ -21,7 +21,7 @@ from seqd.ledger.blobs import may_hold, results_named, unpack_items
 from seqd.ledger.exchange import Exchange
 from seqd.ledger.unit_states import TriedUnit, first_blobs, tried_unit
 from seqd.validation import shown
-from seqd.wording import span
+from seqd.wording import counted, span
 from seqd_schemas import Item, ItemFailure, ItemSuccess
 
 #: Units that are read at most: 2 million items of a model with units of 512.
@@ -181,14 +181,15 @@ def _versions(facts: Facts, result: ItemSuccess | ItemFailure | None) -> tuple[i
 
 def _not_found(facts: Facts, custom_id: str, units_read: int) -> str:
     record = facts.record
-    where = f"Job {record.job_id} has no item {shown(custom_id)} in the {units_read:,} units"
+    where = f"Job {record.job_id} has no item {shown(custom_id)}"
     if units_read < record.units:
         return (
-            f"{where} that were looked at, of {record.units:,}: a search reads {MAX_UNITS:,} at "
-            "most. Read the results in its place, or name the item by its position: row-1, row-2 …"
+            f"{where} in the {units_read:,} units that were looked at, of {record.units:,}: a "
+            f"search reads {MAX_UNITS:,} at most. Read the results in its place, or name the item "
+            "by its position: row-1, row-2 …"
         )
     more = "" if record.sealed else " Its input is not complete yet."
     return (
-        f"{where} that it has.{more} An item that was given no custom_id is named by its position: "
-        "row-1, row-2 …"
+        f"{where} in its {counted(units_read, 'unit')}.{more} An item that was given no custom_id "
+        "is named by its position: row-1, row-2 …"
     )
