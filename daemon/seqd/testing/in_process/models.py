@@ -84,9 +84,10 @@ class StubModel:
     the item's error. `train` returns figures; what it raises fails the training. A function may
     take the job's parameters as its second argument.
 
-    `run` has the tasks that a plugin named, such as `{"embed": (function, Embedding)}`. Such a
-    function returns an output of that class, a dictionary of its fields, or an ItemError; where
-    the output has a field `text`, also a text, or an iterator of texts, which are streamed.
+    `run` has the tasks that a plugin named, such as `{"embed": (function, Embedding)}`; where a
+    task takes records, their class is a third. Such a function returns an output of that class, a
+    dictionary of its fields, or an ItemError. Where the output has a field `text`, it may also
+    return a text, or an iterator of texts, which are streamed.
     """
 
     classify: TextFunction | None = None
