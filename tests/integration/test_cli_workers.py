@@ -57,6 +57,13 @@ def test_uncordon_all_ends_a_drain_of_all_and_no_rule_of_a_single_target(
     assert "; others stay." in " ".join(seqd("uncordon", "--help").out.split())
 
 
+def test_a_drain_of_all_without_a_worker_says_that_none_is_up(seqd: Seqd) -> None:
+    assert seqd("drain", "--all").err == (
+        "error[unknown_worker]: No worker is up. With --ahead the rule is made for one that starts "
+        "later.\n"
+    )
+
+
 def test_an_uncordon_in_the_audit_has_no_reason_of_the_rule_that_it_ends(
     environment: Environment, seqd: Seqd, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -441,6 +441,7 @@ def test_an_address_at_which_no_redis_can_be_used_is_told_of_at_once(
 
     never, port = refusal("redis://127.0.0.1:1/0"), private_server.port
     wrong = refusal(f"redis://:wrong@127.0.0.1:{port}/0")
+    missing = refusal(f"{private_server.url.removesuffix('/0')}/99")
     with a_web_server() as other_port:
         other = refusal(f"redis://127.0.0.1:{other_port}/0")
 
@@ -448,6 +449,8 @@ def test_an_address_at_which_no_redis_can_be_used_is_told_of_at_once(
     assert str(never).startswith("No answer from Redis at 127.0.0.1:1")
     assert type(wrong) is RedisRefused
     assert str(wrong).startswith(f"Redis at 127.0.0.1:{port} refused the user or password: ")
+    assert type(missing) is InvalidSettings
+    assert str(missing).startswith(f"Redis at 127.0.0.1:{port} has no database 99. Set ")
     assert type(other) is InvalidSettings
     assert str(other) == (
         f"What answers at 127.0.0.1:{other_port} is not Redis: it sent b'HTTP/1.1 400 Bad "

@@ -81,6 +81,7 @@ def test_an_act_that_does_not_get_into_the_audit_is_told_in_whole_sentences(tigh
     fill(tight.redis)
 
     tight.ledger.audit.note("jobs.cancel", "j1")
+    tight.ledger.audit.note("jobs.cancel", "j1", outcome="redis_full")
 
     (said,) = caplog.messages
     assert said.startswith("jobs.cancel of 'j1' is not in the audit: Redis says ")

@@ -393,8 +393,11 @@ def unknown_target(
     target: str, workers: "Sequence[WorkerStatus]", known: "set[str]", hint: str
 ) -> UnknownWorker:
     """Return the error for a target that no worker is, with the nearest that there are."""
+    from seqd.targets import EVERY_WORKER
     from seqd.validation import did_you_mean
 
+    if target == EVERY_WORKER:
+        return UnknownWorker(f"No worker is up.{hint}")
     kind, _, value = target.partition(":")
     there = {
         "worker": {one.worker for one in workers} | {f"{one.slot}@{one.host}" for one in workers},

@@ -122,7 +122,8 @@ class Audit(Part):
         bound = ("MAXLEN", "~", self._ledger.settings.max_audit_entries)
         words = ("XADD", self._keys.audit(), *bound, "*", "a", to_stored(entry))
         (reply,) = yield from pipeline([Command(words)], raises=False)
-        if isinstance(reply, ResponseError):
+        # Of an act that is refused the first entry has told it.
+        if isinstance(reply, ResponseError) and not outcome:
             log.warning(
                 "%s of %r is not in the audit: Redis says %s. The command goes on without it.",
                 action,

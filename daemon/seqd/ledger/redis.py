@@ -445,8 +445,8 @@ def redis_errors(redis: "AnyRedis") -> Iterator[None]:
     """Raise RedisRefused, RedisFull or RedisUnreachable for Redis's errors in the block.
 
     For a denied command or key it is RedisNoPermission; InvalidSettings where the server is one of
-    a Redis Cluster or no Redis, or no Sentinel knows its name. Any other error of the server, such
-    as one that a script of ours raises, stays a ResponseError.
+    a Redis Cluster or no Redis, has no such database, or no Sentinel knows its name. Any other
+    error of the server, such as one that a script of ours raises, stays a ResponseError.
 
     The error of Redis is the `__context__` of ours, whose sentence has all of it that a person
     needs: a traceback does not show the fifty lines of redis-py.
@@ -475,6 +475,12 @@ def _ours(redis: "AnyRedis", error: RedisError) -> SeqdError | None:
         return None
     if is_of_a_cluster(error):
         return InvalidSettings(cluster_sentence(address))
+    if "DB index is out of range" in text:  # as it says of a database that it has not
+        database = redis.connection_pool.connection_kwargs.get("db")
+        return InvalidSettings(
+            f"Redis at {address} has no database {database}. Set SEQD_REDIS_URL to one that it "
+            "has, such as redis://host:6379/0."
+        )
     if code := passing_code(error):
         if code in _FULL:
             return _full(redis) if code == "OOM" else _unwritable(redis, error)
