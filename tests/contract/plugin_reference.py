@@ -77,8 +77,25 @@ def _public(module: str) -> list[Name]:
 
 def _section(module: str, opening: str, names: Sequence[Name]) -> Iterator[str]:
     yield f"## {module}\n\n{opening}\n"
-    for name in sorted(names, key=lambda one: one.name.lower()):
-        yield "\n".join(_entry(name))
+    ordered = sorted(names, key=lambda one: one.name.lower())
+    for name in ordered:
+        if not _is_small(name):
+            yield "\n".join(_entry(name))
+    if small := [_small_entry(name) for name in ordered if _is_small(name)]:
+        yield "### Records and values\n\n" + "\n".join(small) + "\n"
+
+
+def _is_small(name: Name) -> bool:
+    """Return True for a value, and for a record of which no field has more to say than its name."""
+    is_record = name.fields and not (name.members or name.bases)
+    return name.kind == "value" or bool(is_record and not any(one.comment for one in name.fields))
+
+
+def _small_entry(name: Name) -> str:
+    if name.kind == "value":
+        return f"- `{name.name}`: a value of type `{name.text}`."
+    fields = ", ".join(one.written for one in name.fields)
+    return f"- `{name.name}({fields})`: {paragraph(name.text)}"
 
 
 def _entry(name: Name) -> Iterator[str]:
@@ -89,9 +106,7 @@ def _entry(name: Name) -> Iterator[str]:
         return
     if name.bases:
         yield f"A class, of {', '.join(f'`{base}`' for base in name.bases)}.\n"
-    yield (
-        paragraph(name.text) if name.kind != "value" else f"A value of type `{name.text}`."
-    ) + "\n"
+    yield paragraph(name.text) + "\n"
     lines = [*_fields(name.fields), *map(_member, name.members)]
     if lines:
         yield "\n".join(lines) + "\n"

@@ -199,7 +199,6 @@ NEEDS: Mapping[str, Page] = {
         {
             '{"text": "Das Paket': "the form of a larger file",
             "first   imdb_lstm@2": "the figures of one run",
-            "seqd up": MINUTES,
         },
         up,
         files={
