@@ -23,6 +23,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 SERVICE = """
 from typing import assert_type
 
+import pandas
+
+from seqd.batch import Predictor
 from seqd.client import (
     AsyncClient, AsyncJob, Classification, Client, Generation, ItemOutput, ItemSuccess, Job,
     Embedding, JobHandle, Result, TrainedVersion,
@@ -60,6 +63,12 @@ def read(client: Client) -> None:
     for ended in client.as_completed([job]):
         for result in ended.results():
             print(label_of(result), any_job)
+
+def label(texts: list[str], frame: pandas.DataFrame) -> None:
+    predictor = Predictor("imdb_lstm@3", parameters={"probabilities": True})
+    assert_type(predictor(frame), pandas.DataFrame)
+    assert_type(predictor(texts), list[Result[Classification]])
+    assert_type(Predictor("m", task="embed"), Predictor[ItemOutput])
 
 async def read_on(client: AsyncClient) -> None:
     job = await client.classify(["a"])

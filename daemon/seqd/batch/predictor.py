@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock, RLock
-from typing import TYPE_CHECKING, Generic, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast, overload
 
 from seqd.batch.columns import Batch, batch_of
 from seqd.client.tables import Columns, Table, Type, Vectors, table_of_outputs
@@ -59,13 +59,15 @@ if TYPE_CHECKING:
 
     from seqd.client import Result
 
-    _Batch = TypeVar(
-        "_Batch",
-        "pyarrow.Table",
-        "pyarrow.RecordBatch",
-        "pandas.DataFrame",
-        "dict[str, NDArray[np.generic]]",
-    )
+    class _ArrowBatch(Protocol):
+        """A table or a record batch of pyarrow, which has no types."""
+
+        schema: pyarrow.Schema
+
+        def to_pylist(self) -> list[dict[str, Any]]:
+            """Return the rows."""
+
+    _Batch = TypeVar("_Batch", pandas.DataFrame, "dict[str, NDArray[np.generic]]", _ArrowBatch)
 
 
 class Predictor(Generic[Output]):
@@ -143,9 +145,9 @@ class Predictor(Generic[Output]):
         return str(self._version)
 
     @overload
-    def __call__(self, batch: Sequence[str | Mapping[str, object]]) -> "list[Result[Output]]": ...
-    @overload
     def __call__(self, batch: "_Batch") -> "_Batch": ...
+    @overload
+    def __call__(self, batch: Sequence[str | Mapping[str, object]]) -> "list[Result[Output]]": ...
     def __call__(self, batch: object) -> object:
         """Return a batch with what the model says of each row, or the results of a list.
 
