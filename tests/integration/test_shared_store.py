@@ -6,10 +6,12 @@ import re
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -20,6 +22,7 @@ from s3_fixtures import Bucket
 from seqd.batch import Predictor
 from seqd.errors import (
     ArtifactDamaged,
+    InvalidSettings,
     LeaseLost,
     OtherFormat,
     StoreUnreachable,
@@ -412,6 +415,35 @@ def test_a_mirror_that_a_killed_process_left_in_mid_change_is_as_the_store_is(
     a_host(bucket, tmp_path / "one")
 
     assert files_of(folder) == before
+
+
+class Obliging(BaseHTTPRequestHandler):
+    """Puts whatever it is given, as servers do that know no conditions."""
+
+    protocol_version = "HTTP/1.1"  # it says "100 Continue" where that is awaited
+
+    def do_PUT(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(200)
+        self.send_header("ETag", '"1"')
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_request(self, code: object = "-", size: object = "-") -> None:
+        """Log nothing."""
+
+
+def test_a_server_that_keeps_to_no_condition_is_refused(
+    bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Obliging) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"http://127.0.0.1:{server.server_port}")
+        try:
+            with pytest.raises(InvalidSettings, match=r"puts an object whatever the condition"):
+                a_host(bucket, tmp_path / "host")
+        finally:
+            server.shutdown()
 
 
 def test_another_layout_than_this_release_reads_is_refused(bucket: Bucket, tmp_path: Path) -> None:

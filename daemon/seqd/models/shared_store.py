@@ -33,7 +33,14 @@ from typing import Annotated, Final, ParamSpec, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
-from seqd.errors import ArtifactDamaged, OtherFormat, SeqdError, StoreUnreachable, StoreUnwritable
+from seqd.errors import (
+    ArtifactDamaged,
+    InvalidSettings,
+    OtherFormat,
+    SeqdError,
+    StoreUnreachable,
+    StoreUnwritable,
+)
 from seqd.models.disk import exclusive, write_atomically, writing
 from seqd.models.model_records import RUN_ID
 from seqd.models.objects import Objects
@@ -129,7 +136,7 @@ class SharedStore:
     def refresh(self, max_age_s: float = 0.0) -> None:
         """Have the mirror say what the store says, unless a process of this host did so just now.
 
-        Raises StoreUnreachable, OtherFormat.
+        Raises StoreUnreachable, OtherFormat, InvalidSettings.
         """
         if not self._is_known:
             self._look_at_format()
@@ -150,11 +157,19 @@ class SharedStore:
             stamp.touch()
 
     def _look_at_format(self) -> None:
-        """Make a store where there is none. Raises OtherFormat."""
+        """Make a store where there is none. Raises OtherFormat, InvalidSettings."""
         with writing(self._root):
             self._root.mkdir(parents=True, exist_ok=True)
         try:
-            self.objects.put("format.json", f"{LAYOUT}\n".encode())
+            content = f"{LAYOUT}\n".encode()
+            self.objects.put("format.json", content)
+            # By now it is there, with another ETag.
+            if any(self.objects.put("format.json", content, etag) for etag in ("", '"none"')):
+                raise InvalidSettings(
+                    f"The server of {self._url} puts an object whatever the condition "
+                    "(If-None-Match, If-Match), so hosts would undo each other's changes. Set "
+                    "SEQD_STORE_URL to a bucket of one that keeps to it, as Amazon S3 does"
+                )
         except StoreUnreachable:
             raise
         except StoreUnwritable as error:
@@ -275,8 +290,12 @@ class SharedStore:
         record = record.model_copy(update={"token": secrets.token_hex(8)})
         for number, digest in record.versions.items():
             if before.versions.get(number) != digest:
+                there = self.objects.etags(
+                    f"versions/{name}/{number}"
+                )  # by a push that was refused
                 for key, path in self._keys(name, number, digest).items():
-                    self.objects.upload(path, key)
+                    if key not in there:
+                        self.objects.upload(path, key)
         place = f"models/{name}.json"
         put = self.objects.put(place, to_stored(record).encode(), etag)
         if put is None:
