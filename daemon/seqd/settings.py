@@ -95,7 +95,8 @@ class Settings(BaseSettings):
     prefix: str = Field(
         default=DEFAULT_PREFIX,
         pattern=r"^[A-Za-z0-9_.-]{1,64}$",
-        description="What the names of all Redis keys begin with.",
+        description="What the names of all Redis keys begin with: 1 to 64 letters, digits, `_`, "
+        "`.` and `-`.",
     )
     data_dir: Path = Field(
         default_factory=_default_data_dir,
@@ -632,7 +633,8 @@ def load_settings(**overrides: object) -> Settings:
         value = MASK if field is not None and not field.repr else fault.value
         meant = "no such setting" if field is None else field.description
         raise InvalidSettings(
-            f"{PREFIX}{name.upper()} is {value}: {fault.allowed}. `{meant}`{_of_kubernetes(fault)}"
+            f"{PREFIX}{name.upper()} is {value}: {fault.allowed}. What it is: {meant}"
+            f"{_of_kubernetes(fault)}"
         ) from None
     if settings.redis_url is not None:
         remember_address(settings.redis_url)
@@ -650,7 +652,7 @@ def _secrets_dir() -> Path | None:
         return None
     if not Path(folder).is_dir():
         meant = Settings.model_fields["secrets_dir"].description
-        raise InvalidSettings(f"{name} is {folder!r}, which is no folder. `{meant}`")
+        raise InvalidSettings(f"{name} is {folder!r}, which is no folder. What it is: {meant}")
     return Path(folder)
 
 

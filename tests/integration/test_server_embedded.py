@@ -307,6 +307,18 @@ def test_an_endpoint_file_that_is_damaged_is_reported_with_its_path(local: Setti
     )
 
 
+def test_a_folder_of_data_that_is_a_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("")
+
+    with pytest.raises(RedisUnreachable) as refusal:
+        redis_url_of(Settings(data_dir=tmp_path / "data"))
+
+    assert str(refusal.value) == (
+        f"No Redis server runs for {tmp_path / 'data'}, which is no folder: set SEQD_DATA_DIR to "
+        "one."
+    )
+
+
 def test_a_port_that_is_taken_is_reported_with_the_way_to_use_a_redis_there(
     local: Settings, tmp_path: Path
 ) -> None:

@@ -235,6 +235,11 @@ def read_endpoint(path: Path) -> Endpoint | None:
         return from_stored(Endpoint, path.read_bytes())
     except FileNotFoundError:
         return None
+    except NotADirectoryError:
+        raise RedisUnreachable(
+            f"No Redis server runs for {path.parent.parent}, which is no folder: set SEQD_DATA_DIR "
+            "to one."
+        ) from None
     except PermissionError:
         raise RedisUnreachable(
             f"{path} belongs to another user: run this command as that user, or set SEQD_DATA_DIR "
