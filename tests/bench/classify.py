@@ -31,6 +31,7 @@ _BOUND_ROWS, _BOUND_S = 512, 0.5
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 KERAS, ONNX, BOUND = "Keras model.predict", "ONNX Runtime", "matrix products"
+PREDICTOR = "seqd.batch.Predictor in one process"
 
 #: What a worker tells apart, in the order of the work.
 _STAGES = {
@@ -89,6 +90,10 @@ class Classify(Case):
             return ran[name][-1].seconds
 
         sides: dict[str, Side] = {name: partial(classify, name) for name in jobs}
+        own = {"reviews": str(small), "model": f"imdb_lstm@{version}"}
+        data_dir = str(daemon.settings.data_dir)
+        predictor = self.peer("predictor", {"SEQD_DATA_DIR": data_dir}, **own)
+        sides[PREDICTOR] = partial(predictor.ask, "predict")
         sides |= self._peers(small, sizes) if sizes else {}
         warm_up(sides)
         figures = in_turn(sides, self.rounds)
@@ -127,7 +132,7 @@ class Classify(Case):
 
     def _compare(self, figures: Mapping[str, Sequence[float]], few: int) -> dict[str, list[float]]:
         """Add speeds and their ratios; returns the speeds."""
-        counts = dict.fromkeys(("tutorial", "large", "starter", KERAS, ONNX), few)
+        counts = dict.fromkeys(("tutorial", "large", "starter", PREDICTOR, KERAS, ONNX), few)
         counts["large"] = self.large
         speeds = {
             name: [count / took_s for took_s in figures[name]]
@@ -138,14 +143,15 @@ class Classify(Case):
             "tutorial": f"seqd, tutorial network, {few:,} reviews",
             "large": f"seqd, tutorial network, {self.large:,} reviews",
             "starter": f"seqd, shipped starter, {few:,} reviews",
+            PREDICTOR: f"{PREDICTOR}, {few:,} reviews",
         }
         rows = [row(names.get(key, f"{key}, padded"), "a second", speeds[key]) for key in speeds]
         self.report.add("reviews a second", rows)
         beside = [
-            row(f"seqd, {counts[our]:,} reviews / {their}", "times", ratios(speeds[our], speed))
+            row(f"{names[our]} / {their}", "times", ratios(speeds[our], speed))
             for their, speed in speeds.items()
-            for our in ("tutorial", "large")
-            if their in (KERAS, ONNX) and our in speeds
+            for our in ("tutorial", "large", PREDICTOR)
+            if their in (KERAS, ONNX, PREDICTOR) and our in speeds and our != their
         ]
         if beside:
             self.report.add("how many times as fast", beside)

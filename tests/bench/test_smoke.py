@@ -96,7 +96,7 @@ def test_classify_runs_the_tutorials_network_beside_keras(tmp_path: Path) -> Non
     report = report_of(tmp_path, "classify", "--reviews", "20", "--large", "40", "--rounds", "1")
 
     rows, facts = rows_of(report), facts_of(report)
-    assert rows["seqd, 40 reviews / Keras model.predict"][0] > 0
+    assert rows["seqd, tutorial network, 40 reviews / Keras model.predict"][0] > 0
     assert 0 < rows["seqd's share of it"][0] < 1
     assert facts["floating-point operations a token"] == 80_000
     assert facts["items a batch, mean"] == 40
