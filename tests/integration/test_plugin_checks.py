@@ -248,6 +248,20 @@ def test_a_call_that_differs_by_its_batch_or_asks_once_is_found(
     assert result.place.function.endswith("classify")
 
 
+def test_a_call_that_asks_by_time_and_is_quicker_the_second_time_is_sound(tmp_path: Path):
+    source = SOUND.replace(
+        "outcomes = []", "outcomes = []; pace = next(paces) if len(items) > 1_000 else 1"
+    ).replace("for item in items:", "for number, item in enumerate(items):")
+    source = source.replace("if context", "if number % pace == 0 and context")
+    paces = "paces = itertools.chain([1], itertools.repeat(20))\n\n\nclass Lengths"
+    source = source.replace("class Lengths", f"import itertools\n\n{paces}")
+    path = a_plugin(tmp_path, source)
+
+    result = results_of(path, {"S2"})["S2"]
+
+    assert result.state is CheckState.PASSED
+
+
 def test_a_parameter_without_a_default_wants_a_value_to_check_with(tmp_path: Path):
     field = "pydantic.Field(max_length=3, description='A level.')"
     needing = (

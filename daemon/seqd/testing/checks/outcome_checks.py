@@ -388,6 +388,11 @@ def stops_half_way(version: Version) -> None:
             method,
         ):
             version.outcomes(task, items, context, more=more)
+            while context.said_at is None and half > 1:
+                # It asks by time, and was quicker now than before.
+                half //= 2
+                context = TimedStop(stop_after=half)
+                version.outcomes(task, items, context, more=more)
         _check_prompt(task, context, half, method)
 
 
