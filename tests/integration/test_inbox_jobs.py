@@ -127,6 +127,8 @@ def test_entries_that_alone_exceed_the_memory_share_are_taken_over_or_rejected(
         redis.delete(own_cluster.settings.keys.memory())
         with pytest.raises(RedisFull):
             client.classify(["a client's"], model="echo")
+        # Done jobs would make room for entries that are not read yet.
+        own_cluster.operator().pause_model("echo", reason="a test")
 
         worker.thaw()
 
@@ -142,6 +144,7 @@ def test_entries_that_alone_exceed_the_memory_share_are_taken_over_or_rejected(
             assert rejected == []
         else:
             assert producer.rejection_of(str(rejected[-1].id)).retry_after_s == 30.0
+        own_cluster.operator().resume_model("echo")
         wait_until(lambda: not client.open_jobs(), "all jobs are done")
         redis.config_set("maxmemory", 0)
         assert (
