@@ -454,6 +454,7 @@ def test_another_layout_than_this_release_reads_is_refused(bucket: Bucket, tmp_p
 
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+@pytest.mark.usefixtures("own_environment")
 @pytest.mark.parametrize("method", ["spawn", "fork"])
 def test_a_predictor_has_a_version_of_a_bucket_also_in_another_process(
     one: ModelStore, bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
