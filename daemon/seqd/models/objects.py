@@ -83,7 +83,9 @@ class Objects:
         with self._asking(), _perhaps():
             found = self._s3.find(f"{self._place}/{folder}/", detail=True)
         prefix = f"{self._place}/"
-        return {name.removeprefix(prefix): str(one["ETag"]) for name, one in found.items()}
+        # A folder that came to be while it was asked for is given itself, without a tag.
+        files = {name: one["ETag"] for name, one in found.items() if "ETag" in one}
+        return {name.removeprefix(prefix): str(etag) for name, etag in files.items()}
 
     def read(self, name: str) -> tuple[bytes, str] | None:
         """Return a small object's content and ETag; None where there is none."""
