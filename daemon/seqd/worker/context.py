@@ -488,10 +488,7 @@ def open_context(
     # A wait for Redis is a sign of life: no plugin computes meanwhile.
     outage.gives_up = GivesUpInDrain(drain, watched.hear)
     registry = registry or Registry.load(settings)
-    shared = shared_store(settings)
-    if shared is not None:
-        shared.objects.hear = watched.hear
-    store = open_store(settings, registry, shared)
+    store = open_store(settings, registry, shared_store(settings))
     routes = runnable_routes(identity.slot, registry.models)
     placement = Placement(
         identity.place,
