@@ -11,6 +11,7 @@ import signal
 from collections.abc import Generator, Iterator
 from functools import cache
 from pathlib import Path
+from unittest import mock
 from zlib import adler32
 
 import hypothesis
@@ -169,6 +170,13 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
         for title, text in report.sections
     ]
     return report
+
+
+@pytest.fixture
+def own_environment() -> Iterator[None]:
+    """Let what a test runs in this process set variables: all are as before behind it."""
+    with mock.patch.dict(os.environ):
+        yield
 
 
 @pytest.fixture(autouse=True)

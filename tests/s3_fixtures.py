@@ -27,7 +27,7 @@ from seqd.settings import Settings
 from worker_fixtures import wait_until
 
 #: Requests that need no rights yet: users with rights of their own are made by them.
-FREE_REQUESTS = 6
+FREE_REQUESTS = 3
 
 READS = ["s3:GetObject", "s3:ListBucket"]
 
@@ -69,16 +69,39 @@ class S3Server:
 
     def make_user(self, name: str, actions: list[str]) -> dict[str, str]:
         """Make a user; three requests."""
-        iam = self.client("iam", {"AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": "s"})
+        nobody = {"AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": "s"}
+        iam = self.client("iam", self.writer or nobody)
         iam.create_user(UserName=name)
-        rights = {"Effect": "Allow", "Action": actions, "Resource": "*"}
-        policy = json.dumps({"Version": "2012-10-17", "Statement": [rights]})
-        iam.put_user_policy(UserName=name, PolicyName="p", PolicyDocument=policy)
+        self.allow(iam, name, actions)
         key = iam.create_access_key(UserName=name)["AccessKey"]
         return {
             "AWS_ACCESS_KEY_ID": key["AccessKeyId"],
             "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"],
         }
+
+    def allow(self, iam: Any, name: str, actions: list[str]) -> None:
+        """Give a user these rights alone; one request."""
+        rights = {"Effect": "Allow", "Action": actions, "Resource": "*"}
+        policy = json.dumps({"Version": "2012-10-17", "Statement": [rights]})
+        iam.put_user_policy(UserName=name, PolicyName="p", PolicyDocument=policy)
+
+    def a_reader(self) -> "User":
+        """Make a user that may read, and more later."""
+        name = f"user-{secrets.token_hex(4)}"
+        return User(self, name, self.make_user(name, READS))
+
+
+@dataclass(frozen=True)
+class User:
+    """A user whose rights change."""
+
+    server: S3Server
+    name: str
+    credentials: dict[str, str]
+
+    def allow(self, actions: list[str]) -> None:
+        """Give the user these rights alone."""
+        self.server.allow(self.server.client("iam", self.server.writer), self.name, actions)
 
 
 @dataclass(frozen=True)

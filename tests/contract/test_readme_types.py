@@ -21,14 +21,16 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 #: What a service writes; each line that is wrong without `ok` is marked.
 SERVICE = """
-from typing import assert_type
+from typing import Any, assert_type
 
+import numpy as np
 import pandas
+from numpy.typing import NDArray
 
 from seqd.batch import Predictor
 from seqd.client import (
     AsyncClient, AsyncJob, Classification, Client, Generation, ItemOutput, ItemSuccess, Job,
-    Embedding, JobHandle, Result, TrainedVersion,
+    Embedding, JobHandle, JsonOutput, Result, TrainedVersion,
 )
 
 def label_of(result: Result[Classification]) -> str:
@@ -68,7 +70,10 @@ def label(texts: list[str], frame: pandas.DataFrame) -> None:
     predictor = Predictor("imdb_lstm@3", parameters={"probabilities": True})
     assert_type(predictor(frame), pandas.DataFrame)
     assert_type(predictor(texts), list[Result[Classification]])
-    assert_type(Predictor("m", task="embed"), Predictor[ItemOutput])
+    assert_type(Predictor("m", task="classify"), Predictor[Classification])
+    assert_type(Predictor("m", task="embed"), Predictor[JsonOutput])
+    arrays = {"text": np.array(texts, dtype=np.str_)}
+    assert_type(predictor(arrays), dict[str, NDArray[Any]])
 
 async def read_on(client: AsyncClient) -> None:
     job = await client.classify(["a"])

@@ -22,6 +22,7 @@ ALLOWED = {
     "daemon/seqd/cli/app.py": "names of commands",
     "daemon/seqd/cli/classify.py": "a shortcut",
     "daemon/seqd/cli/generate.py": "a shortcut",
+    "daemon/seqd/batch/predictor.py": "the type of what the default task gives",
     "daemon/seqd/plugin/functions.py": "decorators of functions that do one",
     "daemon/seqd/plugin/decorated.py": "calls the function that does one",
     "daemon/seqd/plugin/classes.py": "methods of a class that does one",

@@ -2,7 +2,9 @@
 
 import re
 
-from deploy_files import DOCKER
+import yaml
+
+from deploy_files import DOCKER, documents
 from seqd.local.redis_address import check_redis_url
 
 
@@ -30,12 +32,18 @@ def test_each_address_of_redis_is_one() -> None:
         check_redis_url(address)
 
 
-def test_each_setting_of_keda_that_the_guide_explains_stands_in_the_file() -> None:
+def test_each_setting_of_keda_that_the_guide_explains_is_at_its_place_in_the_file() -> None:
     page = (DOCKER / "scaling.md").read_text(encoding="utf-8")
-    made = DOCKER / "k8s" / "components" / "keda" / "scaledobject.yaml"
-    file = made.read_text(encoding="utf-8")
+    (scaled,) = documents(DOCKER / "k8s" / "components" / "keda" / "scaledobject.yaml")
+    spec = scaled["spec"]
+    down = spec["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]["scaleDown"]
 
-    settings = re.findall(r"^\| `(\w+: .+?)` \|", page, re.M)
+    told = yaml.safe_load("\n".join(re.findall(r"^\| `(\w+: .+?)` \|", page, re.M)))
+    seconds_of_work, busy_workers = (
+        {name: (spec | down | one | one["metadata"]).get(name) for name in told}
+        for one in spec["triggers"]
+    )
 
-    assert len(settings) > 5
-    assert [setting for setting in settings if f"{setting}\n" not in file] == []
+    assert len(told) > 5
+    assert seconds_of_work == told
+    assert busy_workers == told | {"threshold": "1"}

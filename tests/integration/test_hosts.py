@@ -111,7 +111,7 @@ def test_a_store_that_is_away_stalls_what_needs_it_and_nothing_else(
     client.train(RECORDS, model="echo").wait(timeout_s=60)
     with TcpProxy(bucket.server.url) as line:
         monkeypatch.setenv("AWS_ENDPOINT_URL_S3", line.url)
-        host("serves", "cpu:0").wait_until_ready()
+        serves = host("serves", "cpu:0").wait_until_ready()
         assert client.classify(["a"], model="echo@1").wait(timeout_s=60).counts.succeeded == 1
 
         line.refuse()
@@ -128,6 +128,7 @@ def test_a_store_that_is_away_stalls_what_needs_it_and_nothing_else(
         )
         line.accept()
         assert waits.wait(timeout_s=90).counts.succeeded == 1
+    assert "Traceback" not in serves.whole_log()
     assert trains.is_up()
 
 

@@ -40,6 +40,12 @@ def model(store: ModelStore, client: Client) -> str:
     name = f"m_{secrets.token_hex(4)}"
     for _ in range(3):
         publish(store, name, "echo")
+
+    def has_all() -> bool:
+        entry = client.catalog().get(name)
+        return entry is not None and len(entry.versions) == 3
+
+    wait_until(has_all, "all versions are published")
     client_sees(client, name, 1)
     return name
 

@@ -8,8 +8,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -18,6 +19,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from checkout import python_path
+from cli_builders import here
 from s3_fixtures import Bucket
 from seqd.batch import Predictor
 from seqd.errors import (
@@ -29,6 +31,7 @@ from seqd.errors import (
     StoreUnwritable,
     UnknownModel,
 )
+from seqd.models.objects import Objects
 from seqd.models.store import ModelStore
 from store_builders import a_version_draft, files_of, manifests_of, publish, shape_of, train
 from tcp_proxy import TcpProxy
@@ -76,6 +79,17 @@ def line(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> Iterator[TcpProxy]:
         yield proxy
 
 
+@contextmanager
+def serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
+    """Run a server of our own until the block ends; give its URL."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+
+
 def needed(bucket: Bucket, store: ModelStore) -> list[str]:
     """Return the objects that the versions of a store have."""
     names = []
@@ -84,6 +98,21 @@ def needed(bucket: Bucket, store: ModelStore) -> list[str]:
         names += [f"{folder}{digest.sha256}-{file}" for file, digest in manifest.files.items()]
         names += [one for one in bucket.names(folder) if one.endswith("-manifest.json")]
     return sorted(names)
+
+
+def before_the_first(
+    monkeypatch: pytest.MonkeyPatch, method: str, act: Callable[[], object], of: str = ""
+) -> None:
+    """Have something happen before the first request of a kind, of an object with `of` in it."""
+    real, done = getattr(Objects, method), []
+
+    def asked(objects: Objects, *args: object) -> object:
+        if not done and of in f"{args}":
+            done.append(True)
+            act()
+        return real(objects, *args)
+
+    monkeypatch.setattr(Objects, method, asked)
 
 
 def test_what_one_host_publishes_and_changes_is_so_on_another(
@@ -125,6 +154,85 @@ def test_hosts_that_publish_at_once_get_a_version_each_and_no_change_is_lost(
         artifact = one.open("topics", labels[label])
         assert (artifact.folder / "echo.json").read_text() == f'"{label}"'
     assert len(labels) == 10
+    assert needed(bucket, one) == bucket.names("versions/")
+
+
+def test_a_version_that_loses_its_number_was_never_seen_on_its_host(
+    one: ModelStore,
+    other: ModelStore,
+    bucket: Bucket,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    publish(one, plugin="echo")
+    beside = a_host(bucket, tmp_path / "one")
+    seen = []
+
+    def overtake() -> None:
+        seen.append((beside.numbers("topics"), beside.labels("topics")["latest"]))
+        publish(other, plugin="echo", content='"winner"')
+
+    before_the_first(monkeypatch, "upload", overtake)
+
+    assert publish(one, plugin="echo", content='"loser"') == 3
+
+    assert seen == [([1], 1)]
+    for version, content in ((2, '"winner"'), (3, '"loser"')):
+        assert (beside.open("topics", version).folder / "echo.json").read_text() == content
+
+
+def test_while_a_version_is_uploaded_its_host_hears_of_other_models(
+    one: ModelStore,
+    other: ModelStore,
+    bucket: Bucket,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    beside = a_host(bucket, tmp_path / "one")
+    seen = []
+
+    def look() -> None:
+        publish(other, "sorted", plugin="echo")
+        beside.refresh()
+        seen.append(beside.labels("sorted"))
+
+    before_the_first(monkeypatch, "upload", look)
+
+    publish(one, "topics", plugin="echo")
+
+    assert seen == [{"production": 1, "latest": 1}]
+
+
+def test_a_version_that_is_pulled_is_seen_with_its_manifest_alone(
+    one: ModelStore, bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = a_host(bucket, tmp_path / "host")
+    publish(one, plugin="echo")
+    seen = []
+    look = lambda: seen.append(host.numbers("topics"))  # noqa: E731
+    before_the_first(monkeypatch, "read", look, "manifest")
+
+    a_host(bucket, tmp_path / "host")
+
+    assert seen == [[]]
+    assert manifests_of(host, "topics") == manifests_of(one, "topics")
+
+
+def test_a_manifest_that_is_changed_on_a_host_comes_to_no_other(
+    one: ModelStore, other: ModelStore, bucket: Bucket
+) -> None:
+    publish(one, plugin="echo")
+    other.refresh()
+    manifest = other.folder_of("topics") / "1" / "manifest.json"
+    said = bucket.read("models/topics.json")
+    manifest.write_text(manifest.read_text().replace('"plugin_version": "', '"plugin_version": "9'))
+
+    other.set_label("topics", "best", 1)
+
+    one.refresh()
+    assert one.labels("topics")["best"] == 1
+    (digest,) = re.findall(rb'"versions":({.*?})', said)
+    assert digest in bucket.read("models/topics.json")
     assert needed(bucket, one) == bucket.names("versions/")
 
 
@@ -284,6 +392,23 @@ def test_a_host_with_credentials_for_reading_serves_and_changes_nothing(
     assert files_of(reader.folder_of("topics")) == before
 
 
+def test_a_host_that_is_given_the_right_to_write_uses_it(
+    one: ModelStore, bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(one, plugin="echo")
+    monkeypatch.setattr("seqd.models.shared_store._LOOK_AGAIN_S", 0.0)
+    user = bucket.server.a_reader()
+    for name, value in user.credentials.items():
+        monkeypatch.setenv(name, value)
+    host = a_host(bucket, tmp_path / "host")
+    assert not host.may_write("topics")
+
+    user.allow(["*"])
+    host.refresh()
+
+    assert host.may_write("topics")
+
+
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
@@ -292,7 +417,7 @@ def test_a_host_with_credentials_for_reading_serves_and_changes_nothing(
         ({"AWS_ENDPOINT_URL_S3": "http://u:secret@127.0.0.1:9"}, r"does not answer \(\w+\)"),
     ],
 )
-def test_a_store_that_cannot_be_reached_is_told_with_a_reason_and_no_secret(
+def test_a_store_that_cannot_be_reached_is_told_with_a_reason(
     bucket: Bucket,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -306,7 +431,44 @@ def test_a_store_that_cannot_be_reached_is_told_with_a_reason_and_no_secret(
         a_host(bucket, tmp_path / "host")
 
     assert re.search(said, str(caught.value))
-    assert not re.search("secret@|wrong|nobody", str(caught.value))
+
+
+class Telling(BaseHTTPRequestHandler):
+    """Refuses whatever it is asked, and says whose key that was, as Amazon's servers do."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        key = "AKIA-OF-THE-HOST"
+        said = f"<Message>Nobody has {key}</Message><AWSAccessKeyId>{key}</AWSAccessKeyId>"
+        content = f"<Error><Code>InvalidAccessKeyId</Code>{said}</Error>".encode()
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.send_response(403)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def do_PUT(self) -> None:
+        self.do_GET()
+
+    def log_request(self, code: object = "-", size: object = "-") -> None:
+        """Log nothing."""
+
+
+def test_what_a_server_says_of_a_key_is_not_told(
+    bucket: Bucket,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO", "seqd")
+    with serving(Telling) as url:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", url)
+        with pytest.raises(StoreUnreachable, match=r"\(InvalidAccessKeyId\)") as caught:
+            a_host(bucket, tmp_path / "host")
+
+    assert "may not be written" in caplog.text
+    assert "AKIA-OF-THE-HOST" not in f"{caught.value} {caplog.text}"
 
 
 def test_a_bucket_that_is_not_there_is_named(bucket: Bucket, tmp_path: Path) -> None:
@@ -340,6 +502,64 @@ def test_while_the_store_is_away_a_host_has_what_it_has_and_changes_nothing(
     assert host.open("topics", 2).manifest.version == 2
 
 
+def test_a_command_that_changes_nothing_goes_on_without_the_store(
+    one: ModelStore,
+    bucket: Bucket,
+    tmp_path: Path,
+    line: TcpProxy,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("SEQD_DATA_DIR", str(tmp_path / "host"))
+    monkeypatch.setenv("SEQD_STORE_URL", bucket.url)
+    monkeypatch.setenv("SEQD_ENABLED_PLUGINS", "light")
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "light_plugin"))
+    publish(one, "topics", plugin="echo")
+    a_host(bucket, tmp_path / "host")
+
+    line.refuse()
+
+    ended = here(capsys, "models", "list", "--local")
+    assert (ended.status, "topics" in ended.out) == (0, True)
+    assert ended.err.startswith(f"warning: the model store {bucket.url} does not answer (")
+    monkeypatch.setenv("SEQD_DATA_DIR", str(tmp_path / "new"))
+    assert here(capsys, "models", "list", "--local").status != 0
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda host: host.remove("topics", 2),
+        lambda host: host.rollback("topics", "job-2"),
+    ],
+    ids=["remove", "rollback"],
+)
+def test_a_removal_that_does_not_get_through_leaves_the_host_all_it_had(
+    one: ModelStore,
+    bucket: Bucket,
+    tmp_path: Path,
+    line: TcpProxy,
+    monkeypatch: pytest.MonkeyPatch,
+    change: Callable[[ModelStore], object],
+) -> None:
+    publish(one, plugin="echo")
+    publish(one, plugin="echo", content="2", job_id="job-2")
+    host = a_host(bucket, tmp_path / "host")
+    host.open("topics", 2)
+    before = files_of(host.folder_of("topics"))
+    before_the_first(monkeypatch, "put", line.refuse)
+
+    with pytest.raises(StoreUnreachable):
+        change(host)
+
+    assert files_of(host.folder_of("topics")) == before
+    assert (host.open("topics", 2).folder / "echo.json").read_text() == "2"
+    line.accept()
+    change(host)
+    one.refresh()
+    assert one.numbers("topics") == host.numbers("topics") == [1]
+
+
 def test_a_store_that_says_nothing_is_given_up_and_asked_again(
     one: ModelStore,
     bucket: Bucket,
@@ -354,8 +574,12 @@ def test_a_store_that_says_nothing_is_given_up_and_asked_again(
 
     with socket.create_server(("127.0.0.1", 0)) as silent:
         line.point_to(*silent.getsockname())
-        with pytest.raises(StoreUnreachable, match=r"does not answer \(ReadTimeoutError\)"):
-            host.open("topics", 1)
+        for asked in (
+            lambda: host.open("topics", 1),
+            lambda: a_host(bucket, tmp_path / "new"),  # which puts first
+        ):
+            with pytest.raises(StoreUnreachable, match=r"does not answer \(ReadTimeoutError\)"):
+                asked()
         line.point_to(str(server.hostname), int(server.port or 0))
 
     assert host.open("topics", 1).manifest.version == 1
@@ -420,7 +644,7 @@ def test_a_mirror_that_a_killed_process_left_in_mid_change_is_as_the_store_is(
 class Obliging(BaseHTTPRequestHandler):
     """Puts whatever it is given, as servers do that know no conditions."""
 
-    protocol_version = "HTTP/1.1"  # it says "100 Continue" where that is awaited
+    protocol_version = "HTTP/1.1"
 
     def do_PUT(self) -> None:
         self.rfile.read(int(self.headers["Content-Length"]))
@@ -436,14 +660,10 @@ class Obliging(BaseHTTPRequestHandler):
 def test_a_server_that_keeps_to_no_condition_is_refused(
     bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with ThreadingHTTPServer(("127.0.0.1", 0), Obliging) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"http://127.0.0.1:{server.server_port}")
-        try:
-            with pytest.raises(InvalidSettings, match=r"puts an object whatever the condition"):
-                a_host(bucket, tmp_path / "host")
-        finally:
-            server.shutdown()
+    with serving(Obliging) as url:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", url)
+        with pytest.raises(InvalidSettings, match=r"puts an object whatever the condition"):
+            a_host(bucket, tmp_path / "host")
 
 
 def test_another_layout_than_this_release_reads_is_refused(bucket: Bucket, tmp_path: Path) -> None:
@@ -454,6 +674,7 @@ def test_another_layout_than_this_release_reads_is_refused(bucket: Bucket, tmp_p
 
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+@pytest.mark.usefixtures("own_environment")
 @pytest.mark.parametrize("method", ["spawn", "fork"])
 def test_a_predictor_has_a_version_of_a_bucket_also_in_another_process(
     one: ModelStore, bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str

@@ -1,5 +1,6 @@
 """Checkpoints as a plugin sees them on a worker: whose are loaded, and what saving may raise."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,13 +8,15 @@ import pytest
 
 from builders import a_train_job, an_epoch
 from ledger_fixtures import Environment
+from s3_fixtures import Bucket
 from seqd.analysis.curves import LearningCurve
-from seqd.errors import InvalidData, LeaseLost, StoreUnwritable
+from seqd.errors import CheckpointDamaged, InvalidData, LeaseLost, StoreUnwritable
 from seqd.hookspecs import Device, LabelledRecord
 from seqd.inputs.datasets import ListDataset
 from seqd.ledger import Ledger, connect
 from seqd.ledger.units import Unit
 from seqd.ledger.work import CheckpointRecord
+from seqd.models.objects import Objects
 from seqd.worker.training.checkpoints import WorkerCheckpoints
 from seqd.worker.training.run import Run, TrainingData, WorkerTrainContext, reported_in
 from seqd_schemas import Epoch, Event, Sample
@@ -41,6 +44,7 @@ class Training:
         every_s: float = 60.0,
         stop: Callable[[], bool] = lambda: False,
         curve: LearningCurve | None = None,
+        objects: Objects | None = None,
     ) -> WorkerCheckpoints:
         return WorkerCheckpoints(
             self.unit,
@@ -52,6 +56,7 @@ class Training:
             report=self.reported.append,
             data_sha256=lambda: data * 64,
             curve=LearningCurve() if curve is None else curve,
+            objects=objects,
         )
 
     def names(self) -> list[str]:
@@ -89,6 +94,21 @@ def test_data_that_has_changed_since_the_checkpoint_is_refused(training: Trainin
         f"{'b' * 64}. Put the old data back. Hand the training in again without `continues`, "
         "and it begins anew."
     )
+
+
+def test_to_go_on_from_an_earlier_job_whose_files_are_in_no_store_is_refused(
+    training: Training, bucket: Bucket
+) -> None:
+    earlier, objects = training.unit.job_id, Objects(bucket.url)
+    training.checkpoints(objects=objects).save({}, {"step": 1})
+    shutil.rmtree(training.data_dir / "checkpoints")
+    for name in bucket.names("checkpoints/"):
+        objects.remove(name)
+    assert training.checkpoints(objects=objects).load() is None  # the job's own begins anew
+    training.unit = training.claim()
+
+    with pytest.raises(CheckpointDamaged, match="Hand the training in again without `continues`"):
+        training.checkpoints(earlier, objects=objects).load()
 
 
 def test_a_checkpoint_that_comes_too_late_is_refused_and_leaves_no_file(training: Training):

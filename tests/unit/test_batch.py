@@ -2,7 +2,10 @@
 
 import logging
 import multiprocessing
+import os
 import pickle
+import shutil
+import socket
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -29,12 +32,17 @@ from worker_fixtures import publish_file
 
 PLUGINS = Path(__file__).parents[1]
 
-#: A plugin whose two models label each text with the device that they have; one needs a GPU.
+#: Models that label each text with their device, one of which needs a GPU, and one whose records
+#: and outputs are awkward.
 WHERE = """
 import os
 
+from typing import Annotated
+
+from pydantic import BaseModel, Field
+
 from seqd.hookspecs import LoadedModel, Model, Needs, PluginParameters, TaskSpec, hookimpl
-from seqd_schemas import Classification
+from seqd_schemas import Classification, TaskOutput
 
 
 class Loaded(LoadedModel):
@@ -65,14 +73,49 @@ class WantsGpu(Where):
     needs = Needs(device="gpu")
 
 
+Number = Annotated[float, Field(ge=0, le=9)]
+Row = Annotated[list[Number], Field(max_length=9)]
+Word = Annotated[str, Field(max_length=9)]
+
+
+class Matrix(BaseModel, extra="forbid"):
+    "Rows of numbers, or none."
+
+    rows: list[Row] = Field(default=[], max_length=9, description="The rows.")
+    names: dict[Word, Annotated[list[Word], Field(max_length=9)]] = Field(
+        default={}, max_length=9, description="Their names."
+    )
+
+
+class Told(TaskOutput):
+    "What was given."
+
+    said: str = Field(max_length=99, description="All of it.")
+    output_said: str = Field(max_length=99, description="The same again.")
+
+
+class LoadedOdd(Loaded):
+    def run(self, task, items, parameters, context):
+        said = [f"{item.record.rows} {item.record.names}" for item in items]
+        return [Told(said=one, output_said=f"again {one}") for one in said]
+
+
+class Odd(Where):
+    name = "odd"
+    tasks = {"tell": TaskSpec(PluginParameters, input=Matrix, output=Told)}
+
+    def load(self, artifact, device):
+        return LoadedOdd(device)
+
+
 @hookimpl
 def seqd_register_models():
-    return [Where(), WantsGpu()]
+    return [Where(), WantsGpu(), Odd()]
 """
 
 
 @pytest.fixture(autouse=True)
-def store(tmp_path, monkeypatch):
+def store(own_environment, tmp_path, monkeypatch):
     """A store with versions of `echo` and of models with tasks of their own."""
     monkeypatch.setenv("SEQD_DATA_DIR", str(tmp_path))
     monkeypatch.setenv("SEQD_ENABLED_PLUGINS", "light,tasks")
@@ -239,6 +282,13 @@ REFUSED = {
     "as text_field": {"text": np.array([1.5])},
     "the column 'text' of the batch holds bool; allowed: strings. Name the column with the text as "
     "text_field": pd.DataFrame({"text": [True]}),
+    "the batch has no column 'text'; it has: 0, 1. Name the column with the text as text_field": (
+        pd.DataFrame({0: ["x"], 1: ["y"]})
+    ),
+    "the columns of the batch are not of one length: text 2, z 1": (
+        {"text": np.array(["a", "b"]), "z": np.array([1])}
+    ),
+    "the columns of the batch are not of one length: text no array": {"text": "abc"},
     "the batch is of type str; allowed: a list of texts, a Table or RecordBatch of pyarrow, a dict "
     "of NumPy arrays, or a DataFrame of pandas": "a text",
 }
@@ -302,6 +352,21 @@ def test_what_there_is_not_is_refused_when_it_is_made(arguments, options, kind, 
     assert (crossed.code, str(crossed)) == (kind.code, str(refused.value))
 
 
+def test_a_copy_where_there_is_no_store_says_so(tmp_path):
+    other = tmp_path / "other"
+    publish_file(other, "echo", "echo.json", '{"records": 1}')
+    predictor = Predictor("echo@1", store=other)
+    shutil.rmtree(other)
+
+    with pytest.raises(InvalidSettings) as refused:
+        predictor(["a"])
+
+    assert str(refused.value) == (
+        f"There is no model store in {other} on this machine ({socket.gethostname()}), so echo@1 "
+        "is not there. Name a folder that all machines see, or a URL, as store."
+    )
+
+
 def test_a_name_means_the_version_in_service_when_it_was_made(store):
     predictor = Predictor("echo")
     publish(store, '{"records": 1, "prefix": "second "}')
@@ -345,13 +410,14 @@ def test_a_copy_of_another_process_loads_the_version_there(method):
     assert there["error_message"].tolist() == here["error_message"].tolist()
 
 
-def test_a_process_that_is_sick_raises_and_gives_no_item_an_error(tmp_path):
+@pytest.mark.parametrize("sickness", ["cuda", "nan"])
+def test_a_process_that_is_sick_raises_and_gives_no_item_an_error(sickness, tmp_path):
     predictor = Predictor("echo@1")
     predictor(["a"])
-    (tmp_path / "sick").write_text("classify cuda\nwarm_up cuda\n")
+    (tmp_path / "sick").write_text(f"classify {sickness}\nwarm_up cuda\n")
 
     with pytest.raises(PluginFault, match=r"^echo@1 cannot be run here: .*CUDA error") as raised:
-        predictor(["a"])
+        predictor(["a", ""])
 
     assert isinstance(pickle.loads(pickle.dumps(raised.value)), SeqdError)
 
@@ -360,6 +426,7 @@ def test_a_process_that_is_sick_raises_and_gives_no_item_an_error(tmp_path):
 def where(tmp_path, monkeypatch):
     """A plugin that says on which device it is, alone."""
     (tmp_path / "seqd_where.py").write_text(WHERE)
+    publish_file(tmp_path / "models", "odd", "odd.json", "{}")
     info = tmp_path / "seqd_where-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: seqd-where\nVersion: 1.0\n")
@@ -391,3 +458,51 @@ def test_the_device_is_the_one_that_the_engine_gives(where, monkeypatch, visible
 def test_a_model_that_needs_a_gpu_is_refused_where_there_is_none(where):
     with pytest.raises(UnusableSlot, match="wants_gpu needs a GPU, and CUDA_VISIBLE_DEVICES of"):
         Predictor("wants_gpu")(["a"])
+
+
+def test_the_environment_is_set_where_texts_are_computed_alone(where):
+    before = dict(os.environ)
+    predictor = Predictor("where")
+    predictor(pa.table({"text": pa.array([], pa.string())}))
+    assert dict(os.environ) == before
+
+    predictor(["a"])
+
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == "-1"
+    assert os.environ["OMP_NUM_THREADS"] == "3"
+
+
+NESTED = pa.table({"rows": [[[1.0, 2.0], [3.0]], []], "names": [{"a": ["b"]}, {"a": []}]})
+
+
+def objects_of(frame):
+    return {name: frame[name].to_numpy() for name in frame}
+
+
+@pytest.mark.parametrize(
+    "batch",
+    [NESTED, NESTED.to_pandas(), objects_of(NESTED.to_pandas())],
+    ids=["arrow", "pandas", "numpy"],
+)
+def test_fields_of_records_may_be_nested_in_each_form(where, batch):
+    made = Predictor("odd", task="tell")(batch)
+
+    assert list(map(str, made["said"])) == ["[[1.0, 2.0], [3.0]] {'a': ['b']}", "[] {'a': []}"]
+
+
+def test_no_two_columns_get_one_name(where):
+    made = Predictor("odd", task="tell")(pa.table({"rows": [[[1.0]]], "said": ["own"]}))
+
+    (row,) = made.select(["said", "output_said", "output_output_said"]).to_pylist()
+    assert list(row.values()) == ["own", "[[1.0]] {}", "again [[1.0]] {}"]
+
+
+@pytest.mark.parametrize("batch", [{"z": np.array([1])}, pd.DataFrame({"z": [1]})])
+def test_a_batch_with_no_field_of_a_record_is_refused(where, batch):
+    with pytest.raises(InvalidInput) as refused:
+        Predictor("odd", task="tell")(batch)
+
+    assert str(refused.value) == (
+        "the batch has no column that is a field of a record; it has: z. A record of the task has "
+        "the fields names, rows"
+    )

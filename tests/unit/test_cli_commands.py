@@ -14,6 +14,7 @@ from typer.main import get_group
 
 from cli_builders import Ended, clean_environment, here
 from seqd.cli.app import app
+from seqd_schemas import MAX_ERROR_RATE
 
 
 def commands() -> Iterator[tuple[str, ...]]:
@@ -54,6 +55,14 @@ def test_every_command_explains_itself_and_breaks_no_line_before_it_is_full(
             if line.strip() and after.strip() and "Usage:" not in line:
                 first = after.split()[0]
                 assert len(line.rstrip()) + len(first) >= 79, (command, line, after)
+
+
+def test_the_bound_of_a_roll_out_that_is_not_given_is_told(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    told = here(capsys, "models", "promote", "--help").out
+
+    assert f"[default: {MAX_ERROR_RATE:.0%}]" in told.replace("(", "").replace(")", "")
 
 
 def test_the_help_of_a_command_imports_nothing_heavy() -> None:

@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Event
@@ -118,6 +119,21 @@ def test_a_machine_without_a_store_says_that_there_was_none_to_look_at(settings:
     assert {one.why for one in report.not_checked} == {
         f"this machine has no store at {settings.store_dir}"
     }
+
+
+def test_a_store_at_a_url_without_s3fs_is_a_finding_and_ends_no_other_check(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "s3fs", None)
+    at_url = settings.model_copy(update={"store_url": "s3://models/seqd"})
+
+    report = run_checks(store_checks(at_url, deep=False))
+
+    (found,) = report.findings
+    assert found.id == "store-unreadable"
+    assert "not installed here: pip install 'seqd[s3]'" in found.what
+    assert report.checked == ["model store"]
+    assert len(report.not_checked) == 2
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount")

@@ -223,7 +223,9 @@ def _version_of(
     """
     if wanted and Path(wanted).is_dir():
         return _of_folder(model, Path(wanted), models), ""
-    if not wanted and not store.numbers(model.name):
+    if wanted:
+        store.refresh()
+    elif not store.numbers(model.name):
         return None, _no_version(model)
     name, number = store.resolve(wanted or model.name)
     if store.plugin_of(name) != model.name:

@@ -5,13 +5,13 @@ other form, and a data frame of pandas is Dask's.
 """
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from math import nan
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from seqd.client.tables import Columns, Matrix, Type, Vectors, arrow_array, pandas_series
-from seqd.errors import InvalidRequest
+from seqd.errors import InvalidInput, InvalidRequest
 from seqd.inputs.items import BadEntry
 from seqd.inputs.parquet_rows import holds_texts, rows_of
 
@@ -45,7 +45,10 @@ class Batch(Protocol):
 
 
 def batch_of(given: object) -> Batch:
-    """Return a batch as what reads it and adds to it. Raises InvalidRequest for no batch."""
+    """Return a batch as what reads it and adds to it.
+
+    Raises InvalidRequest for no batch, and InvalidInput for arrays that are not of one length.
+    """
     # What has made a table has imported its library.
     arrow, pandas = sys.modules.get("pyarrow"), sys.modules.get("pandas")
     if arrow is not None and isinstance(given, arrow.Table | arrow.RecordBatch):
@@ -53,6 +56,7 @@ def batch_of(given: object) -> Batch:
     if pandas is not None and isinstance(given, pandas.DataFrame):
         return _PandasBatch(given)
     if isinstance(given, Mapping):
+        _check_lengths(given)
         return _NumpyBatch(given)
     raise InvalidRequest(
         f"the batch is of type {type(given).__name__}; allowed: a list of texts, a Table or "
@@ -99,7 +103,7 @@ class _PandasBatch:
     def rows(self, names: Sequence[str]) -> Iterator[Mapping[str, object]]:
         columns = (self.frame[name] for name in names)
         # What is missing is NaN or NA there.
-        given = [one.astype(object).where(one.notna(), None).tolist() for one in columns]
+        given = [map(_plain, one.astype(object).where(one.notna(), None)) for one in columns]
         return (dict(zip(names, cells, strict=True)) for cells in zip(*given, strict=True))
 
     def with_columns(self, columns: Columns, types: Types) -> object:
@@ -125,7 +129,7 @@ class _NumpyBatch:
         return "" if kind.kind in _TEXTS or not len(self.arrays[name]) else str(kind)
 
     def rows(self, names: Sequence[str]) -> Iterator[Mapping[str, object]]:
-        given = [self._array(name).tolist() for name in names]
+        given = [map(_plain, self._array(name).tolist()) for name in names]
         return (dict(zip(names, cells, strict=True)) for cells in zip(*given, strict=True))
 
     def with_columns(self, columns: Columns, types: Types) -> object:
@@ -136,6 +140,33 @@ class _NumpyBatch:
         import numpy as np
 
         return np.asarray(self.arrays[name])
+
+
+def _check_lengths(arrays: Mapping[str, object]) -> None:
+    lengths = {name: _length(one) for name, one in arrays.items()}
+    if "no array" in lengths.values() or len({*lengths.values()}) > 1:
+        said = ", ".join(f"{name} {length}" for name, length in lengths.items())
+        raise InvalidInput(f"the columns of the batch are not of one length: {said}")
+
+
+def _length(column: object) -> int | str:
+    try:
+        return "no array" if isinstance(column, str | bytes) else len(cast("Sized", column))
+    except TypeError:  # a number, or an array without a dimension
+        return "no array"
+
+
+def _plain(cell: object) -> object:
+    """Return a cell as JSON may hold it, without NumPy's types, in which objects have lists."""
+    import numpy as np
+
+    if isinstance(cell, np.ndarray | np.generic):
+        cell = cell.tolist()
+    if isinstance(cell, list):
+        return [_plain(one) for one in cell]
+    if isinstance(cell, dict):
+        return {name: _plain(one) for name, one in cell.items()}
+    return cell
 
 
 def _array(cells: Sequence[object], type_: Type | Vectors) -> "NDArray[Any]":

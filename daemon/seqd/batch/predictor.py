@@ -5,12 +5,13 @@ version there, when it is first called.
 """
 
 import os
+import socket
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock, RLock
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar, cast, overload
 
 from seqd.batch.columns import Batch, batch_of
 from seqd.client.tables import Columns, Table, Type, Vectors, table_of_outputs
@@ -45,14 +46,13 @@ from seqd.worker.plans import checked_parameters
 from seqd_schemas import (
     ITEM_COLUMNS,
     Classification,
-    ItemOutput,
+    JsonOutput,
     ModelReference,
     ParameterValue,
 )
 from seqd_schemas.results import Output
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas
     import pyarrow
     from numpy.typing import NDArray
@@ -67,7 +67,7 @@ if TYPE_CHECKING:
         def to_pylist(self) -> list[dict[str, Any]]:
             """Return the rows."""
 
-    _Batch = TypeVar("_Batch", pandas.DataFrame, "dict[str, NDArray[np.generic]]", _ArrowBatch)
+    _Batch = TypeVar("_Batch", pandas.DataFrame, "dict[str, NDArray[Any]]", _ArrowBatch)
 
 
 class Predictor(Generic[Output]):
@@ -88,13 +88,14 @@ class Predictor(Generic[Output]):
         self: "Predictor[Classification]",
         model: str,
         *,
+        task: Literal["classify"] = ...,
         parameters: Mapping[str, ParameterValue] | None = None,
         store: str | Path | None = None,
         text_field: str = "text",
     ) -> None: ...
     @overload
     def __init__(
-        self: "Predictor[ItemOutput]",
+        self: "Predictor[JsonOutput]",
         model: str,
         *,
         task: str,
@@ -152,8 +153,9 @@ class Predictor(Generic[Output]):
         """Return a batch with what the model says of each row, or the results of a list.
 
         The first call in a process loads the version. Raises InvalidInput for a batch without the
-        column, or with one that holds no texts; PluginFault, ArtifactDamaged and UnusableSlot
-        where the version cannot be loaded or run here; never for what single rows hold.
+        column, or with one that holds no texts; InvalidSettings where the folder of the store is
+        not here; PluginFault, ArtifactDamaged and UnusableSlot where the version cannot be loaded
+        or run here; never for what single rows hold.
         """
         plan = self._plan()
         if isinstance(batch, list | tuple):
@@ -171,9 +173,18 @@ class Predictor(Generic[Output]):
         return _with_results(given, plan, self._results(plan, values))
 
     def _plan(self) -> "_Plan":
-        """Return how batches are run. Raises UnknownModel, InvalidRequest, InvalidParameters."""
+        """Return how batches are run. Raises UnknownModel, InvalidRequest, InvalidParameters.
+
+        And InvalidSettings where the store is a folder that this machine does not have.
+        """
         registry, store = _plugins_and_store(self._store)
         if self._version.version not in store.numbers(self._version.name):
+            if not self._store.startswith(SCHEME) and not Path(self._store).is_dir():
+                raise InvalidSettings(
+                    f"There is no model store in {self._store} on this machine "
+                    f"({socket.gethostname()}), so {self.model} is not there. Name a folder that "
+                    "all machines see, or a URL, as store."
+                )
             store.refresh()  # it was published after this process had looked
         model = registry.model(store.plugin_of(self._version.name))
         tasks = [name for name in model.tasks if name not in (GENERATE, TRAIN)]
@@ -206,7 +217,7 @@ class Predictor(Generic[Output]):
                 if rules.fields is not None:
                     cure = f"A record of the task has the fields {listed(rules.fields)}"
                 raise InvalidInput(
-                    f"the batch has {fault} {name!r}; it has: {listed(there)}. {cure}"
+                    f"the batch has {fault} {name!r}; it has: {listed(map(str, there))}. {cure}"
                 )
         kind = "" if rules.fields is not None else batch.not_texts(self._text_field)
         if kind:
@@ -214,7 +225,13 @@ class Predictor(Generic[Output]):
                 f"the column {self._text_field!r} of the batch holds {kind}; allowed: strings. "
                 "Name the column with the text as text_field"
             )
-        return [name for name in wanted if name in there]
+        found = [name for name in wanted if name in there]
+        if not found:  # all fields of the record may be left out
+            raise InvalidInput(
+                "the batch has no column that is a field of a record; it has: "
+                f"{listed(map(str, there))}. A record of the task has the fields {listed(wanted)}"
+            )
+        return found
 
     def _results(self, plan: "_Plan", values: Iterable[object]) -> "list[Result[Output]]":
         """Return the results of values, each a text or a record, in order."""
@@ -330,5 +347,6 @@ def _with_results(batch: Batch, plan: _Plan, results: "Sequence[Result[object]]"
         free = name
         while free in taken:
             free = f"output_{free}"
+        taken.add(free)
         columns[free], types[free] = [row.get(name) for row in rows], type_
     return batch.with_columns(columns, types)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from seqd.cli import completion, readers
-from seqd.errors import Unconfirmed
+from seqd.errors import StoreUnreachable, Unconfirmed
 from seqd.escaping import printable
 
 if TYPE_CHECKING:
@@ -184,7 +184,12 @@ def open_local_models(settings: "Settings") -> LocalModels:
     keep_stdout_from_plugins()
     registry = Registry.load(settings)
     store = ModelStore.of(settings, versions_zero(registry))
-    store.refresh()
+    try:
+        store.refresh()
+    except StoreUnreachable as error:  # which a change is refused for, when it is made
+        if not store.is_mirrored:
+            raise
+        typer.echo(f"warning: {printable(str(error))}", err=True)
     store.check_format()
     return LocalModels(registry, store)
 

@@ -2,13 +2,14 @@
 
 import os
 from collections.abc import Iterator
+from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 from seqd.doctor.findings import Check, Finding, NotChecked, finding
-from seqd.errors import ArtifactDamaged, StoreUnreachable
+from seqd.errors import ArtifactDamaged, InvalidSettings, StoreUnreachable
 from seqd.models.model_records import PRODUCTION, read_labels
 from seqd.models.store import ModelStore
-from seqd.models.version_files import read_manifest
+from seqd.models.version_files import digest_of, read_manifest
 
 if TYPE_CHECKING:
     from seqd.settings import Settings
@@ -23,23 +24,34 @@ _MEND: Final = (
 
 
 def store_checks(settings: "Settings", *, deep: bool) -> list[Check]:
-    """Return the checks of the store; with `deep` all bytes of all versions are read."""
+    """Return the checks of the store; with `deep` all bytes of all versions here are read.
+
+    Of a store at a URL these are the files in this host's cache. Nothing is written to a store.
+    """
     checks = _Checks(settings, deep=deep)
     which = "hashes" if deep else "sizes"
+    files = "stored versions" if settings.store_url is None else "files in this host's cache"
     return [
         Check("model store", checks.folder),
-        Check(f"{which} of stored versions", checks.versions),
+        Check(f"{which} of {files}", checks.versions),
         Check("labels of models", checks.labels),
     ]
 
 
 class _Checks:
     def __init__(self, settings: "Settings", *, deep: bool) -> None:
+        self._settings = settings
         self._root = settings.store_dir
         self._url = settings.store_url
         self._deep = deep
-        # Without plugins: what they bring is read in place, and their wheel's.
-        self._store = ModelStore.of(settings, {})
+
+    @cached_property
+    def _store(self) -> ModelStore:
+        """The store without plugins: what they bring is read in place, and their wheel's.
+
+        Raises InvalidSettings.
+        """
+        return ModelStore.of(self._settings, {})
 
     def folder(self) -> Iterator[Finding]:
         if self._url is not None:
@@ -61,8 +73,12 @@ class _Checks:
 
     def _at_url(self) -> Iterator[Finding]:
         try:
+            if not self._is_there():
+                what = f"There is no model store at {self._url}"
+                yield finding("store-unreadable", what, _ADDRESS)
+                return
             self._store.refresh()
-        except StoreUnreachable as error:
+        except (InvalidSettings, StoreUnreachable) as error:
             said = str(error).partition(". ")[0]
             yield finding("store-unreadable", said[0].upper() + said[1:], _REACH)
             return
@@ -72,6 +88,11 @@ class _Checks:
                 f"The model store {self._url} may not be written with this host's credentials",
                 "Give them s3:PutObject and s3:DeleteObject; serving alone does not need it",
             )
+
+    def _is_there(self) -> bool:
+        """Return False where `refresh` would make a store."""
+        objects = self._store.objects
+        return objects is not None and objects.read("format.json") is not None
 
     def versions(self) -> Iterator[Finding]:
         self._check_there()
@@ -130,6 +151,9 @@ class _Checks:
                     f"{folder / file} has {size:,} bytes, and its manifest says "
                     f"{expected.size_bytes:,}"
                 )
+            # By hand: to open a version is to fetch it, and others would leave the cache for it.
+            if self._deep and digest_of(folder / file) != expected:
+                raise ArtifactDamaged(f"{folder / file} has another SHA-256 than its manifest says")
 
     def _names(self) -> list[str]:
         return [name for name in self._store.models() if self._store.has_folder(name)]
@@ -139,6 +163,7 @@ class _Checks:
             raise NotChecked(f"this machine has no store at {self._root}")
 
 
+_ADDRESS: Final = "Correct SEQD_STORE_URL; where the store is to be there, `seqd up` makes it"
 _REACH: Final = "See SEQD_STORE_URL, the credentials of this host, and the way to the store"
 
 _LABELS: Final = (

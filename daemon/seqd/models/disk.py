@@ -4,9 +4,10 @@ import errno
 import fcntl
 import os
 import re
+import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from seqd.errors import StoreUnwritable
@@ -49,12 +50,25 @@ def exclusive(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _locked(path: Path) -> int:
+@contextmanager
+def exclusive_if_free(folder: Path) -> Iterator[bool]:
+    """Keep others out as `exclusive` does; give False where one holds the folder now."""
+    descriptor = None
+    with writing(folder), suppress(BlockingIOError):
+        descriptor = _locked(folder / ".lock", fcntl.LOCK_NB)
+    try:
+        yield descriptor is not None
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+def _locked(path: Path, how: int = 0) -> int:
     """Return the descriptor of a lock that is held, and still there under its name."""
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | how)
             if os.path.samestat(os.fstat(descriptor), path.stat()):
                 return descriptor
         except BaseException:
@@ -86,6 +100,15 @@ def write_atomically(path: Path, content: bytes) -> None:
             draft.unlink()
             raise
         sync(path.parent)
+
+
+def empty(folder: Path) -> None:
+    """Remove what is in a folder."""
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
 
 
 def drafts_in(folder: Path) -> list[Path]:

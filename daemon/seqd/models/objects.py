@@ -6,7 +6,7 @@ it may hold an address with a password.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,6 +16,7 @@ from seqd.errors import InvalidSettings, StoreUnreachable, StoreUnwritable
 from seqd.models.disk import DISK_ERRNOS
 
 if TYPE_CHECKING:
+    from fsspec import Callback
     from s3fs import S3FileSystem
 
 #: What a URL begins with. Other stores have no put on condition of an ETag that s3fs could ask for.
@@ -43,6 +44,8 @@ class Objects:
         self.url = url.rstrip("/")
         self._place = self.url.removeprefix(SCHEME)
         self._opened: tuple[int, S3FileSystem] | None = None
+        #: Called as bytes come and go, maybe in another thread: a long transfer is no silence.
+        self.hear: Callable[[], None] = lambda: None
         if find_spec("s3fs") is None:
             raise InvalidSettings(
                 "SEQD_STORE_URL needs s3fs, which is not installed here: pip install 'seqd[s3]'"
@@ -53,14 +56,22 @@ class Objects:
         """The library's connections, which no copy of the process may share."""
         if self._opened is None or self._opened[0] != os.getpid():
             import s3fs
+            from aiobotocore.session import AioSession
+            from botocore.handlers import add_expect_header
 
+            session = AioSession()
+            # Nothing ends the wait of a put for "100 Continue", where a server says nothing.
+            session.unregister("before-call.s3", add_expect_header)
             config = {
                 "connect_timeout": _CONNECT_S,
                 "read_timeout": _SILENCE_S,
                 "retries": {"max_attempts": _TRIES - 1},
             }
             opened = s3fs.S3FileSystem(
-                use_listings_cache=False, skip_instance_cache=True, config_kwargs=config
+                session=session,
+                use_listings_cache=False,
+                skip_instance_cache=True,
+                config_kwargs=config,
             )
             opened.retries = 1  # botocore has tried by then
             self._opened = os.getpid(), opened
@@ -72,7 +83,9 @@ class Objects:
         with self._asking(), _perhaps():
             found = self._s3.find(f"{self._place}/{folder}/", detail=True)
         prefix = f"{self._place}/"
-        return {name.removeprefix(prefix): str(one["ETag"]) for name, one in found.items()}
+        # A folder that came to be while it was asked for is given itself, without a tag.
+        files = {name: one["ETag"] for name, one in found.items() if "ETag" in one}
+        return {name.removeprefix(prefix): str(etag) for name, etag in files.items()}
 
     def read(self, name: str) -> tuple[bytes, str] | None:
         """Return a small object's content and ETag; None where there is none."""
@@ -102,12 +115,12 @@ class Objects:
     def upload(self, path: Path, name: str) -> None:
         """Put a file, whatever its size."""
         with self._asking(writes=True):
-            self._s3.put_file(str(path), f"{self._place}/{name}")
+            self._s3.put_file(str(path), f"{self._place}/{name}", callback=self._progress())
 
     def download(self, name: str, path: Path) -> bool:
         """Write an object into a file; False where there is none."""
         with self._asking(), _perhaps():
-            self._s3.get_file(f"{self._place}/{name}", str(path))
+            self._s3.get_file(f"{self._place}/{name}", str(path), callback=self._progress())
             return True
         return False
 
@@ -115,6 +128,11 @@ class Objects:
         """Remove an object; nothing happens where there is none."""
         with self._asking(writes=True):
             self._s3.rm_file(f"{self._place}/{name}")
+
+    def _progress(self) -> "Callback":
+        from fsspec.callbacks import Callback
+
+        return Callback(hooks={"hear": lambda *_, **__: self.hear()})
 
     def _named(self, name: str) -> dict[str, str]:
         bucket, _, key = f"{self._place}/{name}".partition("/")

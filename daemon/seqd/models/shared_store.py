@@ -14,6 +14,9 @@ together. Of two hosts one is refused, pulls, and makes its change anew, of what
 Nobody sees an object that no record leads to, by digests: what a killed or refused publisher left
 goes when its number is published, or removed. Manifests and small files are always in the mirror,
 the files of a version once it is opened; those of versions that were opened long ago go for others.
+
+A new version lies aside until its record is in the store, and one that is removed keeps its files
+until then: other processes of the host see no version that is none.
 """  # noqa: E501
 
 import hashlib
@@ -41,7 +44,7 @@ from seqd.errors import (
     StoreUnreachable,
     StoreUnwritable,
 )
-from seqd.models.disk import exclusive, write_atomically, writing
+from seqd.models.disk import empty, exclusive, exclusive_if_free, write_atomically, writing
 from seqd.models.model_records import RUN_ID
 from seqd.models.objects import Objects
 from seqd.models.version_files import MANIFEST_NAME, digest_of, read_manifest, refusal_of_name
@@ -64,10 +67,14 @@ RECENT_S: Final = 600.0
 _TRIES: Final = 40
 _LONGEST_WAIT_S: Final = 1.0
 
+#: Seconds between two looks whether a host may write that could not.
+_LOOK_AGAIN_S: Final = 60.0
+
 #: In a model's folder: the ETag of the record that the folder is equal to. It is not there while a
 #: change goes on, so a folder that a killed process has left is pulled anew.
 _PULLED: Final = ".pulled"
-#: In the root of a mirror: its time is that of the last refresh; files that are being fetched.
+#: In the root of a mirror: its time is that of the last refresh, or of the last try since there was
+#: one; files that are being fetched.
 _REFRESHED: Final = ".refreshed"
 _FETCHING: Final = ".fetching"
 
@@ -77,6 +84,8 @@ _FILE = re.compile(
     rf"|\.publishing-{RUN_ID.pattern}\.json|\.retiring-{_NUMBER}"
 )
 _VERSION = re.compile(_NUMBER)
+#: A version that no record has yet.
+_ASIDE = re.compile(rf"\.new-({_NUMBER})")
 _REMOVED = re.compile(rf"\.removed-({_NUMBER})")
 
 _Number = Annotated[str, StringConstraints(pattern=f"^{_NUMBER}$")]
@@ -129,37 +138,56 @@ class SharedStore:
         self._url = self.objects.url
         self._root = root
         self._cache_bytes = cache_bytes
-        self._is_known = False
+        self._is_known, self._looked_s = False, 0.0
         #: False where this host's credentials may not write.
         self.may_write = True
 
-    def refresh(self, max_age_s: float = 0.0) -> None:
-        """Have the mirror say what the store says, unless a process of this host did so just now.
+    @property
+    def has_mirror(self) -> bool:
+        """Return True once the mirror has said what the store says."""
+        return (self._root / _REFRESHED).exists()
 
-        Raises StoreUnreachable, OtherFormat, InvalidSettings.
+    def refresh(self, max_age_s: float = 0.0) -> None:
+        """Have the mirror say what the store says, unless a process of this host tried just now.
+
+        A model that is being changed on this host is passed over: whoever changes it pulls it.
+        Raises StoreUnreachable, StoreUnwritable, OtherFormat, InvalidSettings.
         """
-        if not self._is_known:
+        looks_again = not self.may_write and time.monotonic() - self._looked_s >= _LOOK_AGAIN_S
+        if looks_again or not self._is_known:
             self._look_at_format()
             self._is_known = True
         stamp = self._root / _REFRESHED
         with exclusive(self._root):
             if _age_s(stamp) < max_age_s:
                 return
-            names = self.objects.etags("models")
-            listed = {Path(name).stem: etag for name, etag in names.items()}
-            here = {path.name for path in self._root.iterdir() if path.is_dir()}
-            for name in filter(MODEL_NAME.fullmatch, sorted(here | listed.keys())):
-                if self._pulled(name) != listed.get(name, ""):
-                    with writing(self._root):
-                        (self._root / name).mkdir(exist_ok=True)
-                    with exclusive(self._root / name):
+            try:
+                self._pull_all()
+            except SeqdError:
+                with suppress(OSError):
+                    os.utime(stamp)
+                raise
+            with writing(stamp):
+                stamp.touch()
+
+    def _pull_all(self) -> None:
+        names = self.objects.etags("models")
+        listed = {Path(name).stem: etag for name, etag in names.items()}
+        here = {path.name for path in self._root.iterdir() if path.is_dir()}
+        for name in filter(MODEL_NAME.fullmatch, sorted(here | listed.keys())):
+            if self._pulled(name) != listed.get(name, ""):
+                with writing(self._root):
+                    (self._root / name).mkdir(exist_ok=True)
+                with exclusive_if_free(self._root / name) as is_free:
+                    if is_free:
                         self._pull_if_sound(name)
-            stamp.touch()
 
     def _look_at_format(self) -> None:
         """Make a store where there is none. Raises OtherFormat, InvalidSettings."""
         with writing(self._root):
             self._root.mkdir(parents=True, exist_ok=True)
+        could_write, self.may_write = self.may_write, True
+        self._looked_s = time.monotonic()
         try:
             content = f"{LAYOUT}\n".encode()
             self.objects.put("format.json", content)
@@ -174,7 +202,8 @@ class SharedStore:
             raise
         except StoreUnwritable as error:
             self.may_write = False
-            log.info("%s", error)
+            if could_write:
+                log.info("%s", error)
         found = self.objects.read("format.json")
         layout = LAYOUT if found is None else found[0].decode(errors="replace").strip()
         if layout != LAYOUT:
@@ -238,8 +267,12 @@ class SharedStore:
         folder, is_whole = self._root / name, True
         with writing(folder):
             (folder / _PULLED).unlink(missing_ok=True)
+            for number in _numbers_in(folder, _ASIDE):
+                shutil.rmtree(new_version(folder, number))
             for number, digest in record.versions.items():
-                (folder / number).mkdir(exist_ok=True)
+                if not (folder / number).exists():
+                    with suppress(FileNotFoundError):  # its removal did not get into the store
+                        (folder / f".removed-{number}").rename(folder / number)
                 if _manifest_digest(folder / number) != digest:
                     is_whole &= self._take_manifest(name, number, digest)
             here = _files_in(folder)
@@ -251,51 +284,50 @@ class SharedStore:
                 (folder / file).unlink()
             for number in _numbers_in(folder, _VERSION) - record.versions.keys():
                 shutil.rmtree(folder / number)
-            for number in record.removed:
-                (folder / f".removed-{number}").mkdir(exist_ok=True)
             for number in _numbers_in(folder, _REMOVED) - {*record.removed}:
                 shutil.rmtree(folder / f".removed-{number}")
+            _empty_removed(folder, record)
         if is_whole:
             write_atomically(folder / _PULLED, etag.encode())
 
     def _take_manifest(self, name: str, number: str, digest: str) -> bool:
         """Take another manifest into the mirror; False where it is not what the record says."""
-        folder, key = self._root / name / number, _key(name, number, digest, MANIFEST_NAME)
-        for path in folder.iterdir():
-            path.unlink()  # of a version that had the number in another store
+        folder, key = self._root / name, _key(name, number, digest, MANIFEST_NAME)
         found = self.objects.read(key)
-        if found is None or hashlib.sha256(found[0]).hexdigest() != digest:
+        is_sound = found is not None and hashlib.sha256(found[0]).hexdigest() == digest
+        aside = new_version(folder, number)
+        aside.mkdir()
+        if found is not None and is_sound:
+            write_atomically(aside / MANIFEST_NAME, found[0])
+        else:
             log.warning("%s@%s cannot be used: %s/%s is damaged", name, number, self._url, key)
-            return False
-        write_atomically(folder / MANIFEST_NAME, found[0])
-        return True
+        if (folder / number).exists():  # a version that had the number in another store
+            shutil.rmtree(folder / number)
+        aside.rename(folder / number)
+        return is_sound
 
     def _push(self, name: str, before: _Record, etag: str) -> str:
         """Put what has changed in a model's folder; return the record's ETag. Raises _Refused."""
         folder = self._root / name
-        numbers = sorted(_numbers_in(folder, _VERSION), key=int)
-        # One whose manifest is damaged stays what it is.
-        digests = {
-            number: _manifest_digest(folder / number) or before.versions.get(number)
-            for number in numbers
-        }
+        removed = _numbers_in(folder, _REMOVED)
+        aside = {number: new_version(folder, number) for number in _numbers_in(folder, _ASIDE)}
+        new = {number: digest_of(path / MANIFEST_NAME).sha256 for number, path in aside.items()}
+        # One that is there never changes, whatever its manifest says here.
+        kept = {number: one for number, one in before.versions.items() if number not in removed}
         record = _Record(
             token=before.token,
             files=_files_in(folder),
-            versions={number: digest for number, digest in digests.items() if digest},
-            removed=tuple(sorted(_numbers_in(folder, _REMOVED), key=int)),
+            versions=kept | new,
+            removed=tuple(sorted(removed, key=int)),
         )
         if record == before:
             return etag
         record = record.model_copy(update={"token": secrets.token_hex(8)})
-        for number, digest in record.versions.items():
-            if before.versions.get(number) != digest:
-                there = self.objects.etags(
-                    f"versions/{name}/{number}"
-                )  # by a push that was refused
-                for key, path in self._keys(name, number, digest).items():
-                    if key not in there:
-                        self.objects.upload(path, key)
+        for number, digest in new.items():
+            there = self.objects.etags(f"versions/{name}/{number}")  # by a push that was refused
+            for key, path in self._keys(name, number, digest, aside[number]).items():
+                if key not in there:
+                    self.objects.upload(path, key)
         place = f"models/{name}.json"
         put = self.objects.put(place, to_stored(record).encode(), etag)
         if put is None:
@@ -303,14 +335,17 @@ class SharedStore:
             if found is None or self._record(name, found[0]).token != record.token:
                 raise _Refused
             put = found[1]
+        with writing(folder):
+            for number, path in aside.items():
+                path.rename(folder / number)
+            _empty_removed(folder, record)
         if record.versions != before.versions:
             self._clean(name, record)
             self._evict()
         return put
 
-    def _keys(self, name: str, number: str, digest: str) -> dict[str, Path]:
-        """Return the objects of a version, each with its file in the mirror; its manifest last."""
-        folder = self._root / name / number
+    def _keys(self, name: str, number: str, digest: str, folder: Path) -> dict[str, Path]:
+        """Return the objects of a version, each with its file in a folder; its manifest last."""
         files = read_manifest(folder).files.items()
         keys = {_key(name, number, one.sha256, file): folder / file for file, one in files}
         return keys | {_key(name, number, digest, MANIFEST_NAME): folder / MANIFEST_NAME}
@@ -318,13 +353,14 @@ class SharedStore:
     def _clean(self, name: str, record: _Record) -> None:
         """Remove objects that no version needs, of numbers that nobody can publish any more."""
         try:
-            needed = set[str]()
+            needed, settled = set[str](), {*record.removed}
             for number, digest in record.versions.items():
-                needed |= self._keys(name, number, digest).keys()
+                folder = self._root / name / number
+                if _manifest_digest(folder) == digest:
+                    needed |= self._keys(name, number, digest, folder).keys()
+                    settled.add(number)
             for key in self.objects.etags(f"versions/{name}"):
-                number = key.split("/")[2]
-                is_settled = number in record.versions or number in record.removed
-                if is_settled and key not in needed:
+                if key.split("/")[2] in settled and key not in needed:
                     self.objects.remove(key)
         except SeqdError as error:
             log.warning("objects of %s that nobody needs are left: %s", name, error)
@@ -369,6 +405,7 @@ class SharedStore:
             found = digest_of(aside / _FETCHED)
             if found == expected:
                 return
+            (aside / _FETCHED).unlink()
         assert found is not None, "it was tried"
         raise ArtifactDamaged(
             f"{self._url}/{key} is not the file that was published: it should have "
@@ -391,7 +428,7 @@ class SharedStore:
                     return
                 too_much -= size
                 for path in files:
-                    path.unlink()
+                    path.unlink(missing_ok=True)
 
 
 def _age_s(stamp: Path) -> float:
@@ -408,6 +445,19 @@ _ANOTHER: Final = "Put another version in service, or train or import it again"
 
 def _key(name: str, number: str, digest: str, file: str) -> str:
     return f"versions/{name}/{number}/{digest}-{file}"
+
+
+def new_version(folder: Path, number: str) -> Path:
+    """Return where a version lies that no record has yet."""
+    return folder / f".new-{number}"
+
+
+def _empty_removed(folder: Path, record: _Record) -> None:
+    """Keep of removed versions the numbers alone."""
+    for number in record.removed:
+        removed = folder / f".removed-{number}"
+        removed.mkdir(exist_ok=True)
+        empty(removed)
 
 
 def _manifest_digest(folder: Path) -> str | None:

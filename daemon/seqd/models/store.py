@@ -13,7 +13,7 @@ from typing import Self
 
 from seqd.errors import InvalidRequest, PluginFault, VersionInUse
 from seqd.hookspecs import Artifact
-from seqd.models.disk import drafts_in, sync, write_atomically, writing
+from seqd.models.disk import drafts_in, empty, sync, write_atomically, writing
 from seqd.models.model_records import (
     LATEST,
     MEASUREMENTS_FOLDER,
@@ -29,7 +29,7 @@ from seqd.models.model_records import (
     restore_labels,
 )
 from seqd.models.serving_store import ServingStore, change_now
-from seqd.models.shared_store import repeated, shared_store
+from seqd.models.shared_store import new_version, repeated, shared_store
 from seqd.models.stored_versions import FORMAT_FILE_NAME, STARTER_VERSION
 from seqd.models.version_files import VersionDraft, check_sealed, seal_folder
 from seqd.settings import Settings
@@ -150,6 +150,8 @@ class ModelStore(ServingStore):
         taken = [int(match[1]) for match in removed if match]
         manifest = seal_folder(folder, draft, max([0, *self.numbers(draft.model), *taken]) + 1)
         target = model_folder / str(manifest.version)
+        if self._shared is not None:
+            target = new_version(model_folder, str(manifest.version))
         with writing(target):
             for name in manifest.files:
                 (folder / name).chmod(0o444)
@@ -199,11 +201,8 @@ class ModelStore(ServingStore):
         with writing(removed):
             measurements_file(folder, version).unlink(missing_ok=True)
             (folder / str(version)).rename(removed)
-            for path in removed.iterdir():
-                if path.is_dir() and not path.is_symlink():
-                    shutil.rmtree(path)
-                else:
-                    path.unlink()
+            if self._shared is None:  # else a removal may be refused, and comes to nothing
+                empty(removed)
             sync(folder)
 
     @repeated

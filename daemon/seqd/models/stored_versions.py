@@ -123,6 +123,11 @@ class StoredVersions:
         """The objects of the store at a URL; None of a store that is a folder."""
         return None if self._shared is None else self._shared.objects
 
+    @property
+    def is_mirrored(self) -> bool:
+        """Return True where this host has a mirror of a store at a URL, of whatever age."""
+        return self._shared is not None and self._shared.has_mirror
+
     def refresh(self, max_age_s: float = 0.0) -> None:
         """Look what a store at a URL says now, unless that was done lately; else do nothing.
 

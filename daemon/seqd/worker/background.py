@@ -12,7 +12,7 @@ from threading import Event, Thread
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from seqd.errors import RedisFull, StoreUnreachable
+from seqd.errors import RedisFull, StoreUnwritable
 from seqd.models.shared_store import SharedStore
 from seqd.serving import serves
 from seqd.settings import Settings
@@ -156,17 +156,25 @@ class StoreMirror(PeriodicTask):
     def __init__(self, store: SharedStore) -> None:
         super().__init__("mirror of the model store", 1.0)
         self._store = store
+        self._said = ""
 
     def run_once(self) -> None:
         """Look at the store, where nobody on this host has done so lately."""
-        self._store.refresh(MIRROR_S)
+        self._try(MIRROR_S)
 
     def try_once(self) -> None:
         """Look at the store; what is in the mirror is served where that cannot be reached."""
+        self._try(0.0)
+
+    def _try(self, max_age_s: float) -> None:
         try:
-            self._store.refresh()
-        except StoreUnreachable as error:
-            log.warning("%s", error)
+            self._store.refresh(max_age_s)
+        except StoreUnwritable as error:  # also where it cannot be reached
+            if str(error) != self._said:
+                log.warning("%s", error)
+            self._said = str(error)
+        else:
+            self._said = ""
 
 
 class Reconciler(PeriodicTask):

@@ -34,6 +34,7 @@ from seqd_schemas import (
     ItemError,
     ItemErrorCode,
     ItemFailure,
+    ItemResult,
     Job,
     RefusedItem,
     task_of,
@@ -287,13 +288,16 @@ def compute(
         results_of(unit.chunk.items, outcomes, output, unit.unit.attempt, labelling, versions)
         for unit in units
     ]
-    faults.end(
-        is_all_refused=all(
-            isinstance(result, ItemFailure) and result.error.code is ItemErrorCode.PLUGIN_ERROR
-            for result in chain.from_iterable(results)
-        )
-    )
+    faults.end(is_all_refused=_are_all_refused(chain.from_iterable(results)))
     return results
+
+
+def _are_all_refused(results: Iterable[ItemResult]) -> bool:
+    """Return True where the plugin gave nothing that a result can hold."""
+    return all(
+        isinstance(result, ItemFailure) and result.error.code is ItemErrorCode.PLUGIN_ERROR
+        for result in results
+    )
 
 
 def results_alone(
@@ -316,8 +320,12 @@ def results_alone(
     for start in range(0, len(work), at_once):
         part = work[start : start + at_once]
         outcomes += outcomes_of(call, part, faults, loaded.cost_tokens, stop)
-    faults.end()
-    return results_of(entries, iter(outcomes), task.output, attempts=1)
+    results = results_of(entries, iter(outcomes), task.output, attempts=1)
+    computed = (
+        result for entry, result in zip(entries, results, strict=True) if isinstance(entry, Item)
+    )
+    faults.end(is_all_refused=_are_all_refused(computed))
+    return results
 
 
 def outcomes_of(

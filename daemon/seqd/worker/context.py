@@ -488,7 +488,10 @@ def open_context(
     # A wait for Redis is a sign of life: no plugin computes meanwhile.
     outage.gives_up = GivesUpInDrain(drain, watched.hear)
     registry = registry or Registry.load(settings)
-    store = open_store(settings, registry, shared_store(settings))
+    shared = shared_store(settings)
+    if shared is not None:
+        shared.objects.hear = watched.hear
+    store = open_store(settings, registry, shared)
     routes = runnable_routes(identity.slot, registry.models)
     placement = Placement(
         identity.place,

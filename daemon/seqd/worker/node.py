@@ -10,6 +10,7 @@ import os
 import platform
 import signal
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from math import inf
 from time import monotonic, sleep, time
@@ -111,8 +112,10 @@ def _run(settings: Settings, slot: Slot, name: str) -> int:
     settings = load_settings()
     node = Node(settings, identity)
     log.info("%s", start_line(identity, settings, node.registry))
-    for line in unknown_served(settings.serves, node.known_models()):
-        log.warning("%s", line)
+    if settings.serves:
+        with suppress(OSError):  # a folder that cannot be listed is told of where it is needed
+            for line in unknown_served(settings.serves, node.known_models()):
+                log.warning("%s", line)
     if not node.may_begin():
         return os.EX_OK
     node.boot()

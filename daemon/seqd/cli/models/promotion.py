@@ -62,6 +62,7 @@ MaxErrorRate = Annotated[
         metavar="PERCENT",
         help="With --share or --shadow: end it by itself where more of its items fail with it, and"
         " not with the version in service.",
+        show_default="1%",
     ),
 ]
 

@@ -146,7 +146,8 @@ class WorkerCheckpoints:
             self.curve.restore(state.epochs)
             self._report_resume(run_id, reasons)
             return checkpoint
-        if self.objects is not None and not {one.name for one in records} & folder.names():
+        has_files = bool({one.name for one in records} & folder.names())
+        if run_id == self._run_id and self.objects is not None and not has_files:
             self.report(
                 "Its checkpoints are on another host, and none is in the store: it begins anew."
             )

@@ -13,11 +13,12 @@ import logging
 import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from seqd.errors import ArtifactDamaged, LeaseLost, PluginFault, SeqdError
+from seqd.errors import ArtifactDamaged, LeaseLost, PluginFault, SeqdError, StoreUnreachable
 from seqd.hookspecs import TrainedModel
 from seqd.ledger.units import Unit
 from seqd.ledger.work import CommitOutcome, Renewal, Use
@@ -62,11 +63,15 @@ class Publisher:
     def adopt(self, run: Run) -> ModelManifest | None:
         """Return the version that an earlier attempt at this run published, if one did.
 
-        From here on no earlier attempt can publish or move a label. Raises StoreUnwritable.
+        From here on no earlier attempt can publish or move a label. Raises StoreUnwritable, also
+        where a store at a URL takes no version of this host, which is known by trying alone.
         """
         store = self._context.store
         if run.unit.attempt > 1:
             store.begin_publish(run.job.model, run.id, secrets.token_hex(8))
+        elif store.objects is not None:
+            with suppress(StoreUnreachable):  # it may be back when the version is finished
+                store.begin_publish(run.job.model, run.id, secrets.token_hex(8))
         return store.take_over(run.job.model, run.id)
 
     def publish(self, run: Run, folder: Path, draft: VersionDraft) -> ModelManifest:
