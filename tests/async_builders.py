@@ -23,7 +23,7 @@ from seqd.ledger.acl import Role
 from worker_fixtures import Cluster
 
 #: Longest that anything may take.
-LIMIT_S = 30.0
+LIMIT_S = 120.0
 
 LOOPS = ("asyncio", "uvloop")
 

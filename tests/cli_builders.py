@@ -35,7 +35,7 @@ from seqd_schemas import (
     Priority,
 )
 
-START_TIMEOUT_S = 90.0
+START_TIMEOUT_S = 120.0
 
 #: What moves a terminal's cursor, and colours its text.
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
@@ -156,7 +156,7 @@ class Installation:
     def seqd(self, *arguments: str, stdin: str | None = None) -> Ended:
         program = self.start(*arguments)
         try:
-            out, err = program.communicate(stdin, timeout=90)
+            out, err = program.communicate(stdin, timeout=240)
         except subprocess.TimeoutExpired:
             program.kill()
             raise
@@ -186,7 +186,7 @@ def running_daemon(data_dir: Path, *options: str, **variables: str) -> Iterator[
     finally:
         up.send_signal(signal.SIGTERM)
         try:
-            up.wait(timeout=45)
+            up.wait(timeout=120)
         except subprocess.TimeoutExpired:
             up.kill()
             up.wait()

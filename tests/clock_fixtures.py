@@ -55,7 +55,7 @@ def compile_library(folder: Path) -> Path:
         raise NoCompiler("cc is not installed here: apt-get install gcc libc6-dev")
     library = folder / "clock_without_processor.so"
     command = [compiler, "-shared", "-fPIC", "-o", library, SOURCE, "-ldl"]
-    subprocess.run(command, check=True, capture_output=True, timeout=60)
+    subprocess.run(command, check=True, capture_output=True, timeout=120)
     return library
 
 

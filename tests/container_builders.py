@@ -139,7 +139,7 @@ class Storage:
             yield log
         finally:
             self.podman("rm", "--force", "--volumes", "--time", "40", name, check=False)
-            running.wait(60)
+            running.wait(120)
 
     def remove(self) -> None:
         """Remove all of it, and what is mounted there."""

@@ -51,7 +51,7 @@ def tool(name: str, package: str) -> str:
 def run(*command: str, **options: Any) -> "subprocess.CompletedProcess[str]":
     """Run a program to its end, within a minute."""
     return subprocess.run(
-        command, capture_output=True, text=True, timeout=60, check=False, **options
+        command, capture_output=True, text=True, timeout=120, check=False, **options
     )
 
 

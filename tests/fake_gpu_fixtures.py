@@ -128,7 +128,7 @@ def compile_driver(folder: Path) -> Path:
             [compiler, "-shared", "-fPIC", "-O1", "-o", target, name, SOURCES / source],
             check=True,
             capture_output=True,
-            timeout=60,
+            timeout=120,
         )
     return folder
 

@@ -86,7 +86,7 @@ def daemon(folder: Path) -> Iterator[dict[str, str]]:
         yield env
     finally:
         up.terminate()
-        up.communicate(timeout=60)
+        up.communicate(timeout=120)
 
 
 def shown(command: str, folder: Path, env: dict[str, str]) -> list[Text]:

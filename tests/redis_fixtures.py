@@ -38,7 +38,7 @@ from seqd.local.redis_server import LOOPBACK, ServerConfig, write_config
 from seqd.settings import Settings
 from tcp_proxy import TcpProxy
 
-START_TIMEOUT_S = 20.0
+START_TIMEOUT_S = 60.0
 
 #: How far above its port a server of a Redis Cluster has its bus.
 BUS_ABOVE = 10_000

@@ -93,7 +93,7 @@ class Fleet:
 
     def producer(self) -> Producer:
         """Return a program that uses the inbox; its connection is closed with the fleet."""
-        connection = redis.Redis.from_url(self.url(Role.INBOX), protocol=2)
+        connection = redis.Redis.from_url(self.url(Role.INBOX), protocol=2, socket_timeout=None)
         self._connections.append(connection)
         return Producer(connection, self._settings.keys)
 
@@ -107,7 +107,7 @@ class Fleet:
             self._ledgers[role] = Ledger(connection, self.settings)
         return self._ledgers[role]
 
-    def seqd(self, role: Role, *arguments: str, timeout_s: float = 90.0) -> Ended:
+    def seqd(self, role: Role, *arguments: str, timeout_s: float = 240.0) -> Ended:
         """Run a command as a role's user; it ends in order."""
         ended = subprocess.run(
             [sys.executable, "-m", "seqd", *arguments],
@@ -213,7 +213,7 @@ def set_limits(fleet: Fleet, client: Client) -> None:
     assert ended[0].job_id not in [job.job_id for job in client.jobs(tenant=tenant)]
     assert client.tenant(tenant).own.weight == 3
     for job in jobs:
-        assert job.wait(timeout_s=60).counts.succeeded == 64
+        assert job.wait(timeout_s=120).counts.succeeded == 64
     assert {row.tenant: row.items for row in operator.tenant_usage()}["bob"] == 64
 
 
@@ -231,7 +231,7 @@ def scrape(fleet: Fleet, client: Client) -> None:
     with metrics(fleet) as address:
 
         def is_all_there() -> bool:
-            with urllib.request.urlopen(address, timeout=30) as answer:
+            with urllib.request.urlopen(address, timeout=120) as answer:
                 text = str(answer.read().decode())
             return all(line in text for line in lines)
 
@@ -262,11 +262,11 @@ def metrics(fleet: Fleet) -> Iterator[str]:
     try:
         assert program.stdout is not None
         address = program.stdout.readline().strip()
-        assert address.startswith("http://"), program.communicate(timeout=10)
+        assert address.startswith("http://"), program.communicate(timeout=120)
         yield address
     finally:
         program.terminate()
-        program.communicate(timeout=30)
+        program.communicate(timeout=120)
 
 
 @contextmanager
@@ -289,7 +289,7 @@ def running_up(fleet: Fleet) -> Iterator[Path]:
     finally:
         program.terminate()
         try:
-            program.wait(40)
+            program.wait(120)
         finally:
             program.kill()
             program.wait()

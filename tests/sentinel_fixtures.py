@@ -26,11 +26,11 @@ from seqd.local.redis_binaries import ServerBinary
 from seqd.local.redis_server import LOOPBACK
 
 #: Seconds until all know each other: a Sentinel asks a server for its replicas every 10 s.
-START_TIMEOUT_S = 60.0
+START_TIMEOUT_S = 120.0
 
 #: Seconds that a failover may take on a busy machine, where the Sentinels do nothing for 30 s, and
 #: vote again 10 s after votes that were split.
-FAILOVER_S = 80.0
+FAILOVER_S = 120.0
 
 #: Milliseconds of silence after which a Sentinel takes a server for dead. One that had no processor
 #: for 2 s does nothing for 30 s (TILT). In the place of a primary that died meanwhile it then takes

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from cli_builders import clean_environment
 
-DEADLINE_S = 60.0
+DEADLINE_S = 120.0
 
 #: Keys: to the line's begin, to its end, and all that a word may become in its place.
 _BEGIN, _END, _INSERT_ALL = "\x01", "\x05", "\x1b*"

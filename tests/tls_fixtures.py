@@ -109,7 +109,7 @@ class TlsProxy:
         self._listener.close()
         self.cut()
         for thread in self._threads:
-            thread.join(10)
+            thread.join(120)
             assert not thread.is_alive(), "a thread of the proxy does not end"
 
     def _start(self, target, *arguments: object) -> None:

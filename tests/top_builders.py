@@ -24,7 +24,7 @@ from seqd.ledger.overview import FleetOverview
 from seqd.queue_states import QueueState, WorkerCounts
 from seqd_schemas import WorkerStatus
 
-DEADLINE_S = 30.0
+DEADLINE_S = 120.0
 
 
 def a_queue(model: str = "imdb_lstm", **changes: object) -> QueueState:

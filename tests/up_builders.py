@@ -12,7 +12,7 @@ from checkout import python_path
 from cli_builders import clean_environment
 from seqd.local.endpoint import ENDPOINT_NAME, Endpoint, read_endpoint
 from seqd.settings import Settings
-from worker_fixtures import PLUGIN, QUICK, Cluster, wait_until
+from worker_fixtures import PLUGIN, QUICK, READY_S, Cluster, wait_until
 
 #: As a person runs it who has no `seqd` on PATH.
 MODULE = (sys.executable, "-m", "seqd")
@@ -44,7 +44,7 @@ class Up:
         assert endpoint is not None
         return endpoint
 
-    def wait_for(self, text: str, timeout_s: float = 40.0) -> None:
+    def wait_for(self, text: str, timeout_s: float = READY_S) -> None:
         wait_until(lambda: text in self.screen(), f"{text!r} on the screen", timeout_s)
 
 
@@ -57,7 +57,7 @@ def running_up(
     plugins: str = "light",
     plugin_folders: Sequence[Path] = (PLUGIN,),
     slots: str = "cpu:0",
-    ready_s: float = 40.0,
+    ready_s: float = READY_S,
     others: Mapping[str, str] | None = None,
     **changes: object,
 ) -> Iterator[Up]:
@@ -91,7 +91,7 @@ def running_up(
     finally:
         process.send_signal(signal.SIGTERM)
         try:
-            process.wait(40)
+            process.wait(120)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

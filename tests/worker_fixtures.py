@@ -50,7 +50,7 @@ from seqd_schemas import DataFingerprint, VersionCounts, Waiting, WorkerState, W
 READY_S = 120.0
 
 #: For what must come, some starts of a process included; nothing is proved by it.
-DEADLINE_S = 60.0
+DEADLINE_S = 120.0
 LEASE_S = 2.0
 #: A pass takes a dozen exchanges, and six workers of a run take one each, idle or not.
 RECONCILE_S = 0.5
@@ -270,6 +270,14 @@ class LiveWorker:
         """All that it wrote."""
         return self._log.read_text(errors="replace")
 
+    def warnings(self) -> list[str]:
+        """The lines of its log that warn, but of what a busy machine brings by itself."""
+        return [
+            line
+            for line in self.whole_log().splitlines()
+            if " WARNING " in line and "passed on the clock of Redis since the last" not in line
+        ]
+
 
 def ask(
     worker: LiveWorker, *arguments: str, name: str | None = None
@@ -285,7 +293,7 @@ def ask(
         env=variables | {"SEQD_WORKER": worker.name if name is None else name},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
         check=False,
     )
 

@@ -45,7 +45,7 @@ print("\\n" + json.dumps(sorted(sys.modules)), file=sys.stderr)
 def run(program, *arguments, **environment):
     return subprocess.run(
         [sys.executable, "-c", program, *arguments],
-        capture_output=True, text=True, timeout=60, check=False, env=os.environ | environment,
+        capture_output=True, text=True, timeout=120, check=False, env=os.environ | environment,
     )  # fmt: skip
 
 

@@ -58,9 +58,10 @@ def services(folder: Path) -> Iterator[Daemon]:
 @contextmanager
 def bucket(folder: Path) -> Iterator[Daemon]:
     """Give a `seqd up` with the model store in a bucket."""
+    holder = Holder()
     with running_s3_server() as s3:
         store = {"SEQD_STORE_URL": s3.bucket("models").url} | s3.environment
-        options = ("--slots", SLOTS, "--redis-port", str(hold_port(Holder())))
+        options = ("--slots", SLOTS, "--redis-port", str(hold_port(holder)))
         with running_daemon(folder, *options, **store) as running:
             yield Daemon(
                 store | {"SEQD_DATA_DIR": str(folder), "SEQD_REDIS_URL": running.port_url()}

@@ -162,7 +162,7 @@ class Reader:
                 stream.feed(some)
         os.close(ours)
         printed = "\n".join(line.rstrip() for line in screen.display).rstrip() + "\n"
-        assert program.wait(60) == 0, f"{script}\nended with {program.returncode}:\n\n{printed}"
+        assert program.wait(120) == 0, f"{script}\nended with {program.returncode}:\n\n{printed}"
         return printed
 
 

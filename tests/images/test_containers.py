@@ -129,7 +129,7 @@ def test_a_closed_container_classifies_a_mounted_file(
         results = storage.podman("exec", "closed", "cat", "/tmp/results.jsonl").out
         health = storage.podman("healthcheck", "run", "closed", check=False)
         storage.podman("stop", "--time", "40", "closed")
-        wait_until(lambda: "Stopped." in log.read_text(), "an end in order", 10)
+        wait_until(lambda: "Stopped." in log.read_text(), "an end in order")
 
     outcomes = [json.loads(line) for line in results.splitlines()]
     assert [one["custom_id"] for one in outcomes] == [f"r{n}" for n in range(500)]

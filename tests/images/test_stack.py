@@ -130,7 +130,7 @@ def _drain_one(stack: Stack) -> None:
     first = stack.containers("worker")[0]
     target = f"cpu:0@{first.host}"
     _cli(stack, "workers", "drain", target, "--wait")
-    wait_until(lambda: f"drained {target}" in " ".join(_states(stack)), "it waits", 60)
+    wait_until(lambda: f"drained {target}" in " ".join(_states(stack)), "it waits")
     _cli(stack, "workers", "uncordon", target, "--wait")
 
 
@@ -149,7 +149,7 @@ def _kill_one(stack: Stack) -> None:
         found = [one for one in stack.containers("worker") if one.name == second.name]
         return any(one.pid not in (0, second.pid) for one in found)
 
-    wait_until(is_started_again, "Podman has started it again", 60)
+    wait_until(is_started_again, "Podman has started it again")
     _wait_until_ready(stack, 3)
 
 

@@ -83,7 +83,7 @@ class Installed:
         command = [self.folder / "bin" / "python", "-P", "-c", program]
         environment = _environment()
         done = subprocess.run(
-            command, env=environment, cwd=self.folder, capture_output=True, text=True, timeout=60
+            command, env=environment, cwd=self.folder, capture_output=True, text=True, timeout=120
         )
         assert done.returncode == 0, done.stderr
         return done.stdout
@@ -151,7 +151,7 @@ def environment(
         yield variables
     finally:
         up.terminate()
-        up.wait(60)
+        up.wait(120)
 
 
 def test_the_wheel_has_all_files_of_the_packages(wheel: Path):

@@ -16,7 +16,7 @@ def test_the_limits_of_a_workers_settings_hold_for_clients_and_for_the_inbox(
 ) -> None:
     empty_cluster.start_ready(max_tenant_jobs=1, max_output_characters=1_000)
     client, settings = empty_cluster.client(), empty_cluster.settings
-    slow = client.classify(["text"] * 40, model="echo", parameters={"delay_ms": 200.0})
+    open_job = client.classify(["held"], model="echo")
 
     with pytest.raises(InvalidParameters, match="SEQD_MAX_OUTPUT_CHARACTERS of the workers"):
         client.generate(["a"], model="echo", parameters={"length": 5_000}, tenant="other")
@@ -25,7 +25,7 @@ def test_the_limits_of_a_workers_settings_hold_for_clients_and_for_the_inbox(
     with connect(str(settings.redis_url)) as redis:
         producer = Producer(redis, settings.keys)
         failure = producer.rejection_of(producer.add(a_request(["good"])))
-    slow.cancel()
+    open_job.cancel()
 
     assert (failure.code, failure.message) == ("quota_exceeded", str(too_many.value))
     assert failure.retry_after_s == too_many.value.retry_after_s == 5.0

@@ -114,7 +114,7 @@ def test_calls_that_are_cancelled_at_random_leave_all_others_their_own_replies(
 
     with Redis.from_url(str(cluster.settings.redis_url)) as admin:
         before = {one["id"] for one in admin.client_list()}
-        looks, labels = run(use(), loop, 60)
+        looks, labels = run(use(), loop, 120)
 
         def is_ours(connection: dict[str, str]) -> bool:
             sockets = psutil.Process().net_connections("tcp")

@@ -42,7 +42,7 @@ def run_block(name: str, server: PrivateServer, cluster: Cluster, backup: Path) 
 
 def assert_whole(job: JobHandle) -> None:
     """Each item once, in order, with its own label."""
-    assert job.wait(timeout_s=60).state is JobState.COMPLETED
+    assert job.wait(timeout_s=120).state is JobState.COMPLETED
     labels = [r.output.label for r in job.results() if isinstance(r, ItemSuccess)]
     assert labels == TEXTS
 

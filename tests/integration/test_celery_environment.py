@@ -50,9 +50,9 @@ def test_none_of_celerys_variables_and_no_celeryconfig_changes_a_worker_or_a_cli
     # So that a wakeup alone brings it its work in time.
     worker = empty_cluster.start_ready(reconcile_s=60.0)
     client = empty_cluster.client()
-    client.classify(["first"], model="echo").wait(timeout_s=20)
+    client.classify(["first"], model="echo").wait(timeout_s=120)
 
-    record = client.classify(["a", "b"], model="echo").wait(timeout_s=20)
+    record = client.classify(["a", "b"], model="echo").wait(timeout_s=120)
 
     assert record.counts.succeeded == 2
     with redis.Redis.from_url(private_server.url) as other:

@@ -54,7 +54,6 @@ def limited_log(empty_cluster: Cluster, tmp_path: Path) -> Iterator[Path]:
         wait_until(
             lambda: [one.state for one in client.workers()] == [WorkerState.READY],
             "it is ready",
-            40,
         )
         yield log
     finally:

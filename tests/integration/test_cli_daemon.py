@@ -149,7 +149,7 @@ def test_ctrl_c_cancels_the_job_and_leaves_no_half_a_file(
     job = newest()["job_id"]
 
     program.send_signal(signal.SIGINT)
-    out, err = program.communicate(timeout=60)
+    out, err = program.communicate(timeout=120)
 
     assert program.returncode == 130, err
     assert f"Cancelled job {job}" in out

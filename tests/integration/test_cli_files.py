@@ -69,7 +69,7 @@ class Commands:
 
 
 def ended(program: "subprocess.Popen[str]") -> Ended:
-    out, err = program.communicate(timeout=60)
+    out, err = program.communicate(timeout=120)
     return Ended(program.returncode, out, err)
 
 
@@ -294,7 +294,7 @@ def test_an_interrupted_pipe_does_not_hold_the_command_which_says_how_to_go_on(
     job = half_done(commands, cluster, *arguments)
 
     program.send_signal(number)
-    program.wait(timeout=60)  # while the pipe is open
+    program.wait(timeout=120)  # while the pipe is open
 
     stopped = ended(program)
     assert (stopped.status, job.record().state) == (status, state)
@@ -335,7 +335,7 @@ def test_a_view_whose_reader_has_gone_ends_with_the_status_of_that(
     program.stdout.close()
     program.stdout = None
 
-    assert (program.stderr.read(), program.wait(timeout=60)) == ("", 141)
+    assert (program.stderr.read(), program.wait(timeout=120)) == ("", 141)
 
 
 @pytest.mark.parametrize(
@@ -358,7 +358,7 @@ def test_a_reader_that_has_had_enough_is_taken_as_ctrl_c(
     program.stdout.close()
     program.stdout = None
     said = program.stderr.read().splitlines()
-    status = program.wait(timeout=60)
+    status = program.wait(timeout=120)
 
     job = cluster.client().job(cluster.client().jobs(1)[0].job_id)
     assert (status, job.record().state) == (141, state)

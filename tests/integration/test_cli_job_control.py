@@ -37,7 +37,7 @@ def environment_of(cluster: Cluster) -> dict[str, str]:
 def an_ended(cluster: Cluster, *texts: object) -> JobHandle:
     """A job that a worker has done."""
     job = cluster.client().classify(list(texts), model="echo")  # type: ignore[arg-type]
-    job.wait(timeout_s=30)
+    job.wait(timeout_s=120)
     return job
 
 
@@ -61,7 +61,7 @@ def test_a_retry_of_a_retry_writes_the_results_of_the_whole(
 
     detached = here(capsys, "jobs", "retry", first.job_id, "--detach")
     retry = detached.out.strip()
-    cluster.client().job(retry).wait(timeout_s=30)
+    cluster.client().job(retry).wait(timeout_s=120)
     again = here(capsys, "jobs", "retry", first.job_id)
     second = here(capsys, "jobs", "retry", retry, "--out", str(out))
     merged = here(capsys, "jobs", "results", first.job_id, "--merged")
@@ -126,7 +126,7 @@ def test_whoever_waits_for_a_paused_retry_is_told_how_to_resume_it(
         wait_until(lambda: said.read_text().endswith("\n"), "it says what it waits for")
         told = said.read_text()
         retry.cancel()
-        waiting.wait(timeout=60)
+        waiting.wait(timeout=120)
     finally:
         waiting.kill()
         waiting.wait()

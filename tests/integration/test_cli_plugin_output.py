@@ -70,7 +70,7 @@ def seqd(environment: Mapping[str, str], *arguments: str) -> Ended:
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=90,
+        timeout=240,
         check=False,
     )
     return Ended(program.returncode, program.stdout, program.stderr)
@@ -130,7 +130,7 @@ def test_a_program_that_ends_before_it_has_read_all_costs_no_traceback(
         stdout=writer,
         stderr=subprocess.PIPE,
         text=True,
-        timeout=90,
+        timeout=240,
         check=False,
     )
     os.close(writer)

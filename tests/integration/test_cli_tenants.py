@@ -25,7 +25,7 @@ def seqd_models() -> Mapping[str, StubModel]:
 
 def classify(client: Client, tenant: str, texts: int) -> None:
     job = client.classify(["good"] * texts, model="echo", tenant=tenant)
-    assert job.wait(timeout_s=60).counts.succeeded == texts
+    assert job.wait(timeout_s=120).counts.succeeded == texts
 
 
 def rows_of(ended: Ended) -> dict[str, dict[str, str]]:
@@ -47,7 +47,7 @@ def test_an_operator_sets_limits_and_splits_a_bill_and_every_command_of_the_guid
     classify(client, "alice", 300)
     classify(client, "bob", 100)
     training = client.train([{"text": "a", "label": "pos"}], model="echo", tenant="bob")
-    assert training.wait(timeout_s=60).training is not None
+    assert training.wait(timeout_s=120).training is not None
 
     bill = rows_of(here(capsys, "tenants", "usage", "--csv"))
     assert {name: row["items"] for name, row in bill.items()} == {"alice": "300", "bob": "100"}

@@ -148,7 +148,7 @@ def test_a_restart_says_what_the_workers_that_have_come_cannot_run(
 
     with ThreadPoolExecutor(1) as pool:
         replaced = pool.submit(replace_it)
-        restarted = seqd("restart", "old", "--wait", "--timeout-s", "20")
+        restarted = seqd("restart", "old", "--wait", "--timeout-s", "120")
         replaced.result()
 
     assert (restarted.status, restarted.err) == (0, "")

@@ -44,7 +44,7 @@ def run(client: str, **variables: str) -> "subprocess.CompletedProcess[str]":
         env={"PATH": os.environ["PATH"], "PYTHONPATH": python_path(), **given},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
 

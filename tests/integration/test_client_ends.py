@@ -59,7 +59,7 @@ def test_all_of_an_input_is_in_the_ledger_after_uploaded_and_after_the_block(
         left = asked.do(lambda: asked.client.classify(noted(), model="echo"))
 
     assert len(read) == 4_000
-    assert cluster.client().job(left.job_id).wait(timeout_s=30).counts.succeeded == 2_000
+    assert cluster.client().job(left.job_id).wait(timeout_s=120).counts.succeeded == 2_000
 
 
 @faces
@@ -199,21 +199,21 @@ def test_an_upload_goes_on_to_its_end_as_a_client_is_closed(cluster: Cluster) ->
     def draw() -> Iterator[str]:
         yield from (f"text {number}" for number in range(1_500))
         is_asked.set()
-        may_go_on.wait(30)
+        may_go_on.wait(120)
         yield from (f"text {number}" for number in range(500))
 
     job = client.classify(draw(), model="echo")
     with ThreadPoolExecutor(2) as threads:
-        assert is_asked.wait(30)
+        assert is_asked.wait(120)
         reader = threads.submit(lambda: list(client.job(job.job_id).results()))
         closing = threads.submit(client.close)
         may_go_on.set()
-        closing.result(30)
+        closing.result(120)
 
-        end = reader.exception(30)
+        end = reader.exception(120)
         assert end is None or isinstance(end, ClientMisused)
 
-    assert cluster.client().job(job.job_id).wait(timeout_s=30).counts.succeeded == 2_000
+    assert cluster.client().job(job.job_id).wait(timeout_s=120).counts.succeeded == 2_000
 
 
 def test_an_upload_that_waits_for_room_is_let_go_at_once(empty_cluster: Cluster) -> None:
@@ -265,7 +265,7 @@ def test_who_uses_a_client_as_it_is_closed_is_told_so(
 
         asked.do(asked.client.close if face == "blocking" else asked.client.aclose)  # type: ignore[attr-defined]
 
-        found = [(type(end.result(30)), str(end.result())) for end in ends]
+        found = [(type(end.result(120)), str(end.result())) for end in ends]
     with pytest.raises(ClientMisused, match="closed"):
         asked.do(asked.client.catalog)
     with asked:
@@ -287,7 +287,7 @@ def test_an_iterator_of_a_client_that_blocks_is_closed_by_another_thread(
         for stream in streams:
             stream.close()
 
-        ended = [read.result(30) for read in reads]
+        ended = [read.result(120) for read in reads]
     assert ended[1:] == [[], []]
     assert [list(stream) for stream in streams] == [[], [], []]
     assert job.cancel() is JobState.CANCELLED
@@ -393,7 +393,7 @@ def test_a_program_that_ends_early_warns_of_nothing_and_fails_what_it_has_not_se
     job_id = program.stdout.readline().strip()
     if way == "interrupted":
         program.send_signal(signal.SIGINT)
-    _, err = program.communicate(timeout=60)
+    _, err = program.communicate(timeout=120)
 
     assert (err.strip().splitlines() or [""])[-1].endswith(last)
     assert "destroyed" not in err and "was never awaited" not in err
@@ -407,7 +407,7 @@ def forked(child: Callable[[], bool]) -> bool:
     """Run a function in a fork of this process; returns what it returned there."""
     pid = os.fork()
     if pid == 0:
-        signal.alarm(30)  # ends a child that waits for ever
+        signal.alarm(120)  # ends a child that waits for ever
         status = 1
         try:
             status = 0 if child() else 1
@@ -421,7 +421,7 @@ def test_a_process_that_was_forked_leaves_the_upload_to_its_parent(cluster: Clus
 
     def items() -> Iterator[str]:
         yield from (f"text {number}" for number in range(40))
-        release.wait(20)
+        release.wait(120)
 
     with Client(settings=cluster.settings) as client:
         job = client.classify(items(), model="echo")
@@ -432,7 +432,7 @@ def test_a_process_that_was_forked_leaves_the_upload_to_its_parent(cluster: Clus
 
         assert forked(leaves_by_an_error)
         release.set()
-        assert job.wait(timeout_s=20).counts.succeeded == 40
+        assert job.wait(timeout_s=120).counts.succeeded == 40
 
 
 def test_a_process_that_was_forked_while_a_connection_is_made_makes_its_own(
@@ -444,17 +444,17 @@ def test_a_process_that_was_forked_while_a_connection_is_made_makes_its_own(
 
     def make_slowly() -> object:  # redis-py holds the pool's lock meanwhile
         is_making.set()
-        is_forked.wait(20)
+        is_forked.wait(120)
         return make()
 
     monkeypatch.setattr(redis.connection_pool, "make_connection", make_slowly)
     thread = threading.Thread(target=redis.ping)
     thread.start()
-    assert is_making.wait(20)
+    assert is_making.wait(120)
 
     assert forked(lambda: bool(redis.ping()))
     is_forked.set()
-    thread.join(20)
+    thread.join(120)
 
     assert redis.ping()
     redis.close()

@@ -60,7 +60,7 @@ def test_a_file_is_read_on_at_once_when_the_worker_that_has_it_open_is_killed(
 
     next(worker for worker in workers if worker.name == reader).kill_child()
 
-    job.wait(timeout_s=45)
+    job.wait(timeout_s=120)
     results = list(job.results())
     assert [result.custom_id for result in results] == [f"c{n}" for n in range(4_000)]
     assert [result.unwrap().label for result in results] == [f"text {n}" for n in range(4_000)]
@@ -104,7 +104,7 @@ def test_a_file_that_cannot_be_an_input_fails_the_job_and_says_why(
     job = client.classify(FileSource(path=str(path)), model="echo")
 
     with pytest.raises(JobFailed) as raised:
-        job.wait(timeout_s=30)
+        job.wait(timeout_s=120)
     assert raised.value.failure.code == code
     assert said in raised.value.failure.message
     assert job.record().state is JobState.FAILED

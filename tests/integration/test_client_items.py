@@ -248,7 +248,7 @@ def test_an_identifier_that_is_used_twice_in_a_long_input_fails_the_job(client: 
     job = client.classify(twice(50), model="echo")
 
     with pytest.raises(DuplicateCustomId) as raised:
-        job.wait(timeout_s=30)
+        job.wait(timeout_s=120)
     assert str(raised.value).startswith("the identifier 'i0' is used twice: by entry 1 and by entr")
     failure = client.job(job.job_id).record().failure
     assert failure is not None and failure.code == "duplicate_custom_id"

@@ -13,7 +13,7 @@ from worker_fixtures import Cluster
 pytestmark = pytest.mark.processes
 
 #: Longest that anything here may take.
-LIMIT_S = 30.0
+LIMIT_S = 120.0
 
 #: Units of eight: items that fail, and entries that never were readable, among others that do not.
 TEXTS: list[object] = [

@@ -31,7 +31,7 @@ def meant_by(client: Client) -> list[object]:
 
     def version_of(reference: str) -> object:
         try:
-            return client.classify(["a"], model=reference).wait(timeout_s=30).version
+            return client.classify(["a"], model=reference).wait(timeout_s=120).version
         except SeqdError as error:
             return error.code
 
@@ -67,9 +67,7 @@ def test_labels_that_are_edited_mean_the_same_to_store_and_clients_within_two_he
         labels.write_text(content)
 
         assert tuple(stored(store)) == meant
-        wait_until(
-            lambda meant=meant: tuple(meant_by(client)) == meant, f"what {content} means", 10
-        )
+        wait_until(lambda meant=meant: tuple(meant_by(client)) == meant, f"what {content} means")
 
     backup = tmp_path / "backup"
     backup.write_text('{"best": 1}')

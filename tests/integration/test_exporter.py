@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -41,7 +42,9 @@ class Exporter:
     url: str
 
     def get(self, path: str = "/metrics") -> str:
-        with urllib.request.urlopen(self.url.removesuffix("/metrics") + path, timeout=30) as answer:
+        with urllib.request.urlopen(
+            self.url.removesuffix("/metrics") + path, timeout=120
+        ) as answer:
             return str(answer.read().decode())
 
     def values(self) -> dict[tuple[str, ...], float]:
@@ -85,7 +88,7 @@ class Exporter:
     def end(self, number: signal.Signals) -> int:
         """End it by a signal; return its exit status."""
         self.program.send_signal(number)
-        return self.program.wait(60)
+        return self.program.wait(120)
 
 
 @contextmanager
@@ -105,7 +108,7 @@ def exporter(redis_url: str, *options: str, prefix: str = "seqd") -> Iterator[Ex
     try:
         assert program.stdout is not None
         line = program.stdout.readline().strip()
-        assert line.startswith("http://"), program.communicate(timeout=10)
+        assert line.startswith("http://"), program.communicate(timeout=120)
         yield Exporter(program, line)
     finally:
         program.kill()
@@ -115,7 +118,8 @@ def exporter(redis_url: str, *options: str, prefix: str = "seqd") -> Iterator[Ex
 @pytest.fixture
 def fleet(private_server: PrivateServer, tmp_path) -> Iterator[Environment]:
     private_server.empty()
-    settings = Settings(redis_url=private_server.url, data_dir=tmp_path)
+    # On a busy machine an exporter starts for as long as a lease and a record last by default.
+    settings = Settings(redis_url=private_server.url, data_dir=tmp_path, lease_s=3_600)
     redis = connect(private_server.url)
     yield open_environment(redis, settings)
     redis.close()
@@ -125,7 +129,7 @@ def test_a_scrape_has_the_work_and_the_fleet_and_says_what_each_metric_is(
     fleet: Environment, private_server: PrivateServer
 ):
     fleet.ledger.fleet.publish_catalog([a_catalog_entry(), a_catalog_entry(model="idle")])
-    fleet.ledger.fleet.publish_worker(a_worker_status(worker="w"))
+    fleet.ledger.fleet.publish_worker(a_worker_status(worker="w"), ttl_s=600)
     fleet.ledger.backlog.note_rate("classify.imdb_lstm@3", 100, 50.0)
     fleet.submit_units(2)
     fleet.claim_unit("w")
@@ -183,7 +187,7 @@ def test_prometheus_finds_nothing_to_mend_in_the_metrics(
         text = running.get()
 
     checked = subprocess.run(
-        [promtool, "check", "metrics"], input=text, capture_output=True, text=True, timeout=60
+        [promtool, "check", "metrics"], input=text, capture_output=True, text=True, timeout=120
     )
 
     assert (checked.returncode, checked.stdout, checked.stderr) == (0, "", "")
@@ -208,7 +212,7 @@ def test_a_second_exporter_says_the_same_and_a_hundred_scrapes_at_once_are_borne
             env=clean_environment(SEQD_REDIS_URL=private_server.url),
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=120,
         )
 
         with (
@@ -217,9 +221,9 @@ def test_a_second_exporter_says_the_same_and_a_hundred_scrapes_at_once_are_borne
         ):
             silent.sendall(b"GET /metr")
             one.known()
-            before = reads()
+            before, began_s = reads(), time.monotonic()
             ups = list(threads.map(lambda _: one.values()["seqd_up",], range(100)))
-            asked = reads() - before
+            asked, took_s = reads() - before, time.monotonic() - began_s
 
     assert both == [4, 4]
     assert status == 0
@@ -231,7 +235,7 @@ def test_a_second_exporter_says_the_same_and_a_hundred_scrapes_at_once_are_borne
     )
     assert ups == [1] * 100
     # A read asks for three, so 100 of them would ask for 300; who comes within a second shares one.
-    assert asked < 150
+    assert asked < 150 + 3 * took_s
 
 
 def test_an_exporter_without_rights_names_them_and_stays_healthy(

@@ -54,7 +54,7 @@ def test_each_line_comes_once_when_a_worker_that_reads_is_killed(
     killed = holder if holds_the_ingest else readers[0]
     next(worker for worker in workers if worker.name == killed).kill()
 
-    assert job.wait(timeout_s=60).state is JobState.COMPLETED
+    assert job.wait(timeout_s=120).state is JobState.COMPLETED
     results = list(job.results())
     assert [result.custom_id for result in results] == [f"c{n}" for n in range(LINES)]
     assert [result.output.label for result in results] == [f"text {n}" for n in range(LINES)]

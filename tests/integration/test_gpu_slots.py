@@ -53,7 +53,7 @@ def run_worker(machine: Machine, tmp_path: Path, slot: str, **variables: str) ->
         env=environment,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
     return ended.returncode, ended.stderr.strip().splitlines()[-1]
@@ -73,7 +73,7 @@ def test_a_device_that_falls_off_the_bus_ends_its_slot_alone_and_its_items_go_on
     assert lost.known_status().device == DeviceStatus(
         uuid=gpu_uuid(0), name=NAME, memory_bytes=MEMORY_BYTES, share_bytes=MEMORY_BYTES // 2
     )
-    job = empty_cluster.client().classify(texts(200), model="echo", parameters={"delay_ms": 20})
+    job = empty_cluster.client().classify(texts(200), model="echo", parameters={"delay_ms": 60})
     results = job.results()
     got = [next(results)]
     wait_until_busy(lost)
@@ -124,7 +124,7 @@ def test_up_goes_on_with_the_others_and_waits_until_the_driver_sees_a_lost_devic
         lines = up.screen().splitlines()
         line = next(line for line in lines if line.startswith("all@gpu:1  lost "))
         with Client(settings=up.settings) as client:
-            done = client.classify(texts(40), model="echo").wait(timeout_s=30)
+            done = client.classify(texts(40), model="echo").wait(timeout_s=120)
         starts_while_lost = up.screen().count("all@gpu:1  started")
         machine.change(1, error=0)
         up.wait_for("start 2")
@@ -148,7 +148,7 @@ def test_up_and_a_worker_on_its_own_refuse_a_device_that_is_not_there_before_the
         env=clean_environment(SEQD_DATA_DIR=str(tmp_path)),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
     status, said = run_worker(machine, tmp_path, "gpu:9")

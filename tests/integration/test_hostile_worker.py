@@ -82,14 +82,14 @@ def peak_memory_bytes(pid: int) -> int:
 
 
 def assert_that_others_complete(cluster: Cluster) -> None:
-    record = cluster.client().classify(["a", "b"], model="echo").wait(timeout_s=30)
+    record = cluster.client().classify(["a", "b"], model="echo").wait(timeout_s=120)
 
     assert record.state is JobState.COMPLETED
 
 
 def wait_for_failure(cluster: Cluster, job_id: str) -> Failure:
     with pytest.raises(JobFailed) as raised:
-        cluster.client().job(job_id).wait(timeout_s=30)
+        cluster.client().job(job_id).wait(timeout_s=120)
     return raised.value.failure
 
 
@@ -145,7 +145,7 @@ def test_one_claim_of_much_repeated_text_grows_a_worker_by_a_bound(empty_cluster
     handles = [client.generate([text], model="echo", parameters={"length": 1}) for text in texts]
     worker.thaw()
 
-    states = {handle.wait(timeout_s=60).state for handle in handles}
+    states = {handle.wait(timeout_s=120).state for handle in handles}
 
     assert states == {JobState.COMPLETED}
     assert worker.child_pid() == pid
@@ -237,5 +237,5 @@ def test_a_version_with_something_planted_is_never_loaded(empty_cluster: Cluster
     assert {failure.code for failure in failures.values()} == {"no_fit_worker"}
     told = failures["pickle"].message
     assert f"/{versions['pickle']}/evil.pkl is not in the version's manifest" in told
-    assert client.classify(["a"], model="echo@1").wait(timeout_s=30).state is JobState.COMPLETED
+    assert client.classify(["a"], model="echo@1").wait(timeout_s=120).state is JobState.COMPLETED
     assert worker.child_pid() == pid

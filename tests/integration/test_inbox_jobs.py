@@ -37,7 +37,7 @@ def test_a_job_runs_under_the_identifier_that_its_producer_chose_and_is_followed
     follower.start()
     for _ in range(2):  # the same twice is one job
         producer.add(a_request(["a", "b"]), job_id)
-    follower.join(timeout=20)
+    follower.join(timeout=120)
 
     results = list(client.job(job_id).results())
     assert [(r.custom_id, r.output.label) for r in results] == [("c0", "a"), ("c1", "b")]
@@ -63,7 +63,7 @@ def test_an_entry_that_a_dead_worker_read_is_claimed_by_another(
     producer.redis.xclaim(key, INBOX_GROUP, "dead", 0, [entry_id], idle=60_000)
 
     assert producer.answer_to(entry_id.decode()).outcome == "accepted"
-    assert cluster.client().job(job_id).wait(timeout_s=30).state is JobState.COMPLETED
+    assert cluster.client().job(job_id).wait(timeout_s=120).state is JobState.COMPLETED
 
 
 @pytest.mark.slow
@@ -148,7 +148,7 @@ def test_entries_that_alone_exceed_the_memory_share_are_taken_over_or_rejected(
         wait_until(lambda: not client.open_jobs(), "all jobs are done")
         redis.config_set("maxmemory", 0)
         assert (
-            client.classify(["a client's"], model="echo").wait(timeout_s=30).counts.succeeded == 1
+            client.classify(["a client's"], model="echo").wait(timeout_s=120).counts.succeeded == 1
         )
 
 

@@ -64,7 +64,7 @@ def test_a_command_that_has_nothing_to_do_says_so_in_one_line(
     use_ledger(monkeypatch, cluster.commands)
     client = cluster.client()
     unreadable = client.classify(["good", {"custom_id": "empty"}], model="echo")
-    unreadable.wait(timeout_s=30)
+    unreadable.wait(timeout_s=120)
     runs = client.classify(TEXTS, model="echo")
 
     not_paused = here(capsys, "jobs", "resume", runs.job_id)

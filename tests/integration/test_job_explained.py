@@ -269,7 +269,7 @@ def test_the_command_says_how_a_job_ended(
 ) -> None:
     with Client(settings=shell.settings) as client:
         job = client.classify(["a", "bad"], model="echo")
-        job.wait(timeout_s=30)
+        job.wait(timeout_s=120)
 
     ended = here(capsys, "explain", job.job_id, "--item", "row-2")
     printed = json.loads(here(capsys, "explain", job.job_id, "--item", "row-2", "--json").out)
@@ -290,7 +290,7 @@ def test_logs_that_are_elsewhere_are_told_with_whose_they_are(
     shell: Cluster, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     job = shell.client().classify(["a"], model="echo")
-    job.wait(timeout_s=30)
+    job.wait(timeout_s=120)
     first = job.activity().first_worker
 
     ended = here(capsys, "logs", job.job_id, "--folder", str(tmp_path))

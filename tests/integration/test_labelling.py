@@ -87,7 +87,7 @@ def test_single_texts_of_both_clients_are_answered_with_them(
 
 def test_a_retry_asks_the_same_of_its_labels(client: Client) -> None:
     first = client.classify([TEXT, "bad"], model="echo", label_map=MAP, min_score=0.7)
-    first.wait(timeout_s=30)
+    first.wait(timeout_s=120)
 
     again = client.retry(first, items={"row-2": TEXT})
 
@@ -110,7 +110,7 @@ def test_a_label_that_the_version_has_not_fails_the_job_before_an_item_is_comput
     )
 
     with pytest.raises(JobFailed) as failed:
-        job.wait(timeout_s=30)
+        job.wait(timeout_s=120)
     assert (failed.value.failure.code, failed.value.failure.message) == (
         "invalid_request",
         "label_map names 'awfull', and echo@2 has no such label; it has: 'bad', 'good', 'awful'. "

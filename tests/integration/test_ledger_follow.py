@@ -120,7 +120,7 @@ class Sender:
 
     def is_refused(self) -> bool:
         """Wait for its end; True when it was told that its input is another."""
-        self._run(self._upload.join(20))
+        self._run(self._upload.join(120))
         assert not self._upload.is_running
         try:
             self._run(self._upload.raise_error())

@@ -254,7 +254,7 @@ def test_retry_by_filter_makes_one_job_for_each_that_has_failed_items(cluster: C
     failed = [client.classify(["a", "raise"], model="echo", tenant="again") for _ in range(3)]
     sound = client.classify(["a"], model="echo", tenant="again")
     for job in (*failed, sound):
-        job.wait(timeout_s=30)
+        job.wait(timeout_s=120)
 
     counted = client.count_jobs("retry", tenant="again")
     steps: list[int] = []
@@ -269,13 +269,13 @@ def test_retry_by_filter_makes_one_job_for_each_that_has_failed_items(cluster: C
     continued = [job.record().continued_by for job in failed]
     assert all(continued)
     for job_id in continued:  # other tests share the worker
-        client.job(str(job_id)).wait(timeout_s=30)
+        client.job(str(job_id)).wait(timeout_s=120)
 
 
 def test_a_retry_whose_input_cannot_be_read_to_its_end_is_told_of(cluster: Cluster) -> None:
     client = cluster.client()
     job = client.classify(["raise"] * 40, model="echo", tenant="half")
-    job.wait(timeout_s=30)
+    job.wait(timeout_s=120)
     with closing(connect(str(cluster.settings.redis_url))) as redis:
         redis.hset(cluster.settings.keys.failed(job.job_id), "4", b"no blob")
 

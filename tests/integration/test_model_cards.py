@@ -44,7 +44,7 @@ def a_version(
 ) -> int:
     """Train a version of `echo` on records that are uploaded."""
     job = cluster.client().train(learnt, held_out=held_out, model="echo")
-    trained = job.wait(timeout_s=60).training
+    trained = job.wait(timeout_s=120).training
     assert trained is not None
     return trained.version
 

@@ -76,7 +76,7 @@ def test_a_job_of_a_paused_model_waits_says_why_and_goes_on(
     paused = here(capsys, "models", "pause", "echo", "--reason", "bad answers")
     job = client.classify(["a"], model="echo")
     with pytest.raises(NoWorker, match=r"Model echo is paused by .*: bad answers"):
-        job.wait(timeout_s=30, no_worker_timeout_s=0.2)
+        job.wait(timeout_s=120, no_worker_timeout_s=0.2)
     shown = {name: here(capsys, *name.split()).out for name in ("models list", "status")}
     said = here(capsys, "models", "show", "echo").out
     (waiting,) = [one.waiting for one in client.open_jobs() if one.job_id == job.job_id]
@@ -91,7 +91,7 @@ def test_a_job_of_a_paused_model_waits_says_why_and_goes_on(
     assert ": bad answers. Let it go on: seqd models resume echo" in said
     assert waiting is None or waiting.code == WaitingCode.MODEL_PAUSED
     assert resumed.out == "echo goes on.\n"
-    assert job.wait(timeout_s=30).counts.succeeded == 1
+    assert job.wait(timeout_s=120).counts.succeeded == 1
 
 
 @pytest.mark.usefixtures("commands")
@@ -132,7 +132,7 @@ def test_a_disabled_model_refuses_the_client_the_command_and_the_inbox_alike(
     client: Client, cluster: Cluster, capsys: pytest.CaptureFixture[str]
 ) -> None:
     waits = client.classify(["a"] * 2, model="echo", parameters={"delay_ms": 1})
-    waits.wait(timeout_s=30)
+    waits.wait(timeout_s=120)
     disabled = here(capsys, "models", "disable", "echo", "--cancel-jobs", "--yes", "--json")
 
     typed = here(capsys, "classify", "--text", "a", "--model", "echo")
@@ -144,7 +144,7 @@ def test_a_disabled_model_refuses_the_client_the_command_and_the_inbox_alike(
     with connect(str(cluster.settings.redis_url)) as redis:
         redis.xadd(inbox, {"id": "by-inbox", "job": json.dumps(request)})
     rejected = client.job("by-inbox")
-    events = list(rejected.events(timeout_s=30))
+    events = list(rejected.events(timeout_s=120))
 
     told = json.loads(disabled.out)
     assert (told["model"], told["disabled"], told["action"]) == ("echo", True, "cancel")

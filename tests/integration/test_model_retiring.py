@@ -61,7 +61,7 @@ def published(client: Client, model: str) -> list[int]:
     return [] if entry is None else [one.version for one in entry.versions]
 
 
-def submit_late(cluster: Cluster, model: str, version: int, item_ms: int = 250) -> str:
+def submit_late(cluster: Cluster, model: str, version: int, item_ms: int = 1_000) -> str:
     """Hand a job of 8 items in as a client that has read the catalog a moment before."""
     assert cluster.settings.redis_url is not None
     redis = connect(cluster.settings.redis_url)
@@ -87,14 +87,14 @@ def test_a_job_that_is_handed_in_while_its_version_is_removed_keeps_it(
     between = threading.Thread(target=submit_in_between)
     between.start()
     ended = here(capsys, "models", "rm", f"{model}@2")
-    between.join(30)
+    between.join(120)
 
     assert (ended.status, ended.out) == (2, "")
     assert ended.err == (
         f"error[version_in_use]: {model}@2 is what job {jobs[0]} runs on: it is not removed. Wait "
         "for its end, or cancel it\n"
     )
-    assert client.job(jobs[0]).wait(timeout_s=30).state is JobState.COMPLETED
+    assert client.job(jobs[0]).wait(timeout_s=120).state is JobState.COMPLETED
     wait_until(lambda: published(client, model) == [1, 2, 3, 4], "new jobs get it again")
 
 
@@ -117,7 +117,7 @@ def test_a_collection_that_a_job_leaves_nothing_to_remove_is_no_act_for_the_audi
     between = threading.Thread(target=submit_in_between)
     between.start()
     ended = here(capsys, "models", "gc", model, "--keep", "2")
-    between.join(30)
+    between.join(120)
 
     assert ended.out == "Removed: nothing\n"
     assert client.audit(target=model) == []
@@ -201,7 +201,7 @@ def test_a_removal_is_ordered_without_time_for_workers_to_load_a_version(
     capsys: Capture,
     monkeypatch: pytest.MonkeyPatch,
 ):
-    monkeypatch.setattr("seqd.client.model.TAKE_S", 1.0)
+    monkeypatch.setattr("seqd.client.model.TAKE_S", 5.0)
     name, found = f"{model}_elsewhere", list[ModelOrder]()
     assert module_cluster.settings.redis_url is not None
     redis = connect(module_cluster.settings.redis_url)
@@ -216,7 +216,7 @@ def test_a_removal_is_ordered_without_time_for_workers_to_load_a_version(
     between = threading.Thread(target=wait_until, args=(is_ordered, "its order"))
     between.start()
     ended = here(capsys, "models", "rm", f"{name}@2")  # no worker has it
-    between.join(30)
+    between.join(120)
     redis.close()
 
     assert ended.status == NoFitWorker.exit_status

@@ -133,7 +133,7 @@ def test_whoever_waits_at_a_full_server_is_not_told_that_no_worker_is_up(
     with Client(settings.redis_url, settings=settings) as client:
         job = client.job("j1")
         with pytest.raises(TimeoutError) as late:
-            job.wait(timeout_s=2.5, no_worker_timeout_s=0.2)
+            job.wait(timeout_s=8, no_worker_timeout_s=0.2)
         waiting = job.record().waiting
     status = here(capsys, "status").out
 

@@ -115,7 +115,7 @@ def test_the_program_in_node_can_be_read_by_node(tmp_path: Path) -> None:
         [tool("node", "nodejs"), "--check", str(path)],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
         check=False,
     )
 

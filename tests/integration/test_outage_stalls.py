@@ -121,7 +121,7 @@ def test_work_goes_on_after_an_outage_that_is_shorter_than_a_lease(
     # So does an idle worker.
     worker.wait_until_idle()
     go_through("a crash")
-    assert client.classify(["b"], model="echo").wait(timeout_s=60).state is JobState.COMPLETED
+    assert client.classify(["b"], model="echo").wait(timeout_s=120).state is JobState.COMPLETED
 
     # One that is started again under its name does not wait for its own lease.
     job = begun_job(client)

@@ -431,7 +431,7 @@ def authors_tests(folder: Path, *options: str) -> "subprocess.CompletedProcess[s
         env=clean_environment(PYTHONPATH=python_path(folder)),
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=240,
         check=False,
     )
 

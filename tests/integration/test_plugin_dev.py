@@ -22,7 +22,7 @@ from worker_fixtures import wait_until
 pytestmark = [pytest.mark.processes, pytest.mark.slow]
 
 #: A daemon and its worker start within it.
-DEADLINE_S = 90.0
+DEADLINE_S = 120.0
 
 TERMINATED = 128 + signal.SIGTERM
 

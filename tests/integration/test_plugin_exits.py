@@ -28,7 +28,7 @@ def test_whatever_a_plugin_raises_for_an_item_or_a_training_is_an_error_and_cost
     first, *results = client.classify(["a", *RAISED], model="echo").results()
     job = client.train([{"text": "a", "label": "b"}], model="echo", parameters={"trick": "quit"})
     with pytest.raises(JobFailed) as raised:
-        job.wait(timeout_s=30)
+        job.wait(timeout_s=120)
 
     assert isinstance(first, ItemSuccess)
     for result, said in zip(results, RAISED.values(), strict=True):

@@ -58,7 +58,7 @@ def told_of(cluster: Cluster, model: str, where: str) -> tuple[str, str]:
         assert isinstance(result, ItemFailure)
         return str(result.error.code), result.error.message
     with pytest.raises(JobFailed) as failed:
-        job.wait(timeout_s=30)
+        job.wait(timeout_s=120)
     return failed.value.failure.code, failed.value.failure.message
 
 
@@ -114,7 +114,7 @@ def test_a_copy_that_stays_in_its_call_ends_with_the_worker_that_it_is_one_of(
 ) -> None:
     worker = faulty.workers[0].wait_until_ready()
     child = worker.child_pid()
-    faulty.client().classify(["a"], model="forks").wait(timeout_s=30)
+    faulty.client().classify(["a"], model="forks").wait(timeout_s=120)
     copies = copies_of(child)
 
     os.kill(child, signal.SIGKILL)
@@ -125,7 +125,7 @@ def test_a_copy_that_stays_in_its_call_ends_with_the_worker_that_it_is_one_of(
 
 
 def test_what_a_plugin_prints_is_a_line_of_the_log(faulty: Misbehaving) -> None:
-    faulty.client().classify(["this text"], model="prints").wait(timeout_s=30)
+    faulty.client().classify(["this text"], model="prints").wait(timeout_s=120)
 
     log = faulty.workers[0].whole_log
     wait_until(lambda: "seqd.printed classifying 1 texts job=" in log(), "the line is there")

@@ -225,7 +225,7 @@ def test_a_training_that_does_not_stop_leaves_no_folder_and_no_process(tmp_path,
     ) as program:
         beside = int(next(line for line in program.stderr if "beside" in line).split()[-1])
         program.send_signal(number)
-        program.wait(30)
+        program.wait(120)
 
     assert program.returncode == status
     assert list((tmp_path / "made").iterdir()) == []

@@ -83,7 +83,7 @@ def test_a_worker_names_the_version_of_its_plugin_for_items_and_trainings(
         client.sweep(FileSource(path=str(data)), model="echo", grid={"epochs": [1]}),
     ]
 
-    records = [job.wait(timeout_s=60) for job in jobs]
+    records = [job.wait(timeout_s=120) for job in jobs]
 
     assert [record.plugin_versions for record in records] == [("1.0",)] * 5
     shown = seqd("jobs", "show", jobs[1].job_id)

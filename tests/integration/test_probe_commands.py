@@ -67,7 +67,7 @@ def test_a_worker_is_ready_from_when_it_is_warm_until_it_drains(empty_cluster: C
     assert says(ask(worker, "ready")) == ready
 
     # One that drains is not, and leaves no file.
-    client.classify(["a", "b"], model="echo", parameters={"delay_ms": 8_000})
+    client.classify(["a"], model="echo", parameters={"delay_ms": 20_000})
     wait_until(lambda: worker.known_status().state is WorkerState.BUSY, "the unit is under way")
     assert says(ask(worker, "ready")) == ready
     worker.ask_to_end()

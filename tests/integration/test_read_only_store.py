@@ -43,7 +43,7 @@ def test_a_worker_serves_from_a_store_that_is_mounted_for_reading(
 
     job = empty_cluster.client().classify(["a"], model="echo")
 
-    assert job.wait(timeout_s=60).counts.succeeded == 1
+    assert job.wait(timeout_s=120).counts.succeeded == 1
     assert "ERROR" not in worker.whole_log()
     for name, value in clean_environment(
         SEQD_REDIS_URL=str(empty_cluster.settings.redis_url),

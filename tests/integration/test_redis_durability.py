@@ -183,7 +183,7 @@ def test_a_call_that_is_cancelled_as_it_waits_for_the_disk_leaves_no_upload(
     try:
         with connect(valkey.url) as redis:
             redis.config_set("appendfsync", "no")
-        is_closed, job_id = run(use(), limit_s=20)  # it would wait for as long as it is let
+        is_closed, job_id = run(use(), limit_s=120)  # it would wait for as long as it is let
         record = cluster.client().job(job_id).record()
     finally:
         cluster.close()

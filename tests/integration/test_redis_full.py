@@ -149,7 +149,7 @@ def supervised(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Supervised]
         finally:
             up.terminate()
             with suppress(subprocess.TimeoutExpired):
-                up.wait(30)
+                up.wait(120)
             up.kill()
             up.wait()
 
@@ -195,7 +195,7 @@ def test_a_listener_that_a_full_redis_breaks_again_and_again_logs_no_traceback(
         worker.thaw()
         wait_until(lambda: connections() > before + 30, "it has listened again and again")
         operator.config_set("maxmemory", 0)
-    job.wait(timeout_s=60)
+    job.wait(timeout_s=120)
     lines = worker.whole_log().splitlines()
     cluster.close()
 
@@ -207,7 +207,7 @@ def test_a_job_completes_when_a_full_redis_has_room_again(supervised: Supervised
     supervised.give_room()
     client, operator = supervised.cluster.client(), supervised.redis
     texts = [f"text {n}" for n in range(800)]
-    job = client.classify(texts, model="echo", parameters={"delay_ms": 5})
+    job = client.classify(texts, model="echo", parameters={"delay_ms": 10})
     next(iter(job.results()))
 
     wait_until(lambda: job.record().sealed, "the input is complete")
@@ -217,7 +217,7 @@ def test_a_job_completes_when_a_full_redis_has_room_again(supervised: Supervised
     done = job.record().counts.done
     operator.config_set("maxmemory", 0)
     wait_until(lambda: job.record().counts.done > done, "it goes on")
-    record = job.wait(timeout_s=60)
+    record = job.wait(timeout_s=120)
 
     assert (record.counts.succeeded, record.counts.total) == (800, 800)
     results = list(job.results())
@@ -237,9 +237,9 @@ def test_workers_empty_an_inbox_that_has_filled_redis(supervised: Supervised) ->
             pipe.xadd(keys.inbox(), {"id": f"p{n}", "job": json.dumps(a_request([text]))})
         added = [entry for entry in pipe.execute(raise_on_error=False) if type(entry) is bytes]
 
-    wait_until(lambda: producer.waiting() == 0, "an empty inbox", timeout_s=60)
+    wait_until(lambda: producer.waiting() == 0, "an empty inbox", timeout_s=120)
     answers = producer.all_answers()
-    wait_until(lambda: not client.open_jobs(), "all jobs are done", timeout_s=60)
+    wait_until(lambda: not client.open_jobs(), "all jobs are done", timeout_s=120)
 
     assert len(added) < 600
     assert [answer.entry for answer in answers] == [entry.decode() for entry in added]

@@ -49,9 +49,9 @@ def test_a_worker_hears_wakeups_after_celerys_own_replies_were_lost(
 
     for losses in (1, 2, 1, 2):
         proxy.drop_next_replies(losses, to=b"MULTI")
-        client.classify(["a"], model="echo").wait(timeout_s=30)
+        client.classify(["a"], model="echo").wait(timeout_s=120)
         wait_until(lambda: proxy.is_done, "the replies were lost")
 
-    assert client.classify(["b"], model="echo").wait(timeout_s=30).counts.succeeded == 1
+    assert client.classify(["b"], model="echo").wait(timeout_s=120).counts.succeeded == 1
     # A wakeup that failed is a line, and leaves no publisher behind that fails at the next one.
     assert "Traceback" not in caplog.text

@@ -40,17 +40,11 @@ def test_work_is_done_on_a_server_without_commands_for_administration(
         client = cluster.client()
 
         job = client.classify((f"t{n}" for n in range(40)), model="echo", durable=True)
-        assert job.wait(timeout_s=30).counts.succeeded == 40
+        assert job.wait(timeout_s=120).counts.succeeded == 40
         trained = client.train([{"text": "a", "label": "b"}] * 4, model="echo")
-        assert trained.wait(timeout_s=30).state is JobState.COMPLETED
+        assert trained.wait(timeout_s=120).state is JobState.COMPLETED
 
         assert not job.durable  # nobody can tell
-        # A busy machine may warn of a heartbeat that is late.
-        warnings = [
-            line
-            for line in worker.whole_log().splitlines()
-            if " WARNING " in line and ".liveness " not in line
-        ]
-        assert warnings == []
+        assert worker.warnings() == []
     finally:
         cluster.close()

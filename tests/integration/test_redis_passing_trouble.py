@@ -146,7 +146,7 @@ def test_a_job_comes_out_whole_over_a_while_without_replicas(
             wait_until(lambda: "NOREPLICAS" in worker.whole_log(), "the worker is refused")
             want_replicas(redis, 0)
 
-        record = job.wait(timeout_s=60)
+        record = job.wait(timeout_s=120)
         results = list(job.results())
     finally:
         cluster.close()

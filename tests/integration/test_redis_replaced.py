@@ -62,7 +62,7 @@ def test_a_fleet_goes_on_with_an_empty_redis_and_runs_a_job_again_that_went_with
         list(lost.results())
     wait_until_back(worker, client)
     with pytest.raises(UnknownJob) as gone:
-        lost.wait(timeout_s=20)
+        lost.wait(timeout_s=120)
     assert str(gone.value) == (
         f"No job {lost.job_id!r}. `seqd jobs list` shows those that are kept; they go with `seqd "
         "jobs rm`, when their time to live has passed, or with their Redis. Check the id, or hand "
@@ -86,7 +86,7 @@ def test_a_fleet_goes_on_with_an_empty_redis_and_runs_a_job_again_that_went_with
         operator.script_flush()
     wait_until_back(worker, client)
 
-    assert hand_in(client).wait(timeout_s=40).counts.succeeded == len(TEXTS)
+    assert hand_in(client).wait(timeout_s=120).counts.succeeded == len(TEXTS)
     assert worker.child_pid() > 0
 
 

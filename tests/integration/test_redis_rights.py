@@ -211,7 +211,7 @@ def test_a_user_for_backups_needs_no_more_than_the_guide_says(fleet: Fleet, tmp_
         env=os.environ | {"REDISCLI_AUTH": "secret"},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
 
@@ -227,7 +227,7 @@ def test_a_seqd_up_whose_rights_are_taken_away_goes_on(fleet: Fleet) -> None:
         fleet.allow(Role.WORKER, *fleet.rules(Role.WORKER))
 
         job = fleet.client().classify(["a"], model="echo")
-        assert job.wait(timeout_s=60).state is JobState.COMPLETED
+        assert job.wait(timeout_s=120).state is JobState.COMPLETED
         said = screen.read_text().count("rules of operators not followed")
 
     assert said == 1
@@ -266,7 +266,7 @@ def test_what_is_taken_away_costs_one_line_and_no_work(fleet: Fleet) -> None:
         "all rights": (),
         "the password": (*rules, "resetpass", ">another"),
     }.items():
-        assert client.classify(["a"], model="echo").wait(timeout_s=30).state is JobState.COMPLETED
+        assert client.classify(["a"], model="echo").wait(timeout_s=120).state is JobState.COMPLETED
         worker.wait_until_idle()
         before = len(worker.whole_log())
 
@@ -278,7 +278,7 @@ def test_what_is_taken_away_costs_one_line_and_no_work(fleet: Fleet) -> None:
         wait_until(lambda: DENIED in worker.whole_log()[before:], f"the log says {taken}")  # noqa: B023
         fleet.allow(Role.WORKER, *rules)
 
-        assert job.wait(timeout_s=60).state is JobState.COMPLETED
+        assert job.wait(timeout_s=120).state is JobState.COMPLETED
         assert worker.is_up()
         said = re.findall(r".*(?:permission|denies|password).*", worker.whole_log()[before:])
         # One of each process: the parent, which listens, and the child, which works.

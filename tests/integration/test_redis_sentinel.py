@@ -218,10 +218,10 @@ def test_a_job_completes_though_its_primary_goes_while_it_is_sent(
 
         job = client.classify(texts(), model="echo", durable=False)
         try:
-            job.wait(timeout_s=90)
+            job.wait(timeout_s=240)
         except UploadLost:  # what the primary had acknowledged, and no replica had yet
             job = client.classify((f"text {number}" for number in range(800)), model="echo")
-            job.wait(timeout_s=90)
+            job.wait(timeout_s=240)
 
         labels = [(result.custom_id, result.output.label) for result in job.results()]
         assert labels == [(f"row-{n}", f"text {n - 1}") for n in range(1, 801)]
@@ -263,7 +263,7 @@ def test_commits_that_no_replica_had_are_done_again_and_counted_once(
                 server.thaw()
 
         assert done() < seen
-        record = job.wait(timeout_s=90)
+        record = job.wait(timeout_s=240)
 
         assert record.counts.succeeded == record.counts.total == 400
         labels = {result.custom_id: result.output.label for result in job.results()}
@@ -296,7 +296,7 @@ def test_workers_and_clients_with_the_rights_of_their_roles_work_behind_sentinel
     try:
         worker = cluster.start_ready()
         job = client.classify([f"text {n}" for n in range(40)], model="echo", durable=True)
-        assert job.wait(timeout_s=30).counts.succeeded == 40
+        assert job.wait(timeout_s=120).counts.succeeded == 40
         with connect(urls[Role.WORKER], role=Role.WORKER) as redis:
             caplog.clear()
             check_server(redis, **ALLOWED)  # it may not ask for a setting, and passes quietly
@@ -307,7 +307,7 @@ def test_workers_and_clients_with_the_rights_of_their_roles_work_behind_sentinel
         group.primary().kill()
         after = client.classify([f"text {n}" for n in range(40)], model="echo")
 
-        assert after.wait(timeout_s=90).counts.succeeded == 40
+        assert after.wait(timeout_s=240).counts.succeeded == 40
         assert worker.is_up()
         assert "denies" not in worker.whole_log() and "permission" not in worker.whole_log()
         assert job.durable == (version >= (7, 2))  # of 6.2 nobody can tell
@@ -345,7 +345,7 @@ def test_sentinels_and_their_primary_are_reached_over_tls_by_ledger_and_worker(
             try:
                 cluster.start_ready()
                 job = cluster.client().classify(["a", "b"], model="echo")
-                assert job.wait(timeout_s=30).counts.succeeded == 2
+                assert job.wait(timeout_s=120).counts.succeeded == 2
             finally:
                 cluster.close()
     finally:

@@ -166,7 +166,7 @@ def test_a_worker_starts_on_no_expired_certificate_and_waits_out_one_that_expire
         tls_proxy.cut()
         wait_until(lambda: "is away" in worker.log(), "the worker says that Redis is away")
         tls_proxy.context = a_server_context(authority, clients_of=authority)
-        record = job.wait(timeout_s=30)
+        record = job.wait(timeout_s=120)
 
         assert record.counts.succeeded == record.counts.total == 200
         assert "certificate has expired" in worker.log()

@@ -99,7 +99,7 @@ def test_up_starts_no_server_and_no_worker_without_a_required_plugin(tmp_path: P
     install_plugin(tmp_path / "plugins", "hello", "import libfoo\n")
 
     with up(tmp_path, "hello,light") as program:
-        _, said = program.communicate(timeout=60)
+        _, said = program.communicate(timeout=120)
 
     assert program.returncode == 78
     assert said.startswith(

@@ -12,7 +12,7 @@ from worker_fixtures import Cluster
 
 pytestmark = pytest.mark.processes
 
-LIMIT_S = 30.0
+LIMIT_S = 120.0
 
 
 def names(*numbers: int) -> list[str]:

@@ -18,7 +18,7 @@ from worker_fixtures import Cluster
 pytestmark = pytest.mark.processes
 
 #: Longest that anything here may take.
-LIMIT_S = 30.0
+LIMIT_S = 120.0
 
 
 @pytest.fixture

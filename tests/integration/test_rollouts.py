@@ -65,7 +65,7 @@ def a_model(store: ModelStore, client: Client, trick: str = "") -> str:
         return entry is not None and entry.labels == {"production": 1, "latest": 2}
 
     wait_until(is_published, "the model is published")
-    client.classify(["a"], model=name).wait(timeout_s=30)  # loaded, as a model in use is
+    client.classify(["a"], model=name).wait(timeout_s=120)  # loaded, as a model in use is
     return name
 
 
@@ -90,7 +90,7 @@ def results_of(
     client: Client, model: str, texts: Mapping[str, str] = TEXTS
 ) -> tuple[str, dict[str, ItemSuccess | ItemFailure]]:
     job = client.classify(items_of(texts), model=model)
-    job.wait(timeout_s=60)
+    job.wait(timeout_s=120)
     return job.job_id, {result.custom_id: result for result in job.results()}
 
 
@@ -231,15 +231,15 @@ def test_a_retry_keeps_each_item_with_its_version_and_what_both_cannot_answer_is
 ) -> None:
     model, texts = trying("--share", "50%"), {f"i{number}": "bad" for number in range(40)}
     job = client.classify(items_of(texts), model=model)
-    job.wait(timeout_s=30)
+    job.wait(timeout_s=120)
     counts = module_cluster.rollout_counts(store, model, 40)
     assert (counts[1].errors, counts[2].errors) == (40, 0)
     models("promote", f"{model}@2")
     again = client.retry(job)
-    again.wait(timeout_s=30)
+    again.wait(timeout_s=120)
 
     retried = client.retry(again, items=dict.fromkeys(texts, "good"))
-    retried.wait(timeout_s=30)
+    retried.wait(timeout_s=120)
 
     rollout = job.record().rollout
     assert rollout is not None

@@ -28,7 +28,7 @@ def compare(cluster, path, **fields):
 def failure_of(job):
     """Wait for the job's end, which must be a failure; returns its sentence."""
     with pytest.raises(JobFailed) as failed:
-        job.wait(timeout_s=30)
+        job.wait(timeout_s=120)
     assert failed.value.failure.code == "invalid_input"
     return failed.value.failure.message
 

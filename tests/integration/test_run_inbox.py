@@ -32,7 +32,9 @@ def a_run(model="vectors", task="embed", source="inline", items=ITEMS, **changes
 
 @pytest.fixture
 def producer(task_cluster) -> Iterator[Producer]:
-    with redis.Redis.from_url(task_cluster.settings.redis_url) as connection:
+    # By itself redis-py gives a read that blocks five seconds.
+    url = task_cluster.settings.redis_url
+    with redis.Redis.from_url(url, socket_timeout=None) as connection:
         yield Producer(connection, task_cluster.settings.keys)
 
 
@@ -50,7 +52,7 @@ class PlainClient:
         key, last = f"{self.prefix}:job:{{{job_id}}}", "0"
         event = ""
         while event not in ENDED:
-            reply = self.redis.xread({f"{key}:events": last}, block=20_000)
+            reply = self.redis.xread({f"{key}:events": last}, block=120_000)
             assert reply, f"{job_id} does not end"
             last, fields = reply[0][1][-1]
             event = json.loads(fields[b"e"])["event"]
@@ -88,7 +90,7 @@ def test_the_programs_of_the_guide_read_vectors(plain, ending, program):
         input="\n".join(plain.lines(a_run())) + "\n",
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
         check=True,
     )
 

@@ -95,7 +95,7 @@ def test_an_upload_of_unknown_length_fails_with_the_reason_once_it_is_too_long(t
     job = client.run(texts, model="vectors", task="embed", tenant=tenant)
 
     with pytest.raises(InvalidRequest) as failed:
-        job.wait(timeout_s=30)
+        job.wait(timeout_s=120)
     assert job.record().failure.message == str(failed.value)
     assert str(failed.value).startswith(
         "The results of the first 600 items take about 614,400 bytes, 1,024 for each; tenant "

@@ -62,7 +62,7 @@ def a_model(store: ModelStore, client: Client, **second: object) -> str:
         return entry is not None and entry.labels == {"production": 1, "latest": 2}
 
     wait_until(is_published, "the model is published")
-    client.run(["a"], model=name, task="mirror").wait(timeout_s=30)
+    client.run(["a"], model=name, task="mirror").wait(timeout_s=120)
     return name
 
 
@@ -75,7 +75,7 @@ def answers_of(client: Client, model: str) -> tuple[str, Mapping[str, tuple[int 
     """Run all texts; return the job, and of each item the version that is named and its text."""
     items = [{"custom_id": name, "text": text} for name, text in TEXTS.items()]
     job = client.run(items, model=model, task="mirror", output=Text)
-    job.wait(timeout_s=60)
+    job.wait(timeout_s=120)
     return job.job_id, {one.custom_id: (one.version, one.unwrap().text) for one in job.results()}
 
 

@@ -16,7 +16,7 @@ def test_own_tasks_of_models_that_nobody_serves_wait_and_are_in_the_autoscale_si
     worker = own_task_cluster.start_ready("w1", serves=("stars",))
     client = own_task_cluster.client()
 
-    done = client.run(["a"], model="stars", task="score").wait(timeout_s=30)
+    done = client.run(["a"], model="stars", task="score").wait(timeout_s=120)
     job = client.run(["a", "b", "c"], model="vectors", task="embed")
     waiting, status = wait_for_reason(job), worker.known_status()
 

@@ -28,15 +28,18 @@ STEP_S = 600
 
 @pytest.fixture
 def clocked(clock_server: ClockServer, tmp_path: Path) -> Iterator[Environment]:
-    """A ledger on a server whose clock can be stepped, with brief leases."""
+    """A ledger on a server whose clock can be stepped.
+
+    Its leases outlast a test on a busy machine: they end by the steps alone.
+    """
     settings = Settings(
         redis_url=clock_server.url,
         data_dir=tmp_path / "seqd",
-        lease_s=0.5,
-        heartbeat_s=0.25,
+        lease_s=10.0,
+        heartbeat_s=5.0,
         reconcile_s=0.05,
-        abandoned_upload_s=1.0,
-        upload_silence_s=0.5,
+        abandoned_upload_s=20.0,
+        upload_silence_s=10.0,
     )
     with connect(clock_server.url) as redis:
         yield open_environment(redis, settings)
@@ -209,13 +212,13 @@ def test_only_what_a_dead_worker_held_waits_for_as_long_as_the_clock_was_set_bac
 
         clock_server.step(-STEP_S)
         other = client.classify(["a"] * 8, model="echo", parameters=delay)
-        others = other.wait(timeout_s=30).counts.succeeded
+        others = other.wait(timeout_s=120).counts.succeeded
         starts_early = cluster.starts_of_units(job.job_id)
         clock_server.step(STEP_S)
         wait_until(lambda: sum(cluster.starts_of_units(job.job_id)) == 2, "the other works")
 
         assert (others, starts_early) == (8, [1])
-        assert job.wait(timeout_s=30).counts.succeeded == 8
+        assert job.wait(timeout_s=120).counts.succeeded == 8
 
 
 def the_busy_one(workers: list[LiveWorker]) -> LiveWorker:

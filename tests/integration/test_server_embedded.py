@@ -238,7 +238,7 @@ def test_a_client_looks_for_it_once_a_connection(local: Settings) -> None:
     environment.pop("SEQD_REDIS_URL", None)
     with running(local):
         printed = subprocess.check_output(
-            [sys.executable, "-c", LOOKS], env=environment, text=True, timeout=60
+            [sys.executable, "-c", LOOKS], env=environment, text=True, timeout=120
         )
     assert printed == "0 0\n"
 

@@ -37,7 +37,7 @@ def test_a_bulk_job_completes_once_over_the_kill_of_the_embedded_server(tmp_path
 
         os.kill(before.pid, signal.SIGKILL)
         up.wait_for("redis  ready")
-        record = client.job(job.job_id).wait(timeout_s=60)
+        record = client.job(job.job_id).wait(timeout_s=120)
 
         assert record.counts.succeeded == record.counts.total == 200
         results = list(client.job(job.job_id).results())
@@ -55,13 +55,13 @@ def test_what_a_worker_held_that_died_with_the_server_is_released_before_its_lea
 ) -> None:
     with running_up(tmp_path, lease_s=60.0) as up, Client(settings=up.settings) as client:
         (worker,) = client.workers()
-        job = client.classify(["a", "b"], model="echo", parameters={"delay_ms": 1_500.0})
+        job = client.classify(["a", "b"], model="echo", parameters={"delay_ms": 4_000.0})
         wait_until(lambda: client.job(job.job_id).record().state == "running", "it runs")
 
         os.kill(up.endpoint().pid, signal.SIGKILL)
         os.kill(worker.pid, signal.SIGKILL)
         os.kill(_parent_of(worker.pid), signal.SIGKILL)
-        record = client.job(job.job_id).wait(timeout_s=60)
+        record = client.job(job.job_id).wait(timeout_s=120)
 
         assert record.counts.succeeded == 2
 

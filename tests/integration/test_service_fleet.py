@@ -80,7 +80,7 @@ def loaded(cluster: Cluster, model: str) -> set[str]:
 
 
 def load(client: Client, ref: str) -> None:
-    client.classify(["a"], model=ref).wait(timeout_s=30)
+    client.classify(["a"], model=ref).wait(timeout_s=120)
 
 
 def test_promotion_is_for_the_next_job_and_a_running_one_keeps_its_version(
@@ -102,7 +102,7 @@ def test_promotion_is_for_the_next_job_and_a_running_one_keeps_its_version(
     assert (ended.status, ended.err) == (0, "")
     assert ended.out.splitlines()[-1] == f"{model}@2 is in service, after {model}@1."
     assert not meanwhile.state.is_terminal, "the job lasts longer than the command"
-    assert later.wait(timeout_s=30).version == 2
+    assert later.wait(timeout_s=120).version == 2
     wait_until(lambda: running.record().counts.done > meanwhile.counts.done, "it goes on")
     running.cancel()
     ended_as = running.record()
@@ -122,7 +122,7 @@ def test_a_worker_that_does_not_load_it_in_time_is_named_and_the_version_goes_in
     capsys: Capture,
 ):
     load(client, model)
-    running = client.classify(["a"] * 80, model=model, parameters={"delay_ms": 25})
+    running = client.classify(["a"] * 800, model=model, parameters={"delay_ms": 25})
     wait_until(lambda: running.record().counts.done > 0, "it runs")
 
     ended = here(capsys, "models", "promote", f"{model}@2", "--warm-timeout", "0")

@@ -26,7 +26,7 @@ from worker_fixtures import Cluster, wait_until
 pytestmark = [pytest.mark.processes, pytest.mark.slow]
 
 #: Longest that a request may take, all others beside it.
-LIMIT_S = 60.0
+LIMIT_S = 120.0
 
 
 @pytest.fixture

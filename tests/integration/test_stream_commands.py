@@ -16,10 +16,10 @@ from worker_fixtures import Cluster, wait_until
 
 pytestmark = [pytest.mark.processes, pytest.mark.slow]
 
-#: A text of about two seconds, in twenty steps.
-SLOW = ("--length", "2000", "--param", "step_chars=100", "--param", "delay_ms=100")
+#: A text of about five seconds, in twenty steps: its reader may be late on a busy machine.
+SLOW = ("--length", "2000", "--param", "step_chars=100", "--param", "delay_ms=250")
 QUICK = ("--length", "40")
-TIMEOUT_S = 60.0
+TIMEOUT_S = 120.0
 
 
 def variables(cluster: Cluster) -> dict[str, str]:

@@ -12,8 +12,8 @@ from worker_fixtures import Cluster
 
 pytestmark = [pytest.mark.processes, pytest.mark.slow]
 
-#: A text of about two seconds, in twenty steps.
-SLOW = {"length": 2_000, "step_chars": 100, "delay_ms": 100}
+#: A text of about five seconds, in twenty steps: its reader may be late on a busy machine.
+SLOW = {"length": 2_000, "step_chars": 100, "delay_ms": 250}
 #: One that a test cancels or kills long before it is done.
 ENDLESS = {"length": 1_000_000, "step_chars": 10, "delay_ms": 20}
 

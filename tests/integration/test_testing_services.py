@@ -213,7 +213,7 @@ def test_at_an_item_that_is_held_a_job_is_cancelled_or_expires(
         with pytest.raises(JobCancelled):
             job.wait()
     with seqd_services.hold("c"), pytest.raises(JobExpired):
-        seqd_client.classify(["c"], expires_in_s=1).wait(timeout_s=10)
+        seqd_client.classify(["c"], expires_in_s=1).wait(timeout_s=120)
 
 
 def test_who_waits_for_a_held_item_in_vain_is_told(seqd_services: RunningServices):
@@ -371,8 +371,9 @@ def test_a_worker_that_has_just_worked_ends_without_a_wait_for_another_wakeup(
     assert seqd_client.predict("a fine film", model="imdb_lstm").label == "positive"
 
     def waits_for_more() -> bool:
-        (one,) = seqd_client.workers()
-        return one.state is WorkerState.READY and one.work.items == 1
+        return [(one.state, one.work.items) for one in seqd_client.workers()] == [
+            (WorkerState.READY, 1)
+        ]
 
     wait_until(waits_for_more, "it waits for more work")
 

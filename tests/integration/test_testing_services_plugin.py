@@ -120,7 +120,7 @@ def run(folder: Path, *arguments: str, **variables: str) -> "subprocess.Complete
         env=environment | {"PYTHONPATH": python_path(folder)} | variables,
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=300,
         check=False,
     )
 
@@ -207,7 +207,7 @@ def test_a_run_may_name_its_server_and_is_told_what_a_test_does_wrong(suite: Pat
         "    hangs = lambda text: reached.set() or threading.Event().wait()\n"
         "    seqd_services.serve({'imdb_lstm': hangs})\n"
         "    seqd_client.classify(['a'])\n"
-        "    assert reached.wait(10)\n"
+        "    assert reached.wait(120)\n"
     )
 
     printed = run_pytest(suite, "--seqd-redis-url", redis_server.url)

@@ -130,7 +130,7 @@ def test_a_pipe_gets_one_look_in_characters_that_it_can_take(
     command = [sys.executable, "-m", "seqd", "top", "--view", "workers"]
 
     looked = subprocess.run(
-        command, env=environment, capture_output=True, text=True, timeout=60, check=True
+        command, env=environment, capture_output=True, text=True, timeout=120, check=True
     )
 
     lines = looked.stdout.splitlines()

@@ -119,7 +119,7 @@ def test_a_training_goes_on_from_its_last_checkpoint_when_its_worker_is_frozen_o
     environment: Environment,
 ):
     workers = start_two(environment.cluster)
-    job = environment.train(epochs=12, step_ms=250, trick="deaf")
+    job = environment.train(epochs=12, step_ms=500, trick="deaf")
     # In a step, after which it saves: between save and report another refusal would come first.
     environment.wait_for("step 3")
     zombie = environment.holder(job, workers)
@@ -139,13 +139,13 @@ def test_a_training_goes_on_from_its_last_checkpoint_when_its_worker_is_frozen_o
         "the zombie's checkpoint is refused",
     )
 
-    assert job.wait(timeout_s=60).state is JobState.COMPLETED
+    assert job.wait(timeout_s=120).state is JobState.COMPLETED
     # Each step once, but for those in hand when the worker froze.
     assert len(environment.steps()) <= 12 + 2
     assert [line for line in environment.diary() if line.startswith("saved")].count("saved 12") <= 2
     assert environment.store.numbers("echo") == [1, 2]
 
-    job = environment.train(epochs=8, step_ms=150)
+    job = environment.train(epochs=8, step_ms=500)
     environment.wait_for("saved 3")
     environment.holder(job, workers).kill()
     told = epochs_told(job)
@@ -177,8 +177,8 @@ def test_neither_a_training_nor_a_retry_that_outlasts_celerys_visibility_timeout
     later = client.classify(["later"], model="echo@1")
     claim = environment.ledger.work.claim("one that gives up", ["classify.echo@1"])
     assert claim is not None
-    assert environment.ledger.work.release_unit(claim.units[0], wait_s=14.0)
     began = time.monotonic()
+    assert environment.ledger.work.release_unit(claim.units[0], wait_s=14.0)
     for name in ("w1", "w2", "w3"):
         cluster.start(name, visibility_timeout_s=2)
     for worker in cluster.workers:
@@ -209,14 +209,17 @@ def test_neither_a_training_nor_a_retry_that_outlasts_celerys_visibility_timeout
     assert cluster.starts_of_units(later.job_id) == [2]
 
 
-def test_a_cancelled_training_is_gone_on_from_by_the_job_that_resumes_it(running: Environment):
+def test_a_cancelled_training_is_gone_on_from_by_the_job_that_resumes_it(
+    running: Environment, cure: Path
+):
     before = running.store.numbers("echo"), running.store.labels("echo")
-    cancelled = running.train(epochs=8, step_ms=150, labels=["resumed"])
+    cancelled = running.train(epochs=8, step_ms=0, trick="held", labels=["resumed"])
     running.wait_for("saved 3")
     cancelled.cancel()
     wait_until(lambda: running.staged(cancelled) == [], "the worker let go of it")
     versions, labels = running.store.numbers("echo"), running.store.labels("echo")
     learnt = int(running.diary()[-1].split()[1])
+    cure.touch()
 
     resumed = running.client.resume(cancelled.job_id)
     told = epochs_told(resumed)
@@ -247,45 +250,48 @@ def test_a_paused_training_releases_its_worker_and_goes_on_where_it_was(
     cure.touch()
     running.client.resume(job.job_id)
 
-    assert job.wait(timeout_s=30).state is JobState.COMPLETED
+    assert job.wait(timeout_s=120).state is JobState.COMPLETED
     assert steps_when_paused == [1, 2, 3]
     assert running.steps() == list(range(1, 9))
     names = [event.event for event in job.events()]
     assert names.count("paused") == names.count("resumed") == 1
 
 
-def a_cancelled_training(running: Environment) -> JobHandle:
-    job = running.train(epochs=6, step_ms=150)
+def a_cancelled_training(running: Environment, cure: Path) -> JobHandle:
+    """Cancel a training in its fourth epoch; one that resumes it is not held any more."""
+    cure.unlink(missing_ok=True)
+    job = running.train(epochs=6, step_ms=0, trick="held")
     running.wait_for("saved 3")
     job.cancel()
     wait_until(lambda: running.staged(job) == [], "the worker let go of it")
+    cure.touch()
     return job
 
 
 def test_a_damaged_checkpoint_is_told_and_the_one_before_is_gone_on_from_where_there_is_one(
-    running: Environment,
+    running: Environment, cure: Path
 ):
-    cancelled = a_cancelled_training(running)
+    cancelled = a_cancelled_training(running, cure)
     newest, before = running.checkpoint_files(cancelled)
     newest.write_bytes(newest.read_bytes().replace(b"learnt", b"earned"))
     learnt = before.read_text().partition('"learnt": ')[2].partition(",")[0]
 
     resumed = running.client.resume(cancelled.job_id)
 
-    assert resumed.wait(timeout_s=30).state is JobState.COMPLETED
+    assert resumed.wait(timeout_s=120).state is JobState.COMPLETED
     assert epochs_told(resumed) == list(range(int(learnt) + 1, 7))
     (line,) = [line for line in log_lines(resumed) if "checkpoint" in line]
     assert line.startswith(f"{newest} is not the file that was saved: its SHA-256 should be ")
     assert line.endswith("The training goes on from the checkpoint before it.")
 
     # Where all are damaged, the training fails and says what to do.
-    cancelled = a_cancelled_training(running)
+    cancelled = a_cancelled_training(running, cure)
     newest, before = running.checkpoint_files(cancelled)
     newest.unlink()
     before.write_bytes(before.read_bytes()[:-1])
     resumed = running.client.resume(cancelled.job_id)
     with pytest.raises(JobFailed) as raised:
-        resumed.wait(timeout_s=30)
+        resumed.wait(timeout_s=120)
 
     failure = raised.value.failure
     assert (failure.code, failure.retryable) == ("checkpoint_damaged", False)
@@ -303,14 +309,14 @@ def test_a_disk_that_is_full_at_a_checkpoint_fails_the_training_which_goes_on_la
     environment: Environment,
 ):
     worker = environment.cluster.start_ready()
-    job = environment.train(epochs=6, step_ms=150, trick="ballast")
+    job = environment.train(epochs=6, step_ms=600, trick="ballast")
     environment.wait_for("saved 2")
     child = worker.child_pid()
     soft, hard = resource.prlimit(child, resource.RLIMIT_FSIZE)
     resource.prlimit(child, resource.RLIMIT_FSIZE, (64 * 1024, hard))
 
     with pytest.raises(JobFailed) as raised:
-        job.wait(timeout_s=30)
+        job.wait(timeout_s=120)
     resource.prlimit(child, resource.RLIMIT_FSIZE, (soft, hard))
 
     failure = raised.value.failure
@@ -325,7 +331,7 @@ def test_a_disk_that_is_full_at_a_checkpoint_fails_the_training_which_goes_on_la
     assert len(environment.checkpoint_files(job)) == 2
 
     resumed = environment.client.resume(job.job_id)
-    assert resumed.wait(timeout_s=30).state is JobState.COMPLETED
+    assert resumed.wait(timeout_s=120).state is JobState.COMPLETED
     assert environment.diary().count("step 1") == 1
 
     # Nor does a store that may not be written lose or win anything.
@@ -335,7 +341,7 @@ def test_a_disk_that_is_full_at_a_checkpoint_fails_the_training_which_goes_on_la
     staging.write_text("root may write everywhere, but not into a file as if it were a folder")
 
     with pytest.raises(JobFailed) as raised:
-        environment.train(epochs=1, step_ms=0).wait(timeout_s=30)
+        environment.train(epochs=1, step_ms=0).wait(timeout_s=120)
 
     assert raised.value.failure.code == "no_fit_worker"
     assert str(staging) in raised.value.failure.message
@@ -347,7 +353,7 @@ def make_sick(environment: Environment, worker: LiveWorker, sick: str) -> None:
 
 
 def all_are_fit_after_a_training(environment: Environment) -> bool:
-    environment.train(epochs=1, step_ms=0).wait(timeout_s=30)
+    environment.train(epochs=1, step_ms=0).wait(timeout_s=120)
     return not any(worker.unfit for worker in environment.ledger.fleet.workers())
 
 
@@ -356,13 +362,15 @@ def test_a_training_goes_on_elsewhere_from_its_checkpoint_when_its_worker_become
 ):
     workers = start_two(environment.cluster, unfit_grace_s=30.0)
     for sick in ("disk", "memory", "cuda"):
-        job = environment.train(epochs=6, step_ms=150)
-        environment.wait_for("saved 2")
+        (environment.data_dir / "cured").unlink(missing_ok=True)
+        job = environment.train(epochs=6, step_ms=0, trick="held")
+        environment.wait_for("saved 3")
         worker = environment.holder(job, workers)
 
         make_sick(environment, worker, f"train {sick}\nwarm_up {sick}")
+        (environment.data_dir / "cured").touch()
 
-        assert job.wait(timeout_s=30).state is JobState.COMPLETED
+        assert job.wait(timeout_s=120).state is JobState.COMPLETED
         assert environment.diary().count("begin") == 2
         assert environment.steps() == list(range(1, 7))
         assert environment.cluster.crashes(job.job_id) == 0

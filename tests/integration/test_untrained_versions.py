@@ -43,7 +43,7 @@ class WeightsCluster(Cluster):
             ),
             capture_output=True,
             text=True,
-            timeout=90,
+            timeout=240,
             check=False,
         )
         assert ended.returncode == status, ended.stderr

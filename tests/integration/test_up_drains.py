@@ -71,7 +71,7 @@ def test_a_drained_slot_stays_down_also_over_a_restart_until_it_is_uncordoned(
         assert drained.out == f"drain {target}: {name}\nDrained.\n"
         uncordoned = seqd("workers", "uncordon", target)
         assert uncordoned.out == f"Uncordoned {target}.\n"
-        wait_until(lambda: states(seqd).get("cpu:0") == "ready", "it is started again", 40)
+        wait_until(lambda: states(seqd).get("cpu:0") == "ready", "it is started again")
         assert seqd("workers", "drain", f"cpu:1@{host}", "--wait").status == 0
         # A request to restart means no worker of the next `seqd up`, which starts after it.
         assert seqd("workers", "restart").status == 0
@@ -82,7 +82,7 @@ def test_a_drained_slot_stays_down_also_over_a_restart_until_it_is_uncordoned(
         assert states(seqd) == {"cpu:0": "ready", "cpu:1": "drained"}
         again = seqd("workers", "uncordon", f"cpu:1@{host}")
         assert again.out == f"Uncordoned cpu:1@{host}.\n"
-        wait_until(lambda: states(seqd).get("cpu:1") == "ready", "it is started", 40)
+        wait_until(lambda: states(seqd).get("cpu:1") == "ready", "it is started")
         assert " replaced " not in up.screen()
 
 

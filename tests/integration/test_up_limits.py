@@ -33,10 +33,10 @@ def said_at_the_start(folder: Path, *, files: int, processes: int) -> str:
             stderr=subprocess.STDOUT,
         )
     try:
-        wait_until(lambda: "started" in output.read_text() or up.poll() is not None, "a worker", 40)
+        wait_until(lambda: "started" in output.read_text() or up.poll() is not None, "a worker")
     finally:
         up.send_signal(signal.SIGTERM)
-        up.wait(40)
+        up.wait(120)
     return output.read_text()
 
 

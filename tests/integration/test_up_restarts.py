@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from held_ports import Holder, hold_port
+from held_ports import hold_port
 from seqd.client import AsyncClient, Client
 from seqd.errors import RedisUnreachable
 from seqd.local.redis_server import EmbeddedServer
@@ -34,7 +34,7 @@ def leave_no_trace(folder: Path) -> None:
 
 def end_in_order(up: Up) -> dict[str, object]:
     up.process.terminate()
-    up.process.wait(40)
+    up.process.wait(120)
     return {}
 
 
@@ -47,7 +47,7 @@ def upgrade(up: Up) -> dict[str, object]:
     """End it, and have the next one find neither its password nor room for its socket."""
     end_in_order(up)
     leave_no_trace(up.settings.data_dir / "redis")
-    return {"others": {"SEQD_REDIS_PORT": str(hold_port(Holder()))}}
+    return {"others": {"SEQD_REDIS_PORT": str(hold_port(up))}}
 
 
 @dataclass
@@ -77,7 +77,7 @@ def serve(settings: Settings, upload: Upload) -> int:
         for result in job.results():
             upload.ids.append(result.custom_id)
         later = client.classify(["after"], model="echo")
-        return later.wait(timeout_s=40).counts.succeeded
+        return later.wait(timeout_s=120).counts.succeeded
 
 
 def serve_by_tasks(settings: Settings, upload: Upload) -> int:
@@ -90,7 +90,7 @@ def serve_by_tasks(settings: Settings, upload: Upload) -> int:
             async for result in job.results():
                 upload.ids.append(result.custom_id)
             later = await client.classify(["after"], model="echo")
-            return (await later.wait(timeout_s=40)).counts.succeeded
+            return (await later.wait(timeout_s=120)).counts.succeeded
 
     return asyncio.run(run())
 
@@ -172,7 +172,7 @@ def test_a_service_goes_on_over_a_restart_of_seqd_up(tmp_path: Path) -> None:
                 for upload in uploads:
                     upload.parts_due += 1
                 if restart is None:
-                    succeeded = [service.result(60) for service in services]
+                    succeeded = [service.result(120) for service in services]
                 else:
                     wait_until_read(uploads)
                     changes = restart(up)

@@ -15,7 +15,7 @@ from worker_fixtures import PLUGIN, Cluster, wait_for_reason, wait_until
 
 pytestmark = [pytest.mark.processes, pytest.mark.slow]
 
-LIMIT_S = 30.0
+LIMIT_S = 120.0
 
 
 NO_WORKER = "No worker is up: `seqd up` starts them, in some seconds."

@@ -96,11 +96,11 @@ def test_a_wakeup_brings_work_by_celery_and_what_comes_soon_after_is_taken_witho
     settings, client = empty_cluster.settings, empty_cluster.client()
     unacknowledged = f"{settings.prefix}:unacked"
     with connect(str(settings.redis_url)) as redis:
-        assert client.predict("a", model="echo", timeout_s=20).label == "a"
+        assert client.predict("a", model="echo", timeout_s=120).label == "a"
         first = redis.hkeys(unacknowledged)
 
         for _ in range(5):
-            client.predict("a", model="echo", timeout_s=10)
+            client.predict("a", model="echo", timeout_s=120)
 
         assert len(first) == 1
         assert redis.hkeys(unacknowledged) == first
@@ -108,7 +108,7 @@ def test_a_wakeup_brings_work_by_celery_and_what_comes_soon_after_is_taken_witho
         wait_until(lambda: not redis.exists(unacknowledged), "the wakeup is acknowledged")
 
         # A worker that waits for more ends at once when it is told to, and leaves no wakeup.
-        assert client.predict("a", model="echo", timeout_s=10).label == "a"
+        assert client.predict("a", model="echo", timeout_s=120).label == "a"
         assert worker.stop() == 0
         assert redis.exists(unacknowledged, settings.keys.wakeup(ROUTE)) == 0
     assert "dropped a message" not in worker.whole_log()
@@ -124,7 +124,7 @@ def test_a_command_that_classifies_a_text_imports_neither_celery_nor_what_it_sho
 
     done = subprocess.run(
         [sys.executable, "-c", COMMAND, "classify", "--text", "a", "--model", "echo"],
-        capture_output=True, text=True, timeout=60, check=False, env=environment,
+        capture_output=True, text=True, timeout=120, check=False, env=environment,
     )  # fmt: skip
 
     assert done.returncode == 0, done.stderr

@@ -13,9 +13,6 @@ pytestmark = [pytest.mark.processes, pytest.mark.slow]
 TEXTS = [f"text {number}" for number in range(200)]
 SLOWLY = {"delay_ms": 20.0}
 
-#: Promised is about a second: two looks of half a second at most, and the machine's own.
-LEARNT_S = 10.0
-
 
 @pytest.fixture
 def seqd(capsys, monkeypatch, empty_cluster):
@@ -68,12 +65,12 @@ def test_the_last_worker_is_drained_only_with_yes_and_a_drain_of_all_is_for_thos
     (empty_cluster.settings.data_dir / "cured").touch()
     assert worker.wait_for_end() == 0
     # What it had in hand it has finished, and nobody has computed it twice.
-    assert job.wait(timeout_s=30).counts.succeeded == 1
+    assert job.wait(timeout_s=120).counts.succeeded == 1
     assert empty_cluster.starts_of_units(job.job_id) == [1]
 
     # Who starts later is drained, too.
     later = empty_cluster.start("w2")
-    wait_until(lambda: phase(later) == "drained", "it says that it is drained", 40)
+    wait_until(lambda: phase(later) == "drained", "it says that it is drained")
 
     assert "(`seqd workers uncordon --all`)" in seqd("status").out
     assert seqd("workers", "uncordon", "--all", "--wait").out == "Uncordoned --all.\nReady.\n"
@@ -93,7 +90,7 @@ def test_a_cordoned_worker_finishes_what_it_has_and_claims_nothing_until_it_is_u
     wait_until(lambda: empty_cluster.starts_of_units(training.job_id) == [1], "the training runs")
 
     cordoned = seqd("workers", "cordon", "w1", "--yes", "--reason", "repair")
-    wait_until(lambda: phase(worker) == "cordoned", "it has learnt of it", LEARNT_S)
+    wait_until(lambda: phase(worker) == "cordoned", "it has learnt of it")
 
     assert cordoned.out == "cordon w1: w1\n"
     row = listed(seqd("workers", "list", "--json"))["w1"]
@@ -101,7 +98,7 @@ def test_a_cordoned_worker_finishes_what_it_has_and_claims_nothing_until_it_is_u
     assert (row["jobs_in_hand"], row["units_in_hand"]) == (1, 1)
     assert "w1 has been cordoned for " in seqd("status").out
     (empty_cluster.settings.data_dir / "cured").touch()
-    assert training.wait(timeout_s=60).training is not None
+    assert training.wait(timeout_s=120).training is not None
     assert empty_cluster.starts_of_units(training.job_id) == [1]
 
     # What comes now waits, and says why.
@@ -119,7 +116,7 @@ def test_a_cordoned_worker_finishes_what_it_has_and_claims_nothing_until_it_is_u
     other = empty_cluster.start_ready("w2", worker_labels=("pool=b",), **waits)
     wrong = seqd("workers", "cordon", "--label", "pool=aa")
     seqd("workers", "cordon", "--label", "pool=a")
-    wait_until(lambda: phase(worker) == "cordoned", "it has learnt of it", LEARNT_S)
+    wait_until(lambda: phase(worker) == "cordoned", "it has learnt of it")
 
     assert (wrong.status, wrong.err) == (
         2,
@@ -128,7 +125,7 @@ def test_a_cordoned_worker_finishes_what_it_has_and_claims_nothing_until_it_is_u
         "starts later.\n",
     )
     for _ in range(6):
-        assert client.classify(TEXTS[:3], model="echo@1").wait(timeout_s=20).counts.succeeded == 3
+        assert client.classify(TEXTS[:3], model="echo@1").wait(timeout_s=120).counts.succeeded == 3
     assert phase(other) == ""
 
     # The rule of one that is gone stays in the list, and ends as it was made.
@@ -148,7 +145,7 @@ def test_a_worker_that_is_cordoned_while_it_loads_claims_nothing_once_it_is_read
     empty_cluster, seqd, monkeypatch
 ):
     empty_cluster.start_ready("w0").stop()  # so that the model is known
-    monkeypatch.setenv("LIGHT_LOAD_S", "5")
+    monkeypatch.setenv("LIGHT_LOAD_S", "10")
     job = empty_cluster.client().classify(TEXTS[:8], model="echo@1")
     worker = empty_cluster.start("w1")
     wait_until(lambda: (status := worker.status()) is not None and status.loading, "it loads")
@@ -172,7 +169,7 @@ def test_a_drained_worker_ends_in_order_and_starts_as_drained_until_it_is_uncord
     assert seqd("workers", "drain", "w1", "--ahead").status == 0
     first = empty_cluster.start("w1")
     empty_cluster.start_ready("w2")
-    wait_until(lambda: phase(first) == "drained", "it says that it is drained", 40)
+    wait_until(lambda: phase(first) == "drained", "it says that it is drained")
 
     # It waits, alive for a probe and with nothing loaded.
     assert first.known_status().models_loaded == ()
@@ -190,9 +187,9 @@ def test_a_drained_worker_ends_in_order_and_starts_as_drained_until_it_is_uncord
 
     # Started again, it says so from the first moment on, waits, and ends at a signal.
     again = empty_cluster.start("w1")
-    wait_until(lambda: again.status() is not None, "it starts", 40)
+    wait_until(lambda: again.status() is not None, "it starts")
     assert phase(again) == "drained"
-    wait_until(lambda: again.known_status().state == "draining", "it waits", 40)
+    wait_until(lambda: again.known_status().state == "draining", "it waits")
 
     row = listed(seqd("workers", "list", "--json"))["w1"]
     assert (row["state"], row["cordon"]["reason"]) == ("drained", "new disk")

@@ -111,7 +111,7 @@ def test_a_job_survives_its_workers_child_and_the_loss_and_doubling_of_every_mes
     assert settings.redis_url is not None
     queue = settings.keys.wakeup("classify.echo")
     unacknowledged = [f"{settings.prefix}:{name}" for name in ("unacked", "unacked_index")]
-    job = client.classify(TEXTS, model="echo", parameters=SLOWLY)
+    job = client.classify(TEXTS, model="echo", parameters={"delay_ms": 40.0})
     first_result(job)
     with connect(settings.redis_url) as redis:
         for _ in range(5):
@@ -146,7 +146,7 @@ def test_another_worker_goes_on_when_a_whole_worker_is_killed_busy_or_idle_itsel
 
     # An idle one takes a dead one's unit over when its lease has run out.
     workers = [second, empty_cluster.start_ready("w3")]
-    job = client.classify(["one unit"], model="echo", parameters={"delay_ms": 1_500})
+    job = client.classify(["one unit"], model="echo", parameters={"delay_ms": 4_000})
     dying = empty_cluster.wait_for_holder(job.job_id, workers)
     (other,) = (worker for worker in workers if worker is not dying)
 
@@ -182,7 +182,7 @@ def test_killers_among_a_thousand_items_are_found_and_all_others_have_their_resu
             f"The worker's process {how}",
             failure.error.message,
         )
-    record = job.wait(timeout_s=30)
+    record = job.wait(timeout_s=120)
     assert (record.counts.succeeded, record.counts.errored) == (997, 3)
     # The unit twice, then once each half that holds a killer: one of 4, two of 2, three of 1.
     assert worker.whole_log().count("child died") == 2 + 1 + 2 + 3
@@ -196,7 +196,7 @@ def test_killers_among_a_thousand_items_are_found_and_all_others_have_their_resu
     # A training that kills its worker fails with that reason.
     training = client.train(RECORDS, model="echo", parameters={"trick": "exit"})
     with pytest.raises(JobFailed) as raised:
-        training.wait(timeout_s=40)
+        training.wait(timeout_s=120)
 
     message = raised.value.failure.message
     assert message.startswith("The worker died 2 times during this training")
@@ -234,7 +234,7 @@ def test_a_frozen_worker_that_wakes_up_changes_nothing(empty_cluster: Cluster, t
     assert ledger.submissions.append(job, "j", 1, a_chunk(1, first=1)) == "added"
     ledger.submissions.seal(job, "j", 2)
     handle = client.job("j")
-    record = handle.wait(timeout_s=30)
+    record = handle.wait(timeout_s=120)
     assert (record.counts.total, record.counts.succeeded) == (2, 2)
     assert [result.custom_id for result in handle.results()] == ["item-0", "item-1"]
     assert sorted(empty_cluster.starts_of_units("j")) == [1, 2]
@@ -253,10 +253,10 @@ def test_a_frozen_worker_that_wakes_up_changes_nothing(empty_cluster: Cluster, t
     assert list(job.results()) == results
 
     # Or its training: it publishes nothing.
-    training = client.train(RECORDS, model="echo", parameters={"epochs": 20, "step_ms": 50.0})
+    training = client.train(RECORDS, model="echo", parameters={"epochs": 20, "step_ms": 200.0})
     frozen = empty_cluster.wait_for_holder(training.job_id, workers)
     frozen.freeze()
-    trained = training.wait(timeout_s=30).training
+    trained = training.wait(timeout_s=120).training
     events = list(training.events())
     frozen.thaw()
     wait_until(lambda: is_in(frozen, WorkerState.READY), "the frozen worker is free again")

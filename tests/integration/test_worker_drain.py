@@ -144,7 +144,7 @@ def test_a_training_writes_a_checkpoint_and_goes_on_elsewhere_at_once(
     ended(fleet, ending, end)
     assert fleet.wait_for_holder(job.job_id, [other]) is other
 
-    assert job.wait(timeout_s=40).state is JobState.COMPLETED
+    assert job.wait(timeout_s=120).state is JobState.COMPLETED
     steps = [line for line in diary.read_text().splitlines() if line.startswith("step")]
     assert steps == [f"step {number}" for number in range(1, 41)], "a step was done twice"
     assert fleet.starts_of_units(job.job_id) == [2]
@@ -184,7 +184,7 @@ def test_a_file_is_read_on_by_another_worker_and_each_line_comes_once(
         for number in range(LINES):
             file.write(json.dumps({"custom_id": f"c{number}", "text": f"text {number}"}) + "\n")
     job = fleet.client().classify(
-        FileSource(path=str(path)), model="echo", parameters={"delay_ms": 0.5}
+        FileSource(path=str(path)), model="echo", parameters={"delay_ms": 2.5}
     )
     wait_until(lambda: job.record().counts.done >= 80, "some of it is read and computed")
     assert not job.record().sealed, "the file was read to its end already"
@@ -193,7 +193,7 @@ def test_a_file_is_read_on_by_another_worker_and_each_line_comes_once(
     ended(fleet, ending, end)
     done = job.record().counts.done
     wait_until(lambda: job.record().counts.done > done + 80, "the other goes on")
-    assert job.wait(timeout_s=60).state is JobState.COMPLETED
+    assert job.wait(timeout_s=120).state is JobState.COMPLETED
 
     results = list(job.results())
     assert [result.custom_id for result in results] == [f"c{n}" for n in range(LINES)]

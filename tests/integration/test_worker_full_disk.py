@@ -122,7 +122,7 @@ def test_seqd_up_with_all_that_it_has_on_a_full_disk_goes_on_when_there_is_room(
         wait_until(lambda: client.workers() == [], "its record has run out")
         disk.empty()
 
-        assert job.wait(timeout_s=30).counts.succeeded == 2_000
+        assert job.wait(timeout_s=120).counts.succeeded == 2_000
         wait_until(lambda: client.workers() != [], "it has a record again")
         assert (client.workers()[0].pid, up.endpoint().pid) == (child, server)
         assert "died" not in up.screen()

@@ -230,7 +230,7 @@ def test_a_plugin_that_hangs_is_ended_and_the_one_item_is_found(empty_cluster: C
         [{"text": "a", "label": "pos"}], model="echo", parameters={"trick": "spin"}
     )
     with pytest.raises(JobFailed) as raised:
-        training.wait(timeout_s=40)
+        training.wait(timeout_s=120)
 
     assert re.search(
         rf"The last time: {SAID[DeathCause.HANG]}; it stood in seqd_light\.py, line \d+, in "
@@ -247,7 +247,7 @@ def test_an_item_that_loops_and_goes_on_asking_is_found_and_the_511_others_succe
     )
     client = empty_cluster.client()
     texts = [f"t{number}" for number in range(512)]
-    client.classify(texts, model="echo").wait(timeout_s=30)
+    client.classify(texts, model="echo").wait(timeout_s=120)
 
     job = client.classify([*texts[:300], "loop", *texts[301:]], model="echo")
     results = list(job.results())

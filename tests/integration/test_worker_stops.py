@@ -17,7 +17,7 @@ def test_a_worker_that_is_stopped_while_it_starts_ends_quietly(empty_cluster: Cl
     wait_until(lambda: len(processes_of_group(worker.pid)) > 1, "its child starts")
 
     worker.ask_to_end()
-    worker.wait_for_end(15)
+    worker.wait_for_end()
 
     wait_until(lambda: not processes_of_group(worker.pid), "no process is left")
     assert "Traceback" not in worker.whole_log()
@@ -31,7 +31,7 @@ def test_a_running_job_ends_soon_after_its_cancel_and_keeps_what_it_has(cluster:
         next(results)
 
     job.cancel()
-    client.classify(["a"], model="echo").wait(timeout_s=60)
+    client.classify(["a"], model="echo").wait(timeout_s=120)
     kept = list(client.job(job.job_id).results())
 
     ids = [result.custom_id for result in kept]

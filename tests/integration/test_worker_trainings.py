@@ -27,7 +27,7 @@ def test_a_training_tells_its_story_and_leaves_a_version(cluster, client):
     job = client.train(RECORDS, model="echo", parameters={"epochs": 2}, labels=["candidate"])
 
     events = list(job.events())
-    record = job.wait(timeout_s=30)
+    record = job.wait(timeout_s=120)
 
     names = [event.event for event in events if event.event != "step"]
     assert names == ["queued", "started", *("epoch", "sample") * 2, "log", "completed"]
@@ -52,7 +52,7 @@ def test_a_training_tells_its_story_and_leaves_a_version(cluster, client):
     assert store_of(cluster).labels("echo")["candidate"] == record.training.version
     # The version can be used at once.
     job = client.classify(["a"], model=f"echo@{record.training.version}")
-    assert job.wait(timeout_s=30).version == record.training.version
+    assert job.wait(timeout_s=120).version == record.training.version
 
 
 def test_the_parameters_of_a_preset_hold_where_the_job_names_none(client):
@@ -89,7 +89,7 @@ def test_a_training_that_fails_says_why_leaves_no_version_and_its_events(cluster
     for records, trick, code, said in FAILURES:
         job = client.train(records, model="echo", parameters={"trick": trick})
         with pytest.raises(JobFailed) as raised:
-            job.wait(timeout_s=30)
+            job.wait(timeout_s=120)
 
         assert raised.value.failure.code == code
         assert said in raised.value.failure.message
@@ -115,7 +115,7 @@ def test_a_damaged_version_costs_a_start_one_line_and_damaged_labels_a_training_
     (folder / "labels.json").write_text("[]")
     job = empty_cluster.client().train(RECORDS, model="echo", labels=["candidate"])
     with pytest.raises(JobFailed) as raised:
-        job.wait(timeout_s=30)
+        job.wait(timeout_s=120)
 
     assert raised.value.failure.code == "artifact_damaged"
     assert raised.value.failure.message.endswith(

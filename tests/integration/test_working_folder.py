@@ -50,7 +50,7 @@ def test_up_started_beside_a_clone_and_a_celery_module_does_its_work(
         running_up(tmp_path, working_folder=project) as up,
         Client(settings=up.settings) as client,
     ):
-        record = client.classify(["a", "b"], model="echo").wait(timeout_s=20)
+        record = client.classify(["a", "b"], model="echo").wait(timeout_s=120)
         (worker,) = client.workers()
         variables = Path(f"/proc/{worker.pid}/environ").read_bytes().split(b"\0")
 

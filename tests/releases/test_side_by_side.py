@@ -61,7 +61,7 @@ def submit_slow(cluster: Cluster) -> JobHandle:
 
 def assert_whole(job: JobHandle) -> None:
     """Each item once, in order, with its own label; no unit failed."""
-    record = job.wait(timeout_s=60)
+    record = job.wait(timeout_s=120)
     results = list(job.results())
     assert record.state is JobState.COMPLETED
     assert (record.counts.succeeded, record.counts.errored) == (len(TEXTS), 0)
@@ -96,7 +96,7 @@ def test_workers_of_both_releases_share_a_job_and_status_says_that_both_are_up(
         env=environment,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=True,
     ).stdout
     of_the_other = json.loads(previous.command(empty_cluster.settings, "status", "--json"))
@@ -146,7 +146,7 @@ def test_a_training_goes_on_from_the_checkpoint_of_the_other_release(
 
     before.kill()
     empty_cluster.start("after", release=second)
-    record = job.wait(timeout_s=90)
+    record = job.wait(timeout_s=240)
 
     assert record.state is JobState.COMPLETED
     assert record.training is not None

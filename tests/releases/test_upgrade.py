@@ -87,7 +87,7 @@ def test_the_guides_loop_replaces_the_workers_of_the_previous_release_under_load
             timeout=100,
             check=False,
         )
-    record = job.wait(timeout_s=60)
+    record = job.wait(timeout_s=120)
 
     assert ended.returncode == 0, ended.stderr
     assert before == {previous.version}
@@ -158,7 +158,7 @@ def test_a_seqd_up_goes_on_with_what_one_of_the_other_release_left(
 
     with running_up(tmp_path, others=second) as up, Client(settings=up.settings) as client:
         again = client.job(job.job_id)
-        record = again.wait(timeout_s=60)
+        record = again.wait(timeout_s=120)
         after = {worker.seqd_version for worker in client.workers()}
         results = list(again.results())
 

@@ -31,7 +31,7 @@ def died(folder: Path, plugin: str) -> subprocess.Popen[bytes]:
     """Run a child in a folder until it ends."""
     (folder / "stuck.py").write_text(dedent(plugin))
     child = subprocess.Popen([sys.executable, "-c", dedent(CHILD)], cwd=folder)
-    assert child.wait(30) is not None
+    assert child.wait(120) is not None
     return child
 
 

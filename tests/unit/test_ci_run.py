@@ -42,7 +42,7 @@ def run(folder: Path, user_id: int = 0) -> "subprocess.CompletedProcess[str]":
     }
     return subprocess.run(
         ["bash", str(folder / ".ci" / "run")],
-        env=own, capture_output=True, text=True, timeout=30, check=False,
+        env=own, capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
 
 

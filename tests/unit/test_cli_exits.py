@@ -100,7 +100,7 @@ runpy.run_module("seqd", run_name="__main__", alter_sys=True)
 def test_ctrl_c_while_a_command_imports_ends_it_with_130_and_without_a_word(at: str) -> None:
     command = [sys.executable, "-c", INTERRUPTED_AT_AN_IMPORT, at, "settings"]
 
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
     assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "")
 
@@ -130,7 +130,7 @@ def test_an_interrupt_that_python_ignores_is_sent_again(number: signal.Signals, 
         [sys.executable, "-c", LOSES_INTERRUPTS, str(int(number))],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
         check=False,
     )
 

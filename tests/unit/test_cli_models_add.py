@@ -421,7 +421,7 @@ def test_a_command_that_is_interrupted_leaves_nothing_in_the_store(
             "its files are copied",
         )
         program.send_signal(number)
-        printed, _ = program.communicate(timeout=60)
+        printed, _ = program.communicate(timeout=120)
 
     assert (program.returncode, printed) == (status, "")
     assert store.staged() == []

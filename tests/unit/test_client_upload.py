@@ -60,7 +60,7 @@ class SlowToEnd:
 
     def _fail(self, *arguments: object) -> None:
         self.is_ending.set()
-        assert self.may_end.wait(10)
+        assert self.may_end.wait(120)
         self.ended = True
 
 
@@ -77,7 +77,7 @@ def test_whoever_finds_the_job_ended_is_told_why_the_input_broke_off() -> None:
     ledger = SlowToEnd()
     upload = an_upload(ledger, ClassifyJob(model="echo", source=UploadSource()), Entries(draw()))
     DRIVER.run(upload.start())
-    assert ledger.is_ending.wait(10)
+    assert ledger.is_ending.wait(120)
 
     # The job may end at any moment now, and a thread that waits may see it at once.
     ledger.may_end.set()
@@ -96,7 +96,7 @@ def test_a_training_does_not_wait_for_room_for_ever(monkeypatch: pytest.MonkeyPa
     upload = an_upload(a_ledger(append="full", failures=failures), job, texts)
 
     DRIVER.run(upload.start())
-    DRIVER.run(upload.join(10))
+    DRIVER.run(upload.join(120))
 
     with pytest.raises(
         QuotaExceeded, match=r"no room for the rest of the training data for 0\.1 s"
@@ -116,7 +116,7 @@ def test_an_upload_says_once_that_it_waits_for_memory_of_redis(
     upload = an_upload(ledger, job, Entries([Item(custom_id="a", text="b")]))
 
     DRIVER.run(upload.start())
-    DRIVER.run(upload.join(10))
+    DRIVER.run(upload.join(120))
 
     DRIVER.run(upload.raise_error())
     assert caplog.messages == [
@@ -136,19 +136,19 @@ def test_an_upload_that_has_found_room_is_given_its_time_again() -> None:
     def draw() -> Iterator[Item]:
         yield Item(custom_id="a", text="b")
         is_asked.set()
-        assert may_go_on.wait(10)
+        assert may_go_on.wait(120)
         yield Item(custom_id="c", text="d")
 
     job = ClassifyJob(model="echo", source=UploadSource())
     upload = an_upload(ledger, job, Entries(draw()))
     DRIVER.run(upload.start())
-    assert is_asked.wait(10)
+    assert is_asked.wait(120)
 
     waits = next(upload.let_go(10.0))
 
     assert isinstance(waits, Until) and not waits.holds()
     may_go_on.set()
-    DRIVER.run(upload.join(10))
+    DRIVER.run(upload.join(120))
     assert waits.holds()
 
 
@@ -161,7 +161,7 @@ def test_an_upload_whose_earlier_units_redis_has_lost_fails_and_may_be_sent_agai
         upload.skip(PackedChunk(ItemChunk(first_index=0, items=(item,))))
 
     DRIVER.run(upload.start())
-    DRIVER.run(upload.join(10))
+    DRIVER.run(upload.join(120))
 
     with pytest.raises(UploadLost, match="has lost units of job j1 in front of unit 4"):
         DRIVER.run(upload.raise_error())

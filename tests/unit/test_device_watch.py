@@ -22,7 +22,7 @@ class Watched:
         self.watch.start()
 
     def reason(self) -> str:
-        return str(self.told.get(timeout=20)).partition(" is lost: ")[2]
+        return str(self.told.get(timeout=120)).partition(" is lost: ")[2]
 
 
 @pytest.fixture

@@ -81,7 +81,7 @@ def test_a_check_that_hangs_costs_its_area_the_rest_and_nobody_a_wait() -> None:
         ended.wait()
 
     running = Running([a_check("first"), Check("second", hang), a_check("third")])
-    assert begun.wait(60)
+    assert begun.wait(120)
     report = running.report(until_s=0)
     ended.set()
 

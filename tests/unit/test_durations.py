@@ -41,7 +41,7 @@ def run(suite: Path, *options: str, seconds: float) -> str:
     }
     return subprocess.run(
         [sys.executable, "-P", "-m", "pytest", *plugins, *options],
-        cwd=suite, env=os.environ | own, capture_output=True, text=True, timeout=60, check=False,
+        cwd=suite, env=os.environ | own, capture_output=True, text=True, timeout=120, check=False,
     ).stdout  # fmt: skip
 
 

@@ -65,7 +65,7 @@ def test_who_asks_while_rights_are_looked_at_behind_a_read_is_answered_by_that_o
 
     def find_rights() -> list[str]:
         looking.set()
-        assert may_end.wait(60)
+        assert may_end.wait(120)
         return []
 
     def read() -> FleetFigures:
@@ -75,12 +75,12 @@ def test_who_asks_while_rights_are_looked_at_behind_a_read_is_answered_by_that_o
     reader = FleetReader(read, RightsWatch(find_rights, "default"), answer_s=60, shared_s=60)
     with ThreadPoolExecutor() as threads:
         first = threads.submit(reader.reading)
-        assert looking.wait(60)
+        assert looking.wait(120)
         second = threads.submit(reader.reading)
         with pytest.raises(TimeoutError):
             second.result(0.1)
         may_end.set()
-        answers = [first.result(60).figures, second.result(60).figures]
+        answers = [first.result(120).figures, second.result(120).figures]
     reader.close()
 
     assert answers == [FIGURES, FIGURES]

@@ -155,7 +155,7 @@ def test_a_pipe_gives_its_items_before_it_ends(tmp_path: Path) -> None:
         lines.flush()
         wait_until(lambda: len(seen) == 2, "both items, while the pipe is open")
         lines.write("three\n")
-    reader.join(10)
+    reader.join(120)
 
     assert seen == ["line-1", "line-2", "line-3"]
 
@@ -183,7 +183,7 @@ def test_whoever_waits_for_a_pipe_can_be_sent_away() -> None:
     reader = threading.Thread(target=read)
     reader.start()
     live.close()
-    reader.join(10)
+    reader.join(120)
     os.close(writing)
     stream.close()
 

@@ -51,7 +51,7 @@ def test_a_new_plugin_passes_its_own_test_and_its_module_is_imported(
         },
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
     )  # fmt: skip
     assert ended.status == 0, ended.err
     assert "3 passed" in tested.stdout, tested.stdout + tested.stderr

@@ -84,7 +84,7 @@ def printed_by(program: str, *arguments: str) -> list[str]:
         env=clean_environment(),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=True,
     )
     assert ended.stderr == ""

@@ -132,7 +132,7 @@ def ask_in_a_container(
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=120,
     )
 
 

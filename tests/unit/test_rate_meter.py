@@ -54,8 +54,8 @@ def test_reading_a_file_is_no_part_of_what_an_item_takes(redis_server: Server, t
         # It is read and nothing of it is computed.
         job = client.classify(FileSource(path=str(path)), model="film")
         with pytest.raises(JobFailed):
-            job.wait(timeout_s=30)
-        client.classify(["fine"], model="book").wait(timeout_s=30)
+            job.wait(timeout_s=120)
+        client.classify(["fine"], model="book").wait(timeout_s=120)
 
         wait_until(lambda: backlog.rates() != {}, "what was measured is noted")
         assert list(backlog.rates()) == ["classify.book@1"]

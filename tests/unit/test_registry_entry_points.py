@@ -51,7 +51,7 @@ def statuses_with(*sites: Path, begins: str = "") -> list[dict[str, object]]:
     """Load the registry in a fresh interpreter, which does first what it `begins` with."""
     program = f"import sys\nsys.path[:0] = {[str(site) for site in sites]!r}\n{begins}\n{REPORT}"
     done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=True
     )
     found: list[dict[str, object]] = json.loads(done.stdout)
     return found

@@ -42,7 +42,7 @@ def run(folder: Path, *options: str, in_ci: bool) -> str:
     return subprocess.run(
         [sys.executable, "-P", "-m", "pytest", *plugins, *options, "--rootdir", str(folder)],
         cwd=folder, env=os.environ | own | ({VARIABLE: "1"} if in_ci else {}),
-        capture_output=True, text=True, timeout=60, check=False,
+        capture_output=True, text=True, timeout=120, check=False,
     ).stdout  # fmt: skip
 
 

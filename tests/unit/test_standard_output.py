@@ -23,7 +23,7 @@ def run(
         env=clean_environment(SEQD_DATA_DIR=str(tmp_path), **variables),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
 
@@ -58,7 +58,7 @@ def test_an_output_that_nobody_reads_ends_a_command_without_a_word(tmp_path: Pat
             stdout=writer,
             stderr=subprocess.PIPE,
             text=True,
-            timeout=60,
+            timeout=120,
             check=False,
         )
     finally:

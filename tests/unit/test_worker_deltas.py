@@ -17,7 +17,7 @@ from seqd.worker.streaming import DeltaPublisher
 from seqd_schemas import TextDeltas
 from worker_fixtures import wait_until
 
-DEADLINE_S = 20.0
+DEADLINE_S = 120.0
 
 
 def a_unit(name: str = "0", job_id: str = "j", items: int = 2, first: int = 0) -> UnitItems:

@@ -64,6 +64,6 @@ def test_a_record_is_not_published_while_an_earlier_one_is_on_its_way(
         wait_until(lambda: on_their_way != [], "its record is on its way")
         wait_until(lambda: several.is_set() or on_their_way == [], "it has come")
         held.release()
-        job.wait(timeout_s=30)
+        job.wait(timeout_s=120)
 
     assert not several.is_set()
