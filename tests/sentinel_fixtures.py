@@ -58,7 +58,7 @@ class Program:
     _process: "subprocess.Popen[bytes] | None" = None
 
     def client(self) -> redis.Redis:
-        return redis.Redis(host=LOOPBACK, port=self.port, password=self.password, socket_timeout=2)
+        return redis.Redis(host=LOOPBACK, port=self.port, password=self.password, socket_timeout=10)
 
     def start(self) -> None:
         """Start it and wait until it answers."""

@@ -101,6 +101,18 @@ def wait_for_reason(job: JobHandle) -> Waiting:
     return found[0]
 
 
+def only_worker(client: Client) -> WorkerStatus:
+    """Return what the only worker says of itself, once it does: a heartbeat can be late."""
+    found: list[WorkerStatus] = []
+
+    def says_so() -> bool:
+        found[:] = client.workers()
+        return len(found) == 1
+
+    wait_until(says_so, "one worker is in the fleet")
+    return found[0]
+
+
 class LiveWorker:
     """One worker: a node and its pool child, in a process group of their own."""
 

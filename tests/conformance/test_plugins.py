@@ -13,7 +13,7 @@ from seqd.testing.checks.catalog import known_ids
 from seqd_schemas import PluginState
 
 # The first test of a part runs all its checks; each of their processes imports the library.
-pytestmark = [pytest.mark.processes, pytest.mark.smoke, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.processes, pytest.mark.smoke, pytest.mark.timeout(1_800)]
 
 #: A class of tests for each plugin, such as `TestMarkov`, as its author would write it.
 globals().update(
@@ -22,7 +22,7 @@ globals().update(
             name,
             (PluginChecks,),
             # Four processes share two cores here, where first calls compile.
-            {"plugin": module, "limit_s": 90.0, "__module__": __name__},
+            {"plugin": module, "limit_s": 180.0, "__module__": __name__},
         )
         for plugin, module in PLUGINS.items()
     }

@@ -128,7 +128,7 @@ def test_a_closed_container_classifies_a_mounted_file(
         storage.podman("exec", "closed", "seqd", *command)
         results = storage.podman("exec", "closed", "cat", "/tmp/results.jsonl").out
         health = storage.podman("healthcheck", "run", "closed", check=False)
-        storage.podman("stop", "--time", "40", "closed")
+        storage.podman("stop", "--time", "120", "closed")
         wait_until(lambda: "Stopped." in log.read_text(), "an end in order")
 
     outcomes = [json.loads(line) for line in results.splitlines()]
@@ -158,7 +158,7 @@ def test_health_fails_while_no_worker_lives(storage: Storage, cpu: str, redis_se
 
     with storage.running("idle", cpu, "600", options=options):
         wait_until(
-            lambda: storage.podman("exec", "idle", "true", check=False).status == 0, "it runs", 30
+            lambda: storage.podman("exec", "idle", "true", check=False).status == 0, "it runs"
         )
         health = storage.podman("healthcheck", "run", "idle", check=False)
         probe = ("exec", "--env=SEQD_WORKER=w1", "idle", "seqd-probe", "live")

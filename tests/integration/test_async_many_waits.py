@@ -15,7 +15,7 @@ from seqd.client import AsyncClient, AsyncJobHandle
 from seqd.ledger.async_transport import LOOKS_A_SECOND, MAX_CONNECTIONS
 from worker_fixtures import Cluster, live_settings
 
-pytestmark = [pytest.mark.processes, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.processes, pytest.mark.slow, pytest.mark.timeout(600)]
 
 TASKS = 1_000
 WATCHED_S = 5.0

@@ -15,7 +15,7 @@ from seqd.settings import Settings
 from seqd.worker.background import StaleEntries
 from seqd_schemas import JobState, PluginState, PluginStatus
 from up_builders import running_up
-from worker_fixtures import QUICK, Cluster, wait_until
+from worker_fixtures import QUICK, Cluster, only_worker, wait_until
 
 pytestmark = pytest.mark.processes
 
@@ -48,7 +48,7 @@ def test_a_plugin_that_an_upgrade_breaks_is_told_of_and_new_jobs_are_refused_wit
         with pytest.raises(UnknownModel) as refused:
             client.classify(["a"], model="echo")
         assert str(refused.value).startswith("no model named 'echo'. Known models: markov")
-        (worker,) = {one.worker for one in client.workers()}
+        worker = only_worker(client).worker
         said = f"Plugins that are broken on workers: light on {worker}: "
         assert said in str(refused.value)
         assert REASON in str(refused.value)

@@ -9,7 +9,7 @@ import redis
 from seqd.cli.demo.script import run_demo
 from seqd.settings import Settings
 
-pytestmark = [pytest.mark.processes, pytest.mark.network, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.processes, pytest.mark.network, pytest.mark.timeout(600)]
 
 
 @pytest.mark.slow

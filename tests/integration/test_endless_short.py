@@ -36,7 +36,7 @@ def run(folder: Path, *options: str) -> tuple[int, dict[str, Any]]:
     return ended.returncode, json.loads(figures.read_text())
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_whatever_is_killed_every_item_comes_out_once_and_in_its_place(tmp_path: Path):
     pace = ("--on", "pace", "--items", "20000", "--unit-ms", "500", "--pause-s", "1")
 
@@ -50,7 +50,7 @@ def test_whatever_is_killed_every_item_comes_out_once_and_in_its_place(tmp_path:
 
 
 @pytest.mark.long
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_reviews_get_the_labels_of_an_undisturbed_job_whatever_is_killed(tmp_path: Path):
     reviews = ("--on", "reviews", "--count", "5000", "--pause-s", "1")
     faults = "kill_group=1,kill_child=1,cut_connections=1,kill_redis=1"
@@ -62,7 +62,7 @@ def test_reviews_get_the_labels_of_an_undisturbed_job_whatever_is_killed(tmp_pat
 
 
 @pytest.mark.long
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_half_a_minute_of_mixed_work_comes_out_as_it_must_and_has_its_curves(tmp_path: Path):
     # Within half a minute all is still warming up, so curves rise: its status says nothing here.
     times = ("--minutes", "0.5", "--warm-up-minutes", "0")

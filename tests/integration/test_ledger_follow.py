@@ -139,7 +139,7 @@ SENDERS = st.lists(
 )
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_senders_that_race_and_succeed_each_other_never_mix_their_inputs(
     private_server: PrivateServer,
 ) -> None:

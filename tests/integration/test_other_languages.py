@@ -172,7 +172,7 @@ def events_and_results(program: Program, lines: list[str]) -> tuple[list[str], l
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_a_program_hands_a_job_in_and_reads_its_results(
     program: Program, empty_cluster: Cluster
 ) -> None:
@@ -198,7 +198,7 @@ def run_with(program: Program, **variables: str) -> subprocess.CompletedProcess[
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_a_program_takes_the_socket_of_the_server_that_seqd_up_starts_and_else_says_what_to_set(
     program: Program, tmp_path: Path
 ) -> None:
@@ -254,7 +254,7 @@ def compile_types(project: Path, name: str) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_types_that_are_generated_fit_the_guide_refuse_a_wrong_request_and_have_their_own_names(
     types: Path,
 ) -> None:

@@ -69,7 +69,7 @@ def a_plugin(folder: Path, source: str) -> Path:
     return path
 
 
-def results_of(path: Path, ids: set[str], limit_s: float = 60) -> dict[str, CheckResult]:
+def results_of(path: Path, ids: set[str], limit_s: float = 240) -> dict[str, CheckResult]:
     """Run some checks of the plugin in a file."""
     (source,) = read_source(path)
     with Run(source, PluginExamples(), None, limit_s) as run:
@@ -93,7 +93,7 @@ IN_CI = ("returns_too_few", "ignores_stop", "leaks", "forks_and_returns", "hangs
 def test_a_plugin_that_misbehaves_is_found_by_the_check_with_its_line(name: str):
     check, seen, function = FOUND[name]
 
-    result = results_of(ZOO / f"{name}.py", {check}, 15 if name == "hangs_in_c" else 60)[check]
+    result = results_of(ZOO / f"{name}.py", {check}, 15 if name == "hangs_in_c" else 240)[check]
 
     assert result.state is CheckState.FAILED
     assert result.seen.startswith(seen)
@@ -387,7 +387,7 @@ def test_a_model_that_needs_files_is_checked_with_those_that_are_given(tmp_path:
     (files / "words.json").write_text("[]")
 
     without = check_plugin(plugin)
-    given = check_plugin(plugin, version_folder=files, limit_s=60.0)
+    given = check_plugin(plugin, version_folder=files, limit_s=240.0)
 
     assert given.failed == []
     reasons = {result.why for result in without.results if result.part == Part.FOLDER}

@@ -192,7 +192,7 @@ def test_what_is_set_about_sentinels_is_shown_without_the_password_refused_and_w
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize(
     "hangs",
     [
@@ -230,7 +230,7 @@ def test_a_job_completes_though_its_primary_goes_while_it_is_sent(
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 def test_commits_that_no_replica_had_are_done_again_and_counted_once(
     sentinels: SentinelGroup, tmp_path: Path
 ):

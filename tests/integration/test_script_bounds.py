@@ -55,7 +55,7 @@ def test_the_end_of_a_job_does_no_more_however_many_of_its_units_are_held(world:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_no_script_does_more_than_a_call_may_in_its_worst_case(world: World) -> None:
     # A command for each unit of a job would be more than a call may do.
     world.jobs, world.units = 1_000, 7_000

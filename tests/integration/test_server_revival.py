@@ -23,7 +23,7 @@ from seqd.local.redis_watchdog import (
 from seqd.settings import Settings
 from seqd_schemas import ItemSuccess
 from up_builders import running_up
-from worker_fixtures import wait_until
+from worker_fixtures import only_worker, wait_until
 
 pytestmark = [pytest.mark.processes, pytest.mark.slow]
 
@@ -54,7 +54,7 @@ def test_what_a_worker_held_that_died_with_the_server_is_released_before_its_lea
     tmp_path: Path,
 ) -> None:
     with running_up(tmp_path, lease_s=60.0) as up, Client(settings=up.settings) as client:
-        (worker,) = client.workers()
+        worker = only_worker(client)
         job = client.classify(["a", "b"], model="echo", parameters={"delay_ms": 4_000.0})
         wait_until(lambda: client.job(job.job_id).record().state == "running", "it runs")
 

@@ -15,7 +15,7 @@ pytestmark = [
     pytest.mark.slow,
     # Of the plugin alone C2 of `conformance` says it, of a worker `test_training_faults.py`.
     pytest.mark.long,
-    pytest.mark.timeout(300),
+    pytest.mark.timeout(600),
 ]
 
 WORDS = ("the", "cat", "and", "rat", "sat", "on", "a", "mat", "or", "ran", "to", "sea")

@@ -16,7 +16,7 @@ from seqd.errors import UnknownModel
 from worker_fixtures import Cluster, cluster_on, wait_until
 
 # Each starts workers and some commands.
-pytestmark = [pytest.mark.processes, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.processes, pytest.mark.slow, pytest.mark.timeout(600)]
 
 PLUGIN = Path(__file__).parents[1] / "weights_plugin"
 

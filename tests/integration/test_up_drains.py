@@ -15,7 +15,7 @@ from seqd.client import Client
 from seqd.errors import UnknownModel
 from seqd_schemas import WorkerState, WorkerStatus
 from up_builders import Up, running_up
-from worker_fixtures import PLUGIN, wait_until
+from worker_fixtures import PLUGIN, only_worker, wait_until
 
 # Each starts a daemon, and most of them its workers again.
 pytestmark = [pytest.mark.processes, pytest.mark.slow]
@@ -114,7 +114,7 @@ def test_workers_are_replaced_one_at_a_time_and_only_by_those_that_come_up(
             f"{before['cpu:0'].host}.\n",
         )
 
-        restarted = seqd("workers", "restart", "--wait", "--timeout-s", "80")
+        restarted = seqd("workers", "restart", "--wait", "--timeout-s", "300")
         after = workers_of(up)
         wait_until(lambda: up.screen().count(" replaced pid ") == 2, "the last old one has ended")
 
@@ -127,7 +127,7 @@ def test_workers_are_replaced_one_at_a_time_and_only_by_those_that_come_up(
 
         # A successor that does not come up leaves the old worker at work, and the others.
         file.write_text("raise RuntimeError('a broken release')")
-        restarted = seqd("workers", "restart", "--wait", "--timeout-s", "60")
+        restarted = seqd("workers", "restart", "--wait", "--timeout-s", "300")
 
         assert restarted.status == 75
         assert "not replaced, since a new worker did not come up; the old ones go on" in (
@@ -160,7 +160,7 @@ def test_a_worker_whose_child_or_parent_was_killed_is_replaced_and_told_of(
 ) -> None:
     with running_up(tmp_path) as up, Client(settings=up.settings) as client:
         # It is replaced also where its child is a later one than the request.
-        first = workers_of(up)["cpu:0"]
+        first = only_worker(client)
         up.process.send_signal(signal.SIGSTOP)
         try:
             assert seqd("workers", "restart").status == 0
@@ -172,7 +172,7 @@ def test_a_worker_whose_child_or_parent_was_killed_is_replaced_and_told_of(
         wait_until(lambda: first.worker not in names_of(workers_of(up)), "the old one is gone")
 
         # Its parent's end is told of for an hour, wherever one looks.
-        before = workers_of(up)["cpu:0"].worker
+        before = only_worker(client).worker
         node = [line.split()[-1] for line in up.screen().splitlines() if " ready " in line][-1]
         os.kill(int(node), signal.SIGKILL)
         up.wait_for("starts again in 1 s")

@@ -9,6 +9,7 @@ import pytest
 from cli_builders import clean_environment
 from seqd.client import Client
 from up_builders import MODULE, running_up
+from worker_fixtures import only_worker
 
 pytestmark = pytest.mark.processes
 
@@ -51,7 +52,7 @@ def test_up_started_beside_a_clone_and_a_celery_module_does_its_work(
         Client(settings=up.settings) as client,
     ):
         record = client.classify(["a", "b"], model="echo").wait(timeout_s=120)
-        (worker,) = client.workers()
+        worker = only_worker(client)
         variables = Path(f"/proc/{worker.pid}/environ").read_bytes().split(b"\0")
 
     assert record.counts.succeeded == 2

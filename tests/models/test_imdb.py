@@ -29,7 +29,7 @@ from seqd.inputs.datasets import NamedDataset
 from seqd.testing import MemoryCheckpoints, MemoryRunContext, MemoryTrainContext
 from seqd_modelkit.optimizers import AdamW
 
-pytestmark = [pytest.mark.network, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.network, pytest.mark.slow, pytest.mark.timeout(600)]
 
 #: Sizes of the tutorial's network.
 TUTORIAL = CONFIG | {"max_tokens": 500, "embedding_dim": 32, "units": 100, "vocabulary_size": 500}

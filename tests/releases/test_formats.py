@@ -10,7 +10,7 @@ from seqd_schemas import json_schemas
 Schema = dict[str, object]
 
 # It waits for the previous release to be built.
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 def objects_of(schema: Schema) -> dict[str, dict]:  # type: ignore[type-arg]

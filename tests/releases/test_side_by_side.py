@@ -21,12 +21,10 @@ from seqd_schemas import ItemSuccess, JobState
 from worker_fixtures import Cluster, wait_until
 
 # The first one waits for the previous release to be built.
-pytestmark = [pytest.mark.processes, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.processes, pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 TEXTS = [f"text {number}" for number in range(600)]
-#: 600 texts at 10 ms each: 6 s of work for one worker, in which others come and go.
-SLOW = {"delay_ms": 10.0}
 
 
 def written(folder: Path) -> Path:
@@ -55,8 +53,9 @@ def workers_of(cluster: Cluster) -> set[str]:
         return {worker.worker for worker in client.workers() if worker.work.items > 0}
 
 
-def submit_slow(cluster: Cluster) -> JobHandle:
-    return cluster.client().classify(TEXTS, model="echo", parameters=SLOW)
+def submit_slow(cluster: Cluster, delay_ms: float = 10.0) -> JobHandle:
+    """Hand in 6 s of work for one worker, in which others come and go; or more."""
+    return cluster.client().classify(TEXTS, model="echo", parameters={"delay_ms": delay_ms})
 
 
 def assert_whole(job: JobHandle) -> None:
@@ -116,7 +115,7 @@ def test_a_worker_is_stopped_or_killed_in_mid_job_and_one_of_the_other_release_g
     for number, way in enumerate(["stop", "stop", "kill", "kill"], 1):
         if way == "stop":
             other = empty_cluster.start_ready(f"w{number}", release=next(releases))
-        job = submit_slow(empty_cluster)
+        job = submit_slow(empty_cluster, delay_ms=30.0 if way == "stop" else 10.0)
         assert empty_cluster.wait_for_holder(job.job_id, [current]) is current
         wait_until(lambda job=job: job.record().counts.done > 0, "the job has begun")
         if way == "stop":

@@ -26,7 +26,7 @@ from up_builders import running_up
 from worker_fixtures import PLUGIN, Cluster, wait_until
 
 # The first one waits for the previous release to be built.
-pytestmark = [pytest.mark.processes, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.processes, pytest.mark.slow, pytest.mark.timeout(600)]
 
 GUIDE = ROOT / "docker" / "upgrade.md"
 TEXTS = [f"text {number}" for number in range(1_000)]
@@ -84,7 +84,7 @@ def test_the_guides_loop_replaces_the_workers_of_the_previous_release_under_load
             env=environment,
             capture_output=True,
             text=True,
-            timeout=100,
+            timeout=300,
             check=False,
         )
     record = job.wait(timeout_s=120)
