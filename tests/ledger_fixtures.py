@@ -7,7 +7,7 @@ Environment       its steps: submit, claim one unit, commit it, wait until lease
 
 import itertools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TypeVar, cast
@@ -23,10 +23,11 @@ from seqd.client.job import JobSteps
 from seqd.ledger import Ledger, connect
 from seqd.ledger.blobs import unpack_items, unpack_results
 from seqd.ledger.exchange import Exchange
+from seqd.ledger.fleet import Fleet
 from seqd.ledger.units import Unit
 from seqd.ledger.work import Claim, CommitOutcome
 from seqd.settings import Settings
-from seqd_schemas import Item, ItemChunk, Job, JobRecord, Keys, queue_of
+from seqd_schemas import CatalogEntry, Item, ItemChunk, Job, JobRecord, Keys, queue_of
 
 CLASSIFY = "classify.imdb_lstm"
 GENERATE = "generate.markov"
@@ -246,3 +247,8 @@ def environment(any_settings: Settings) -> Iterator[Environment]:
     assert any_settings.redis_url is not None
     with connect(any_settings.redis_url) as redis:
         yield open_environment(redis, any_settings)
+
+
+def publish_entries(fleet: Fleet, entries: Iterable[CatalogEntry]) -> None:
+    """Publish what a worker would, whatever is published already."""
+    assert fleet.publish_catalog(entries, fleet.catalog_rows())

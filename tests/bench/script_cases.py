@@ -10,6 +10,7 @@ from itertools import islice
 
 from bench.script_world import PARTS, ROUTE, UNIT_ITEMS, World
 from builders import (
+    a_catalog_entry,
     a_chunk,
     a_classify_job,
     a_failure,
@@ -400,6 +401,13 @@ def standstill_of_a_worker(world: World) -> None:
 def lock_of_others(world: World) -> None:
     for worker in ("one", "other"):
         world.watched.fleet.take_lock("a task", worker, 10.0)
+
+
+@case("a catalog of 256 models, published at once", "publish_catalog")
+def publish_many_models(world: World) -> None:
+    entries = [a_catalog_entry(model=f"m{number}") for number in range(256)]
+    for _ in range(2):
+        assert world.watched.fleet.publish_catalog(entries, world.ledger.fleet.catalog_rows())
 
 
 @case("a large file that is read on", "keep_ingest", "resume_ingest", "note_unread")

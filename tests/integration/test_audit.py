@@ -8,7 +8,7 @@ import pytest
 
 from builders import a_catalog_entry, a_chunk, a_classify_job
 from cli_builders import here, use_ledger
-from ledger_fixtures import Environment
+from ledger_fixtures import Environment, publish_entries
 from seqd.client import Client, InvalidRequest, UnknownJob
 from seqd.local.caller import user_name
 from seqd_schemas import TenantLimits
@@ -59,7 +59,7 @@ def test_each_act_on_a_job_is_written_down_with_who_did_it_and_one_that_is_refus
 def test_a_version_that_is_not_removed_has_a_second_line_with_the_code(
     environment: Environment, client: Client, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    environment.ledger.fleet.publish_catalog([a_catalog_entry()])
+    publish_entries(environment.ledger.fleet, [a_catalog_entry()])
 
     refused = here(capsys, "models", "rm", "imdb_lstm@1")
 

@@ -6,7 +6,7 @@ import pytest
 
 from builders import a_catalog_entry, a_worker_status
 from clock_fixtures import HeldClock
-from ledger_fixtures import Environment
+from ledger_fixtures import Environment, publish_entries
 from plugin_folders import install_plugin
 from seqd.client import Client
 from seqd.errors import UnknownModel
@@ -84,7 +84,7 @@ def a_worker_of(*models: str, name: str = "a"):  # type: ignore[no-untyped-def]
 
 def publish(environment: Environment, model: str, published_at_ms: int = 1) -> None:
     entry = a_catalog_entry(model=model, published_at_ms=published_at_ms)
-    environment.ledger.fleet.publish_catalog([entry])
+    publish_entries(environment.ledger.fleet, [entry])
 
 
 def test_a_model_leaves_the_catalog_when_it_was_not_served_for_the_time_of_grace(

@@ -4,7 +4,7 @@ import pytest
 
 from builders import a_catalog_entry, a_worker_status
 from cli_builders import here, use_ledger
-from ledger_fixtures import Environment
+from ledger_fixtures import Environment, publish_entries
 from seqd_schemas import ModelPause, PluginState, PluginStatus
 
 pytestmark = pytest.mark.processes
@@ -48,7 +48,7 @@ def test_a_job_that_nobody_waits_for_runs_by_itself_or_it_is_said_why_not(
 ) -> None:
     use_ledger(monkeypatch, environment.settings)
     fleet = environment.ledger.fleet
-    fleet.publish_catalog([a_catalog_entry()])
+    publish_entries(fleet, [a_catalog_entry()])
     fleet.publish_worker(
         a_worker_status(worker="w1", versions={"imdb_lstm": versions}, plugins=(PLUGIN,))
     )

@@ -6,7 +6,7 @@ import pytest
 
 from builders import a_catalog_entry, a_classify_job, a_worker_status
 from cli_builders import here, use_ledger
-from ledger_fixtures import Environment
+from ledger_fixtures import Environment, publish_entries
 
 pytestmark = pytest.mark.processes
 
@@ -17,7 +17,7 @@ def here_is_the_fleet(environment: Environment, monkeypatch: pytest.MonkeyPatch)
     use_ledger(monkeypatch, environment.settings)
     monkeypatch.setenv("COLUMNS", "100")
     fleet = environment.ledger.fleet
-    fleet.publish_catalog([a_catalog_entry()])
+    publish_entries(fleet, [a_catalog_entry()])
     fleet.publish_worker(a_worker_status(worker="w", versions={"imdb_lstm": (3,)}))
     environment.submit_units(2, a_classify_job(tenant="acme"))
     environment.redis.hset(environment.keys.work_left(), "classify.evil\x1b[2J@1", 7)

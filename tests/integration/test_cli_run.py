@@ -14,7 +14,7 @@ import seqd_tasks
 
 from builders import a_catalog_entry
 from cli_builders import Ended, here, use_ledger
-from ledger_fixtures import Environment
+from ledger_fixtures import Environment, publish_entries
 from shell_fixtures import on_a_terminal
 from task_fixtures import TaskCluster
 
@@ -305,7 +305,7 @@ def test_a_person_reads_a_line_a_result(
 def test_what_has_a_command_of_its_own_is_refused_with_its_name(
     environment: Environment, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    environment.ledger.fleet.publish_catalog([a_catalog_entry()])
+    publish_entries(environment.ledger.fleet, [a_catalog_entry()])
     use_ledger(monkeypatch, environment.settings)
 
     without = here(capsys, "run", "imdb_lstm")

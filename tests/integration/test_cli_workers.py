@@ -7,7 +7,7 @@ import pytest
 
 from builders import a_catalog_entry, a_worker_status
 from cli_builders import Ended, here, use_ledger
-from ledger_fixtures import Environment
+from ledger_fixtures import Environment, publish_entries
 from seqd_schemas import Cordon, UnfitVersion
 from worker_fixtures import wait_until
 
@@ -84,7 +84,7 @@ def test_a_drain_of_the_last_worker_names_no_task_that_the_model_lacks(
     environment: Environment, seqd: Seqd
 ) -> None:
     publish(environment, "w1")
-    environment.ledger.fleet.publish_catalog([a_catalog_entry(model="topics")])
+    publish_entries(environment.ledger.fleet, [a_catalog_entry(model="topics")])
 
     refused = seqd("drain", "--all")
 

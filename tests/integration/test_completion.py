@@ -13,7 +13,7 @@ import pytest
 
 from builders import a_catalog_entry, a_classify_job
 from cli_builders import Ended, clean_environment, shell_answered
-from ledger_fixtures import Environment, open_environment
+from ledger_fixtures import Environment, open_environment, publish_entries
 from redis_fixtures import Server, forget_keys
 from seqd.ledger import connect
 from seqd.settings import Settings
@@ -56,7 +56,7 @@ def ledger(redis_server: Server) -> Iterator[dict[str, str]]:
     ]
     with connect(redis_server.url) as redis:
         environment: Environment = open_environment(redis, settings)
-        environment.ledger.fleet.publish_catalog(entries)
+        publish_entries(environment.ledger.fleet, entries)
         environment.submit_units(1, a_classify_job(tenant="shop"), job_id="abc-1")
         environment.submit_units(1, a_classify_job(), job_id="abd-2")
         environment.ledger.control.cancel("abd-2")

@@ -14,7 +14,7 @@ import pytest
 
 from builders import a_catalog_entry, a_chunk, a_classify_job, a_train_job, a_worker_status
 from cli_builders import here, use_ledger
-from ledger_fixtures import Environment
+from ledger_fixtures import Environment, publish_entries
 from seqd.admission import Admitted
 from seqd.doctor.examination import examine
 from seqd.doctor.findings import Report, Severity
@@ -87,8 +87,8 @@ def test_a_fleet_that_is_in_order_has_no_finding(environment: Environment) -> No
 def all_is_wrong(environment: Environment) -> None:
     """Make a fleet in which there is something of every kind that workers and operators write."""
     ledger, redis, keys = environment.ledger, environment.redis, environment.keys
-    environment.ledger.fleet.publish_catalog(
-        [a_catalog_entry(plugin="echo", labels={"production": 3})]
+    publish_entries(
+        environment.ledger.fleet, [a_catalog_entry(plugin="echo", labels={"production": 3})]
     )
     message = f"a.npz is {'a1' * 32}, and its manifest says {'b2' * 32}"
     publish(
@@ -224,7 +224,7 @@ def test_of_many_tenants_that_are_full_it_is_said_where_the_others_are_listed(
     environment: Environment,
 ) -> None:
     publish(environment)
-    environment.ledger.fleet.publish_catalog([a_catalog_entry()])
+    publish_entries(environment.ledger.fleet, [a_catalog_entry()])
     for number in range(11):
         environment.submit(a_classify_job(tenant=f"t{number}"), chunk=a_chunk(), sealed=True)
         environment.ledger.tenants.set_limits(f"t{number}", TenantLimits(jobs=1))
@@ -251,7 +251,7 @@ def test_in_an_upgrade_nobody_is_told_to_bring_a_worker_back_to_the_release_befo
 
 def test_no_worker_is_an_error_once_work_waits(environment: Environment) -> None:
     idle = examined(environment).findings
-    environment.ledger.fleet.publish_catalog([a_catalog_entry()])
+    publish_entries(environment.ledger.fleet, [a_catalog_entry()])
     environment.submit(chunk=a_chunk(), sealed=True)
 
     busy = examined(environment)
@@ -301,7 +301,7 @@ def test_work_that_nobody_can_do_yet_is_a_warning_while_workers_start(
     environment: Environment,
 ) -> None:
     publish(environment, state=WorkerState.STARTING, started_at_ms=now_ms())
-    environment.ledger.fleet.publish_catalog([a_catalog_entry()])
+    publish_entries(environment.ledger.fleet, [a_catalog_entry()])
     environment.submit(chunk=a_chunk(), sealed=True)
 
     (found,) = examined(environment).findings
@@ -487,7 +487,7 @@ def test_a_worker_whose_plugin_goes_on_with_what_was_taken_from_it_is_not_well(
 def test_one_death_by_which_no_item_failed_sends_nobody_to_pages_that_are_empty(
     environment: Environment,
 ) -> None:
-    environment.ledger.fleet.publish_catalog([a_catalog_entry()])
+    publish_entries(environment.ledger.fleet, [a_catalog_entry()])
     environment.submit_units(1, job_id="j1")
     fail_both(environment, DeathCause.SIGNAL)
     # A moment later, by another clock.
@@ -577,7 +577,7 @@ def test_what_is_wrong_with_the_machine_stands_above_what_comes_of_it(
     environment: Environment, tmp_path: Path
 ) -> None:
     publish(environment)
-    environment.ledger.fleet.publish_catalog([a_catalog_entry()])
+    publish_entries(environment.ledger.fleet, [a_catalog_entry()])
     environment.submit(chunk=a_chunk(), sealed=True)
     here = {"data_dir": tmp_path, "slots": "cuda:99"}
 

@@ -94,15 +94,16 @@ def test_a_label_of_a_version_that_is_gone_is_refused_in_words(empty_cluster: Cl
     )
 
 
-def test_what_changes_while_a_worker_publishes_is_what_is_published(empty_cluster: Cluster):
+def test_what_another_publishes_while_a_worker_does_stays_published(empty_cluster: Cluster):
     client = empty_cluster.client()
     store = ModelStore(empty_cluster.settings.store_dir, {})
     changes = [a_change(1, publish(store, "echo"), why="better")]
 
     def change() -> bool:
-        """Change the store behind the first look at it, as another process may."""
+        """Change the store behind the first look at it, and say so, as another process may."""
         while changes:
             store.put_in_service("echo", changes.pop())
+            empty_cluster.publish_catalog()
         return False
 
     empty_cluster.publish_catalog(is_away=change)

@@ -19,7 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from builders import a_catalog_entry, a_chunk, a_worker_status
 from cli_builders import clean_environment
-from ledger_fixtures import Environment, open_environment
+from ledger_fixtures import Environment, open_environment, publish_entries
 from monitoring.files import told_metrics
 from redis_fixtures import PrivateServer
 from seqd.ledger import connect
@@ -128,7 +128,7 @@ def fleet(private_server: PrivateServer, tmp_path) -> Iterator[Environment]:
 def test_a_scrape_has_the_work_and_the_fleet_and_says_what_each_metric_is(
     fleet: Environment, private_server: PrivateServer
 ):
-    fleet.ledger.fleet.publish_catalog([a_catalog_entry(), a_catalog_entry(model="idle")])
+    publish_entries(fleet.ledger.fleet, [a_catalog_entry(), a_catalog_entry(model="idle")])
     fleet.ledger.fleet.publish_worker(a_worker_status(worker="w"), ttl_s=600)
     fleet.ledger.backlog.note_rate("classify.imdb_lstm@3", 100, 50.0)
     fleet.submit_units(2)
@@ -181,7 +181,7 @@ def test_prometheus_finds_nothing_to_mend_in_the_metrics(
     promtool = shutil.which("promtool")
     if promtool is None:
         pytest.skip("promtool is not installed: Debian has it in the package prometheus")
-    fleet.ledger.fleet.publish_catalog([a_catalog_entry()])
+    publish_entries(fleet.ledger.fleet, [a_catalog_entry()])
     with exporter(private_server.url) as running:
         running.known()
         text = running.get()

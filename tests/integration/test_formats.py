@@ -9,7 +9,7 @@ from redis import Redis
 
 import seqd
 from builders import a_catalog_entry
-from ledger_fixtures import Environment
+from ledger_fixtures import Environment, publish_entries
 from seqd.client import AsyncClient, Client, OtherFormat
 from seqd.models.store import ModelStore
 from seqd.settings import Settings
@@ -29,7 +29,7 @@ def of_a_later(found: str) -> str:
 
 
 def no_format(environment: Environment) -> str:
-    environment.ledger.fleet.publish_catalog([a_catalog_entry()])
+    publish_entries(environment.ledger.fleet, [a_catalog_entry()])
     environment.redis.delete(environment.keys.format())
     return f"{OF_BEFORE} Set SEQD_PREFIX to another."
 
@@ -105,7 +105,7 @@ def test_who_looks_while_the_first_worker_publishes_takes_it_for_none_of_a_relea
     asked = next(look)
     reply = environment.ledger.transport.send(asked)
 
-    environment.ledger.fleet.publish_catalog([a_catalog_entry()])
+    publish_entries(environment.ledger.fleet, [a_catalog_entry()])
 
     with pytest.raises(StopIteration):  # its end, and no OtherFormat
         while True:

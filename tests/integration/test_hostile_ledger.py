@@ -11,7 +11,7 @@ from contextlib import suppress
 import pytest
 
 from builders import a_catalog_entry, a_chunk, a_classify_job, a_worker_status, some_results
-from ledger_fixtures import Environment
+from ledger_fixtures import Environment, publish_entries
 from seqd.errors import JobDamaged, LaterVersion, RedisUnreachable
 from seqd.ledger.blobs import pack_json, unpack_items, unpack_results
 from seqd.ledger.work import LATER_WAIT_S, MOST_LATER
@@ -179,7 +179,7 @@ def test_what_cannot_be_read_of_a_catalog_or_a_worker_hides_no_other(
     environment: Environment, row: bytes
 ):
     fleet = environment.ledger.fleet
-    fleet.publish_catalog([a_catalog_entry(model="markov")])
+    publish_entries(fleet, [a_catalog_entry(model="markov")])
     environment.redis.hset(environment.keys.catalog(), mapping={"later": row, b"\xff": row})
     fleet.publish_worker(a_worker_status(worker="sound", seen_at_ms=fleet.now_ms()))
     environment.redis.set(environment.keys.worker("later"), row)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from builders import a_catalog_entry, a_failure, a_worker_status
 from hostile_cases import hostile
 from inbox_builders import Producer, a_job_id, a_request, words
-from ledger_fixtures import Environment
+from ledger_fixtures import Environment, publish_entries
 from seqd.client import Client, UnknownModel
 from seqd.errors import JobFailed
 from seqd.worker.inbox import Inbox
@@ -44,7 +44,7 @@ BROKEN = PluginStatus(
 def producer(environment: Environment) -> Producer:
     task = TaskSchema(parameters=a_catalog_entry().tasks["classify"].parameters, unit_items=1)
     tasks = a_catalog_entry().tasks | {"train": task}
-    environment.ledger.fleet.publish_catalog([a_catalog_entry(model="echo", tasks=tasks)])
+    publish_entries(environment.ledger.fleet, [a_catalog_entry(model="echo", tasks=tasks)])
     environment.ledger.fleet.publish_limits(environment.settings)
     return Producer(environment.redis, environment.keys)
 
@@ -367,7 +367,7 @@ def test_entries_wait_for_a_catalog_that_a_new_redis_does_not_have(
     inbox = Inbox(environment.ledger, environment.with_settings(reconcile_s=0.01).settings, "w")
     inbox.run_once()
     assert producer.all_answers() == []
-    environment.ledger.fleet.publish_catalog([a_catalog_entry(model="echo")])
+    publish_entries(environment.ledger.fleet, [a_catalog_entry(model="echo")])
 
     inbox.run_once()
 

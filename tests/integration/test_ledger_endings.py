@@ -20,7 +20,15 @@ from builders import (
     some_deltas,
 )
 from clock_fixtures import ClockServer
-from ledger_fixtures import BRIEFLY_S, CLASSIFY, GENERATE, Environment, open_environment, queues_of
+from ledger_fixtures import (
+    BRIEFLY_S,
+    CLASSIFY,
+    GENERATE,
+    Environment,
+    open_environment,
+    publish_entries,
+    queues_of,
+)
 from seqd.admission import Admitted
 from seqd.errors import UnknownJob, WrongState
 from seqd.ledger import connect
@@ -254,7 +262,7 @@ def rule_the_fleet(environment: Environment) -> None:
     ledger.fleet.publish_limits(environment.settings)
     ledger.fleet.publish_worker(a_worker_status())
     task = TaskSchema(parameters={}, unit_items=1, result={}, digest="0" * 64)
-    ledger.fleet.publish_catalog([a_catalog_entry(run_tasks={"embed": task})])
+    publish_entries(ledger.fleet, [a_catalog_entry(run_tasks={"embed": task})])
     ledger.fleet.take_lock("reconciler", "worker-a", 60.0)
     ledger.tenants.set_limits("default", TenantLimits(jobs=1_000, weight=2))
     rule = CordonRule(target="host:h1", action=CordonAction.CORDON, by="ops@h1", at_ms=1)

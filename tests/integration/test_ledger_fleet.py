@@ -3,7 +3,7 @@
 import pytest
 
 from builders import a_catalog_entry, a_worker_status
-from ledger_fixtures import Environment
+from ledger_fixtures import Environment, publish_entries
 
 pytestmark = pytest.mark.processes
 
@@ -82,21 +82,34 @@ def test_the_catalog_has_what_was_last_said_of_each_model_and_outlives_all_worke
     environment: Environment,
 ) -> None:
     fleet = environment.ledger.fleet
-    fleet.publish_catalog([a_catalog_entry(model="markov"), a_catalog_entry(summary="Old.")])
+    publish_entries(fleet, [a_catalog_entry(model="markov"), a_catalog_entry(summary="Old.")])
 
-    fleet.publish_catalog([a_catalog_entry(summary="New.")])
+    publish_entries(fleet, [a_catalog_entry(summary="New.")])
 
     assert list(fleet.catalog()) == ["imdb_lstm", "markov"]
     assert fleet.catalog()["imdb_lstm"] == a_catalog_entry(summary="New.")
     assert environment.redis.ttl(environment.keys.catalog()) == -1
 
 
+def test_an_entry_is_not_replaced_that_its_publisher_has_not_read(
+    environment: Environment,
+) -> None:
+    fleet = environment.ledger.fleet
+    read = fleet.catalog_rows()
+    publish_entries(fleet, [a_catalog_entry(summary="By another.")])
+
+    is_published = fleet.publish_catalog([a_catalog_entry(model="new"), a_catalog_entry()], read)
+
+    assert not is_published
+    assert fleet.catalog() == {"imdb_lstm": a_catalog_entry(summary="By another.")}
+
+
 def test_models_leave_the_catalog_that_were_published_before_a_time(
     environment: Environment,
 ) -> None:
     fleet = environment.ledger.fleet
-    fleet.publish_catalog([a_catalog_entry(model="old", published_at_ms=1_000)])
-    fleet.publish_catalog([a_catalog_entry(model="new", published_at_ms=9_000)])
+    publish_entries(fleet, [a_catalog_entry(model="old", published_at_ms=1_000)])
+    publish_entries(fleet, [a_catalog_entry(model="new", published_at_ms=9_000)])
     environment.redis.hset(environment.keys.catalog(), b"by hand \xff", "{}")
 
     removed = fleet.remove_published(["old", "new"], 5_000)

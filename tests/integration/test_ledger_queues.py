@@ -12,7 +12,7 @@ from builders import (
     a_training_result,
     a_worker_status,
 )
-from ledger_fixtures import CLASSIFY, TRAIN, Environment, disturbed
+from ledger_fixtures import CLASSIFY, TRAIN, Environment, disturbed, publish_entries
 from seqd.ledger.overview import MAX_JOBS, fleet_overview
 from seqd.queue_states import QueueState, WorkerCounts
 from seqd.scaling import RouteWork
@@ -160,7 +160,7 @@ def test_what_was_done_adds_up_and_what_is_recent_begins_anew_after_a_rest(
 def test_a_queue_without_work_is_idle_and_one_of_paused_jobs_or_a_paused_model_is_paused(
     environment: Environment,
 ) -> None:
-    environment.ledger.fleet.publish_catalog([a_catalog_entry()])
+    publish_entries(environment.ledger.fleet, [a_catalog_entry()])
     idle = the_queue(environment)
 
     environment.ledger.control.pause(environment.submit_units(2))

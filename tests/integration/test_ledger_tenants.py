@@ -10,7 +10,7 @@ import pytest
 
 from builders import a_catalog_entry, a_chunk, a_classify_job, a_generate_job
 from inbox_builders import Producer, a_request
-from ledger_fixtures import Environment
+from ledger_fixtures import Environment, publish_entries
 from seqd.admission import Admitted
 from seqd.errors import (
     InvalidRequest,
@@ -94,7 +94,7 @@ def test_a_refusal_by_a_tenants_own_limit_says_where_to_look_in_each_way_to_hand
     kind: type[SeqdError],
     said: str,
 ) -> None:
-    environment.ledger.fleet.publish_catalog([a_catalog_entry(model="echo")])
+    publish_entries(environment.ledger.fleet, [a_catalog_entry(model="echo")])
     environment.publish_limits()
     fields = {"tenant": "alice", "results_ttl_s": 60} | asked
     upload = environment.submit(a_classify_job(tenant="alice"), chunk=a_chunk())

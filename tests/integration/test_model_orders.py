@@ -13,6 +13,7 @@ import pytest
 
 from async_builders import face_of, faces
 from builders import a_worker_status
+from ledger_fixtures import publish_entries
 from seqd.client import (
     Client,
     InvalidData,
@@ -269,7 +270,7 @@ def test_an_order_that_no_worker_takes_is_cancelled_and_the_client_is_told(
     monkeypatch.setattr("seqd.client.model.TAKE_S", 1.0)
     ledger = ledger_of(module_cluster)
     entry = client.catalog()[model].model_copy(update={"model": f"{model}_elsewhere"})
-    ledger.fleet.publish_catalog([entry])
+    publish_entries(ledger.fleet, [entry])
 
     with pytest.raises(NoFitWorker) as refused:
         client.model(f"{model}_elsewhere").promote(2)

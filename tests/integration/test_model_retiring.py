@@ -8,6 +8,7 @@ import pytest
 
 from builders import a_chunk, a_classify_job
 from cli_builders import clean_environment, here
+from ledger_fixtures import publish_entries
 from seqd.admission import Admitted
 from seqd.client import Client, UnknownModel
 from seqd.errors import NoFitWorker, StoreUnwritable
@@ -184,7 +185,7 @@ def test_a_model_that_is_to_go_is_published_no_more_and_no_other_is_dropped(
     redis = connect(empty_cluster.settings.redis_url)
     fleet = Ledger(redis, empty_cluster.settings).fleet
     foreign = fleet.catalog()["stays"].model_copy(update={"model": "foreign", "made_with": "lstm"})
-    fleet.publish_catalog([foreign])
+    publish_entries(fleet, [foreign])
 
     store.retire("goes", [1])
     wait_until(lambda: fleet.now_ms() > foreign.published_at_ms, "another millisecond")
@@ -207,7 +208,7 @@ def test_a_removal_is_ordered_without_time_for_workers_to_load_a_version(
     redis = connect(module_cluster.settings.redis_url)
     ledger = Ledger(redis, module_cluster.settings)
     entry = client.catalog()[model].model_copy(update={"model": name})
-    ledger.fleet.publish_catalog([entry])
+    publish_entries(ledger.fleet, [entry])
 
     def is_ordered() -> bool:
         found.extend(order for order in ledger.orders.open() if order.model == name)

@@ -9,6 +9,7 @@ from redis import Redis
 
 from builders import a_catalog_entry, a_chunk, a_classify_job, a_worker_status
 from cli_builders import here
+from ledger_fixtures import publish_entries
 from redis_fixtures import PrivateServer
 from seqd.admission import Admitted
 from seqd.client import Client, Waiting, WaitingCode
@@ -47,7 +48,7 @@ def redis(settings: Settings) -> Iterator[Redis]:
     """A server with one job, whose worker has not been heard of since three heartbeats."""
     with connect(settings.redis_url or "") as redis:
         ledger = Ledger(redis, settings)
-        ledger.fleet.publish_catalog([a_catalog_entry()])
+        publish_entries(ledger.fleet, [a_catalog_entry()])
         status = a_worker_status(worker="cpu:0@h1-a", seen_at_ms=ledger.fleet.now_ms())
         ledger.fleet.publish_worker(status)
         redis.delete(settings.keys.worker("cpu:0@h1-a"))

@@ -7,7 +7,7 @@ import pytest
 import seqd_tasks
 
 from builders import a_catalog_entry
-from ledger_fixtures import Environment
+from ledger_fixtures import Environment, publish_entries
 from seqd.hookspecs import TaskSpec, WorkItem
 from seqd.models.task_schemas import task_schema
 from seqd.worker.accepted_schemas import AcceptedSchemas
@@ -55,8 +55,8 @@ def test_an_output_that_the_accepted_schema_has_no_place_for_is_an_error_that_na
     environment: Environment,
 ):
     entry = task_schema(SPEC)
-    environment.ledger.fleet.publish_catalog(
-        [a_catalog_entry(model="pairs", run_tasks={"compare": entry})]
+    publish_entries(
+        environment.ledger.fleet, [a_catalog_entry(model="pairs", run_tasks={"compare": entry})]
     )
     schemas = AcceptedSchemas(environment.ledger)
     outcomes = [
@@ -92,7 +92,7 @@ def test_a_task_of_one_name_has_a_schema_of_its_own_in_each_model(environment: E
         a_catalog_entry(model="pairs", run_tasks={"score": task_schema(SPEC)}),
     ]
 
-    environment.ledger.fleet.publish_catalog(entries)
+    publish_entries(environment.ledger.fleet, entries)
 
     for spec in (scores, SPEC):
         stated = task_schema(spec)

@@ -9,7 +9,7 @@ import pytest
 
 from builders import a_catalog_entry, a_worker_status
 from cli_builders import clean_environment, here
-from ledger_fixtures import Environment, open_environment
+from ledger_fixtures import Environment, open_environment, publish_entries
 from redis_fixtures import PrivateServer
 from seqd.ledger import connect
 from seqd.settings import load_settings
@@ -29,7 +29,7 @@ def fleet(private_server: PrivateServer) -> Iterator[Environment]:
         redis.flushall()
         environment = open_environment(redis, settings)
         fleet = environment.ledger.fleet
-        fleet.publish_catalog([a_catalog_entry()])
+        publish_entries(fleet, [a_catalog_entry()])
         now_ms = fleet.now_ms()
         status = a_worker_status(worker="cpu:0@here-1", versions={"imdb_lstm": (3,)})
         fleet.publish_worker(status.model_copy(update={"seen_at_ms": now_ms}), ttl_s=600)

@@ -14,6 +14,7 @@ from redis import Redis
 
 from builders import a_catalog_entry, a_failure, an_epoch
 from clock_fixtures import ClockServer
+from ledger_fixtures import publish_entries
 from model.claiming import GivenClaim, GivenUnit, Served
 from model.jobs import Claimed, Event, Result
 from model.ledger import Limits
@@ -147,7 +148,7 @@ class Adapter:
             )
             for model, unit_items in MODELS.items()
         ]
-        self._direct.ledger.fleet.publish_catalog(entries)
+        publish_entries(self._direct.ledger.fleet, entries)
         self.publish_limits(limits)
 
     def publish_limits(self, limits: Limits) -> None:

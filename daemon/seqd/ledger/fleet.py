@@ -5,9 +5,10 @@ none: a job may be submitted while no worker is up. `seqd.worker.background` rem
 none of the workers that are up serves.
 """
 
+import hashlib
 import json
 import logging
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from time import monotonic, time
 from typing import TYPE_CHECKING, TypeVar, cast
@@ -313,22 +314,26 @@ class Fleet(Part):
         refuse_other_format(text, place, instead, LEAST_IN_REDIS)
 
     @exchange
-    def publish_catalog(self, entries: "Iterable[CatalogEntry]") -> Exchange[None]:
-        """Write catalog entries; each replaces the one of the same model. And the format.
+    def publish_catalog(
+        self, entries: "Iterable[CatalogEntry]", read: Mapping[str, bytes]
+    ) -> Exchange[bool]:
+        """Write catalog entries over those that `catalog_rows` has `read`, and the format.
 
-        Each says what one item may make the model write: a client reads it without another call.
+        Returns False where another has published one of them since, and none is written. Each says
+        what one item may make the model write: a client reads it without another call.
         """
         limit = {"max_output_characters": self._ledger.settings.max_output_characters}
-        key = self._keys.catalog()
-        commands = [Command(("SET", self._keys.format(), FORMAT, "NX"))]
+        schemas, written = list[Command](), list[str | bytes]()
         for entry in entries:
             for task in entry.run_tasks.values():
-                schemas = json.dumps({"input": task.input, "result": task.result})
+                shapes = json.dumps({"input": task.input, "result": task.result})
                 digest = task.digest or ""
-                commands.append(Command(("HSET", self._keys.task_schemas(), digest, schemas)))
+                schemas.append(Command(("HSET", self._keys.task_schemas(), digest, shapes)))
+            before = read.get(entry.model)
             stored = to_stored(entry.model_copy(update=limit))
-            commands.append(Command(("HSET", key, entry.model, stored)))
-        yield from pipeline(commands)
+            written += [entry.model, "" if before is None else _digest(before), stored]
+        yield from pipeline([Command(("SET", self._keys.format(), FORMAT, "NX")), *schemas])
+        return as_int((yield from script("publish_catalog", *written))) == 1
 
     @exchange
     def schemas_of_task(self, digest: str) -> "Exchange[dict[str, JsonValue]]":
@@ -396,8 +401,16 @@ class Fleet(Part):
     @exchange
     def catalog(self) -> "Exchange[dict[str, CatalogEntry]]":
         """Return the models that workers have published, sorted by name."""
-        found = yield from command("HGETALL", self._keys.catalog())
-        rows = cast(dict[bytes, bytes], found)
+        return self.entries_in((yield from self.catalog_rows.steps()))
+
+    @exchange
+    def catalog_rows(self) -> Exchange[dict[str, bytes]]:
+        """Return what workers have published of each model, as it is stored."""
+        rows = cast(dict[bytes, bytes], (yield from command("HGETALL", self._keys.catalog())))
+        return {name.decode(errors="replace"): row for name, row in rows.items()}
+
+    def entries_in(self, rows: Mapping[str, bytes]) -> "dict[str, CatalogEntry]":
+        """Return the entries of `catalog_rows`, sorted by name."""
         entries = [entry for row in rows.values() for entry in self._entry(row)]
         return {entry.model: entry for entry in sorted(entries, key=lambda entry: entry.model)}
 
@@ -456,3 +469,7 @@ def readable(kind: type[_Record], rows: Iterable[bytes]) -> list[_Record]:
             fault = fault_sentence(error, whole="the whole", shows_value=False)
             log.warning("a %s in Redis was left out: %s", kind.__name__, fault)
     return records
+
+
+def _digest(row: bytes) -> str:
+    return hashlib.sha1(row).hexdigest()  # noqa: S324 - as Redis has it

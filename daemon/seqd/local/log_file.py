@@ -13,9 +13,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from io import FileIO
-from math import inf
 from pathlib import Path
-from time import monotonic
 
 from seqd.escaping import printable
 from seqd.masking import mask_passwords
@@ -156,9 +154,8 @@ _PIPE_BYTES = 1024 * 1024
 #: Seconds after which a line is written that has not ended, such as a prompt.
 _LINE_WAIT_S = 0.5
 
-#: Seconds for which the last lines of an ended process are read: something that it started, and
-#: that was not in its group, may go on writing.
-_END_WAIT_S = 1.0
+#: Seconds that whoever looks after processes waits for the last lines of one: a disk may be slow.
+_END_WAIT_S = 10.0
 
 #: What a log must not hold as it came: controls, and what is not ASCII and may stand for some.
 _SUSPICIOUS = re.compile(rb"[\x00-\x08\x0b-\x1f\x7f-\xff]|://")
@@ -192,7 +189,7 @@ class LogPipe:
     def finish(self) -> None:
         """Write what is left of a process that has ended, and close the log; again: do nothing."""
         self._is_ending.set()
-        self._thread.join(2 * _END_WAIT_S)
+        self._thread.join(_END_WAIT_S)
 
     def _run(self) -> None:
         rest = b""
@@ -208,12 +205,14 @@ class LogPipe:
             self._log.close()
 
     def _chunks(self) -> Iterator[bytes]:
-        """Yield what is written until the last writer is gone; b"" when a line may stand still."""
-        deadline_s = inf
-        while monotonic() < deadline_s:
+        """Yield what is written until the last writer is gone; b"" when a line may stand still.
+
+        Of an ended process that is what the pipe holds at most: something that it started, and that
+        was not in its group, may go on writing.
+        """
+        left_bytes = _PIPE_BYTES
+        while left_bytes > 0:
             is_ending = self._is_ending.is_set()
-            if is_ending and deadline_s == inf:
-                deadline_s = monotonic() + _END_WAIT_S
             wait_s = 0.0 if is_ending else _LINE_WAIT_S
             is_ready = bool(select.select([self._reader], [], [], wait_s)[0])
             if not is_ready and is_ending:
@@ -222,6 +221,7 @@ class LogPipe:
             if is_ready and not data:
                 return
             yield data
+            left_bytes -= len(data) if is_ending else 0
 
 
 def _whole_lines(rest: bytes, data: bytes) -> tuple[bytes, bytes]:

@@ -562,37 +562,38 @@ def publish_catalog(
     """Publish which models and versions `worker` can run, beside those that others can.
 
     Nothing where `is_away` says, after the store was read, that a folder of it was away: its
-    versions come back, and jobs that name them wait for that. What has changed meanwhile is
-    published anew: else it would be written over by what was read before.
+    versions come back, and jobs that name them wait for that. Where another publishes meanwhile,
+    the store is read again: it may have changed since.
     """
-    published = None
-    while (
-        found := {name: store.serving_signature(name) for name in store.made_with(registry.models)}
-    ) != published:
-        _publish_once(ledger, registry, store, worker, is_away)
-        published = found
+    while not _publish_once(ledger, registry, store, worker, is_away):
+        pass
 
 
 def _publish_once(
     ledger: Ledger, registry: Registry, store: ModelStore, worker: str, is_away: Callable[[], bool]
-) -> None:
+) -> bool:
+    """Return False where another has published meanwhile."""
     fleet = ledger.fleet
-    published, now_ms = fleet.catalog(), fleet.now_ms()
+    rows, now_ms = fleet.catalog_rows(), fleet.now_ms()
+    published = fleet.entries_in(rows)
     others = [one for one in fleet.workers() if one.worker != worker]
     entries = catalog_entries(registry, store, now_ms)
     if is_away():
-        return
-    fleet.publish_catalog(
+        return True
+    said = (
         with_versions_elsewhere(
             entry, published.get(entry.model), others, store.retiring(entry.model)
         )
         for entry in entries
     )
+    if not fleet.publish_catalog(said, rows):
+        return False
     # Of a model whose versions are all about to go.
     here = {entry.model for entry in entries}
     gone = [name for name in published.keys() - here if _is_gone(name, store)]
     if gone:
         fleet.remove_published(gone, older_than_ms=now_ms)
+    return True
 
 
 def _is_gone(name: str, store: ModelStore) -> bool:
