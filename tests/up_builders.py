@@ -45,7 +45,10 @@ class Up:
         return endpoint
 
     def wait_for(self, text: str, timeout_s: float = READY_S) -> None:
-        wait_until(lambda: text in self.screen(), f"{text!r} on the screen", timeout_s)
+        try:
+            wait_until(lambda: text in self.screen(), f"{text!r} on the screen", timeout_s)
+        except AssertionError as late:
+            raise AssertionError(f"{late}; the screen:\n{self.screen()}") from None
 
 
 @contextmanager

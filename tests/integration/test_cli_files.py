@@ -297,7 +297,8 @@ def test_an_interrupted_pipe_does_not_hold_the_command_which_says_how_to_go_on(
     program.wait(timeout=120)  # while the pipe is open
 
     stopped = ended(program)
-    assert (stopped.status, job.record().state) == (status, state)
+    record = job.record()
+    assert (stopped.status, record.state) == (status, state), (stopped, record.failure)
     assert said.format(job=job.job_id) in stopped.out.splitlines()
     job.cancel()
 

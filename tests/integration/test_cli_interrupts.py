@@ -234,3 +234,21 @@ def test_sigterm_cancels_what_a_command_waits_for_whatever_command_it_is(
         ended, state = commands.once_it_waits(*command.split())
 
         assert (ended.status, state) == (143, JobState.CANCELLED), command
+
+
+def test_an_interrupt_is_obeyed_that_a_library_turns_into_an_error_of_its_own(
+    commands: Interrupted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def as_pydantic_does(*_: object, **__: object) -> None:
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        except KeyboardInterrupt as interrupt:
+            raise ValueError(f"Error calling function: {interrupt!r}") from None
+
+    monkeypatch.setattr(JobHandle, "result_lines", as_pydantic_does)
+
+    ended = commands.run("classify", "texts.txt", "-m", "echo", "--out", "r.csv")
+
+    assert ended.status == 143
+    assert f"Cancelled job {commands.job.job_id}" in ended.out
+    assert commands.job.record().state is JobState.CANCELLED

@@ -87,22 +87,22 @@ def _interrupted_by_sigterm() -> Iterator[None]:
 def holding_interrupts(raises: Callable[[], bool]) -> Iterator[list[KeyboardInterrupt]]:
     """Hold Ctrl-C and SIGTERM back during a `with` block, but for a second one; in the main thread.
 
-    Yields what was held, to be raised later. One that comes while `raises()` is raised at once.
+    Yields those that came, to be raised later. One that comes while `raises()` is raised at once.
     """
-    held: list[KeyboardInterrupt] = []
+    came: list[KeyboardInterrupt] = []
     if current_thread() is not main_thread():
-        yield held
+        yield came
         return
 
     def hold(number: int, frame: FrameType | None) -> None:
-        interrupt = Terminated() if number == signal.SIGTERM else KeyboardInterrupt()
-        if held or raises():
-            raise interrupt
-        held.append(interrupt)
+        is_held = not came and not raises()
+        came.append(Terminated() if number == signal.SIGTERM else KeyboardInterrupt())
+        if not is_held:
+            raise came[-1]
 
     before = {number: signal.signal(number, hold) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield held
+        yield came
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from threading import Timer
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
 
@@ -132,15 +132,15 @@ class HandIn:
         written: its results are kept. So does one that a Redis which is away keeps from sight:
         JobOutOfReach says how to find it again.
         """
-        with ExitStack() as holding:
-            held = holding.enter_context(holding_interrupts(self._is_input_read_here))
-            sending = replace(self, send=partial(_send_unless, held, self.send))
-            with _obeying_where_it_fails(held), waiting_unless(lambda: bool(held)):
+        has_begun = False
+        with holding_interrupts(lambda: has_begun or self._is_input_read_here()) as came:
+            sending = replace(self, send=partial(_send_unless, came, self.send))
+            with _obeying_where_it_fails(came), waiting_unless(lambda: bool(came)):
                 begun = begin(sending) if begin else sending.sent(self.job_id or new_job_id())
-            with begun.telling_another_input(), self._ending(begun):
-                holding.close()
-                if held:
-                    raise held[0]
+            with begun.telling_another_input(), self._ending(begun, came):
+                has_begun = True
+                if came:
+                    raise came[0]
                 yield begun
 
     @contextmanager
@@ -191,8 +191,8 @@ class HandIn:
         return handle
 
     @contextmanager
-    def _ending(self, begun: Begun) -> Iterator[None]:
-        handle, screen = begun.handle, self.screen
+    def _ending(self, begun: Begun, came: list[KeyboardInterrupt]) -> Iterator[None]:
+        handle = begun.handle
         try:
             yield
         except (JobOutOfReach, IdempotencyConflict):  # of another input: not this command's job
@@ -200,25 +200,33 @@ class HandIn:
         except RedisUnreachable as error:
             raise handle.steps.out_of_reach(error) from error
         except (KeyboardInterrupt, BrokenPipeError) as interrupt:
-            if isinstance(interrupt, BrokenPipeError):
-                screen = Screen(to_stderr=True)
-                screen.say("Nobody reads the output any more.")
-            if self.leaves:
-                self._leave_and_say(begun, screen)
-            else:
-                try:
-                    # First, or the job fails, since its input breaks off.
-                    _cancel_and_say(handle, screen, self._way_on(begun))
-                finally:
-                    self._close_input()
-            raise typer.Exit(status_of_interrupt(interrupt)) from None
+            self._end_interrupted(begun, interrupt)
         except (OutputUnwritable, OutputExists) as error:
             self._let_go(handle)
             raise type(error)(f"{error}. {_kept(handle, self._way_on(begun))}") from None
         except Exception as error:
+            if came:  # a library that is interrupted may raise an error of its own, as pydantic
+                self._end_interrupted(begun, came[0])
             with suppress(SeqdError):  # the first error is the one to report
                 handle.fail(error)
             raise
+
+    def _end_interrupted(
+        self, begun: Begun, interrupt: KeyboardInterrupt | BrokenPipeError
+    ) -> NoReturn:
+        screen = self.screen
+        if isinstance(interrupt, BrokenPipeError):
+            screen = Screen(to_stderr=True)
+            screen.say("Nobody reads the output any more.")
+        if self.leaves:
+            self._leave_and_say(begun, screen)
+        else:
+            try:
+                # First, or the job fails, since its input breaks off.
+                _cancel_and_say(begun.handle, screen, self._way_on(begun))
+            finally:
+                self._close_input()
+        raise typer.Exit(status_of_interrupt(interrupt)) from None
 
     def _is_input_read_here(self) -> bool:
         return self.feed is not None and self.feed.is_read_here
@@ -272,25 +280,25 @@ class HandIn:
 
 
 def _send_unless(
-    held: list[KeyboardInterrupt], send: Callable[[str], JobHandle[Any]], job_id: str
+    came: list[KeyboardInterrupt], send: Callable[[str], JobHandle[Any]], job_id: str
 ) -> JobHandle[Any]:
     """Hand a job in; where that fails, raise the interrupt that is held back instead."""
     try:
         return send(job_id)
     except Exception:
-        if held:
-            raise held[0] from None
+        if came:
+            raise came[0] from None
         raise
 
 
 @contextmanager
-def _obeying_where_it_fails(held: list[KeyboardInterrupt]) -> Iterator[None]:
+def _obeying_where_it_fails(came: list[KeyboardInterrupt]) -> Iterator[None]:
     """Exit as the interrupt does that is held back, where what a `with` block begins fails."""
     try:
         yield
     except Exception:
-        if held:
-            raise typer.Exit(status_of_interrupt(held[0])) from None
+        if came:
+            raise typer.Exit(status_of_interrupt(came[0])) from None
         raise
 
 
