@@ -34,7 +34,7 @@ PARALLEL := -n auto --dist loadfile --no-loadscope-reorder
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all test-long test-gpu test-torch test-engines smoke smoke-all check chaos hostile model mutate soak chaos-light chaos-mixed chaos-reviews bench bench-classify bench-jobs bench-train bench-generate bench-interactive bench-scripts bench-startup starters schemas settings reference picture wheel images clean
+.PHONY: help setup demo test test-all test-long test-gpu test-torch test-engines smoke smoke-all check chaos drills hostile model mutate soak chaos-light chaos-mixed chaos-reviews bench bench-classify bench-jobs bench-train bench-generate bench-interactive bench-scripts bench-startup starters schemas settings reference picture wheel images clean
 
 help:
 	@echo "make demo      install what a worker needs and run the main job, end to end"
@@ -55,6 +55,7 @@ help:
 	@echo "make chaos-light chaos-mixed chaos-reviews     one of the three"
 	@echo "make hostile   throw 10,000 and more hostile inputs at all that reads any; about 2 minutes"
 	@echo "make model     take walks over the ledger beside its model for MINUTES=$(MINUTES), from SEED=$(SEED) on"
+	@echo "make drills    cut hosts off, take the store away and the like; about 15 minutes a seed"
 	@echo "make soak      half an hour of mixed work (now: MINUTES=$(MINUTES)): does anything grow? A table"
 	@echo "make mutate    break PLACES=$(PLACES) places of each area of the code, drawn by SEED, in a copy,"
 	@echo "               and see whether a test notices; hours, and goes on where it was"
@@ -159,6 +160,9 @@ chaos-mixed: $(VENV)/dev.stamp
 
 soak: $(VENV)/dev.stamp
 	$(ENDLESS) --minutes $(MINUTES)
+
+drills: $(VENV)/dev.stamp
+	PYTHONPATH=tests $(BIN)/python -P -m drills --seeds $(SEEDS)
 
 hostile: $(VENV)/dev.stamp
 	HOSTILE_NEW=1 HOSTILE_CASES=$(HOSTILE_CASES) $(BIN)/python -P -m pytest tests/hostile --timeout 1200

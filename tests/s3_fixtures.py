@@ -12,7 +12,7 @@ import secrets
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -140,26 +140,26 @@ class Bucket:
         return content
 
 
-def answers(port: int) -> bool:
-    with suppress(OSError), socket.create_connection((LOOPBACK, port), timeout=5):
+def answers(address: str, port: int) -> bool:
+    with suppress(OSError), socket.create_connection((address, port), timeout=5):
         return True
     return False
 
 
 @contextmanager
-def running_s3_server() -> Iterator[S3Server]:
-    """Run a server until the block ends."""
+def running_s3_server(address: str = LOOPBACK, inside: Sequence[str] = ()) -> Iterator[S3Server]:
+    """Run a server until the block ends; `inside` goes before its command, as of another host."""
     port = hold_port(holder := Holder())
-    command = [sys.executable, "-m", "moto.server", "-H", LOOPBACK, "-p", str(port)]
+    command = [*inside, sys.executable, "-m", "moto.server", "-H", address, "-p", str(port)]
     process = subprocess.Popen(
         launch_command(command),
         env=os.environ | {"INITIAL_NO_AUTH_ACTION_COUNT": str(FREE_REQUESTS)},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    server = S3Server(f"http://{LOOPBACK}:{port}", holder)
+    server = S3Server(f"http://{address}:{port}", holder)
     try:
-        wait_until(lambda: answers(port), "the server of S3 is up")
+        wait_until(lambda: answers(address, port), "the server of S3 is up")
         server.writer = server.make_user("writer", ["*"])
         server.reader = server.make_user("reader", READS)
         yield server

@@ -3,12 +3,14 @@
 `drop_next_replies` and `drop_every` let a request through and end the connection when its answer
 comes: the server has done what the client never hears of. `freeze` stops forwarding on the
 connections that are open and leaves them open, as after a silent loss of the route. `cut` closes
-them, and `refuse` new ones, too, until `accept`. Else new connections always work. One thread; it
-ends with the `with` block.
+them, and `refuse` new ones, too, until `accept`. Else new connections always work. After
+`slow_down` all arrives later. One thread; it ends with the `with` block.
 """
 
 import selectors
 import socket
+import time
+from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass
 from threading import RLock, Thread
@@ -37,14 +39,14 @@ class _Link:
 class TcpProxy:
     """Forwards to the server of a Redis URL. `url` is that URL with the proxy's own port."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, address: str = LOOPBACK) -> None:
         parts = urlsplit(url)
         assert parts.hostname is not None and parts.port is not None, "a server on TCP is due"
         self._target = (parts.hostname, parts.port)
-        self._listener = socket.create_server((LOOPBACK, 0))
+        self._listener = socket.create_server((address, 0))
         self.port = int(self._listener.getsockname()[1])
         login = parts.netloc.rpartition("@")[0]
-        place = f"{LOOPBACK}:{self.port}"
+        place = f"{address}:{self.port}"
         self.url = urlunsplit(parts._replace(netloc=f"{login}@{place}" if login else place))
         #: Answers that were thrown away.
         self.dropped = 0
@@ -54,6 +56,9 @@ class TcpProxy:
         self._drop_next, self._drop_command = 0, b""
         self._drop_every, self._answers = 0, 0
         self._refuses = False
+        self._delay_s = 0.0
+        #: What is to arrive later: when, on which link, where, and what; nothing ends the link.
+        self._late: deque[tuple[float, _Link, socket.socket, bytes]] = deque()
         self._ended = False
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._listener, selectors.EVENT_READ)
@@ -104,6 +109,11 @@ class TcpProxy:
             self._links.clear()
             return frozen
 
+    def slow_down(self, delay_s: float) -> None:
+        """Have what is sent from now on arrive so much later, on both ways."""
+        with self._lock:
+            self._delay_s = delay_s
+
     def refuse(self) -> None:
         """Close all connections, and new ones as soon as they are made."""
         with self._lock:
@@ -131,8 +141,11 @@ class TcpProxy:
 
     def _run(self) -> None:
         while not self._ended:
-            ready = self._selector.select(LOOK_S)
+            due_s = self._late[0][0] - time.monotonic() if self._late else LOOK_S
+            ready = self._selector.select(min(LOOK_S, max(0.0, due_s)))
             with self._lock:
+                while self._late and self._late[0][0] <= time.monotonic():
+                    self._arrive(*self._late.popleft()[1:])
                 for key, _ in ready:
                     if key.fileobj is self._listener:
                         self._accept()
@@ -165,11 +178,20 @@ class TcpProxy:
                 data = b""
             else:
                 link.command = b""
+        except OSError:
+            data = b""  # One end has gone; the other one goes too.
+        if not self._delay_s:
+            self._arrive(link, sink, data)
+            return
+        self._late.append((time.monotonic() + self._delay_s, link, sink, data))
+        if not data:
+            self._forget(link)
+
+    def _arrive(self, link: _Link, sink: socket.socket, data: bytes) -> None:
+        with suppress(OSError):
             if data:
                 sink.sendall(data)
                 return
-        except OSError:
-            pass  # One end has gone; the other one goes too.
         self._close(link)
 
     def _is_to_be_dropped(self, link: _Link, answer: bytes) -> bool:

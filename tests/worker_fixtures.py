@@ -71,6 +71,11 @@ QUICK: dict[str, object] = {
 }
 
 
+#: The same as they are by default, for who measures rather than tests.
+BY_DEFAULT: dict[str, object] = {
+    name: Settings.model_fields[name].default for name in QUICK if name != "enabled_plugins"
+}
+
 #: Keys that a daemon has whatever is asked of it, and writes when it comes to that: what workers
 #: publish, their lock, the clock and the inbox, Celery's queues, what all jobs together have used,
 #: and what of them has failed. Those of a job, of its client, or of what a tenant keeps are none.
@@ -124,8 +129,12 @@ class LiveWorker:
         slot: Slot = SLOT,
         release: Path | None = None,
         plugins: Path = PLUGIN,
+        inside: Sequence[str] = (),
     ) -> None:
-        """Start it, with the code of the checkout or of a release installed in a folder."""
+        """Start it, with the code of the checkout or of a release installed in a folder.
+
+        `inside` goes before its command, as of another host.
+        """
         assert settings.redis_url is not None
         self.name = name
         self._settings = settings
@@ -144,7 +153,7 @@ class LiveWorker:
         self.environment = variables
         with log.open("ab") as output:
             self._node = subprocess.Popen(
-                launch_command(worker_command(slot, name), signal.SIGKILL),
+                launch_command([*inside, *worker_command(slot, name)], signal.SIGKILL),
                 env=variables,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -336,13 +345,14 @@ class Cluster:
         name: str = "",
         slot: Slot = SLOT,
         release: Path | None = None,
+        inside: Sequence[str] = (),
         **settings: object,
     ) -> LiveWorker:
-        """Start a worker, some of its settings changed; see `LiveWorker` for `release`."""
+        """Start a worker, some of its settings changed; see `LiveWorker` for the others."""
         name = name or f"w{len(self.workers) + 1}"
         changed = self.settings_of(Role.WORKER, **settings)
         log = self._logs / f"{name}.log"
-        worker = LiveWorker(changed, name, log, slot, release, self.plugins)
+        worker = LiveWorker(changed, name, log, slot, release, self.plugins, inside)
         self.workers.append(worker)
         return worker
 
