@@ -245,6 +245,7 @@ NEEDS: Mapping[str, Page] = {
     ),
     "schemas/training.md": Page(daemon=up, files={"corpus.txt": prose(100)}, is_slow=True),
     "tests/bench/README.md": Page({"make ": MINUTES}),
+    "tests/drills/README.md": Page({"make drills": MINUTES}),
     **{
         f"plugins/examples/seqd_{name}/README.md": Page(
             {"pip install": "tests/integration/test_example_plugins.py"},
