@@ -47,7 +47,7 @@ from seqd.worker.context import publish_catalog
 from seqd_schemas import DataFingerprint, VersionCounts, Waiting, WorkerState, WorkerStatus
 
 #: A worker with the light plugin is ready in 2 s on an idle core.
-READY_S = 120.0
+READY_S = 240.0
 
 #: For what must come, some starts of a process included; nothing is proved by it.
 DEADLINE_S = 120.0

@@ -304,7 +304,7 @@ def test_a_client_is_told_of_a_worker_that_is_still_at_its_order_which_goes_on(
     monkeypatch: pytest.MonkeyPatch,
 ):
     client.classify(["a"], model=model).wait(timeout_s=120)
-    busy = client.classify(["a"] * 200, model=model, parameters={"delay_ms": 400})
+    busy = client.classify(["a"] * 200, model=model, parameters={"delay_ms": 1_500})
     wait_until(lambda: busy.record().state is JobState.RUNNING, "it runs, and loads no version")
     # Of 10 s to be taken and 30 to load, 6 are left.
     monkeypatch.setattr("seqd.client.model.ANSWER_S", -34.0)
