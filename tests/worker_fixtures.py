@@ -594,7 +594,8 @@ def module_cluster(
     users_server: Server, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Cluster]:
     folder = tmp_path_factory.mktemp("cluster")
-    with cluster_on(users_server, folder, input_roots=(folder,)) as own:
+    roots = {"input_roots": (folder,), "output_roots": (folder,)}
+    with cluster_on(users_server, folder, **roots) as own:
         own.start_ready()
         yield own
 

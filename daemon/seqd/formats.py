@@ -2,14 +2,15 @@
 
 It is the least format that may work there. Whoever connects, or opens the store, reads it first.
 What Redis holds of a queue has another layout since format 2; a store of format 1 is read as ever.
+Of format 3 are single jobs alone, those by reference: each says so itself.
 """
 
 from seqd import __version__
 from seqd.errors import OtherFormat
 from seqd_schemas import FORMAT
 
-#: The least format of Redis that this release reads.
-LEAST_IN_REDIS = 2
+#: The layout that a new Redis and a new store state. Of Redis this release reads no older one.
+LAYOUT = 2
 
 
 def refuse_other_format(found: str, place: str, instead: str, least: int = 1) -> None:

@@ -36,9 +36,9 @@ INTERNAL = frozenset({"slot", "worker", "device", "channel", "supervised"})
 #: What Kubernetes sets a variable to that tells the address of a service.
 SERVICE_ADDRESS = re.compile(r"(?:tcp|udp|sctp)://", re.IGNORECASE)
 
-#: Settings of which an empty value is a value: no folder, rather than the default, which may be
-#: every folder.
-_MAY_BE_EMPTY = frozenset({"input_roots"})
+#: Folders that are open to jobs. An empty value of them is a value: no folder, rather than the
+#: default, which may be every folder.
+ROOTS = ("input_roots", "output_roots")
 
 #: As `seqd_schemas.fleet` has it, which a client need not import.
 MAX_WORKER_LABELS = 32
@@ -119,6 +119,12 @@ class Settings(BaseSettings):
         default=None,
         description="Folders, joined by colons, whose files a job may name. Default: every file "
         "with an embedded server, which only its own user can reach; none with a shared one.",
+    )
+    output_roots: Annotated[tuple[Path, ...], NoDecode] | None = Field(
+        default=None,
+        description="Folders, joined by colons, in which workers may write the results of a job "
+        "that names a folder for them. Default: every folder with an embedded server; none with a "
+        "shared one.",
     )
     slots: str = Field(
         default="auto",
@@ -567,7 +573,7 @@ class Settings(BaseSettings):
             raise ValueError(f"SEQD_ENABLED_PLUGINS names {', '.join(both)}, too; allowed: one")
         return disabled
 
-    @field_validator("input_roots", mode="before")
+    @field_validator(*ROOTS, mode="before")
     @classmethod
     def _split_colons(cls, value: object) -> object:
         return _split(value, os.pathsep)
@@ -601,7 +607,7 @@ class _Environment(EnvSettingsSource):
         value, key, is_complex = super().get_field_value(field, field_name)
         if isinstance(value, str):
             value = bare_value(value)
-            if not value and field_name not in _MAY_BE_EMPTY:
+            if not value and field_name not in ROOTS:
                 value = None
         return value, key, is_complex
 

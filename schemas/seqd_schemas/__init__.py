@@ -64,9 +64,9 @@ _NAMES = {
     ".jobs": (
         "ClassifyJob DatasetName DataSource FieldName FileFormat FilePath FileSource GenerateJob "
         "has_upload HeldOutSource InlineSource ItemSource Job JobKind MAX_COMBINATIONS "
-        "MAX_RECORD_FIELDS MAX_SWEPT NamedSource NamedTask own_options Priority RecordItem "
-        "RecordsSource RESERVED_TASKS RunJob RunSource SweepJob SweptValues Task task_of TrainJob "
-        "UploadSource"
+        "MAX_RECORD_FIELDS MAX_SWEPT NamedSource NamedTask OUTPUT_FORMAT output_folder_of "
+        "own_options Priority RecordItem RecordsSource RESERVED_TASKS RunJob RunSource SweepJob "
+        "SweptValues Task task_of TrainJob UploadSource"
     ),
     ".keys": (
         "DEFAULT_PREFIX INBOX_GROUP Keys queue_of QueueName queues_of_model route_of wakeup_queue"

@@ -7,9 +7,9 @@ language through the inbox stream. What has become of a job is `states.JobRecord
 import json
 from enum import StrEnum
 from math import prod
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, JsonValue, StringConstraints, field_validator
+from pydantic import Field, JsonValue, StringConstraints, field_validator, model_validator
 from pydantic_core import to_json
 
 from seqd_schemas.base import (
@@ -177,7 +177,29 @@ class _JobBase(WireModel):
     """Seconds for which the ended job and its results are kept."""
 
 
-class ClassifyJob(_JobBase):
+#: Least format of a job with an output folder: an older worker would claim it, and ignore that.
+OUTPUT_FORMAT = 3
+
+
+class _ItemsJob(_JobBase):
+    """What jobs of items share that files may hold and take."""
+
+    output_folder: FilePath | None = None
+    """Folder that the workers write the results into, as an absolute path as they see it. They then
+    read `source`, a file, themselves, so that Redis holds a few bytes a unit. Needs `format` 3."""
+
+    @model_validator(mode="after")
+    def _check_output(self) -> Self:
+        if self.output_folder is None:
+            return self
+        if not isinstance(getattr(self, "source", None), FileSource):
+            raise ValueError("it has an output_folder, and no source of the type file")
+        if self.format < OUTPUT_FORMAT:
+            raise ValueError(f"it has an output_folder, which asks for the format {OUTPUT_FORMAT}")
+        return self
+
+
+class ClassifyJob(_ItemsJob):
     """Give each text its label and score."""
 
     kind: Literal["classify"] = Field(default="classify", description="What the job does.")
@@ -191,7 +213,7 @@ class ClassifyJob(_JobBase):
     theirs. Labels with one new name are one: their probabilities are added."""
 
 
-class GenerateJob(_JobBase):
+class GenerateJob(_ItemsJob):
     """Continue each prompt."""
 
     kind: Literal["generate"] = Field(default="generate", description="What the job does.")
@@ -200,7 +222,7 @@ class GenerateJob(_JobBase):
     """Publish text deltas while the texts are written."""
 
 
-class RunJob(_JobBase):
+class RunJob(_ItemsJob):
     """Do a task that the model's plugin has named, such as `embed`, with each item."""
 
     kind: Literal["run"] = Field(default="run", description="What the job does.")
@@ -283,6 +305,11 @@ NamedTask = Literal["classify", "generate", "train"]
 Task = TaskName
 #: Names that no plugin can give a task of its own: they mean something else in a route.
 RESERVED_TASKS = frozenset({"ingest", "run", "sweep"})
+
+
+def output_folder_of(job: Job) -> str | None:
+    """Return the folder of a job by reference, into which workers write; None of any other."""
+    return job.output_folder if isinstance(job, _ItemsJob) else None
 
 
 def has_upload(job: Job) -> bool:

@@ -211,6 +211,9 @@ NEEDS: Mapping[str, Page] = {
     "plugins/seqd_markov/README.md": Page(
         {"seqd sweep": MINUTES}, up, files={"book.txt": prose(3_000)}, is_slow=True
     ),
+    "schemas/by-reference.md": Page(
+        daemon=services, files={"reviews.jsonl": labelled(40, "reviews", TOPICS)}
+    ),
     "schemas/README.md": Page(
         {
             "import numpy as np\n\nfrom seqd.client import Client, Embedding": (

@@ -11,6 +11,7 @@ import seqd
 from builders import a_catalog_entry
 from ledger_fixtures import Environment, publish_entries
 from seqd.client import AsyncClient, Client, OtherFormat
+from seqd.formats import LAYOUT
 from seqd.models.store import ModelStore
 from seqd.settings import Settings
 from seqd_schemas import FORMAT
@@ -86,15 +87,15 @@ def test_each_of_the_first_calls_is_refused_where_they_are_made_together(
 def test_the_first_worker_states_the_format_and_no_other_changes_it(
     environment: Environment,
 ) -> None:
-    publish = environment.ledger.fleet.publish_catalog
+    fleet = environment.ledger.fleet
     before = environment.redis.get(environment.keys.format())
 
-    publish([a_catalog_entry()])
+    publish_entries(fleet, [a_catalog_entry()])
     first = environment.redis.get(environment.keys.format())
     environment.redis.set(environment.keys.format(), "9")
-    publish([a_catalog_entry()])
+    publish_entries(fleet, [a_catalog_entry()])
 
-    assert (before, first) == (None, str(FORMAT).encode())
+    assert (before, first) == (None, str(LAYOUT).encode())
     assert environment.redis.get(environment.keys.format()) == b"9"
 
 
@@ -157,7 +158,7 @@ def test_a_store_states_its_format_with_its_first_version_and_is_read_by_no_othe
     with pytest.raises(OtherFormat) as of_before:
         store.check_format()
 
-    assert stated == f"{FORMAT}\n"
+    assert stated == f"{LAYOUT}\n"
     instead = "et SEQD_DATA_DIR to another folder."
     assert (
         str(of_later.value)

@@ -17,6 +17,7 @@ from seqd.ledger import blobs, jobs
 from seqd.ledger.jobs import ResultPosition
 from seqd.ledger.units import Death, Unit
 from seqd.ledger.work import CommitOutcome, Finished, OversizedResults
+from seqd.settings import Settings
 from seqd.worker.computing import unpack
 from seqd.worker.counting import WorkerStats
 from seqd.worker.items import ItemRunner
@@ -174,7 +175,7 @@ def a_runner(environment: Environment, **more: object) -> ItemRunner:
         store=SimpleNamespace(plugin_of=lambda name: name),
         **more,
     )
-    return ItemRunner(context)  # type: ignore[arg-type]
+    return ItemRunner(context, Settings())  # type: ignore[arg-type]
 
 
 def test_an_inline_job_whose_items_could_write_too_much_is_cut_before_they_do(

@@ -35,6 +35,7 @@ FORMS: dict[str, Callable[[bytes], bytes]] = {
         text, options={OPTION.content_size_flag: 0}
     ),
     "zlib": zlib.compress,
+    "a reference": lambda text: b"@%d {}" % (24 * len(text)),
     "nothing": lambda text: text,
 }
 

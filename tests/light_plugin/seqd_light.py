@@ -11,6 +11,9 @@ count steps in; one that is `held` begins no fourth step before that.
 A worker whose folder of data holds a file `sick`, or `sick-` with its name, is sick: each line
 names a place (load, warm_up, classify, generate, train) and what is raised there (`SICKNESSES`).
 
+A worker whose folder of data holds a file `dies` kills itself at the step that it names, once: an
+event of Python's audit, such as `os.link`, and how the name begins that it is about.
+
 A version whose file has a `prefix` begins each label and text with it. One with a `trick` does that
 for each text that it labels; `bad` is one too, and `load` breaks it when it is loaded.
 """
@@ -53,6 +56,23 @@ from seqd_schemas import (
     ItemErrorCode,
     OutputBound,
 )
+
+
+def _die_once_at_a_step() -> None:
+    file = Path(os.environ.get("SEQD_DATA_DIR", ""), "dies")
+    if not file.is_file():
+        return
+    step, begin = file.read_text().split()
+
+    def die(event: str, arguments: tuple[object, ...]) -> None:
+        if event == step and str(arguments[0]).startswith(begin) and file.exists():
+            file.unlink()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(die)
+
+
+_die_once_at_a_step()
 
 # A plugin that is slow to import where it computes, as one with a big library is.
 if "FORKED_BY_MULTIPROCESSING" in os.environ:

@@ -15,7 +15,7 @@ import pytest
 import seqd
 from cli_builders import clean_environment
 from previous_release import Release
-from seqd.client import JobHandle
+from seqd.client import FileSource, JobHandle
 from seqd.settings import Settings
 from seqd_schemas import ItemSuccess, JobState
 from worker_fixtures import Cluster, wait_until
@@ -104,6 +104,23 @@ def test_workers_of_both_releases_share_a_job_and_status_says_that_both_are_up(
     releases = {old.name: previous.version, new.name: seqd.__version__}
     assert {one["worker"]: one["seqd_version"] for one in json.loads(told)["workers"]} == releases
     assert {worker["worker"] for worker in of_the_other["workers"]} == {"old", "new"}
+
+
+def test_a_job_by_reference_is_left_to_workers_of_this_release(
+    empty_cluster: Cluster, previous: Release, tmp_path: Path
+) -> None:
+    old = empty_cluster.start_ready("old", release=previous.folder)
+    source, folder = FileSource(path=str(written(tmp_path))), tmp_path / "results"
+    job = empty_cluster.client().classify(source, model="echo", output_folder=str(folder))
+    wait_until(lambda: "from a later version" in old.log(), "the old worker has seen it")
+
+    new = empty_cluster.start_ready("new", input_roots=(tmp_path,), output_roots=(tmp_path,))
+    wait_until(lambda: job.record().counts.succeeded > 0, "the new one works on it beside the old")
+    old.stop()  # each unit that it claims waits for half a minute
+
+    assert_whole(job)
+    assert workers_of(empty_cluster) == {new.name}
+    assert (folder / "manifest.json").exists()
 
 
 def test_a_worker_is_stopped_or_killed_in_mid_job_and_one_of_the_other_release_goes_on(

@@ -36,7 +36,7 @@ from seqd_schemas import NamedSource, UploadSource
             {"foo": 1},
             "There is no option 'foo'. Known options: durable, expected_items, expires_in_s, "
             "id_field, idempotency_key, job_id, label_map, max_running_units, metadata, min_score, "
-            "parameters, priority, results_ttl_s, tenant, text_field.",
+            "output_folder, parameters, priority, results_ttl_s, tenant, text_field.",
         ),
     ],
 )

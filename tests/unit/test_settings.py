@@ -6,7 +6,7 @@ import pytest
 
 from cli_builders import Ended, here
 from seqd.cli import options
-from seqd.settings import Settings, load_settings
+from seqd.settings import ROOTS, Settings, load_settings
 from seqd.variables import unknown_variables
 
 Capture = pytest.CaptureFixture[str]
@@ -259,21 +259,22 @@ def test_spaces_and_one_pair_of_quotes_around_a_value_are_no_part_of_it(
 
 
 @pytest.mark.parametrize("empty", ["", "  ", '""'])
-def test_an_empty_value_counts_as_not_set_but_for_input_roots_which_are_none_then(
+def test_an_empty_value_counts_as_not_set_but_for_roots_which_are_none_then(
     monkeypatch: pytest.MonkeyPatch, empty: str
 ) -> None:
     for name in Settings.model_fields:
         monkeypatch.delenv(f"SEQD_{name.upper()}", raising=False)
     defaults = load_settings()
-    for name in set(Settings.model_fields) - {"input_roots"}:
+    for name in set(Settings.model_fields) - set(ROOTS):
         monkeypatch.setenv(f"SEQD_{name.upper()}", empty)
 
     settings = load_settings()
-    written(monkeypatch, INPUT_ROOTS="")
+    written(monkeypatch, INPUT_ROOTS="", OUTPUT_ROOTS="")
+    with_none = load_settings()
 
     assert settings == defaults
     assert settings.model_fields_set == set()
-    assert load_settings().input_roots == ()
+    assert (with_none.input_roots, with_none.output_roots) == ((), ())
 
 
 def row(ended: Ended, name: str) -> dict[str, object]:

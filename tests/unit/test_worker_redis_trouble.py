@@ -12,6 +12,7 @@ from builders import a_chunk, some_results
 from cli_builders import a_record
 from seqd.ledger.units import Unit
 from seqd.ledger.work import CommitOutcome, MiscountedResults, Renewal
+from seqd.settings import Settings
 from seqd.worker.computing import UnitItems
 from seqd.worker.context import WorkerContext
 from seqd.worker.items import ItemRunner
@@ -80,7 +81,7 @@ def test_only_the_job_whose_chunk_was_replaced_fails_by_the_ledgers_own_word() -
     )
     units = [UnitItems(a_unit(job_id=job_id), a_chunk(2)) for job_id in ("replaced", "sound")]
 
-    ItemRunner(context)._commit([(items, some_results(2)) for items in units])
+    ItemRunner(context, Settings())._commit([(items, some_results(2)) for items in units])
 
     assert failed == ["replaced"]
     assert finished == ["replaced", "sound"]

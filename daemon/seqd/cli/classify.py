@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from seqd.cli.sources import Feed
     from seqd.client import Client, JobHandle
     from seqd.client.requests import ClassifyOptions
+    from seqd_schemas import FileSource
 
 
 _Texts = Annotated[
@@ -103,7 +104,7 @@ def classify(
             "compares no results with labels. Leave it out"
         )
 
-    def send(client: "Client", feed: "Feed") -> "JobHandle":
+    def send(client: "Client", feed: "Feed | FileSource") -> "JobHandle":
         return client.classify(feed, model=model, **given)
 
     submission = Submission(

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from seqd.client import Client, JobHandle
     from seqd.client.requests import ItemOptions
     from seqd.inputs.items import ItemRules
-    from seqd_schemas import CatalogEntry, ParameterValue
+    from seqd_schemas import CatalogEntry, FileSource, ParameterValue
 
 Prompts = Annotated[
     list[str] | None,
@@ -129,7 +129,7 @@ def generate(
     is_live = bool(typed) and stream is not False and output.is_plain
     is_live = is_live and not (screen.is_beside_json or detach)
 
-    def send(client: "Client", feed: "Feed") -> "JobHandle":
+    def send(client: "Client", feed: "Feed | FileSource") -> "JobHandle":
         streams = is_live or stream is True
         return client.generate(feed, model=model, stream=streams, **given)
 

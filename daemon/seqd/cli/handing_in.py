@@ -36,7 +36,7 @@ from seqd.ledger.outage import waiting_at_most, waiting_unless
 from seqd.ledger.submissions import new_job_id
 from seqd.serving import waiting_of
 from seqd.settings import load_settings
-from seqd_schemas import JobAction, JobRecord, JobState
+from seqd_schemas import JobAction, JobRecord, JobState, output_folder_of
 
 if TYPE_CHECKING:
     from seqd.cli.bulk import Result
@@ -103,6 +103,8 @@ class HandIn:
     feed: "Feed | None" = None
     #: True where an interrupt leaves the job running.
     leaves: bool = False
+    #: True where a folder of results names the job, for `--resume`.
+    has_folder: bool = False
     #: What is said at an interrupt that is not held back; else where to look for the job.
     told: str = ""
 
@@ -237,9 +239,9 @@ class HandIn:
 
     def _way_on(self, begun: Begun) -> str:
         """Return how to go on, as a sentence without its end; empty of a job without an input."""
-        if self.feed is None:
+        if self.feed is None and not self.has_folder:
             return ""
-        if begun.note is None:
+        if begun.note is None and not self.has_folder:
             return f"Its results: seqd jobs results {begun.handle.job_id}"
         return "Go on: the same command with --resume"
 
@@ -354,7 +356,7 @@ def _cancel_and_say(handle: JobHandle[Any], screen: Screen, way_on: str) -> None
     )
     if counts.done:
         screen.say(f"What was done: seqd jobs results {handle.job_id}")
-    if way_on.startswith("Go on") and record.sealed:
+    if way_on.startswith("Go on") and (record.sealed or output_folder_of(record.job)):
         screen.say(f"{way_on}.")
     elif way_on.startswith("Go on"):
         screen.say(

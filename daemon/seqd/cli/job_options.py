@@ -120,6 +120,15 @@ class TypedItems(TypedJob):
             help="Number of items that a pipe will have. Used for the time left alone.",
         ),
     ] = None
+    output_folder: Annotated[
+        str | None,
+        typer.Option(
+            "--output-folder",
+            metavar="FOLDER",
+            help="A folder into which the workers write the results, as they read the file, in the "
+            "place of --out. They may where SEQD_INPUT_ROOTS and SEQD_OUTPUT_ROOTS allow it.",
+        ),
+    ] = None
 
 
 def takes_job_options(

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from seqd.client.requests import ItemOptions
     from seqd.client.tables import OutputField
     from seqd.inputs.items import ItemRules
-    from seqd_schemas import CatalogEntry, TaskSchema
+    from seqd_schemas import CatalogEntry, FileSource, TaskSchema
 
 _Parameters = Annotated[list[str] | None, options.parameters("task", "-p")]
 _Texts = Annotated[
@@ -93,7 +93,7 @@ def run(
         is_for_people = not (screen.is_beside_json or detach)
         is_live = bool(texts) and is_for_people and output.is_plain and _is_live(stream, schema)
 
-        def send(client: "Client", feed: "Feed") -> "JobHandle[Any]":
+        def send(client: "Client", feed: "Feed | FileSource") -> "JobHandle[Any]":
             streams = is_live or bool(stream)
             return client.run(feed, model=model, task=task, stream=streams, **given)
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seqd.cli import options
@@ -15,11 +16,13 @@ if TYPE_CHECKING:
     from seqd.cli.bulk import Result
     from seqd.cli.result_files import ResultFiles
     from seqd.cli.sources import Feed
-    from seqd.client import Client, JobHandle, JobOptions
+    from seqd.client import Client, JobHandle
+    from seqd.client.requests import ItemOptions
     from seqd.client.tables import OutputField
     from seqd.inputs.items import ItemRules
+    from seqd_schemas import FileSource
 
-    Send = Callable[[Client, Feed], JobHandle[Any]]
+    Send = Callable[[Client, Feed | FileSource], JobHandle[Any]]
     Live = Callable[[Client, JobHandle[Any], Feed], Iterator[Result]]
 
 
@@ -37,7 +40,7 @@ class Submission:
     screen: Screen
     detach: bool
     #: Options of the job; with its identifier once it is handed in.
-    given: "JobOptions"
+    given: "ItemOptions"
     #: Hands the items in, by these options.
     send: "Send"
     #: Returns what prints a result that goes into no file.
@@ -56,6 +59,21 @@ class Submission:
         """Open the input and the output, and hand the job in; return the exit status."""
         from seqd.cli.sources import feed_of
 
+        if folder := self.given.get("output_folder"):
+            from seqd.cli.by_reference import hand_in, source_of
+
+            source = source_of(self.file, self.texts, self.fields, self.output)
+            with options.open_client() if client is None else nullcontext(client) as opened:
+                return hand_in(
+                    opened,
+                    source,
+                    Path(folder).absolute(),
+                    self.send,
+                    output=self.output,
+                    given=self.given,
+                    screen=self.screen,
+                    detach=self.detach,
+                )
         is_read_twice = self.output.reads_input(self.kind) if self.beside is None else self.beside
         with (
             feed_of(

@@ -187,19 +187,20 @@ def _run_worker(slot: str, name: str, serves: str | None) -> int:
     from seqd.worker.celery_environment import remove_celery_variables
 
     remove_celery_variables()
+    from seqd.settings import ROOTS
     from seqd.worker.node import run_node  # imports Celery
 
     settings = read_settings()
     pinned = pin_worker(parse_slot(slot), settings.device)
     # By hand, beside `seqd up`, it joins the embedded server, which only its own user can reach
     # and name files to.
-    roots = settings.input_roots
-    if settings.redis_url is None and roots is None:
-        roots = (Path("/"),)
+    roots = {name: getattr(settings, name) for name in ROOTS}
+    if settings.redis_url is None:
+        roots = {name: (Path("/"),) if one is None else one for name, one in roots.items()}
     joined = {
         "slot": slot,
         "worker": name,
         "redis_url": redis_url_of(settings),
         "serves": serves,
     }
-    return run_node(read_settings(**joined, input_roots=roots), pinned, name)
+    return run_node(read_settings(**joined, **roots), pinned, name)

@@ -68,6 +68,7 @@ from seqd_schemas import (
     SweepJob,
     TrainedVersion,
     TrainJob,
+    output_folder_of,
 )
 
 if TYPE_CHECKING:
@@ -509,6 +510,8 @@ class JobSteps(Generic[Output]):
         # A later retry may have items that an earlier one left out.
         while (retry := (yield from chain[-1].continuation())) is not None:
             chain.append(retry)
+        if output_folder_of((yield from self.record()).job) is not None:
+            chain = yield from _last_whole(chain)
         first, *retries = (one.all_results() for one in chain)
         yield from merged_results(first, retries, whole)
 
@@ -763,6 +766,16 @@ def _missed(job_id: str, after: str, gone: EventsGone) -> "Missed":
     # The milliseconds of a stream id are the time of its event.
     at_ms = int((gone.before if lasting else gone.passing).partition("-")[0])
     return Missed(id=after, job_id=job_id, at_ms=at_ms, lasting=lasting)
+
+
+def _last_whole(chain: "list[JobSteps[Output]]") -> "Exchange[list[JobSteps[Output]]]":
+    """Return the last of some jobs by reference that has all items, or may yet, and its retries."""
+    first = len(chain) - 1
+    for number, one in enumerate(chain):
+        state = (yield from one.record()).state
+        if state is JobState.COMPLETED or not state.is_terminal:
+            first = number
+    return chain[first:]
 
 
 def _half_of_a_whole(*, gone: str, kept: str, verb: str) -> UnknownJob:

@@ -17,6 +17,7 @@ from seqd.ledger.jobs import JOB
 from seqd.ledger.submissions import Accepted, new_job_id
 from seqd.validation import faults_of, shown
 from seqd_schemas import (
+    OUTPUT_FORMAT,
     FileSource,
     Item,
     ItemChunk,
@@ -34,6 +35,7 @@ from seqd_schemas import (
     TrainJob,
     UploadSource,
     has_upload,
+    output_folder_of,
 )
 
 _EVENT_ID = re.compile(r"([0-9]{1,20})-([0-9]{1,20})")
@@ -82,6 +84,9 @@ class ItemOptions(RecordOptions, total=False):
 
     #: Number of items, where the input does not tell; for the ETA alone.
     expected_items: int | None
+    #: Of a FileSource: the folder into which workers write the results, in the place of Redis; an
+    #: absolute path, as they see it.
+    output_folder: str | None
 
 
 class LabelOptions(TypedDict, total=False):
@@ -201,6 +206,13 @@ def job_of(kind: str, model: str, options: JobOptions, **fields: object) -> Job:
         for name, value in options.items()
         if name not in _NOT_SENT and value is not None
     }
+    if "output_folder" in given:
+        given["format"] = OUTPUT_FORMAT
+        if not isinstance(fields.get("source"), FileSource):
+            raise InvalidRequest(
+                "output_folder is for a job of items whose input is a FileSource, which workers "
+                "read. Leave it out, or name the file so."
+            )
     try:
         return JOB.validate_python({"kind": kind, "model": model, **given, **fields})
     except ValidationError as error:
@@ -343,11 +355,15 @@ def retry_of(record: JobRecord) -> Job:
             f"Job {record.job_id} is {record.state}; only the failed items of a job that has ended "
             f"can be retried. {_towards_its_end(record)}"
         )
-    _refuse_incomplete(record)
-    if record.counts.succeeded == record.counts.total:
+    is_referring = output_folder_of(record.job) is not None
+    if not is_referring or record.state is JobState.COMPLETED:
+        _refuse_incomplete(record)
+    if record.sealed and record.counts.succeeded == record.counts.total:
         raise WrongState(f"Job {record.job_id} has no failed items: there is nothing to retry.")
     if isinstance(record.job, SweepJob):
         return _continuing(record)  # whoever knows them names its combinations
+    if is_referring:
+        return _continuing(record)  # workers read the file again, and keep what has a result
     undone = record.counts.total - record.counts.succeeded
     return _continuing(record, source=UploadSource(expected_items=undone))
 
@@ -356,8 +372,13 @@ def replay_of(first: JobRecord, last: JobRecord, *, current_version: bool = Fals
     """Ask for failed items of a job once more, whose last retry is `last`, or that itself.
 
     On the version that `last` had, or on the one in service. Raises WrongState where the job ended
-    before its input was complete.
+    before its input was complete, and for a job by reference.
     """
+    if output_folder_of(last.job) is not None:
+        raise WrongState(
+            f"Job {last.job_id} has its items in a file that workers read. Have those without a "
+            f"result done: seqd jobs retry {last.job_id}"
+        )
     _refuse_incomplete(first)
     changes: dict[str, object] = {"model": last.model} if current_version else {}
     if isinstance(last.job, SweepJob):
@@ -406,7 +427,8 @@ def rest_told(record: JobRecord) -> str:
         return ""
     if isinstance(record.job, TrainJob):
         return f"The rest: seqd jobs resume {record.job_id}" if has_its_input(record) else ""
-    return f"The rest: seqd jobs retry {record.job_id}" if record.sealed else ""
+    may_retry = record.sealed or output_folder_of(record.job) is not None
+    return f"The rest: seqd jobs retry {record.job_id}" if may_retry else ""
 
 
 def _of_a_training(record: JobRecord) -> str:

@@ -22,8 +22,18 @@ from pydantic_core import to_json
 from seqd.client.sources import OneResult
 from seqd.client.waiting import Announced, WaitOptions, Watch
 from seqd.errors import InvalidRequest, JobDamaged, OutputMismatch, WrongState
+from seqd.inputs.parts import read_part
 from seqd.ledger import LedgerParts
-from seqd.ledger.blobs import ResultLine, unpack_items, unpack_lines, unpack_results
+from seqd.ledger.blobs import (
+    PartReference,
+    ResultLine,
+    UnitReference,
+    lines_in,
+    reference_in,
+    unpack_items,
+    unpack_lines,
+    unpack_results,
+)
 from seqd.ledger.exchange import Exchange, Give, Reading, Taken
 from seqd.ledger.jobs import READ_ROWS, Jobs, ResultPosition
 from seqd.validation import fault_sentence, shown
@@ -36,6 +46,7 @@ from seqd_schemas import (
     JobRecord,
     JobState,
     Output,
+    output_folder_of,
     to_stored,
 )
 
@@ -174,7 +185,7 @@ class ResultReader:
             read = yield from jobs.results.steps(job_id, position, rows_at_once)
             record, position = read.record, read.position
             for row in read.rows:
-                yield Give(unpack_lines(row))
+                yield Give(lines_of(row, record))
             is_at_end = position.unit >= record.units or not read.rows
             if record.state.is_terminal and is_at_end:
                 yield from _rest(jobs, record, position.unit)
@@ -324,7 +335,7 @@ def rest_of_unit(jobs: Jobs, record: JobRecord, unit: int) -> Reading[ResultLine
     for name in (yield from jobs.parts.steps(job_id, unit)):
         number = 0
         while (row := (yield from jobs.row.steps(job_id, name, number))) is not None:
-            yield Give(unpack_lines(row))
+            yield Give(lines_of(row, record))
             number += 1
         if number:
             continue
@@ -334,7 +345,22 @@ def rest_of_unit(jobs: Jobs, record: JobRecord, unit: int) -> Reading[ResultLine
         yield Give(_undone(blob, record))
 
 
+def lines_of(row: bytes, record: JobRecord) -> Iterator[ResultLine]:
+    """Yield the results of a row; of a job by reference, those of the part that it names.
+
+    Raises InvalidInput for what is no row, and for a part that is not there, or another.
+    """
+    part = reference_in(row, PartReference)
+    if part is None:
+        yield from unpack_lines(row)
+        return
+    content = read_part(output_folder_of(record.job) or "", part.name, part.sha256)
+    yield from lines_in(content.split(b"\n")[:-1])
+
+
 def _undone(blob: bytes, record: JobRecord) -> Iterator[ResultLine]:
+    if reference_in(blob, UnitReference) is not None:
+        return  # nobody has read what they are called
     error = _undone_error(record)
     for entry in unpack_items(blob).items:
         reason = error if isinstance(entry, Item) else entry.refused

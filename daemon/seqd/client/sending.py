@@ -46,6 +46,7 @@ from seqd_schemas import (
     TextChunk,
     TrainJob,
     has_upload,
+    output_folder_of,
 )
 
 if TYPE_CHECKING:
@@ -191,6 +192,13 @@ class Sender:
     def retry(self, record: JobRecord, texts: Mapping[str, Record] | None = None) -> Exchange[Sent]:
         """Send an ended job's failed items again, some with other texts; see `Client.retry`."""
         job, jobs = retry_of(record), self._ledger.jobs
+        if output_folder_of(job) is not None:
+            if texts is not None:
+                raise InvalidRequest(
+                    f"Job {record.job_id} has its items in a file that workers read. Leave `items` "
+                    "out, and mend the file."
+                )
+            return (yield from self.send(job, {}, rollout=_kept_rollout(record)))
         corrected = None
         if texts is not None:
             rules = yield from rules_of(self._ledger, job)

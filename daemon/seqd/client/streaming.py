@@ -11,10 +11,10 @@ from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from seqd.client.results import raise_where_missing, rest_of_unit
+from seqd.client.results import lines_of, raise_where_missing, rest_of_unit
 from seqd.client.waiting import Watch
 from seqd.ledger import LedgerParts
-from seqd.ledger.blobs import ResultLine, unpack_lines
+from seqd.ledger.blobs import ResultLine
 from seqd.ledger.exchange import Exchange, Give, Reading, flat_mapped
 from seqd.ledger.jobs import StreamPosition
 from seqd_schemas import (
@@ -90,7 +90,7 @@ class StreamReader:
             if not entries or is_time or reached.event != place.event:
                 # Read before the results: once it is terminal, nothing is committed any more.
                 record = yield from self._jobs.get.steps(self._job_id)
-                yield from self._done()
+                yield from self._done(record)
                 if record.state.is_terminal:
                     yield from self._to_the_end(record, reached)
                     return
@@ -119,7 +119,7 @@ class StreamReader:
                 given[sample] = seen + len(text)
                 yield StreamedText(delta.custom_id, delta.sample, text)
 
-    def _done(self) -> Reading[StreamedText]:
+    def _done(self, record: JobRecord) -> Reading[StreamedText]:
         """Give the rest of the units that were committed since the last read."""
         while True:
             first = self._next
@@ -129,7 +129,7 @@ class StreamReader:
             for unit in (yield from self._jobs.committed.steps(self._job_id, units)):
                 number = 0
                 while row := (yield from self._jobs.row.steps(self._job_id, unit, number)):
-                    for line in unpack_lines(row):
+                    for line in lines_of(row, record):
                         yield Give(self._rest_of(unit, line.result))
                     number += 1
                 self._close(unit)

@@ -57,23 +57,42 @@ def check_path(path: str | Path, roots: tuple[Path, ...]) -> Path:
     Raises InvalidInput for a relative path, one that leads outside all roots (existing or
     not: what lies outside is not told), a missing one, and what is no file or folder.
     """
+    real = below_roots(
+        path,
+        roots,
+        done="read",
+        does="read",
+        setting="SEQD_INPUT_ROOTS",
+        instead="Upload the items",
+    )
+    _status(real)
+    return real
+
+
+def below_roots(
+    path: str | Path, roots: tuple[Path, ...], *, done: str, does: str, setting: str, instead: str
+) -> Path:
+    """Return the real path, links resolved, of what may be there or not, under one of the roots.
+
+    Raises InvalidInput, which says what may not be `done` there, the `setting` that would allow it,
+    and what to do `instead`.
+    """
     _refuse_url(path)
     asked = Path(path)
     if not asked.is_absolute():
         raise InvalidInput(f"{shown(asked)} is a relative path; allowed: an absolute one")
     if not roots:
         raise InvalidInput(
-            f"{shown(asked)} may not be read: no folder is open to jobs here. Upload the items, "
-            "or set SEQD_INPUT_ROOTS on the workers to the folders that jobs may read"
+            f"{shown(asked)} may not be {done}: no folder is open to jobs here. {instead}, "
+            f"or set {setting} on the workers to the folders that jobs may {does}"
         )
     real = _resolved(asked)
     if not any(real.is_relative_to(root.resolve()) for root in roots):
         names = ", ".join(str(root) for root in roots)
         raise InvalidInput(
-            f"{shown(asked)} is outside the folders that jobs may read: {names}. Move it there, "
-            "or add its folder to SEQD_INPUT_ROOTS on the workers"
+            f"{shown(asked)} is outside the folders that jobs may {does}: {names}. Move it there, "
+            f"or add its folder to {setting} on the workers"
         )
-    _status(real)
     return real
 
 
@@ -144,7 +163,7 @@ def open_regular(path: Path) -> int:
     if stat.S_ISDIR(kind):
         raise InvalidInput(f"{shown(path)} is a folder; a file is due here")
     try:
-        descriptor = _open_unlinked(path.absolute())
+        descriptor = open_below(path.absolute())
     except OSError as error:
         raise InvalidInput(f"{shown(path)} cannot be read: {error.strerror}") from error
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -167,7 +186,7 @@ def _is_away(root: Path) -> bool:
         return True
 
 
-def _open_unlinked(path: Path) -> int:
+def open_below(path: Path, flags: int = _FILE_FLAGS) -> int:
     """Open an absolute path folder by folder, each within the one before; raises OSError."""
     folder = os.open(path.anchor, _FOLDER_FLAGS)
     try:
@@ -175,7 +194,7 @@ def _open_unlinked(path: Path) -> int:
             inner = os.open(name, _FOLDER_FLAGS, dir_fd=folder)
             os.close(folder)
             folder = inner
-        return os.open(path.name, _FILE_FLAGS, dir_fd=folder)
+        return os.open(path.name, flags, dir_fd=folder)
     finally:
         os.close(folder)
 

@@ -5,6 +5,7 @@ from collections.abc import Generator, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import BinaryIO
+from zlib import crc32
 
 from seqd.errors import InvalidInput
 from seqd.inputs.file_state import FileState
@@ -13,6 +14,9 @@ from seqd.inputs.paths import check_path, compression_of, format_of, locate, ope
 from seqd.inputs.records import LinesReader, Reader, reader_of
 from seqd.inputs.streams import START, FilePosition, open_text_bytes
 from seqd_schemas import FileFormat, FileSource, Item, RefusedItem
+
+#: Bytes that are read at once for a checksum: one line may have hundreds of megabytes.
+_BLOCK_BYTES = 1024 * 1024
 
 
 class InputFile:
@@ -43,6 +47,8 @@ class InputFile:
         reader = self.reader()
         #: True where no two entries can have the same identifier.
         self.has_unique_ids = reader.has_unique_ids
+        #: True where reading can begin at any entry, which costs nothing.
+        self.has_cheap_places = self._format is not FileFormat.FOLDER and not self.is_compressed
         #: True where an entry is a line of a plain file, so that reading can begin at any.
         self.has_line_entries = isinstance(reader, LinesReader) and not self.is_compressed
         if self._format is not FileFormat.FOLDER:
@@ -75,7 +81,20 @@ class InputFile:
             is_empty = False
             yield self._rules.entry(entry.value, entry.position, entry.where)
         if is_empty:
-            raise InvalidInput(f"{shown(self._path)} holds no entry; at least one is due")
+            raise self.no_entry()
+
+    def no_entry(self) -> InvalidInput:
+        """Return the error for a file that has nothing in it."""
+        return InvalidInput(f"{shown(self._path)} holds no entry; at least one is due")
+
+    def checksum(self, begin: int, end: int) -> int:
+        """Return the CRC-32 of the bytes between two places of a plain file."""
+        assert self._descriptor is not None, "a folder has no bytes"
+        checksum = 0
+        for at in range(begin, end, _BLOCK_BYTES):
+            block = os.pread(self._descriptor, min(_BLOCK_BYTES, end - at), at)
+            checksum = crc32(block, checksum)
+        return checksum
 
     def identifiers(self, end: FilePosition) -> Generator[str]:
         """Yield the identifiers of the entries in front of `end`; none that cannot come twice.

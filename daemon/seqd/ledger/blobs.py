@@ -13,28 +13,36 @@ window, which none of it exceeds. A claim is bounded by that (`lua/shared/blobs.
 is inflated than was stated: any producer can write a blob. Nor is more than `MAX_INFLATED_BYTES`,
 which no chunk that is cut here can reach.
 
+Of a job by reference, what stands for a unit's entries, and for its results, is a reference: `@`,
+the bytes in a file that it stands for, a space, and JSON.
+
 Results are rows: each is one zlib stream, so that the usual call of every language reads all of it,
 and has a bounded share of a unit's results. A row is inflated block by block, and never whole.
 """
 
+import re
 import sys
 import zlib
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Annotated, NamedTuple, TypeVar
 
-from pydantic import ConfigDict, TypeAdapter
+from pydantic import ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
 
 from seqd.errors import InvalidInput
 from seqd_schemas import (
     ITEM_RESULT,
+    Count,
     Item,
     ItemChunk,
     ItemFailure,
     ItemSuccess,
     LabelledText,
     RefusedItem,
+    Sha256,
     TextChunk,
+    WireModel,
     from_stored,
+    to_stored,
 )
 
 if sys.version_info >= (3, 14):
@@ -79,6 +87,10 @@ _LEAST_GAIN = 0.65
 #: First byte of a zlib stream with that window, which so states `_SMALL_BYTES`. With a larger one a
 #: stream states nothing.
 _SMALL_MAGIC = b"\x48"
+
+#: First byte of a reference, and how one states the bytes that it stands for.
+_REFERENCE_MAGIC = b"@"
+_REFERRED_BYTES = re.compile(rb"@([0-9]{1,15}) ")
 
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 _ZSTD_LEVEL = 1
@@ -125,6 +137,64 @@ class PackedChunk:
         """The chunk as it is stored."""
         self._blob = self._blob or pack_json(self.json)
         return self._blob
+
+
+class UnitReference(WireModel):
+    """Entries of a file, in the place of a chunk of them: whoever computes them reads them."""
+
+    first_index: Count
+    size: Count
+    #: Where they stand in the file: the bytes and lines in front of them, and their own bytes.
+    offset: Count
+    line: Count
+    size_bytes: Count
+    #: CRC-32 of those bytes.
+    checksum: Count
+
+    @property
+    def blob(self) -> bytes:
+        """It as the input of a unit."""
+        return _referring(self.size_bytes, self)
+
+
+class PartReference(WireModel):
+    """A file of results as JSON Lines, in the place of rows of them."""
+
+    name: Annotated[str, StringConstraints(pattern=r"^part-[0-9]{6,16}(-[A-Za-z0-9_-]+)?\.jsonl$")]
+    size_bytes: Count
+    sha256: Sha256
+    #: The entries that they are of.
+    first_index: Count
+    items: Count
+    #: CRC-32 of the bytes of these.
+    checksum: Count
+    #: How many have an error instead, by its code.
+    errors: dict[str, Count] = Field(default_factory=dict)
+
+    @property
+    def row(self) -> bytes:
+        """It as the one row of results of a unit."""
+        return _referring(self.size_bytes, self)
+
+
+_Reference = TypeVar("_Reference", UnitReference, PartReference)
+
+
+def reference_in(blob: bytes, kind: type[_Reference]) -> _Reference | None:
+    """Return the reference that a blob is; None where it holds the data itself.
+
+    Raises InvalidInput for one that is damaged.
+    """
+    if not blob.startswith(_REFERENCE_MAGIC):
+        return None
+    try:
+        return from_stored(kind, blob.partition(b" ")[2])
+    except ValidationError:
+        raise _unusable(blob, "is a damaged reference") from None
+
+
+def _referring(bytes_meant: int, reference: WireModel) -> bytes:
+    return b"%b%d %b" % (_REFERENCE_MAGIC, bytes_meant, to_stored(reference).encode())
 
 
 class ResultLine(NamedTuple):
@@ -252,6 +322,8 @@ def stated_bytes(blob: bytes) -> int | None:
     """
     if blob.startswith(_SMALL_MAGIC):
         return _SMALL_BYTES
+    if found := _REFERRED_BYTES.match(blob):
+        return int(found[1])
     if not blob.startswith(_ZSTD_MAGIC):
         return None
     try:
@@ -281,8 +353,8 @@ def unpack_texts(blob: bytes) -> TextChunk:
 
 def pack_results(results: Iterable[ItemSuccess | ItemFailure]) -> list[bytes]:
     """Return results as rows of JSON Lines, each compressed; one row, where they fit into it."""
-    to_json, results = ITEM_RESULT.serializer.to_json, list(results)
-    lines = [to_json(result, exclude_defaults=True) + b"\n" for result in results]
+    results = list(results)
+    lines = json_lines(results)
     deflate = _deflate
     if any(isinstance(one, ItemSuccess) and isinstance(one.output, dict) for one in results[:8]):
         deflate = _deflate_numbers
@@ -296,6 +368,12 @@ def pack_results(results: Iterable[ItemSuccess | ItemFailure]) -> list[bytes]:
         held.append(line)
         size += len(line)
     return [*rows, deflate(b"".join(held))]
+
+
+def json_lines(results: Iterable[ItemSuccess | ItemFailure]) -> list[bytes]:
+    """Return results as lines of JSON, each with its end."""
+    to_json = ITEM_RESULT.serializer.to_json
+    return [to_json(result, exclude_defaults=True) + b"\n" for result in results]
 
 
 def pack_line(json: str) -> bytes:
@@ -314,8 +392,13 @@ def unpack_lines(row: bytes) -> Iterator[ResultLine]:
 
     Raises InvalidInput for what is no row, ValidationError for other JSON.
     """
+    yield from lines_in(_inflated_lines(row))
+
+
+def lines_in(lines: Iterable[bytes]) -> Iterator[ResultLine]:
+    """Yield results that are lines of JSON, without their ends; raises ValidationError."""
     validate = ITEM_RESULT.validator.validate_json
-    for json in _inflated_lines(row):
+    for json in lines:
         yield ResultLine(validate(json, extra="ignore"), json)
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 
 from pydantic import ValidationError
 
-from seqd.formats import LEAST_IN_REDIS, refuse_other_format
+from seqd.formats import LAYOUT, refuse_other_format
 from seqd.ledger.exchange import (
     Command,
     Exchange,
@@ -32,7 +32,7 @@ from seqd.ledger.exchange import (
 from seqd.ledger.scripts import as_int
 from seqd.ledger.writing import Writing
 from seqd.validation import fault_sentence
-from seqd_schemas import FORMAT, ModelReference, from_stored, task_of, to_stored
+from seqd_schemas import ModelReference, from_stored, task_of, to_stored
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
@@ -311,7 +311,7 @@ class Fleet(Part):
             f"Redis, under the prefix {self._keys.prefix!r},",
             "Set SEQD_PREFIX to another",
         )
-        refuse_other_format(text, place, instead, LEAST_IN_REDIS)
+        refuse_other_format(text, place, instead, LAYOUT)
 
     @exchange
     def publish_catalog(
@@ -332,7 +332,7 @@ class Fleet(Part):
             before = read.get(entry.model)
             stored = to_stored(entry.model_copy(update=limit))
             written += [entry.model, "" if before is None else _digest(before), stored]
-        yield from pipeline([Command(("SET", self._keys.format(), FORMAT, "NX")), *schemas])
+        yield from pipeline([Command(("SET", self._keys.format(), LAYOUT, "NX")), *schemas])
         return as_int((yield from script("publish_catalog", *written))) == 1
 
     @exchange

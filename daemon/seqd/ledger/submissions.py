@@ -34,7 +34,7 @@ from seqd.errors import (
     WrongState,
 )
 from seqd.kinds import TRAIN
-from seqd.ledger.blobs import PackedChunk
+from seqd.ledger.blobs import PackedChunk, UnitReference
 from seqd.ledger.digests import InputDigest
 from seqd.ledger.exchange import (
     Argument,
@@ -58,6 +58,7 @@ from seqd_schemas import (
     TrainJob,
     UploadSource,
     has_upload,
+    output_folder_of,
     own_options,
     queue_of,
     route_of,
@@ -236,7 +237,7 @@ class Submissions(Part):
         job: Job,
         job_id: str,
         unit: int,
-        chunk: ItemChunk | TextChunk | PackedChunk | None,
+        chunk: ItemChunk | TextChunk | PackedChunk | UnitReference | None,
         *,
         digest: str = "",
         owner: str = "",
@@ -257,7 +258,7 @@ class Submissions(Part):
         """
         blob, size = b"", ahead_items
         if chunk is not None:
-            packed = chunk if isinstance(chunk, PackedChunk) else PackedChunk(chunk)
+            packed = PackedChunk(chunk) if isinstance(chunk, ItemChunk | TextChunk) else chunk
             blob, size = packed.blob, packed.size
         attempt = "" if ingest_attempt is None else ingest_attempt
         most = self._ledger.settings.max_pending_bytes
@@ -562,6 +563,10 @@ def _fields(job: Job, admitted: "Admitted") -> list[Argument]:
         group_by.append(to_stored(rollout))
     if isinstance(job, RunJob):
         group_by.append(task_schema.digest if task_schema else None)
+    output = output_folder_of(job)
+    if output is not None:
+        # What a worker reads and writes, it knows by the first job of a claim.
+        group_by.append([to_stored(job.source), job.continues])
     group = hashlib.sha256(json.dumps(group_by, sort_keys=True).encode()).hexdigest()[:16]
     fields: list[Argument] = ["spec", to_stored(_without_items(job)), "kind", job.kind]
     fields += ["model", model, "tenant", job.tenant, "priority", job.priority.value]
@@ -574,7 +579,7 @@ def _fields(job: Job, admitted: "Admitted") -> list[Argument]:
         fields += ["rollout", to_stored(rollout)]
     if task_schema is not None:
         fields += ["task_schema", task_schema.digest]
-    if task_schema is not None and task_schema.result_bytes:
+    if task_schema is not None and task_schema.result_bytes and output is None:
         fields += ["result_bytes", task_schema.result_bytes]
     fields += ["template", _template_digest(fields)]
     if job.expires_in_s is not None:

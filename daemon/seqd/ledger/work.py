@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, cast
 from redis.exceptions import ResponseError
 
 from seqd.errors import LeaseLost, RedisUnreachable, failure_of
-from seqd.ledger.blobs import errored_items, pack, pack_line, pack_results
+from seqd.ledger.blobs import PartReference, errored_items, pack, pack_line, pack_results
 from seqd.ledger.control import damaged_job, reason_of, script_past_damage
 from seqd.ledger.exchange import (
     Argument,
@@ -159,6 +159,8 @@ class Finished:
     use: Use = NO_USE
     #: The plugin's part of the tracebacks of what it raised, by the message of the items' errors.
     tracebacks: Mapping[str, str] | None = None
+    #: The file that holds the results, where that was written.
+    part: PartReference | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -569,7 +571,7 @@ def _batches(finished: Iterable[Finished]) -> Iterator[_Batch | OversizedResults
     """Yield the arguments of each call: few and small enough that Redis is not held up."""
     held, items, size = list[tuple[Unit, Sequence[Argument]]](), 0, 0
     for done in finished:
-        rows = pack_results(done.results)
+        rows = pack_results(done.results) if done.part is None else [done.part.row]
         count, more = len(done.results), sum(map(len, rows))
         if held and (
             more > MAX_COMMIT_BYTES

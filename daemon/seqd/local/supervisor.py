@@ -26,7 +26,7 @@ from seqd.local.gpus import Gpu, list_gpus
 from seqd.local.log_file import log_limits
 from seqd.local.run_files import RunFolder
 from seqd.local.slots import Slot
-from seqd.settings import Settings
+from seqd.settings import ROOTS, Settings
 
 
 class Change(StrEnum):
@@ -109,10 +109,11 @@ def _settings_variables(settings: Settings, redis_url: str) -> dict[str, str]:
     values["redis_url"] = redis_url
     values["data_dir"] = settings.data_dir.absolute()
     values["supervised"] = True
-    if settings.redis_url is None and settings.input_roots is None:
+    for name in ROOTS if settings.redis_url is None else ():
         # The server is embedded, so only its own user can name files; a worker sees a mere
         # address, and would take it for a shared server that may name none.
-        values["input_roots"] = (Path("/"),)
+        if values.get(name) is None:
+            values[name] = (Path("/"),)
     return {
         f"SEQD_{name.upper()}": _written(name, value)
         for name, value in values.items()
@@ -122,7 +123,7 @@ def _settings_variables(settings: Settings, redis_url: str) -> dict[str, str]:
 
 def _written(name: str, value: object) -> str:
     if isinstance(value, tuple):
-        return (os.pathsep if name == "input_roots" else ",").join(map(str, value))
+        return (os.pathsep if name in ROOTS else ",").join(map(str, value))
     return str(value)
 
 

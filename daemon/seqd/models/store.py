@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Self
 
 from seqd.errors import InvalidRequest, PluginFault, VersionInUse
+from seqd.formats import LAYOUT
 from seqd.hookspecs import Artifact
 from seqd.models.disk import drafts_in, empty, sync, write_atomically, writing
 from seqd.models.model_records import (
@@ -33,7 +34,7 @@ from seqd.models.shared_store import new_version, repeated, shared_store
 from seqd.models.stored_versions import FORMAT_FILE_NAME, STARTER_VERSION
 from seqd.models.version_files import VersionDraft, check_sealed, seal_folder
 from seqd.settings import Settings
-from seqd_schemas import FORMAT, FileDigest, ModelManifest, Rollout, RolloutKind
+from seqd_schemas import FileDigest, ModelManifest, Rollout, RolloutKind
 
 #: In the root of a store: folders that are not versions yet, on the file system that it is on.
 _STAGING = ".staging"
@@ -138,7 +139,7 @@ class ModelStore(ServingStore):
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
         if not (self._root / FORMAT_FILE_NAME).exists():
-            write_atomically(self._root / FORMAT_FILE_NAME, f"{FORMAT}\n".encode())
+            write_atomically(self._root / FORMAT_FILE_NAME, f"{LAYOUT}\n".encode())
         return folder
 
     def _move_in(self, folder: Path, draft: VersionDraft) -> ModelManifest:

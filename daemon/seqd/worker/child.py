@@ -120,7 +120,7 @@ class WorkLoop:
         self._wakeups = PassedOn(context, self._claimable)
         self._deaths = DeathsFile(settings, context.identity.name)
         self._is_supervised = settings.supervised
-        self._items = ItemRunner(context)
+        self._items = ItemRunner(context, settings)
         self._trainings = TrainingRunner(context, settings)
         self._ingest = Ingest(context, settings)
         self._ranges = RangeReader(context, settings)
@@ -247,6 +247,7 @@ class WorkLoop:
             claim = self._resumed_ingest() or self._claim()
             if claim is None:
                 self._ingest.close()
+                self._items.close()
                 # A wakeup without work may be of a version that another process has published.
                 if context.fitness.refresh(0.0 if is_idle else RESCAN_S):
                     self._publish_versions()

@@ -7,7 +7,7 @@ item, so that one bad item spoils nothing.
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain, islice
 from typing import Self, cast
@@ -17,7 +17,7 @@ from pydantic import BaseModel, ValidationError
 from seqd.errors import InvalidInput, PluginFault, Stopped, wire_text
 from seqd.hookspecs import LoadedModel, Model, PluginParameters, RunContext, WorkItem
 from seqd.kinds import SERVED_TASKS, kind_of_task
-from seqd.ledger.blobs import unpack_items
+from seqd.ledger.blobs import PartReference, UnitReference, unpack_items
 from seqd.ledger.units import Unit
 from seqd.models.plugin_frames import raised_by_plugin
 from seqd.plugin.calls import PluginCall
@@ -35,6 +35,7 @@ from seqd_schemas import (
     ItemErrorCode,
     ItemFailure,
     ItemResult,
+    ItemSuccess,
     Job,
     RefusedItem,
     task_of,
@@ -124,12 +125,43 @@ class TaskCall:
         return cls(task, fixed or cast("type[BaseModel]", spec.output), spec.input)
 
 
+@dataclass(frozen=True, slots=True)
+class Referred:
+    """What is known of a unit of a job by reference."""
+
+    job: Job
+    reference: UnitReference
+    #: Results that the job has which this one continues, by their place in the unit, and where.
+    kept: Mapping[int, ItemSuccess] = field(default_factory=dict)
+    part: PartReference | None = None
+
+
 @dataclass(frozen=True)
 class UnitItems:
     """A unit with its input unpacked."""
 
     unit: Unit
     chunk: ItemChunk
+    referred: Referred | None = None
+
+    @cached_property
+    def undone(self) -> "UnitItems":
+        """The unit without what has a result already, as it is to be computed."""
+        if self.referred is None or not self.referred.kept:
+            return self
+        entries = tuple(
+            entry.model_copy(update={"index": index}) if isinstance(entry, Item) else entry
+            for index, entry in enumerate(self.chunk.items, self.chunk.first_index)
+            if index - self.chunk.first_index not in self.referred.kept
+        )
+        return UnitItems(self.unit, self.chunk.model_copy(update={"items": entries}))
+
+    def with_kept(self, results: "Results") -> "Results":
+        """Return the results of what was undone with those that there were, in order."""
+        if self.referred is None or not self.referred.kept:
+            return results
+        made, kept = iter(results), self.referred.kept
+        return [kept[n] if n in kept else next(made) for n in range(len(self.chunk.items))]
 
     @cached_property
     def placed(self) -> list[tuple[int, WorkItem]]:

@@ -30,8 +30,6 @@ from seqd.errors import (
     REDIS_ERRORS,
     InvalidInput,
     LeaseLost,
-    NoFitWorker,
-    SeqdError,
     Stopped,
     UploadLost,
     UserError,
@@ -40,7 +38,7 @@ from seqd.inputs.duplicates import DigestGuard, digests_of, refuse_suspects
 from seqd.inputs.file_state import changed
 from seqd.inputs.reading import InputFile
 from seqd.inputs.streams import FilePosition
-from seqd.ledger.blobs import PackedChunk, chunks_of
+from seqd.ledger.blobs import PackedChunk, UnitReference, chunks_of
 from seqd.ledger.ingests import FEW_UNITS, IngestPosition
 from seqd.ledger.ledger import Ledger
 from seqd.ledger.ranges import Range, ReadUnit
@@ -49,9 +47,15 @@ from seqd.ledger.units import Unit
 from seqd.ledger.work import Claim
 from seqd.settings import Settings
 from seqd.worker.context import WorkerContext
-from seqd.worker.faults import reading_fault, sentence_of
-from seqd.worker.ingest_ranges import FileUnits, RangePlan, file_of, read_range
-from seqd_schemas import FileSource, Job, JobRecord, SweepJob
+from seqd.worker.ingest_ranges import (
+    FileUnits,
+    RangePlan,
+    ReferenceUnits,
+    file_of,
+    read_range,
+)
+from seqd.worker.references import References
+from seqd_schemas import FileSource, Job, JobRecord, SweepJob, output_folder_of
 
 log = logging.getLogger(__name__)
 
@@ -98,11 +102,13 @@ class Reading:
         source = job.source
         assert isinstance(source, FileSource), "others have no file"
         self._path = source.path
+        #: How the file is cut.
+        self._cut = FileUnits if output_folder_of(job) is None else ReferenceUnits
         #: Where the next unit begins, and where reading began here.
         self.place = self._start = self._place_behind(stored)
         #: Number of the unit that is added next.
         self.next_unit = self.place.units
-        self._units = FileUnits(file, self.place, unit_items)
+        self._units = self._cut(file, self.place, unit_items)
         self._guard = DigestGuard()
         self._in_front: Generator[str] | None = None
         #: Where others may read ahead; None while this worker reads alone.
@@ -111,7 +117,7 @@ class Reading:
         #: When what is next began to be waited for; None where it is not.
         self._waits_since: float | None = None
         #: False once what others have read did not fit together.
-        self._can_be_shared = file.has_line_entries
+        self._can_be_shared = file.has_line_entries and self._cut is FileUnits
 
     def _place_behind(self, stored: IngestPosition | None) -> IngestPosition:
         state = self._file.state
@@ -123,7 +129,7 @@ class Reading:
         if state.modified_ns == stored.modified_ns:
             return stored
         # Perhaps a copy on another machine, with a time of its own: its units tell.
-        units = FileUnits(self._file, begin, self._unit_items)
+        units = self._cut(self._file, begin, self._unit_items)
         while units.place.units < stored.units and units.unit() is not None:
             units.advance()
         if units.place != replace(stored, modified_ns=state.modified_ns):
@@ -160,7 +166,7 @@ class Reading:
     def _add_here(self, unit: Unit) -> AddOutcome:
         """Read the next unit, and add it."""
         if self._units.place != self.place:
-            self._units = FileUnits(self._file, self.place, self._unit_items)
+            self._units = self._cut(self._file, self.place, self._unit_items)
         read = self._units.unit()
         if read is None:
             return "end"
@@ -230,7 +236,11 @@ class Reading:
             offered += fresh
 
     def _append(
-        self, unit: Unit, packed: PackedChunk | None, behind: IngestPosition, ahead_items: int = 0
+        self,
+        unit: Unit,
+        packed: PackedChunk | UnitReference | None,
+        behind: IngestPosition,
+        ahead_items: int = 0,
     ) -> AppendOutcome:
         """Add a unit, or one that was read ahead; the next one begins `behind` it."""
         return self._ledger.submissions.append(
@@ -254,6 +264,8 @@ class Reading:
         False when another slice has to go on. Raises DuplicateCustomId, and InvalidInput where the
         file was written to.
         """
+        if self._cut is ReferenceUnits:
+            return True  # nobody has read them
         if self._in_front is None:
             self._in_front = self._file.identifiers(_position(self._start))
         for _ in range(0, SLICE_IDS, _CHECK_IDS):
@@ -298,10 +310,6 @@ def _position(place: IngestPosition) -> FilePosition:
 #: Units that one slice adds at most. About a second of reading for units of 512 reviews.
 SLICE_UNITS = 32
 
-#: Seconds until input is read again that could not be on one machine; doubles, up to the longest.
-FIRST_FAULT_WAIT_S = 0.1
-LONGEST_FAULT_WAIT_S = 5.0
-
 #: Seconds until another slice when enough input is waiting already.
 FULL_WAIT_S = 0.5
 
@@ -326,6 +334,7 @@ class Ingest:
     def __init__(self, context: WorkerContext, settings: Settings) -> None:
         self._context = context
         self._settings = settings
+        self._references = References(context, settings)
         self._readings: OrderedDict[str, Reading] = OrderedDict()
         self._kept: dict[str, _Kept] = {}
         #: The job that was resumed last, if its units are computed as fast as they are read.
@@ -384,28 +393,7 @@ class Ingest:
             changed = None if reading is None else _change_of(reading)
             self._forget(unit)
             # Whatever its parts seem to be then: that it changed.
-            self._fail_or_release(unit, changed or error)
-
-    def _fail_or_release(self, unit: Unit, error: Exception) -> None:
-        """Release the unit where this machine cannot read what another may; else fail the job.
-
-        Such as a share that is not mounted here. Nobody's input waits longer for it than
-        `unfit_grace_s`.
-        """
-        code = reading_fault(error)
-        count, age_s = (unit.faults.count, unit.faults.age_s) if unit.faults else (0, 0.0)
-        if code is not None and age_s < self._settings.unfit_grace_s:
-            log.error("input of job=%s not read here code=%s: %s", unit.job_id, code, error)
-            wait_s = min(FIRST_FAULT_WAIT_S * 2.0 ** min(count, 30), LONGEST_FAULT_WAIT_S)
-            worker = self._context.identity.name
-            self._context.ledger.work.release_unit(unit, wait_s=wait_s, faulted_by=worker)
-            return
-        if not isinstance(error, SeqdError):
-            error = NoFitWorker(
-                f"The input could not be read on worker {self._context.identity.name}, nor on any "
-                f"that tried it before: {sentence_of(error)}. Mend that and hand the job in again."
-            )
-        self._context.fail_job(unit, error)
+            self._references.fail_or_release(unit, changed or error)
 
     def _refuse_after_crashes(self, unit: Unit) -> None:
         if unit.crashes >= self._context.max_attempts:
@@ -423,7 +411,9 @@ class Ingest:
                 break
             outcome = reading.add_next(unit)
             if outcome == "end":
-                if reading.check(self._context.should_stop):
+                if not self._references.is_whole(claim, unit, reading.next_unit):
+                    wait_s = FULL_WAIT_S
+                elif reading.check(self._context.should_stop):
                     self._forget(unit)
                     if self._sealed(job, unit, reading.next_unit):
                         return
@@ -510,6 +500,7 @@ class Ingest:
         ledger = self._context.ledger
         file = file_of(job, self._context, self._settings)
         stored = ledger.ingests.position(unit.job_id)
+        self._references.begin(job, unit, file, is_first=stored is None)
         worker, unit_items = self._context.identity.name, record.unit_items
         return Reading(ledger, worker, job, file, unit_items, stored)
 

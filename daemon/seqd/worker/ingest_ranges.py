@@ -21,7 +21,7 @@ from seqd.inputs.paths import require_root
 from seqd.inputs.reading import InputFile
 from seqd.inputs.streams import FilePosition
 from seqd.kinds import KINDS
-from seqd.ledger.blobs import UNIT_CHARS, PackedChunk, chunks_of
+from seqd.ledger.blobs import UNIT_CHARS, PackedChunk, UnitReference, chunks_of
 from seqd.ledger.ingests import IngestPosition
 from seqd.ledger.jobs import JOB
 from seqd.ledger.ranges import Range, Ranges, ReadOutcome, ReadUnit, TakenRange
@@ -70,7 +70,7 @@ def _rules_of(job: Job, source: FileSource, described: Callable[[str], Model]) -
 class FileUnit:
     """A unit that was read."""
 
-    packed: PackedChunk
+    packed: PackedChunk | UnitReference
     where: ReadUnit
     #: Of its identifiers; empty where none can come twice.
     digests: bytes
@@ -116,6 +116,54 @@ class FileUnits:
         behind = self._waiting.where.end_behind(self.place)
         assert behind is not None, "it begins at this place"
         self.place, self._waiting = behind, None
+
+
+class ReferenceUnits(FileUnits):
+    """The same of a job by reference: where each unit is, and nothing of what is in it."""
+
+    def __init__(self, file: InputFile, place: IngestPosition, unit_items: int) -> None:
+        super().__init__(file, place, unit_items)
+        self._unit_items = unit_items
+        self._raws = self._reader.raws()
+
+    def unit(self) -> FileUnit | None:
+        """Return the next unit, as `FileUnits.unit` does."""
+        begins = self.place
+        if self._waiting is not None:
+            return self._waiting
+        size = 0
+        while size < self._unit_items and self._bytes_from(begins) < UNIT_CHARS:
+            if next(self._raws, None) is None:
+                break
+            size += 1
+        end, line = self._reader.position
+        checksum = self._file.checksum(begins.offset, end)
+        self._file.refuse_changed()
+        if not size and not begins.entries:
+            raise self._file.no_entry()
+        if not size:
+            return None
+        reference = UnitReference(
+            first_index=begins.entries,
+            size=size,
+            offset=begins.offset,
+            line=begins.line,
+            size_bytes=self._bytes_from(begins),
+            checksum=checksum,
+        )
+        ends = replace(
+            begins,
+            units=begins.units + 1,
+            entries=begins.entries + size,
+            offset=end,
+            line=line,
+            checksum=checksum,
+        )
+        self._waiting = FileUnit(reference, ReadUnit(replace(begins, checksum=0), ends), b"")
+        return self._waiting
+
+    def _bytes_from(self, place: IngestPosition) -> int:
+        return self._reader.position.offset - place.offset
 
 
 class RangePlan:

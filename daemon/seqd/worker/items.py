@@ -14,7 +14,7 @@ from operator import index
 from time import monotonic, perf_counter
 from typing import SupportsFloat, SupportsIndex
 
-from seqd.errors import InvalidInput, InvalidRequest, SeqdError
+from seqd.errors import REDIS_ERRORS, InvalidInput, InvalidRequest, SeqdError, UserError
 from seqd.hookspecs import Device, LoadedModel, WorkItem
 from seqd.ledger.blobs import split_chunk
 from seqd.ledger.units import Unit
@@ -27,6 +27,7 @@ from seqd.ledger.work import (
     OversizedResults,
     Use,
 )
+from seqd.settings import Settings
 from seqd.worker.computing import Answered, UnitItems, call_of, compute, unpack
 from seqd.worker.context import WorkerContext
 from seqd.worker.counting import WorkerStats
@@ -35,6 +36,7 @@ from seqd.worker.faults import ItemFaults, Unfit
 from seqd.worker.item_budgets import ItemBudgets
 from seqd.worker.outcomes import Results
 from seqd.worker.plans import Plan, Plans
+from seqd.worker.references import References
 from seqd.worker.rollouts import Trial, Trials, is_left_to_serving
 from seqd.worker.streaming import DeltaPublisher
 from seqd_schemas import (
@@ -82,8 +84,9 @@ MAX_FAULTS = 3
 class ItemRunner:
     """Runs units of items."""
 
-    def __init__(self, context: WorkerContext) -> None:
+    def __init__(self, context: WorkerContext, settings: Settings) -> None:
         self._context = context
+        self._references = References(context, settings)
         self._plans = Plans(context)
         self._trials = Trials(context)
         self._budgets = ItemBudgets(context)
@@ -91,7 +94,7 @@ class ItemRunner:
     def run(self, claim: Claim) -> None:
         """Compute and commit the units of a claim. Raises Stopped when asked to stop."""
         began = perf_counter()
-        units = list(self._unpacked(claim.units))
+        units = list(self._unpacked(claim))
         self._context.stats.unpack_s += perf_counter() - began
         units = [unit for unit in units if not self._split_or_give_up(unit, claim)]
         if not units:
@@ -104,10 +107,13 @@ class ItemRunner:
         units = [
             unit for unit in units if plan.fits(len(unit.chunk.items)) or not self._split(unit)
         ]
+        if settled := [unit for unit in units if not unit.undone.chunk.items]:
+            self._commit([(unit, unit.with_kept([])) for unit in settled])
+        units = [unit for unit in units if unit.undone.chunk.items]
         if not units:
             return
         try:
-            done = self._computed(plan, claim, units)
+            done = self._computed(plan, claim, [unit.undone for unit in units])
         except Unfit as fault:
             self._release(units, plan, fault)
             return
@@ -119,8 +125,10 @@ class ItemRunner:
             self._context.fitness.worked(plan.model, plan.version)
         is_waited_for = claim.job.priority is Priority.INTERACTIVE
         self._commit(
-            list(zip(units, done.results, strict=True)),
-            uses_of([unit.characters for unit in units], tokens=done.tokens, busy_s=done.busy_s),
+            [(unit, unit.with_kept(made)) for unit, made in zip(units, done.results, strict=True)],
+            uses_of(
+                [unit.undone.characters for unit in units], tokens=done.tokens, busy_s=done.busy_s
+            ),
             plan.plugin_version,
             done.tracebacks,
             is_waited_for=is_waited_for,
@@ -128,12 +136,18 @@ class ItemRunner:
         if done.trial is not None:
             self._trials.note(done.trial)
 
-    def _unpacked(self, units: tuple[Unit, ...]) -> Iterator[UnitItems]:
-        for unit in units:
+    def close(self) -> None:
+        """Close files that are kept open between claims."""
+        self._references.close()
+
+    def _unpacked(self, claim: Claim) -> Iterator[UnitItems]:
+        for unit in claim.units:
             try:
-                yield unpack(unit)
-            except InvalidInput as error:
-                self._context.fail_job(unit, error)
+                yield self._references.read(claim, unit) or unpack(unit)
+            except REDIS_ERRORS:
+                raise
+            except (UserError, OSError) as error:
+                self._references.fail_or_release(unit, error)
 
     def _split_or_give_up(self, unit: UnitItems, claim: Claim) -> bool:
         """Split a unit that has killed its worker too often; fail its item once that is alone.
@@ -266,16 +280,23 @@ class ItemRunner:
         *,
         is_waited_for: bool = False,
     ) -> None:
-        finished = [
-            Finished(items.unit, results, items.chunk, use=use, tracebacks=tracebacks)
-            for (items, results), use in zip(done, uses or repeat(NO_USE), strict=False)
-        ]
         stats, began = self._context.stats, perf_counter()
+        written, finished = list[tuple[UnitItems, Results]](), list[Finished]()
+        for (items, results), use in zip(done, uses or repeat(NO_USE), strict=False):
+            try:
+                results, part = self._references.written(items, results)
+            except (UserError, OSError) as error:
+                what = "The results could not be written"
+                self._references.fail_or_release(items.unit, error, what)
+                continue
+            written.append((items, results))
+            chunk = items.chunk if part is None else None
+            finished.append(Finished(items.unit, results, chunk, False, use, tracebacks, part))
         self._context.leases.computed()
         outcomes = self._context.ledger.work.commit_batch(finished, plugin_version)
         stats.commit_s += perf_counter() - began
         ended, committed = list[str](), list[Results]()
-        for (items, results), outcome in zip(done, outcomes, strict=True):
+        for (items, results), outcome in zip(written, outcomes, strict=True):
             if isinstance(outcome, MiscountedResults):
                 self._fail([items], _miscounted(items))
                 continue

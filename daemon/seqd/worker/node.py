@@ -37,7 +37,7 @@ from seqd.models.registry import Registry
 from seqd.models.shared_store import shared_store
 from seqd.models.trial_load import trial_of
 from seqd.placement import unknown_served
-from seqd.settings import Settings, load_settings
+from seqd.settings import ROOTS, Settings, load_settings
 from seqd.targets import rule_for
 from seqd.worker.background import Reconciler, StoreMirror
 from seqd.worker.broker import create_app
@@ -428,8 +428,9 @@ def _set_environment(settings: Settings, identity: Identity) -> None:
     why_not = keep_kernels(settings.data_dir)
     if why_not:
         log.warning("compiled kernels are not kept, so each start compiles them: %s", why_not)
-    if settings.input_roots is not None:
-        os.environ["SEQD_INPUT_ROOTS"] = os.pathsep.join(map(str, settings.input_roots))
+    for name in ROOTS:
+        if (roots := getattr(settings, name)) is not None:
+            os.environ[f"SEQD_{name.upper()}"] = os.pathsep.join(map(str, roots))
 
 
 def _check_semaphores() -> None:

@@ -14,15 +14,22 @@ from pydantic import ValidationError
 
 from seqd.client.explaining.reasons import Facts
 from seqd.client.explaining.records import ItemExplanation
+from seqd.client.results import lines_of
 from seqd.errors import InvalidInput, InvalidRequest, UnknownItem
 from seqd.kinds import KINDS
 from seqd.ledger import LedgerParts
-from seqd.ledger.blobs import may_hold, results_named, unpack_items
+from seqd.ledger.blobs import (
+    PartReference,
+    may_hold,
+    reference_in,
+    results_named,
+    unpack_items,
+)
 from seqd.ledger.exchange import Exchange
 from seqd.ledger.unit_states import TriedUnit, first_blobs, tried_unit
 from seqd.validation import shown
 from seqd.wording import counted, span
-from seqd_schemas import Item, ItemFailure, ItemSuccess
+from seqd_schemas import Item, ItemFailure, ItemSuccess, JobRecord
 
 #: Units that are read at most: 2 million items of a model with units of 512.
 MAX_UNITS: Final = 4_096
@@ -89,7 +96,7 @@ def _in_unit(
             row = yield from jobs.row.steps(job_id, name, 0)
         number = 0
         while row is not None:
-            result = _result(row, custom_id)
+            result = _result(row, facts.record, custom_id)
             if result is not None:
                 return _Found(name, result)
             number += 1
@@ -104,10 +111,13 @@ def _in_unit(
     return None
 
 
-def _result(row: bytes, custom_id: str) -> ItemSuccess | ItemFailure | None:
+def _result(row: bytes, record: JobRecord, custom_id: str) -> ItemSuccess | ItemFailure | None:
     """Return the result of an item in a row; none of a row that somebody has written over."""
     try:
-        return next(results_named(row, custom_id), None)
+        if reference_in(row, PartReference) is None:
+            return next(results_named(row, custom_id), None)
+        results = (line.result for line in lines_of(row, record))
+        return next((result for result in results if result.custom_id == custom_id), None)
     except (InvalidInput, ValidationError):
         return None
 

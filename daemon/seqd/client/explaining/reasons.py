@@ -39,6 +39,7 @@ from seqd_schemas import (
     WaitingCode,
     WorkerState,
     WorkerStatus,
+    output_folder_of,
     task_of,
 )
 
@@ -335,7 +336,8 @@ def _reading(facts: Facts) -> Iterable[Reason]:
     rest = f", about {states.unread_items:,} items are left" if states.unread_items else ""
     holder = next((one.worker for one in states.held if one.unit == "ingest"), None)
     who = "a worker is yet to read on" if holder is None else f"{holder} reads it"
-    yield Reason("reading", f"its file is not read to the end{rest}: {who}")
+    more = ", or its folder not closed" if output_folder_of(facts.record.job) else ""
+    yield Reason("reading", f"its file is not read to the end{more}{rest}: {who}")
 
 
 def _turn(facts: Facts) -> Iterable[Reason]:

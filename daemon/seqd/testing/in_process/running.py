@@ -217,6 +217,7 @@ def _settings(redis_url: str, prefix: str, folder: Path) -> Settings:
         "data_dir": folder,
         # As of an embedded server elsewhere: its user alone can reach it.
         "input_roots": (Path("/"),),
+        "output_roots": (Path("/"),),
     }
     return Settings.model_validate(given)
 

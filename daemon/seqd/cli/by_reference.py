@@ -1,0 +1,128 @@
+"""`--output-folder`: a job whose file workers read, and whose results they write, themselves."""
+
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from seqd.cli.exits import MISTAKE, OK
+from seqd.cli.output_options import OutputOptions
+from seqd.cli.readers import choice
+from seqd.cli.ui.screen import Screen
+from seqd.errors import IdempotencyConflict, InvalidInput, InvalidRequest
+from seqd_schemas import FileFormat, FileSource, JobState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from seqd.cli.handing_in import Begun, HandIn
+    from seqd.client import Client, JobHandle
+    from seqd.client.requests import ItemOptions
+
+
+def hand_in(
+    client: "Client",
+    source: FileSource,
+    folder: Path,
+    send: "Callable[[Client, FileSource], JobHandle[Any]]",
+    *,
+    output: OutputOptions,
+    given: "ItemOptions",
+    screen: Screen,
+    detach: bool,
+) -> int:
+    """Hand a job in, and wait for its end unless it is detached; return the exit status.
+
+    `send` hands it in by the options that are `given`.
+    """
+    from seqd.cli.bulk import bulk_view, following
+    from seqd.cli.handing_in import HandIn
+    from seqd.cli.ui.stdout import print_json
+    from seqd.cli.ui.summary import BulkOutcome, say_headline
+    from seqd.inputs.parts import MANIFEST
+
+    given["output_folder"] = str(folder)
+
+    def send_as(job_id: str) -> "JobHandle[Any]":
+        given["job_id"] = job_id
+        return send(client, source)
+
+    handing = HandIn(
+        client=client,
+        screen=screen.on_stderr() if detach else screen,
+        send=send_as,
+        job_id=given.get("job_id"),
+        leaves=output.leaves,
+        has_folder=True,
+    )
+    if detach:
+        handing.detached()
+        return OK
+
+    def begin(sending: "HandIn") -> "Begun":
+        return _begun(sending, folder, resumes=output.resume)
+
+    with handing.waited_for(begin) as begun:
+        handle = begun.handle
+        with bulk_view(screen, handle.record) as view:
+            with following(handle, view.show):
+                record = handle.wait()
+            view.finish(record)
+    say_headline(screen, BulkOutcome(record, view.was_paused))
+    errored = record.counts.errored
+    if errored:
+        screen.say(
+            f"{errored:,} have an error instead, in their place. Once their cause is mended: seqd "
+            f"jobs retry {record.job_id}",
+            "yellow",
+        )
+    screen.say(f"The results, part by part: {folder / MANIFEST}")
+    if screen.is_beside_json:
+        print_json({"job": record, "manifest": str(folder / MANIFEST)})
+    return MISTAKE if errored else OK
+
+
+def source_of(
+    file: str | None, texts: "Sequence[object]", fields: "Mapping[str, str]", output: OutputOptions
+) -> FileSource:
+    """Return the file as workers see it. Raises InvalidRequest."""
+    if output != OutputOptions(resume=output.resume, leaves=output.leaves):
+        raise InvalidRequest(
+            "--output-folder takes the results as workers write them, as JSON Lines, so other "
+            "options of the output have no use: leave them out, or use --out"
+        )
+    if texts or file in (None, "-"):
+        raise InvalidRequest("--output-folder needs a file, which the workers read themselves")
+    form = choice("--format", fields["format"], FileFormat)
+    path = Path(str(file)).absolute()
+    names = {name: field for name, field in fields.items() if name != "format"}
+    return FileSource(path=str(path), format=FileFormat(form), **names)
+
+
+def _begun(sending: "HandIn", folder: Path, *, resumes: bool) -> "Begun":
+    """Hand the job in, or with `--resume` go on with that whose folder it is."""
+    from seqd.cli.handing_in import Begun
+    from seqd.inputs.parts import PartFolder
+    from seqd.ledger.submissions import new_job_id
+
+    owner = None
+    if resumes and folder.is_dir():
+        with closing(PartFolder(folder.resolve())) as opened:
+            owner = opened.owner()
+    if owner is None:
+        return sending.sent(sending.job_id or new_job_id())
+    handle: JobHandle[Any] = sending.client.job(owner)
+    try:
+        sending.sent(handle.origin().job_id)  # which is there, so it is compared
+    except IdempotencyConflict:
+        raise InvalidInput(
+            f"the file, the model or an option is another than in the command that {folder} is of, "
+            f"whose job is {owner}. Name a new folder, and leave out --resume"
+        ) from None
+    while (later := handle.continuation()) is not None:
+        handle = later
+    record = handle.record()
+    has_all = record.state is JobState.COMPLETED and not record.counts.errored
+    if record.state.is_terminal and not has_all:
+        handle = sending.client.retry(handle.job_id)
+    sending.screen.say(f"Job {handle.job_id} goes on with what is in {folder}.")
+    return Begun(handle)
