@@ -28,7 +28,7 @@ def run(folder: Path, *options: str) -> tuple[int, dict[str, Any]]:
         env=clean_environment(PYTHONPATH=python_path(ROOT / "tests")),
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=560,
         check=False,
     )
     assert figures.exists(), ended.stdout + ended.stderr

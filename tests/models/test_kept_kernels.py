@@ -85,7 +85,7 @@ def ends_of(*processes: "subprocess.Popen[str]") -> tuple[Sequence[str], str]:
     """Return what each printed, and all that they logged."""
     printed, logged = [], ""
     for process in processes:
-        out, err = process.communicate(timeout=100)
+        out, err = process.communicate(timeout=240)
         assert process.returncode == 0, err
         printed.append(out.strip())
         logged += err
