@@ -116,6 +116,31 @@ def test_workers_read_a_file_and_leave_its_results_in_a_folder(
         assert all(row.startswith(b"@") for row in redis.hvals(keys.output(job.job_id)))
 
 
+@pytest.mark.parametrize("end", ["\n", "", "\n\n"])
+@pytest.mark.parametrize("form", ["jsonl", "csv"])
+def test_files_whose_names_fit_a_pattern_are_read_as_one_in_the_order_of_their_names(
+    module_cluster: Cluster, place: Path, form: str, end: str
+) -> None:
+    for number in (1, 2, 0):
+        some = texts(LINES)[number * 70 : (number + 1) * 70]
+        lines = some if form == "csv" else [json.dumps({"text": one}) for one in some]
+        head = ["text"] if form == "csv" else []
+        (place / f"part-{number}.{form}").write_text("\n".join(head + lines) + end)
+    (place / f"part-1-b.{form}").touch()
+    (place / f".part-3.{form}").write_text("hidden")
+    out = place / "out"
+
+    job = handed_in(module_cluster.client(), place / f"part-*.{form}", out)
+
+    assert job.wait(timeout_s=60).counts.succeeded == LINES
+    rows, first = parts_of(out), 2 if form == "csv" else 1
+    assert [row["output"]["label"] for row in rows] == texts()  # type: ignore[index]
+    assert [row["custom_id"] for row in rows[69:71]] == [
+        f"part-0.{form}:line-{69 + first}",
+        f"part-1.{form}:line-{first}",
+    ]
+
+
 @pytest.mark.slow
 def test_a_killed_child_costs_nothing_before_and_behind_the_writing_of_a_part(
     empty_cluster: Cluster, folder: Path
@@ -227,12 +252,19 @@ def test_a_frozen_worker_that_wakes_up_changes_no_part(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("files", [1, 3])
 def test_the_last_worker_may_die_before_it_has_closed_the_job(
-    empty_cluster: Cluster, folder: Path
+    empty_cluster: Cluster, folder: Path, files: int
 ) -> None:
     client, out = empty_cluster.client(), folder / "out"
     first = worker(empty_cluster, folder)
-    job = handed_in(client, file_of(folder, ["held", *texts(40)]), out)
+    path = file_of(folder, ["held", *texts(40)])
+    if files > 1:
+        lines = path.read_text().splitlines(keepends=True)
+        for number in range(files):
+            (folder / f"of-{number}.jsonl").write_text("".join(lines[number * 14 :][:14]))
+        path = folder / "of-*.jsonl"
+    job = handed_in(client, path, out)
     wait_until(lambda: job.record().units == 6, "all units are added")
     first.kill()
     (empty_cluster.settings.data_dir / "cured").touch()
@@ -382,7 +414,9 @@ def _no_rights(folder: Path) -> None:
         ("in.jsonl", "/elsewhere", None, r"/elsewhere is outside the folders that jobs may write"),
         ("in.jsonl", "out", None, r"^out is a relative path; allowed: an absolute one"),
         ("in.jsonl", "s3://a/b", None, r"^s3://a/b is a URL"),
-        ("in-*.jsonl", "{}/out", None, r"in-\*\.jsonl does not exist"),
+        ("in-*.jsonl", "{}/out", None, r"in-\*\.jsonl fits 0 files; allowed: 1 to 10,000"),
+        ("in.jsonl*", "{}/out", None, r"is compressed, or a folder, which workers cannot read"),
+        ("lost*", "{}/out", None, r"gone\.jsonl does not exist"),
         ("in.jsonl.gz", "{}/out", None, r"is compressed, or a folder, which workers cannot read"),
         ("empty.jsonl", "{}/out", None, r"holds no entry; at least one is due"),
     ],
@@ -398,6 +432,7 @@ def test_what_cannot_be_done_fails_the_job_before_anything_is_computed(
     file_of(place, texts(5))
     (place / "empty.jsonl").write_text("\n\n")
     (place / "in.jsonl.gz").write_bytes(b"\x1f\x8b")
+    (place / "lost.jsonl").symlink_to("gone.jsonl")
     if prepare:
         prepare(place)
 

@@ -11,7 +11,7 @@ from seqd.errors import InvalidInput
 from seqd.inputs.file_state import FileState
 from seqd.inputs.items import ItemRules
 from seqd.inputs.paths import check_path, compression_of, format_of, locate, open_regular, shown
-from seqd.inputs.records import LinesReader, Reader, reader_of
+from seqd.inputs.records import Entries, LinesReader, reader_of
 from seqd.inputs.streams import START, FilePosition, open_text_bytes
 from seqd_schemas import FileFormat, FileSource, Item, RefusedItem
 
@@ -54,7 +54,7 @@ class InputFile:
         if self._format is not FileFormat.FOLDER:
             self._descriptor = open_regular(self._path)
 
-    def reader(self, start: FilePosition = START) -> Reader:
+    def reader(self, start: FilePosition = START) -> Entries:
         """Return a reader of its records, from a position on at which another has been."""
         opener = None if self._format is FileFormat.FOLDER else self._open
         return reader_of(
@@ -67,7 +67,7 @@ class InputFile:
             state=self.state,
         )
 
-    def items(self, reader: Reader | None = None) -> Iterator[Item | RefusedItem]:
+    def items(self, reader: Entries | None = None) -> Iterator[Item | RefusedItem]:
         """Yield all entries in order, or those that a `reader` finds.
 
         A record that is no item comes as a RefusedItem in its place, its line in the message; one
@@ -87,14 +87,13 @@ class InputFile:
         """Return the error for a file that has nothing in it."""
         return InvalidInput(f"{shown(self._path)} holds no entry; at least one is due")
 
-    def checksum(self, begin: int, end: int) -> int:
-        """Return the CRC-32 of the bytes between two places of a plain file."""
+    def checksum(self, begin: int, end: int, so_far: int = 0) -> int:
+        """Return the CRC-32 of the bytes between two places of a plain file, behind others."""
         assert self._descriptor is not None, "a folder has no bytes"
-        checksum = 0
         for at in range(begin, end, _BLOCK_BYTES):
             block = os.pread(self._descriptor, min(_BLOCK_BYTES, end - at), at)
-            checksum = crc32(block, checksum)
-        return checksum
+            so_far = crc32(block, so_far)
+        return so_far
 
     def identifiers(self, end: FilePosition) -> Generator[str]:
         """Yield the identifiers of the entries in front of `end`; none that cannot come twice.

@@ -9,7 +9,7 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from pydantic_core import from_json
 
@@ -201,6 +201,24 @@ class Entry(NamedTuple):
     #: How a person finds it, such as `line 7`.
     where: str
     value: Value
+
+
+class Entries(Protocol):
+    """What reads entries in order: of one file, or of several."""
+
+    #: Where it began.
+    start: FilePosition
+    has_unique_ids: bool
+
+    @property
+    def position(self) -> FilePosition:
+        """Where the entry behind the last one begins."""
+
+    def raws(self) -> Iterator[tuple[int, object]]:
+        """Split the source, and no more: the number of each entry with its raw form."""
+
+    def entries(self) -> Iterator[Entry]:
+        """Yield all entries."""
 
 
 class RecordReader(ABC, Generic[_Raw]):

@@ -17,6 +17,7 @@ from seqd.errors import REDIS_ERRORS, InvalidInput, UserError
 from seqd.hookspecs import Model
 from seqd.inputs.duplicates import digests_of
 from seqd.inputs.items import ItemRules, task_rules
+from seqd.inputs.many_files import InputFiles, is_pattern
 from seqd.inputs.paths import require_root
 from seqd.inputs.reading import InputFile
 from seqd.inputs.streams import FilePosition
@@ -29,7 +30,14 @@ from seqd.models.task_schemas import task_schema
 from seqd.settings import Settings
 from seqd.worker.context import WorkerContext
 from seqd.worker.faults import sentence_of
-from seqd_schemas import FileSource, Job, ModelReference, RunJob, from_stored
+from seqd_schemas import (
+    FileSource,
+    Job,
+    ModelReference,
+    RunJob,
+    from_stored,
+    output_folder_of,
+)
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +59,10 @@ def file_of(job: Job, context: WorkerContext, settings: Settings) -> InputFile:
         raise TypeError("a job is to be ingested and names no file")
     roots = settings.input_roots or ()
     require_root(source.path, roots)
-    return InputFile(source, roots=roots, rules=_rules_of(job, source, context.described))
+    rules = _rules_of(job, source, context.described)
+    if output_folder_of(job) is not None and is_pattern(source.path):
+        return InputFiles(source, roots=roots, rules=rules)
+    return InputFile(source, roots=roots, rules=rules)
 
 
 def _rules_of(job: Job, source: FileSource, described: Callable[[str], Model]) -> ItemRules:
