@@ -17,11 +17,12 @@ from bench.report import show
 from bench.scripts import Scripts
 from bench.startup import Startup
 from bench.train import Train
+from bench.workers import Workers
 from seqd.errors import SeqdError
 
 CASES: tuple[type[Case], ...] = (
     *(Classify, Jobs, Train, Generate),
-    *(Interactive, Scripts, Startup),
+    *(Interactive, Scripts, Startup, Workers),
 )
 
 #: Seconds after which an exit that got lost is tried again.

@@ -91,6 +91,14 @@ def facts_of(report: dict) -> dict[str, float]:
 
 
 @LONG
+def test_workers_are_counted_idle_and_busy(tmp_path: Path) -> None:
+    facts = facts_of(report_of(tmp_path, "workers", "--workers", "1", "--seconds", "2"))
+
+    assert facts["connections"] > 0
+    assert 0 < facts["commands"] < facts["commands, with those of scripts"]
+
+
+@LONG
 @pytest.mark.network
 def test_classify_runs_the_tutorials_network_beside_keras(tmp_path: Path) -> None:
     report = report_of(tmp_path, "classify", "--reviews", "20", "--large", "40", "--rounds", "1")

@@ -19,7 +19,7 @@ from endless.judgement import StallClock, judged
 from previous_release import build_previous_release
 from s3_fixtures import READS
 from seqd.client import JobHandle
-from seqd_schemas import Epoch, JobRecord
+from seqd_schemas import Epoch
 from tcp_proxy import TcpProxy
 from worker_fixtures import wait_until
 
@@ -115,7 +115,7 @@ def a_training(world: World, lasts_s: float) -> Training:
     return Training(job, epochs, before)
 
 
-def judge_training(world: World, report: Report, training: Training) -> JobRecord:
+def judge_training(world: World, report: Report, training: Training) -> None:
     """Wait for its version: there must be one, made of each epoch once."""
     record = training.job.wait(timeout_s=AFTER_S + training.epochs * EPOCH_S)
     assert record.training is not None, record
@@ -127,36 +127,38 @@ def judge_training(world: World, report: Report, training: Training) -> JobRecor
     report.doubled += max(0, versions - 1) + len(heard) - len(set(heard))
     gaps_s = [(after.at_ms - before.at_ms) / 1000 for before, after in pairwise(events)]
     report.seconds["longest stall of the training"] = max(gaps_s)
-    return record
 
 
-@contextmanager
-def cut_off(machine: Machine, seconds: float) -> Iterator[None]:
-    """Pull a host's cable; put it in again so many seconds later, when the block has ended."""
-    until_s = time.monotonic() + seconds
-    machine.host.cut_off()
-    try:
-        yield
-        time.sleep(max(0.0, until_s - time.monotonic()))
-    finally:
-        machine.host.mend()
+def cut_off(world: World, report: Report, victim: Machine, seconds: float) -> None:
+    """Pull a host's cable for so long, and hold what users are told of it, and when."""
+    began, lease_s = time.monotonic(), world.cluster.settings.lease_s
+    victim.host.cut_off()
+    if seconds > lease_s:
+        wait_until(lambda: victim.worker.status() is None, "it is gone", 2 * lease_s)
+        report.seconds["told after"] = time.monotonic() - began
+        report.tell("worker-silent", world.doctor()["worker-silent"], "Not heard .* ago")
+    time.sleep(max(0.0, began + seconds - time.monotonic()))
+    victim.host.mend()
+    began, from_ms = time.monotonic(), 1000 * time.time()
+    wait_until(
+        lambda: (status := victim.worker.status()) is not None and status.seen_at_ms > from_ms,
+        "it is back",
+    )
+    report.seconds["back after"] = time.monotonic() - began
+    report.tell("its log", victim.worker.whole_log(), "Redis at .* is away")
 
 
 def in_mid_job(seconds: float) -> Drill:
     """Return the drill in which a host is cut off for so long while it computes."""
 
     def drill(world: World, choice: random.Random, report: Report) -> None:
-        both = world.start_two()
+        victim = choice.choice(world.start_two())
         # It goes on after the cut: the host must be seen to work again.
         with a_bulk_job(world, report, seconds + 8) as bulk:
             time.sleep(choice.uniform(0.5, 3.0))
-            victim = choice.choice(both)
             world.cluster.wait_for_holder(bulk.job.job_id, [victim.worker])
-            with cut_off(victim, seconds):
-                see_it_go(world, report, victim, seconds)
-            see_it_back(report, victim)
+            cut_off(world, report, victim, seconds)
         judge_usage(world, report, len(bulk.texts))
-        report.tell("its log", victim.worker.whole_log(), "Redis at .* is away")
 
     return drill
 
@@ -165,47 +167,23 @@ def in_mid_training(seconds: float) -> Drill:
     """Return the drill in which a host is cut off for so long while it trains."""
 
     def drill(world: World, choice: random.Random, report: Report) -> None:
-        both = world.start_two()
+        both = {one.worker: one for one in world.start_two()}
         training = a_training(world, seconds + 10)
         time.sleep(choice.uniform(0.5, 3.0))
-        workers = [one.worker for one in both]
-        holder = world.cluster.wait_for_holder(training.job.job_id, workers)
-        victim = both[workers.index(holder)]
-        with cut_off(victim, seconds):
-            see_it_go(world, report, victim, seconds)
-        see_it_back(report, victim)
+        holder = world.cluster.wait_for_holder(training.job.job_id, list(both))
+        cut_off(world, report, both[holder], seconds)
         judge_training(world, report, training)
         judge_usage(world, report, 0, trainings=1)
-        report.tell("its log", victim.worker.whole_log(), "Redis at .* is away")
 
     return drill
-
-
-def see_it_go(world: World, report: Report, victim: Machine, seconds: float) -> None:
-    """Wait until users are told that a host has gone, where it is away for longer than a lease."""
-    lease_s = world.cluster.settings.lease_s
-    if seconds < lease_s:
-        return
-    began = time.monotonic()
-    wait_until(lambda: victim.worker.status() is None, "it is gone", 2 * lease_s)
-    report.seconds["told after"] = time.monotonic() - began
-    report.tell("worker-silent", world.doctor()["worker-silent"], "Not heard .* ago")
-
-
-def see_it_back(report: Report, victim: Machine) -> None:
-    """Wait until a host that was cut off is heard of again."""
-    began, from_ms = time.monotonic(), 1000 * time.time()
-    wait_until(
-        lambda: (status := victim.worker.status()) is not None and status.seen_at_ms > from_ms,
-        "it is back",
-    )
-    report.seconds["back after"] = time.monotonic() - began
 
 
 def store_away(world: World, choice: random.Random, report: Report) -> None:
     """Cut the S3 server off for a minute, in mid-job and in mid-training."""
     both = world.start_two()
     world.publish()
+    known = [one.worker.known_status for one in both]
+    wait_until(lambda: all(2 in ask().versions["echo"] for ask in known), "all know version 2")
     training = a_training(world, 20 + choice.uniform(0, 10))
     with a_bulk_job(world, report, 35) as bulk:
         until_s = time.monotonic() + 60
@@ -291,8 +269,7 @@ def wrong_clock(world: World, choice: random.Random, report: Report) -> None:
         one.worker.wait_until_ready()
     with a_bulk_job(world, report, 30) as bulk:
         training = a_training(world, 20)
-        with cut_off(choice.choice(both), 10):
-            pass
+        cut_off(world, report, choice.choice(both), 10)
         judge_training(world, report, training)
     wait_until(lambda: "worker-clock-skew" in world.doctor(), "users are told of the clocks")
     report.tell("worker-clock-skew", world.doctor()["worker-clock-skew"], ".*")
@@ -309,11 +286,8 @@ def other_release(world: World, choice: random.Random, report: Report) -> None:
         one.worker.wait_until_ready()
     with a_bulk_job(world, report, 30) as bulk:
         training = a_training(world, 5)
-        victim = choice.choice((old, new))
-        with cut_off(victim, 10):
-            pass
-        see_it_back(report, victim)
-        assert judge_training(world, report, training).training is not None
+        cut_off(world, report, choice.choice((old, new)), 10)
+        judge_training(world, report, training)
     later = world.cluster.client().classify(["a"], model="echo@2")
     assert later.wait(timeout_s=AFTER_S).counts.succeeded == 1
     report.tell("mixed-releases", world.doctor()["mixed-releases"], ".*")
