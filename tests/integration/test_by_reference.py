@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from cli_builders import here_in
+from inbox_builders import Producer
 from seqd.client import Client, FileSource, InvalidRequest, JobFailed, JobHandle, WrongState
 from seqd.errors import InvalidInput
 from seqd.ledger import connect
@@ -161,10 +162,10 @@ def test_a_killed_child_costs_nothing_before_and_behind_the_writing_of_a_part(
 @pytest.mark.parametrize(
     ("step", "name"),
     [
-        ("os.link", ".part-000001"),  # before the part is there
-        ("os.remove", ".part-000001"),  # between the part and the commit
+        ("os.link", ".part-00000001"),  # before the part is there
+        ("os.remove", ".part-00000001"),  # between the part and the commit
         ("os.rename", ".manifest.json"),  # before the manifest is there
-        ("os.remove", "part-left"),  # between the manifest and the end of the job
+        ("os.remove", "part-00000099"),  # between the manifest and the end of the job
     ],
 )
 def test_a_worker_that_is_killed_at_a_step_of_the_writing_costs_nothing(
@@ -176,7 +177,7 @@ def test_a_worker_that_is_killed_at_a_step_of_the_writing_costs_nothing(
     lines = ["held", *texts(30)]
     job = handed_in(empty_cluster.client(), file_of(folder, lines), out)
     wait_until(lambda: job.record().units == 4, "all units are added")
-    (out / "part-left-by-nobody-who-counts").touch()
+    (out / "part-00000099.jsonl").touch()
 
     (empty_cluster.settings.data_dir / "cured").touch()
 
@@ -219,7 +220,7 @@ def test_a_part_that_was_written_and_not_committed_is_taken_as_it_is(
     wait_until(lambda: job.record().units == 4, "all units are added")
     output = Classification(label="x", score=1.0, truncated=False)
     earlier = [ItemSuccess(custom_id=f"c{n}", output=output) for n in range(8)]
-    (out / "part-000000.jsonl").write_bytes(b"".join(json_lines(earlier)))
+    (out / "part-00000000.jsonl").write_bytes(b"".join(json_lines(earlier)))
 
     (empty_cluster.settings.data_dir / "cured").touch()
 
@@ -284,10 +285,10 @@ def test_a_part_that_is_taken_away_before_the_end_ends_the_job(
     job = handed_in(empty_cluster.client(), file_of(folder, [*texts(8), "held"]), out)
     wait_until(lambda: job.record().units_done == 1, "a unit is done")
 
-    (out / "part-000000.jsonl").unlink()
+    (out / "part-00000000.jsonl").unlink()
     (empty_cluster.settings.data_dir / "cured").touch()
 
-    with pytest.raises(JobFailed, match=r"part-000000\.jsonl, which the workers wrote, is gone"):
+    with pytest.raises(JobFailed, match=r"part-00000000\.jsonl, which the workers wrote, is gone"):
         job.wait(timeout_s=60)
 
 
@@ -319,6 +320,7 @@ def test_a_retry_computes_what_has_no_result_and_nothing_else(
     assert job.wait(timeout_s=60).counts.errored == 1
     (empty_cluster.settings.data_dir / "cured").touch()
     calls.unlink()
+    (out / "part-of-mine.jsonl").touch()
     (left,) = client.replay(job=job.job_id)
     empty_cluster.operator().pause_model("echo")
     cancelled = client.retry(job.job_id)
@@ -331,6 +333,8 @@ def test_a_retry_computes_what_has_no_result_and_nothing_else(
     assert of_both == [line != "uncured" for line in lines]
     assert retry.wait(timeout_s=60).counts.succeeded == len(lines)
     assert calls.read_text().split("\n") == ["uncured", ""]
+    assert [use.items for use in empty_cluster.operator().tenant_usage()] == [len(lines) + 1]
+    (out / "part-of-mine.jsonl").unlink()
     assert left.left_because.startswith(f"Job {job.job_id} has its items in a file")
     assert_whole(retry, out, lines)
     assert [result.unwrap().label for result in job.merged_results()] == lines
@@ -362,6 +366,23 @@ def test_a_cancelled_job_keeps_its_parts_and_a_retry_does_the_rest(
 
 
 @pytest.mark.slow
+def test_another_header_of_a_file_ends_its_job(empty_cluster: Cluster, folder: Path) -> None:
+    worker(empty_cluster, folder)
+    out, path = folder / "out", folder / "in.csv"
+    path.write_text("text,note\nheld,held\n" + "".join(f"text {n},note {n}\n" for n in range(99)))
+    job = handed_in(empty_cluster.client(), path, out)
+    wait_until(lambda: job.record().units == 13, "all units are added")
+    times = path.stat()
+    path.write_text(path.read_text().replace("text,note", "note,text"))
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+    (empty_cluster.settings.data_dir / "cured").touch()
+
+    with pytest.raises(JobFailed, match=r"in\.csv was changed while it was read"):
+        job.wait(timeout_s=60)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("change", [b"tixt 90", b"text 90 and more"])
 def test_a_file_that_is_changed_under_a_job_ends_it(
     empty_cluster: Cluster, folder: Path, change: bytes
@@ -386,7 +407,7 @@ def test_what_readers_find_changed_or_gone_is_told(module_cluster: Cluster, plac
     out = place / "out"
     job = handed_in(module_cluster.client(), file_of(place, texts(20)), out)
     job.wait(timeout_s=60)
-    part = out / "part-000001.jsonl"
+    part = out / "part-00000001.jsonl"
 
     part.write_text(part.read_text().replace("text", "tixt"))
     with pytest.raises(InvalidInput, match=f"{part} is not what the workers wrote"):
@@ -455,6 +476,40 @@ def test_two_jobs_do_not_share_a_folder(module_cluster: Cluster, place: Path) ->
         second.wait(timeout_s=60)
     assert failed.value.failure.code == "output_exists"
     assert_whole(first, out, texts(20))
+
+
+def test_a_folder_is_taken_over_only_by_who_asks_for_the_same(
+    module_cluster: Cluster, place: Path
+) -> None:
+    client, out, path = module_cluster.client(), place / "out", file_of(place, texts(20))
+    first = handed_in(client, path, out)
+    first.wait(timeout_s=60)
+    asked = first.record().job.model_dump(mode="json", exclude_defaults=True)
+    others = {"kind": "classify", "continues": first.job_id, "tenant": "other"}
+
+    with connect(module_cluster.settings.redis_url) as redis:
+        producer = Producer(redis, module_cluster.settings.keys)
+        second = client.job(producer.add(asked | others))
+        wait_until(lambda: producer.waiting() == 0, "it is taken")
+
+    with pytest.raises(JobFailed, match="asks for something else, or for another tenant"):
+        second.wait(timeout_s=60)
+    assert_whole(first, out, texts(20))
+
+
+def test_input_that_looks_like_a_reference_is_none(module_cluster: Cluster, place: Path) -> None:
+    client, operator = module_cluster.client(), module_cluster.operator()
+    operator.pause_model("echo")
+    jobs = [client.classify([one], model="echo") for one in ("looks", "is well")]
+    with connect(module_cluster.settings.redis_url) as redis:
+        looks = b'@9 {"first_index":0,"size":1,"offset":0,"line":0,"size_bytes":9,"checksum":1}'
+        redis.hset(module_cluster.settings.keys.input(jobs[0].job_id), "0", looks)
+
+    operator.resume_model("echo")
+
+    assert [one.wait(timeout_s=60).state for one in jobs[1:]] == [JobState.COMPLETED]
+    with pytest.raises(JobFailed):
+        jobs[0].wait(timeout_s=60)
 
 
 def test_a_folder_is_asked_for_with_a_file_alone(module_cluster: Cluster) -> None:

@@ -6,6 +6,7 @@ through `PartFolder`, whose few steps another kind of place can offer, too.
 """
 
 import os
+import re
 import secrets
 from collections.abc import Collection
 from contextlib import closing, suppress
@@ -18,13 +19,19 @@ from seqd.inputs.paths import below_roots, open_below, shown
 OWNER = ".seqd-job"
 MANIFEST = "manifest.json"
 
+#: Names of parts, and of drafts, which end in eight digits more.
+_WRITTEN = re.compile(
+    r"part-\d{8,}(-(?P<job>[^.]+))?\.jsonl"
+    r"|\.(part-\d{8,}(-[^.]+)?\.jsonl|manifest\.json|\.seqd-job)\.[0-9a-f]{8}"
+)
+
 _DRAFT_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def part_name(unit: int, job_id: str | None) -> str:
     """Return the name of the file with a unit's results; `job_id` is set of a retry."""
-    return f"part-{unit:06d}.jsonl" if job_id is None else f"part-{unit:06d}-{job_id}.jsonl"
+    return f"part-{unit:08d}.jsonl" if job_id is None else f"part-{unit:08d}-{job_id}.jsonl"
 
 
 def output_path(path: str, roots: tuple[Path, ...]) -> Path:
@@ -125,13 +132,13 @@ class PartFolder:
                 "Leave the folder to the job until it has ended"
             )
 
-    def keep_only(self, parts: Collection[str]) -> None:
-        """Remove drafts, and all parts but these: of an earlier attempt, or of a job retried."""
-        kept = {*parts, OWNER, MANIFEST}
+    def keep_only(self, parts: Collection[str], of_jobs: Collection[str]) -> None:
+        """Remove the drafts of jobs, and their parts but these: what a retry has replaced."""
+        kept = set(parts)
         for name in self._names():
-            is_ours = name.startswith(("part-", ".part-", f".{MANIFEST}.", f".{OWNER}."))
-            if is_ours and name not in kept:
-                with suppress(FileNotFoundError):
+            found = _WRITTEN.fullmatch(name)
+            if found and name not in kept and found["job"] in {None, *of_jobs}:
+                with suppress(FileNotFoundError, IsADirectoryError):
                     os.unlink(name, dir_fd=self._folder)
 
     def _names(self) -> list[str]:

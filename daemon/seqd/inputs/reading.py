@@ -18,6 +18,9 @@ from seqd_schemas import FileFormat, FileSource, Item, RefusedItem
 #: Bytes that are read at once for a checksum: one line may have hundreds of megabytes.
 _BLOCK_BYTES = 1024 * 1024
 
+#: Bytes of the first line of a CSV file that count in each checksum.
+_HEADER_BYTES = 64 * 1024
+
 
 class InputFile:
     """A file or folder, all of which is read in the state in which it was when it was opened.
@@ -88,8 +91,14 @@ class InputFile:
         return InvalidInput(f"{shown(self._path)} holds no entry; at least one is due")
 
     def checksum(self, begin: int, end: int, so_far: int = 0) -> int:
-        """Return the CRC-32 of the bytes between two places of a plain file, behind others."""
+        """Return the CRC-32 of the bytes between two places of a plain file, behind others.
+
+        And of those that say which column is which.
+        """
         assert self._descriptor is not None, "a folder has no bytes"
+        if begin and self._format is FileFormat.CSV:
+            header = os.pread(self._descriptor, _HEADER_BYTES, 0)
+            so_far = crc32(header[:begin].partition(b"\n")[0], so_far)
         for at in range(begin, end, _BLOCK_BYTES):
             block = os.pread(self._descriptor, min(_BLOCK_BYTES, end - at), at)
             so_far = crc32(block, so_far)

@@ -161,6 +161,8 @@ class Finished:
     tracebacks: Mapping[str, str] | None = None
     #: The file that holds the results, where that was written.
     part: PartReference | None = None
+    #: Results that an earlier job has paid for.
+    kept: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,7 +280,7 @@ class Work(Part):
         `plugin_version` is that of the plugin that made it.
         """
         text = to_stored(result)
-        row = (1, 0, 1, text, b"", use.tokens, use.busy_ms, "", 1, pack_line(text))
+        row = (1, 0, 1, text, b"", 1, use.tokens, use.busy_ms, "", 1, pack_line(text))
         (outcome,) = yield from self._commit([(unit, row)], plugin_version)
         return _raised(outcome)
 
@@ -601,7 +603,8 @@ def _commit_row(done: Finished, rows: Sequence[bytes]) -> Sequence[Argument]:
     blob = b"" if failed is None else pack(failed)
     tokens, busy_ms = done.use.tokens, done.use.busy_ms
     lines = failure_lines(done.unit, done.results, done.tracebacks or {}) if errored else ""
-    counted = (succeeded, errored, int(done.fenced), "", blob, tokens, busy_ms)
+    computed = succeeded + errored - done.kept
+    counted = (succeeded, errored, int(done.fenced), "", blob, computed, tokens, busy_ms)
     return (*counted, lines, len(rows), *rows)
 
 

@@ -144,23 +144,28 @@ class UnitItems:
     chunk: ItemChunk
     referred: Referred | None = None
 
+    @property
+    def kept(self) -> Mapping[int, ItemSuccess]:
+        """The results that a job has which this one continues, by their place in the unit."""
+        return {} if self.referred is None else self.referred.kept
+
     @cached_property
     def undone(self) -> "UnitItems":
         """The unit without what has a result already, as it is to be computed."""
-        if self.referred is None or not self.referred.kept:
+        if not self.kept:
             return self
         entries = tuple(
             entry.model_copy(update={"index": index}) if isinstance(entry, Item) else entry
             for index, entry in enumerate(self.chunk.items, self.chunk.first_index)
-            if index - self.chunk.first_index not in self.referred.kept
+            if index - self.chunk.first_index not in self.kept
         )
         return UnitItems(self.unit, self.chunk.model_copy(update={"items": entries}))
 
     def with_kept(self, results: "Results") -> "Results":
         """Return the results of what was undone with those that there were, in order."""
-        if self.referred is None or not self.referred.kept:
+        if not self.kept:
             return results
-        made, kept = iter(results), self.referred.kept
+        made, kept = iter(results), self.kept
         return [kept[n] if n in kept else next(made) for n in range(len(self.chunk.items))]
 
     @cached_property

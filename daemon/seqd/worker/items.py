@@ -291,7 +291,10 @@ class ItemRunner:
                 continue
             written.append((items, results))
             chunk = items.chunk if part is None else None
-            finished.append(Finished(items.unit, results, chunk, False, use, tracebacks, part))
+            kept = len(items.kept)
+            finished.append(
+                Finished(items.unit, results, chunk, False, use, tracebacks, part, kept)
+            )
         self._context.leases.computed()
         outcomes = self._context.ledger.work.commit_batch(finished, plugin_version)
         stats.commit_s += perf_counter() - began
@@ -307,6 +310,7 @@ class ItemRunner:
                 continue
             self._context.leases.committed(items.unit, outcome)
             stats.units += 1
+            results = [one for place, one in enumerate(results) if place not in items.kept]
             stats.items += len(results)
             stats.errored += sum(isinstance(result, ItemFailure) for result in results)
             if outcome is CommitOutcome.COMPLETED:

@@ -46,6 +46,7 @@ from seqd_schemas import (
     Job,
     JobRecord,
     output_folder_of,
+    own_options,
 )
 
 log = logging.getLogger(__name__)
@@ -95,7 +96,23 @@ class References:
         for root in roots:
             if path.is_relative_to(root.resolve()) and not root.is_dir():
                 raise FileNotFoundError(errno.ENOENT, "a folder open to jobs is away", str(root))
-        PartFolder.claim(path, unit.job_id, set(self._earlier(job)))
+        PartFolder.claim(path, unit.job_id, self._continued(unit.job_id))
+
+    def _continued(self, job_id: str) -> set[str]:
+        """Return the jobs that one continues. Raises InvalidInput where one asks for another thing.
+
+        Whoever may hand a job in could take another tenant's folder otherwise, or keep its results.
+        """
+        jobs = self._context.ledger.jobs
+        record = jobs.get(job_id)
+        continued = jobs.kept(list(self._earlier(record.job)))
+        for earlier in continued:
+            if _asked(earlier) != _asked(record):
+                raise InvalidInput(
+                    f"the job continues {shown(earlier.job_id)}, which asks for something else, or "
+                    "for another tenant. Retry that by `seqd jobs retry` or `client.retry`"
+                )
+        return {earlier.job_id for earlier in continued}
 
     def _earlier(self, job: Job) -> Iterator[str]:
         """Yield the jobs that one continues, the last first."""
@@ -110,6 +127,8 @@ class References:
         Raises InvalidInput where the file was changed since it was cut, and OSError where it is
         away here.
         """
+        if output_folder_of(claim.job) is None:
+            return None  # else what a client has sent would be read as a reference
         reference = reference_in(unit.blob, UnitReference)
         if reference is None:
             return None
@@ -198,10 +217,13 @@ class References:
             return False
         with closing(self._folder_of(job, unit.job_id)) as folder:
             parts = list(self._parts(record, folder))
+        if ledger.jobs.get(unit.job_id).state.is_terminal:
+            return True  # it was cancelled meanwhile, as who seals the job will see
         # Looked at again: who was frozen meanwhile may find the folder with a retry of the job.
         with closing(self._folder_of(job, unit.job_id)) as folder:
             folder.replace(MANIFEST, _manifest(record, parts))
-            folder.keep_only([part.name for part in parts])
+            ours = {unit.job_id, *self._earlier(job)}
+            folder.keep_only([part.name for part in parts], of_jobs=ours)
         return True
 
     def _parts(self, record: JobRecord, folder: PartFolder) -> Iterator[PartReference]:
@@ -267,6 +289,12 @@ class References:
         """Close all files: nothing is to be done."""
         while self._files:
             self._files.popitem()[1].close()
+
+
+def _asked(record: JobRecord) -> tuple[object, ...]:
+    """Return what decides about a job's results, but for the version."""
+    job = record.job
+    return job.tenant, job.kind, record.model, job.parameters, job.source, own_options(job)
 
 
 def _results_in(content: bytes) -> list[ItemSuccess | ItemFailure]:

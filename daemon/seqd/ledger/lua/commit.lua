@@ -3,7 +3,7 @@
 -- ARGV: prefix, days for which a tenant's use is kept (0: it is not counted), version of the plugin that
 --       computed the units ('' where none did), then for each unit: job, unit, attempt, succeeded, errored,
 --       fenced (0 or 1), training result as JSON ('' for none), blob of the items that have errors ('' for
---       none), tokens, milliseconds of computing, records of its failed items as shared/failures.lua takes
+--       none), items that were computed, tokens, milliseconds of computing, records of its failed items as shared/failures.lua takes
 --       them ('' for none), number of rows of results, the rows' blobs.
 -- Keys: job hash, out, in, failed, sizes, parts, leases, todo, timers, worker leases, jobs:open,
 --       uploads, idempotency, events, those of the queue, tenant, its use, client's completions, failures, and those of end_job.lua.
@@ -25,7 +25,7 @@ local function use_of_today_key() return usage_key(math.floor(NOW / DAY_MS)) end
 -- It is denied here, before anything is changed, to whom it would be denied when results are recorded.
 if USAGE_DAYS > 0 then redis.call('EXISTS', use_of_today_key()) end
 local FIRST_UNIT = 4
-local ARGUMENTS = 12  -- of a unit, without its rows
+local ARGUMENTS = 13  -- of a unit, without its rows
 
 -- Add to what a tenant has used today (UTC): `field` is its name and items or trainings, then these, tokens and
 -- milliseconds of computing. Tenants beyond the first of a day are counted together, as `*`, so that a day
@@ -177,8 +177,8 @@ local function commit(at)
       size .. ' items'
   end
   local fields = record(id, unit, job, at, succeeded, errored, failed)
-  if ARGV[at + 10] ~= '' then add_failures(id, ARGV[at + 10]) end
-  note_use(job, succeeded + errored, ARGV[at + 8], ARGV[at + 9])
+  if ARGV[at + 11] ~= '' then add_failures(id, ARGV[at + 11]) end
+  note_use(job, tonumber(ARGV[at + 8]), ARGV[at + 9], ARGV[at + 10])
   note_plugin_version(job, fields)
   if training ~= '' then
     fields[#fields + 1], fields[#fields + 2] = 'training', training
