@@ -3,6 +3,8 @@
 The ledger is a stand-in, since a real server does neither between two calls of one unit.
 """
 
+import gc
+import weakref
 from collections.abc import Sequence
 from dataclasses import replace
 from types import SimpleNamespace
@@ -85,3 +87,17 @@ def test_only_the_job_whose_chunk_was_replaced_fails_by_the_ledgers_own_word() -
 
     assert failed == ["replaced"]
     assert finished == ["replaced", "sound"]
+
+
+def test_the_texts_of_a_unit_are_freed_as_soon_as_nobody_computes_it() -> None:
+    items = UnitItems(a_unit(), a_chunk(2))
+    chunk = weakref.ref(items.chunk)
+    assert items.undone.chunk is items.chunk
+    gc.disable()
+
+    del items
+
+    try:
+        assert chunk() is None
+    finally:
+        gc.enable()

@@ -149,9 +149,10 @@ class UnitItems:
         """The results that a job has which this one continues, by their place in the unit."""
         return {} if self.referred is None else self.referred.kept
 
-    @cached_property
+    @property
     def undone(self) -> "UnitItems":
         """The unit without what has a result already, as it is to be computed."""
+        # Not cached: a unit that refers to itself would hold its texts until the next collection.
         if not self.kept:
             return self
         entries = tuple(
