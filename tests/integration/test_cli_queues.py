@@ -39,8 +39,8 @@ def test_it_has_a_row_a_task_and_model_and_says_why_nobody_can_run_one(
     assert lines[2].startswith("classify  imdb_lstm    waiting for a worker")
     assert " ".join(lines[4:]) == (
         "No worker that is up can do all that waits of classify evil\\x1b[2J (7 items). No worker "
-        "that is up has a plugin with the model evil\\x1b[2J. Start a worker that can, or uncordon "
-        "one, or see what keeps those that are up: `seqd workers list`."
+        "that is up has a plugin with the model evil\\x1b[2J. Start a worker that can, or see what "
+        "keeps those that are up: `seqd workers list`."
     )
 
 

@@ -506,8 +506,7 @@ def routes(fleet: "FleetOverview") -> Iterator[Finding]:
             f"({counted(queue.waiting_items, 'item')}). {why}",
             "Look again once they have started"
             if is_starting
-            else "Start a worker that can, or uncordon one, or see what keeps those that are up: "
-            f"`{see}`",
+            else f"Start a worker that can, or see what keeps those that are up: `{see}`",
             severity=Severity.WARNING if is_starting else None,
         )
     for queue in fleet.queues:
