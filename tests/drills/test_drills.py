@@ -14,7 +14,7 @@ from cli_builders import clean_environment
 from clock_fixtures import find_library
 from drills.drills import DRILLS
 from drills.network import why_not
-from worker_fixtures import wait_until
+from worker_fixtures import READY_S, wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.processes, pytest.mark.timeout(600)]
 
@@ -59,7 +59,9 @@ def test_nothing_is_lost_or_doubled_and_users_are_told_the_cause(name: str, tmp_
 def test_a_drill_that_is_killed_leaves_no_process_and_so_no_network(tmp_path: Path) -> None:
     with started(SHORT, tmp_path) as program:
         tree = psutil.Process(program.pid)
-        wait_until(lambda: any("worker" in one.cmdline() for one in below(tree)), "a worker is up")
+        wait_until(
+            lambda: any("worker" in one.cmdline() for one in below(tree)), "a worker is up", READY_S
+        )
         left = below(tree)
 
         program.kill()
