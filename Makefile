@@ -64,7 +64,6 @@ help:
 	@echo "               go to all of them; about 20 minutes"
 	@echo "make bench-classify bench-jobs bench-train bench-generate bench-interactive"
 	@echo "               one of them; tests/bench/README.md has what they say"
-	@echo "make   what Redis keeps of small jobs that have ended"
 	@echo "make bench-scripts     how long each script of the ledger holds up Redis at worst"
 	@echo "make bench-startup     what an import, a command and a worker cost before they do anything"
 	@echo "make bench-workers     what a worker costs Redis: connections, commands, bytes"

@@ -86,16 +86,43 @@ def test_a_drained_slot_stays_down_also_over_a_restart_until_it_is_uncordoned(
         assert " replaced " not in up.screen()
 
 
+def test_a_worker_that_is_uncordoned_while_it_starts_is_ready_and_can_be_replaced(
+    tmp_path: Path, seqd: Run
+) -> None:
+    plugin, may_load = shutil.copytree(PLUGIN, tmp_path / "plugin"), tmp_path / "may-load"
+    file = plugin / "seqd_light.py"
+    file.write_text(waiting_for(may_load, file.read_text()))
+    may_load.touch()
+    with running_up(tmp_path, plugin_folders=[plugin]) as up:
+        name = workers_of(up)["cpu:0"].worker
+        may_load.unlink()
+        assert seqd("workers", "drain", name, "--yes", "--wait").status == 0
+        wait_until(lambda: up.screen().count(" started ") == 2, "its successor starts")
+        wait_until(lambda: states(seqd).get("cpu:0") == "drained", "the fleet shows it")
+
+        assert seqd("workers", "uncordon", name.rpartition("-")[0]).status == 0
+        may_load.touch()
+
+        wait_until(lambda: up.screen().count(" ready ") == 2, "it takes work")
+        assert seqd("workers", "restart").status == 0
+        up.wait_for(" replaced ")
+
+
+def waiting_for(file: Path, source: str) -> str:
+    """Return the source of a plugin that is loaded once a file is there."""
+    waits = (
+        "import time\nfrom pathlib import Path\n"
+        f"while not Path({str(file)!r}).exists():\n    time.sleep(0.05)\n"
+    )
+    return source.replace("from collections", f"{waits}from collections", 1)
+
+
 def test_workers_are_replaced_one_at_a_time_and_only_by_those_that_come_up(
     tmp_path: Path, seqd: Run
 ) -> None:
     plugin, may_load = shutil.copytree(PLUGIN, tmp_path / "plugin"), tmp_path / "may-load"
     file = plugin / "seqd_light.py"
     source = file.read_text()
-    waits = (
-        "import time\nfrom pathlib import Path\n"
-        f"while not Path({str(may_load)!r}).exists():\n    time.sleep(0.05)\n"
-    )
     with (
         running_up(
             tmp_path,
@@ -138,7 +165,7 @@ def test_workers_are_replaced_one_at_a_time_and_only_by_those_that_come_up(
         assert "its successor ended" in up.screen()
 
         # One that was just started is known before it has loaded its plugins.
-        file.write_text(source.replace("from collections", f"{waits}from collections", 1))
+        file.write_text(waiting_for(may_load, source))
         assert seqd("workers", "restart").status == 0
         wait_until(lambda: len(client.workers()) == 3, "the next one is known")
         (starting,) = [one for one in client.workers() if not one.plugins]

@@ -115,8 +115,7 @@ def test_a_job_by_reference_is_left_to_workers_of_this_release(
     wait_until(lambda: "from a later version" in old.log(), "the old worker has seen it")
 
     new = empty_cluster.start_ready("new", input_roots=(tmp_path,), output_roots=(tmp_path,))
-    wait_until(lambda: job.record().counts.succeeded > 0, "the new one works on it beside the old")
-    old.stop()  # each unit that it claims waits for half a minute
+    old.stop()  # while it is up, each unit that it claims waits for half a minute
 
     assert_whole(job)
     assert workers_of(empty_cluster) == {new.name}

@@ -23,7 +23,7 @@ from seqd.local.supervisor import Change, OnChange, Supervisor, WorkerChange
 from seqd.serving import is_drained, is_listening
 from seqd.settings import Settings
 from seqd.targets import option_of
-from seqd_schemas import WorkerStatus
+from seqd_schemas import WorkerState, WorkerStatus
 
 log = logging.getLogger(__name__)
 
@@ -128,6 +128,8 @@ class Daemon:
         status = self._workers.get(worker_id)
         if status is None or status.cordon is None or not is_drained(status):
             return ""
+        if status.state is not WorkerState.DRAINING:
+            return ""  # it still starts, and works where the rule has gone by then
         rule = status.cordon
         why = f" ({rule.reason})" if rule.reason else ""
         option = option_of(rule.target)
