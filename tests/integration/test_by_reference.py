@@ -199,9 +199,9 @@ def test_a_folder_that_is_away_for_a_while_is_waited_for_and_never_made_anew(
     first.kill()
     (empty_cluster.settings.data_dir / "cured").touch()
 
-    second = worker(empty_cluster, folder)
+    second = worker(empty_cluster, folder, unfit_grace_s=300.0)
     wait_until(lambda: "could not be written here" in second.log(), "it has tried")
-    wait_until(lambda: "could not be read here" in second.log(), "it has tried to close the job")
+    wait_until(lambda: "could not be read here" in second.log(), "it has tried to close it", 300)
 
     assert not out.exists()
     away.rename(out)
