@@ -201,7 +201,9 @@ def test_a_folder_that_is_away_for_a_while_is_waited_for_and_never_made_anew(
 
     second = worker(empty_cluster, folder, unfit_grace_s=300.0)
     wait_until(lambda: "could not be written here" in second.log(), "it has tried")
-    wait_until(lambda: "could not be read here" in second.log(), "it has tried to close it", 300)
+    faults = empty_cluster.settings.keys.faults(job.job_id)
+    with connect(empty_cluster.settings.redis_url) as redis:
+        wait_until(lambda: redis.hexists(faults, "ingest"), "it has tried to go on with the file")
 
     assert not out.exists()
     away.rename(out)

@@ -19,10 +19,9 @@ from seqd.inputs.paths import below_roots, open_below, shown
 OWNER = ".seqd-job"
 MANIFEST = "manifest.json"
 
-#: Names of parts, and of drafts, which end in eight digits more.
+#: Names that seqd writes, and those of drafts, with a point in front and eight digits behind.
 _WRITTEN = re.compile(
-    r"part-\d{8,}(-(?P<job>[^.]+))?\.jsonl"
-    r"|\.(part-\d{8,}(-[^.]+)?\.jsonl|manifest\.json|\.seqd-job)\.[0-9a-f]{8}"
+    r"(\.)?(part-\d{8,}(-(?P<job>[^.]+))?\.jsonl|manifest\.json|\.seqd-job)(?(1)\.[0-9a-f]{8})"
 )
 
 _DRAFT_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -134,7 +133,7 @@ class PartFolder:
 
     def keep_only(self, parts: Collection[str], of_jobs: Collection[str]) -> None:
         """Remove the drafts of jobs, and their parts but these: what a retry has replaced."""
-        kept = set(parts)
+        kept = {*parts, OWNER, MANIFEST}
         for name in self._names():
             found = _WRITTEN.fullmatch(name)
             if found and name not in kept and found["job"] in {None, *of_jobs}:

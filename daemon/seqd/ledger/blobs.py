@@ -148,7 +148,7 @@ class UnitReference(WireModel):
     offset: Count
     line: Count
     size_bytes: Count
-    #: CRC-32 of those bytes.
+    #: CRC-32 of those bytes, and of a CSV file's header before them.
     checksum: Count
 
     @property
