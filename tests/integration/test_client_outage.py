@@ -4,6 +4,7 @@ Both faces are asked the same, most of it side by side in one outage: see `Face`
 """
 
 import asyncio
+import logging
 import re
 import signal
 import subprocess
@@ -56,13 +57,15 @@ def cluster_on(private_server: PrivateServer, tmp_path: Path) -> Iterator[Cluste
         yield own
 
 
-def wait_until_told(caplog: pytest.LogCaptureFixture, count: int) -> None:
+def wait_until_told(
+    caplog: pytest.LogCaptureFixture, count: int, what: str = "; waiting for it"
+) -> None:
     """Wait until so many clients have said that Redis is away and that they wait for it."""
 
     def told() -> int:
-        return sum("; waiting for it" in message for message in caplog.messages)
+        return sum(what in message for message in caplog.messages)
 
-    wait_until(lambda: told() >= count, f"{count} clients say that they wait")
+    wait_until(lambda: told() >= count, f"{count} clients say {what!r}")
 
 
 async def wait_until_listening(admin: Redis) -> None:
@@ -84,6 +87,7 @@ def test_whoever_reads_goes_on_where_it_was_after_an_outage(
     proxy: TcpProxy,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
+    caplog.set_level(logging.INFO, "seqd.ledger.outage")
     cluster_on.start_ready()
     observer = cluster_on.client()
     with (
@@ -128,6 +132,8 @@ def test_whoever_reads_goes_on_where_it_was_after_an_outage(
             begin()
             wait_until_told(caplog, len(both))
             end()
+            # Of an outage that goes on in the next one nothing more is told.
+            wait_until_told(caplog, len(both), " is back after ")
             wait_for_progress()
         proxy.drop_every(7)
         for _ in range(5):

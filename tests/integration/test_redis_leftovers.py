@@ -3,14 +3,17 @@
 Celery's own results would subscribe a producer to one channel a job and keep a key for each.
 """
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
+from async_builders import an_async_client, run
 from redis_fixtures import PrivateServer
 from seqd.client import Client
+from seqd.errors import ClientMisused
 from seqd.ledger import connect
-from seqd_schemas import route_of
+from seqd_schemas import JobRecord, route_of
 from worker_fixtures import Cluster, live_settings, wait_until
 
 pytestmark = pytest.mark.processes
@@ -60,3 +63,28 @@ def test_a_client_that_is_closed_leaves_no_connection(
         # The server takes a moment to see that a connection has ended.
         wait_until(lambda: len(operator.client_list()) == 1, "no connection is left")
     assert job.job_id  # it is held all the time, as a service may hold a closed client
+
+
+def test_an_async_client_that_is_closed_amid_calls_leaves_no_connection(
+    private_server: PrivateServer, tmp_path: Path
+) -> None:
+    cluster = Cluster(live_settings(private_server, tmp_path), tmp_path)
+    cluster.publish_catalog()
+
+    async def use() -> list[object]:
+        async with an_async_client(cluster) as client:
+            job = await client.classify(["a"], model="echo")
+            # Many more than a client has connections, so most wait for their turn.
+            calls = [asyncio.create_task(job.record()) for _ in range(200)]
+            await asyncio.sleep(0)
+        ends = await asyncio.gather(*calls, return_exceptions=True)
+        await asyncio.to_thread(wait_until, lambda: connections() == 1, "no connection is left")
+        return ends
+
+    def connections() -> int:
+        return len(operator.client_list())
+
+    with connect(private_server.url) as operator:
+        ends = run(use())
+
+    assert {type(end) for end in ends} <= {JobRecord, ClientMisused}

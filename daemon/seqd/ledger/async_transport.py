@@ -161,8 +161,7 @@ class AsyncTransport:
             if waits and self._tasks:
                 await asyncio.wait(self._tasks)
         finally:
-            if self._tasks:
-                self._outage.gives_up = lambda: True
+            self._outage.gives_up = lambda: True
             await ended(self._tasks)
             self.is_closed = True
             for signal in self._signals:
@@ -248,7 +247,13 @@ class AsyncTransport:
             given_up = self._outage.given_up
             if given_up is not None and given_up.at > came_at:
                 raise NoConnection(given_up.reason)  # all that wait hear of it together
-            return await ask()
+            if self.is_closed:
+                raise _is_closed()
+            try:
+                return await ask()
+            finally:
+                if self.is_closed:  # what broke by closing was asked again, over a new connection
+                    await self._redis.aclose()
 
     async def _until_on_disk(self, request: Durable) -> bool:
         """Wait for the disk with all that were written before the wait begins: one at a time."""
