@@ -77,6 +77,8 @@ class ClockServer(PrivateServer):
             "FAKETIME_TIMESTAMP_FILE": self._offset,
             "FAKETIME_NO_CACHE": 1,
             "FAKETIME_DONT_FAKE_MONOTONIC": 1,
+            # Its segments of shared memory stay behind.
+            "FAKETIME_DISABLE_SHM": 1,
         }
         settings = [f"{name}={value}" for name, value in variables.items()]
         return ["/usr/bin/env", *settings, *super().command()]
