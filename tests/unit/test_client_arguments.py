@@ -14,7 +14,7 @@ from seqd_schemas import FileSource
 #: No Redis is there: whatever is sent raises RedisUnreachable.
 NOWHERE = "redis://127.0.0.1:1/0"
 
-_LIMIT = "limit is {}; allowed: 1 or more jobs."
+_LIMIT = "limit is {}; allowed: 1 or more {}."
 _TIMEOUT = "timeout_s is {}; allowed: 0 or more seconds, or None for no end."
 _METADATA = "metadata is {}; allowed: a dictionary of texts, as a job has."
 _LABEL_MAP = (
@@ -47,12 +47,14 @@ CALLS = [
     ),
     (lambda client: client.jobs(metadata="batch"), _METADATA.format("'batch'")),
     (lambda client: client.jobs(metadata={"batch": 7}), _METADATA.format("{'batch': 7}")),
-    (lambda client: client.jobs(limit="2"), _LIMIT.format("'2'")),
-    (lambda client: client.jobs(limit=0), _LIMIT.format("0")),
-    (lambda client: client.jobs(limit=True), _LIMIT.format("True")),
+    (lambda client: client.jobs(limit="2"), _LIMIT.format("'2'", "jobs")),
+    (lambda client: client.jobs(limit=0), _LIMIT.format("0", "jobs")),
+    (lambda client: client.jobs(limit=True), _LIMIT.format("True", "jobs")),
     (lambda client: client.jobs(tenant=3), "tenant is 3; allowed: the name of a tenant."),
-    (lambda client: client.open_jobs(limit="2"), _LIMIT.format("'2'")),
-    (lambda client: client.open_jobs(limit=0), _LIMIT.format("0")),
+    (lambda client: client.open_jobs(limit="2"), _LIMIT.format("'2'", "jobs")),
+    (lambda client: client.open_jobs(limit=0), _LIMIT.format("0", "jobs")),
+    (lambda client: client.failures(limit=-1), _LIMIT.format("-1", "dead letters")),
+    (lambda client: client.audit(limit=0), _LIMIT.format("0", "acts")),
     (lambda client: client.predict("a", timeout_s="5"), _TIMEOUT.format("'5'")),
     (lambda client: client.predict("a", timeout_s=-1), _TIMEOUT.format("-1")),
     (lambda client: client.complete("a", timeout_s=nan), _TIMEOUT.format("nan")),

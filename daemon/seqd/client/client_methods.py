@@ -7,7 +7,7 @@ from seqd.client.faces import call
 from seqd.client.requests import items_job
 from seqd.client.sending import Sender, Sent
 from seqd.client.sources import Source, entries_by, items_by, rules_of
-from seqd.client.waiting import jobs_found, open_jobs_found
+from seqd.client.waiting import check_limit, jobs_found, open_jobs_found
 from seqd.ledger import LedgerParts
 from seqd.ledger.exchange import Exchange
 from seqd.ledger.job_filter import FoundJobs, JobFilters
@@ -324,6 +324,7 @@ class ClientMethods:
         """
         from seqd.ledger.audit import audit_filter
 
+        check_limit(limit, "acts")
         wanted = audit_filter(since, action, who, target)
         return self._ledger.audit.newest.steps(limit, wanted)
 

@@ -15,6 +15,7 @@ from typing import Final, Literal, get_args
 from seqd.client.job import JobSteps
 from seqd.client.requests import resumption_of
 from seqd.client.sending import Sender
+from seqd.client.waiting import check_limit
 from seqd.errors import InvalidRequest, JobDamaged, RedisUnreachable, SeqdError, UnknownJob
 from seqd.ledger import LedgerParts
 from seqd.ledger.blobs import unpack_items
@@ -346,6 +347,7 @@ def failures_found(
     ledger: LedgerParts, wanted: FailureFilter, limit: int
 ) -> Exchange[list[FailureRecord]]:
     """Return the newest dead letters that match."""
+    check_limit(limit, "dead letters")
     found, records = list[FailureRecord](), Taken(ledger.failures.pages(wanted))
     while len(found) < limit and (record := (yield from records.take())) is not None:
         found.append(record)

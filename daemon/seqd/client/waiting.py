@@ -121,7 +121,7 @@ def with_waiting(
 
 def jobs_found(ledger: LedgerParts, limit: int, filters: JobFilters) -> Exchange[FoundJobs]:
     """Return the newest jobs that match; see `Client.jobs`."""
-    _check_limit(limit)
+    check_limit(limit, "jobs")
     found = yield from ledger.jobs.newest.steps(limit, job_filter(filters))
     found[:] = yield from with_waiting(ledger, found)
     found.at_ms = yield from ledger.fleet.now_ms.steps()
@@ -130,14 +130,15 @@ def jobs_found(ledger: LedgerParts, limit: int, filters: JobFilters) -> Exchange
 
 def open_jobs_found(ledger: LedgerParts, limit: int) -> Exchange[list[JobRecord]]:
     """Return the newest jobs that have not ended; see `Client.open_jobs`."""
-    _check_limit(limit)
+    check_limit(limit, "jobs")
     records = yield from ledger.jobs.newest_open.steps(limit)
     return (yield from with_waiting(ledger, records))
 
 
-def _check_limit(limit: int) -> None:
+def check_limit(limit: int, what: str) -> None:
+    """Raise InvalidRequest where a number of things to be listed is none."""
     if not isinstance(limit, int) or isinstance(limit, bool) or limit < 1:
-        raise InvalidRequest(f"limit is {shown(limit)}; allowed: 1 or more jobs.")
+        raise InvalidRequest(f"limit is {shown(limit)}; allowed: 1 or more {what}.")
 
 
 class WaitingNotice:
