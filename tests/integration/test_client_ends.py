@@ -137,6 +137,7 @@ def test_who_is_cancelled_while_an_input_is_sent_fails_the_job(
         hangs = asyncio.Event()
         job = await client.classify(texts(40, hangs), model="echo")
         ending = asyncio.create_task(job.uploaded() if end == "uploaded" else client.aclose())
+        await asyncio.sleep(0)  # else it may be cancelled before it has begun
         await hangs.wait()
         assert not ending.done()
         ending.cancel()
