@@ -17,7 +17,6 @@ import pyte
 
 from builders import a_worker_status
 from cli_builders import clean_environment
-from seqd.cli.top.history import History
 from seqd.cli.top.reading import TopState, state_of
 from seqd.ledger.inbox import InboxState, RedisMemory
 from seqd.ledger.overview import FleetOverview
@@ -83,7 +82,7 @@ def a_state(**changes: object) -> TopState:
         "no_writes": None,
     }
     overview = FleetOverview(**(fields | changes))  # type: ignore[arg-type]
-    return state_of("redis://here:6379/0", overview, History().add(overview))
+    return state_of("redis://here:6379/0", overview, {})
 
 
 class Terminal:

@@ -24,7 +24,7 @@ from top_builders import Terminal, top_on_a_terminal
 COLUMNS, ROWS = 100, 20
 REVIEWS = 60_000
 
-#: Seconds for which it runs before it is drawn, so that there is a course to be seen.
+#: Seconds for which it runs before it is drawn, so that there are rates to be seen.
 _WATCHED_S = 40.0
 
 #: What is handed in: two large jobs, items that have errors, texts, and a training.

@@ -6,12 +6,10 @@ import pytest
 
 from seqd.cli.top.view import VIEWS, View, pressed
 
-ROWS = ("a", "b", "c")
 
-
-def after(*keys: str, view: View = View(), rows: tuple[str, ...] = ROWS) -> View:  # noqa: B008
+def after(*keys: str, view: View = View(), rows: int = 30) -> View:  # noqa: B008
     for key in keys:
-        view = pressed(view, key, rows, most_scroll=5)
+        view = pressed(view, key, rows)
     return view
 
 
@@ -29,23 +27,12 @@ def test_numbers_tab_and_arrows_choose_the_view(keys: tuple[str, ...], name: str
     assert after(*keys).name == name
 
 
-def test_the_mark_moves_over_the_rows_and_stays_on_its_row() -> None:
-    assert after("down").marked == "b"
-    assert after("end", "down").marked == "c"
-    assert after("pagedown", "home").marked == "a"
-    # The order has changed meanwhile.
-    assert after("up", view=View(marked="b"), rows=("c", "a", "b")).marked == "a"
-    assert after("down", rows=()).marked == ""
-
-
-def test_enter_shows_the_details_of_the_marked_row_and_esc_leaves_them() -> None:
-    view = after("down", "enter")
-
-    assert view.detail == "b"
-    assert after("down", "down", view=view).scroll == 2
-    assert after("pagedown", view=view).scroll == 5
-    assert after("escape", view=view).detail is None
-    assert after("e", rows=()).detail is None
+def test_rows_are_scrolled_to_the_last_and_back_to_the_first() -> None:
+    assert after("down", "pagedown", "up").scroll == 10
+    assert after("end", "down").scroll == 29
+    assert after("end", "home", "up").scroll == 0
+    assert after("down", rows=0).scroll == 0
+    assert after("down", "3").scroll == 0
 
 
 def test_a_filter_is_typed_kept_by_enter_and_ended_by_esc() -> None:
@@ -78,5 +65,5 @@ def test_p_pauses_the_display_and_help_goes_with_any_key() -> None:
 @pytest.mark.parametrize("key", ["q", "c-c"])
 def test_q_and_ctrl_c_end_it_and_while_a_filter_is_typed_q_is_a_letter(key: str) -> None:
     assert after(key).has_ended
-    assert all(after(key, view=View(name, detail="a")).has_ended for name in VIEWS)
+    assert all(after(key, view=View(name)).has_ended for name in VIEWS)
     assert after(key, view=replace(View(), is_typing=True)).has_ended == (key == "c-c")

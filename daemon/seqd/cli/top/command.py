@@ -53,12 +53,11 @@ def top(
 
 def _print_once(screen: Screen, settings: "Settings", view: View) -> None:
     from seqd.cli.top.frame import page
-    from seqd.cli.top.history import History
     from seqd.cli.top.reading import open_for_reads, server_of, state_of
     from seqd.ledger.overview import fleet_overview
 
     ledger = open_for_reads(settings)
     overview = ledger.transport.run(fleet_overview(ledger))
-    state = state_of(server_of(settings), overview, History().add(overview))
+    state = state_of(server_of(settings), overview, {})
     for line in page(state, view, screen.console.width):
         screen.console.print(line, soft_wrap=True)

@@ -7,17 +7,17 @@ import time
 from time import monotonic
 from typing import Final
 
-from rich.cells import set_cell_size
 from rich.text import Text
 
-from seqd.cli.top.details import detail_lines
 from seqd.cli.top.reading import TopState
 from seqd.cli.top.rows import AnyListing, listing_of, queues_of
-from seqd.cli.top.summary import summary_lines, trouble_told
+from seqd.cli.top.summary import summary_lines
 from seqd.cli.top.view import HELP, HELP_NOTES, VIEWS, View
+from seqd.cli.ui.findings import STYLES
 from seqd.cli.ui.numbers import count, duration
 from seqd.cli.ui.queues import WIDE, no_work_told
 from seqd.cli.ui.tables import broken, clean, cut_to, fact_lines, fitting
+from seqd.doctor.judging import judged
 from seqd.ledger.writing import no_writes_line
 
 #: Lines on one thing that is wrong, on all of it in the overview, and rows of one look as text.
@@ -62,19 +62,12 @@ def page(state: TopState, view: View, width: int) -> list[Text]:
         listing = queues.with_text(view.search).only(lambda queue: queue.state != "idle")
         if not listing.records:
             return [*lines, Text(no_work_told(state.overview.uploading_jobs))]
-    return lines + _table(state, listing, view, width, _MOST_ROWS, is_marked=False)
+    return lines + _table(state, listing, view, width, _MOST_ROWS)
 
 
-def row_keys(state: TopState, view: View) -> list[str]:
-    """Return by what the rows of a view are known, in order."""
-    return [] if state.overview is None else listing_of(state, view).keys
-
-
-def most_scroll(state: TopState, view: View, width: int, height: int) -> int:
-    """Return how many lines of the details can be above the screen."""
-    if view.detail is None or state.overview is None:
-        return 0
-    return max(0, len(detail_lines(state, view, width)) - (height - _AROUND))
+def row_count(state: TopState, view: View) -> int:
+    """Return how many rows a view lists."""
+    return 0 if state.overview is None else len(listing_of(state, view).records)
 
 
 def _heading(state: TopState, view: View, width: int, *, is_text: bool = False) -> Text:
@@ -115,10 +108,8 @@ def _footer(view: View, width: int) -> Text:
         return fitting(Text(f"filter: {clean(view.search)}_  Enter keeps, Esc ends"), width)
     if view.is_help:
         return fitting(Text("any key: back  q quit", style="dim"), width)
-    if view.detail is not None:
-        return fitting(Text("Esc back  up/down scroll  q quit", style="dim"), width)
     pause = "go on" if view.is_paused else "pause"
-    keys = f"q quit  ? help  s sort: {view.sort}  / filter  p {pause}  Enter details"
+    keys = f"q quit  ? help  s sort: {view.sort}  / filter  p {pause}"
     line = Text(keys, style="dim")
     if view.search:
         line = Text.assemble((f"filter: {clean(view.search)}  ", "bold"), line)
@@ -132,10 +123,6 @@ def _body(state: TopState, view: View, width: int, room: int) -> list[Text]:
         return _unread(state, width)
     notice = _away_notice(state, width) + _no_writes_notice(state, width)
     room -= len(notice)
-    if view.detail is not None:
-        lines = detail_lines(state, view, width)
-        scroll = min(view.scroll, max(0, len(lines) - room))
-        return notice + lines[scroll : scroll + room]
     listing = listing_of(state, view, is_wide=width >= WIDE)
     above: list[Text] = []
     if view.name == "overview":
@@ -147,30 +134,17 @@ def _body(state: TopState, view: View, width: int, room: int) -> list[Text]:
     return notice + above + _table(state, listing, view, width, room - len(above))
 
 
-def _table(
-    state: TopState,
-    listing: AnyListing,
-    view: View,
-    width: int,
-    room: int,
-    *,
-    is_marked: bool = True,
-) -> list[Text]:
+def _table(state: TopState, listing: AnyListing, view: View, width: int, room: int) -> list[Text]:
     """Return a heading and as many rows as there is room for, and how many more there are."""
-    keys = listing.keys
-    if not keys:
+    rows = len(listing.records)
+    if not rows:
         nothing = f"No row has {view.search!r}: Esc ends the filter."
         told = nothing if view.search else _empty(state, view)
         return [fitting(Text(clean(told)), width)]
     unlisted = _unlisted(state, view)
-    place = keys.index(view.marked) if view.marked in keys else 0
-    shown = max(1, room - 1 if len(keys) <= room - 1 and not unlisted else room - 2)
-    first = min(max(0, place - shown // 2), max(0, len(keys) - shown))
-    lines = listing.lines(first, shown, width)
-    if is_marked and 0 <= place - first < shown:
-        plain = lines[1 + place - first].plain
-        lines[1 + place - first] = Text(set_cell_size(plain, width), style="reverse")
-    rest = len(keys) - min(shown, len(keys))
+    room = max(1, room - 1 if rows <= room - 1 and not unlisted else room - 2)
+    lines = listing.lines(min(view.scroll, rows - 1), room, width)
+    rest = rows - (len(lines) - 1)
     told = f"and {count(rest)} more" if rest else ""
     if unlisted:
         what = "jobs" if view.name == "jobs" else "dead letters"
@@ -199,9 +173,13 @@ def _trouble(state: TopState, width: int, most: int) -> list[Text]:
     """Return what is wrong, a few lines each; the last one says how many more there are."""
     assert state.overview is not None
     blocks = [
-        [Text(f"{'  ' if number else '! '}{part}", style=style) for number, part in parts]
-        for text, style in trouble_told(state.overview)
-        for parts in [list(enumerate(_first_lines(clean(text), max(1, width - 2))))]
+        [
+            Text(f"{'  ' if number else '! '}{part}", style=STYLES[one.severity])
+            for number, part in enumerate(
+                _first_lines(clean(f"{one.what} {one.do}"), max(1, width - 2))
+            )
+        ]
+        for one in judged(state.overview)
     ]
     lines: list[Text] = []
     for number, block in enumerate(blocks):

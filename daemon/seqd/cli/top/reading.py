@@ -1,24 +1,21 @@
 """Reads the fleet in a thread of its own, again and again: no key waits for Redis."""
 
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from threading import Event, Lock, Thread
+from threading import Event, Thread
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from redis.exceptions import RedisError
 
-from seqd.cli.top.history import History, Rates
-from seqd.errors import REDIS_ERRORS, SeqdError
+from seqd.errors import REDIS_ERRORS
 
 if TYPE_CHECKING:
-    from seqd.client.explaining.records import Explanation
     from seqd.client.failures import FailureGroup
     from seqd.ledger import Ledger
-    from seqd.ledger.activity import JobActivity
     from seqd.ledger.overview import FleetOverview
     from seqd.settings import Settings
-    from seqd_schemas import JobRecord
 
 #: A read that takes long is not done more often than this many times its seconds: watching takes
 #: a fleet a fifth of a connection at most.
@@ -31,6 +28,9 @@ _REDIS_TIMEOUT_S: Final = 2.0
 #: Seconds after which a read that goes on is told of.
 _SLOW_S: Final = 2.0
 
+#: Seconds that a worker's rate is of: it notes what it has done each second, or at a heartbeat.
+_WINDOW_S: Final = 15.0
+
 
 @dataclass(frozen=True, slots=True)
 class Away:
@@ -41,38 +41,48 @@ class Away:
 
 
 @dataclass(frozen=True, slots=True)
-class JobDetail:
-    """One job as it was read; `gone` says why there is no record of it."""
-
-    job_id: str
-    record: "JobRecord | None" = None
-    activity: "JobActivity | None" = None
-    #: Why it stands where it does, as `seqd explain` says it.
-    found: "Explanation | None" = None
-    gone: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class TopState:
     """What was read last."""
 
     server: str
     #: None before the first read.
     overview: "FleetOverview | None" = None
-    rates: Rates = field(default_factory=Rates)
+    #: Items a second by worker; none before two reads.
+    rates: Mapping[str, float] = field(default_factory=dict)
     #: Its dead letters, those with one cause together, those with the newest first.
     failures: "Sequence[FailureGroup]" = ()
     #: When that was, by this machine's clock that never goes back.
     read_at_s: float = 0.0
     #: None while Redis answers.
     away: Away | None = None
-    #: None until the job that was asked for is read.
-    job: JobDetail | None = None
 
 
-def state_of(
-    server: str, overview: "FleetOverview", rates: Rates, job: JobDetail | None = None
-) -> TopState:
+class History:
+    """What workers had done in the last seconds, by which one look alone has no rate of each."""
+
+    def __init__(self) -> None:
+        #: When that was, and by worker and when it started, items since then.
+        self._done: deque[tuple[float, Mapping[tuple[str, int], int]]] = deque()
+
+    def add(self, overview: "FleetOverview") -> dict[str, float]:
+        """Add a read, and return the rates of the workers behind it."""
+        now_s = overview.at_ms / 1000
+        done = {(one.worker, one.started_at_ms): one.work.items for one in overview.workers}
+        if self._done and now_s < self._done[-1][0]:
+            self._done.clear()  # the server's clock was set back, or it is another server
+        self._done.append((now_s, done))
+        while len(self._done) > 2 and self._done[1][0] <= now_s - _WINDOW_S:
+            self._done.popleft()
+        then_s, before = self._done[0]
+        seconds = now_s - then_s
+        return {
+            name: max(0, items - before[name, started]) / seconds
+            for (name, started), items in done.items()
+            if (name, started) in before and seconds >= _WINDOW_S / 2
+        }
+
+
+def state_of(server: str, overview: "FleetOverview", rates: Mapping[str, float]) -> TopState:
     """Return a state of what was read just now."""
     from seqd.client.failures import FailureGroups
 
@@ -80,7 +90,7 @@ def state_of(
     for record in overview.failures or ():
         groups.add(record)
     failures = sorted(groups.listed(), key=lambda group: -group.last_at_ms)
-    return TopState(server, overview, rates, failures, monotonic(), None, job)
+    return TopState(server, overview, rates, failures, monotonic())
 
 
 class Reader:
@@ -99,10 +109,7 @@ class Reader:
         self._on_state, self._on_fault = on_state, on_fault
         self._state = TopState(server)
         self._history = History()
-        self._lock = Lock()
-        self._wanted_job: str | None = None
-        self._is_wanted = Event()
-        self._is_closed = False
+        self._closed = Event()
         #: When the read began that goes on; None between two reads.
         self._began_s: float | None = None
         # A daemon thread: where Redis hangs, nobody waits for it at the end.
@@ -114,17 +121,7 @@ class Reader:
 
     def close(self) -> None:
         """Begin no further read; does not wait."""
-        self._is_closed = True
-        self._is_wanted.set()
-
-    def want_job(self, job_id: str | None) -> None:
-        """Read a job with each state from now on, and at once."""
-        with self._lock:
-            if job_id == self._wanted_job:
-                return
-            self._wanted_job = job_id
-        if job_id is not None:
-            self._is_wanted.set()
+        self._closed.set()
 
     def as_it_stands(self, state: TopState) -> TopState:
         """Return a state, with Redis away where it has not answered the read that goes on."""
@@ -135,49 +132,30 @@ class Reader:
 
     def _run(self) -> None:
         try:
-            while not self._is_closed:
+            while not self._closed.is_set():
                 began = monotonic()
                 self._read()
                 rest_s = max(self._every_s - (monotonic() - began), _REST * (monotonic() - began))
-                self._is_wanted.wait(rest_s if self._state.away is None else self._every_s)
-                self._is_wanted.clear()
+                self._closed.wait(rest_s if self._state.away is None else self._every_s)
         except Exception as error:  # noqa: BLE001  raised again by the thread that draws
             self._on_fault(error)
 
     def _read(self) -> None:
         from seqd.ledger.overview import fleet_overview
 
-        with self._lock:
-            wanted = self._wanted_job
         self._began_s = began_s = monotonic()
         try:
             overview = self._ledger.transport.run(fleet_overview(self._ledger))
-            job = None if wanted is None else _job_detail(self._ledger, wanted)
         except (*REDIS_ERRORS, RedisError) as error:
             since_s = began_s if self._state.away is None else self._state.away.since_s
             self._state = replace(self._state, away=Away(since_s, str(error)))
         else:
             rates = self._history.add(overview)
-            self._state = state_of(self._state.server, overview, rates, job)
+            self._state = state_of(self._state.server, overview, rates)
         finally:
             self._began_s = None
-        if not self._is_closed:
+        if not self._closed.is_set():
             self._on_state(self._state)
-
-
-def _job_detail(ledger: "Ledger", job_id: str) -> JobDetail:
-    from seqd.client.explaining.reading import explained
-    from seqd.ledger.activity import activity_of
-
-    try:
-        record = ledger.jobs.get(job_id)
-        activity = ledger.transport.run(activity_of(ledger.keys, record))
-        found = ledger.transport.run(explained(ledger, job_id))
-    except REDIS_ERRORS:
-        raise
-    except SeqdError as error:  # it has vanished meanwhile, or is damaged
-        return JobDetail(job_id, gone=str(error))
-    return JobDetail(job_id, record, activity, found)
 
 
 def open_for_reads(settings: "Settings") -> "Ledger":

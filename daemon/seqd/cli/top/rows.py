@@ -29,16 +29,10 @@ _TROUBLE: Final = ("silent", "stopped", "unfit", "starting", "draining", "draine
 
 @dataclass(frozen=True, slots=True)
 class Listing(Generic[Record]):
-    """Records in order, by what each is known, and what a table says of them."""
+    """Records in order, and what a table says of them."""
 
     columns: Sequence[Column[Record]]
     records: Sequence[Record]
-    key: Callable[[Record], str]
-
-    @property
-    def keys(self) -> list[str]:
-        """By what the records are known."""
-        return [self.key(record) for record in self.records]
 
     def with_text(self, text: str) -> "Listing[Record]":
         """Return those alone that have a text somewhere."""
@@ -54,8 +48,7 @@ class Listing(Generic[Record]):
         return table_lines(self.columns, self.records[first : first + number], width)
 
     def _text_of(self, record: Record) -> str:
-        cells = (cell_of(column.cell(record)).text for column in self.columns)
-        return " ".join([self.key(record), *cells])
+        return " ".join(cell_of(column.cell(record)).text for column in self.columns)
 
 
 AnyListing: TypeAlias = (
@@ -74,8 +67,7 @@ def listing_of(state: TopState, view: View, *, is_wide: bool = False) -> AnyList
     return queues_of(state, view, is_wide=is_wide).with_text(view.search)
 
 
-def route_key(queue: "QueueState") -> str:
-    """Return by what a queue is known."""
+def _route(queue: "QueueState") -> str:
     return f"{queue.task} {queue.model}"
 
 
@@ -90,8 +82,8 @@ def queues_of(state: TopState, view: View, *, is_wide: bool) -> "Listing[QueueSt
         "name": lambda one: (),
     }
     order = orders[view.sort]
-    queues = sorted(state.overview.queues, key=lambda one: (*order(one), route_key(one)))
-    return Listing(queue_columns(is_wide=is_wide), queues, route_key)
+    queues = sorted(state.overview.queues, key=lambda one: (*order(one), _route(one)))
+    return Listing(queue_columns(is_wide=is_wide), queues)
 
 
 def _workers(state: TopState, view: View) -> Listing[SeenWorker]:
@@ -99,7 +91,7 @@ def _workers(state: TopState, view: View) -> Listing[SeenWorker]:
     assert overview is not None
     held = {name: (0, units) for name, units in overview.units_in_hand.items()}
     seen = [
-        replace(one, per_s=state.rates.by_worker.get(one.name))
+        replace(one, per_s=state.rates.get(one.name))
         for one in seen_workers(
             overview.workers, overview.silent, overview.unheard, overview.at_ms, in_hand=held
         )
@@ -120,7 +112,7 @@ def _workers(state: TopState, view: View) -> Listing[SeenWorker]:
         is_up = one.status is not None
         return is_up if is_first else not is_up, order(one) if is_up else 0, one.name
 
-    return Listing(IN_TOP, sorted(seen, key=place), lambda one: one.name)
+    return Listing(IN_TOP, sorted(seen, key=place))
 
 
 def trouble_of(worker: WorkerStatus, unheard: Collection[str]) -> int:
@@ -143,9 +135,9 @@ def _jobs(state: TopState, view: View) -> "Listing[JobRecord]":
     }
     order = orders[view.sort]
     jobs = sorted(overview.jobs, key=lambda one: (order(one), one.job_id))
-    unserved = {route_key(one) for one in overview.queues if one.state == "unserved"}
+    unserved = {_route(one) for one in overview.queues if one.state == "unserved"}
     columns = job_columns(overview.at_ms, {one.tenant for one in jobs}, unserved)
-    return Listing(columns, jobs, lambda one: one.job_id)
+    return Listing(columns, jobs)
 
 
 def _failures(state: TopState, view: View) -> "Listing[FailureGroup]":
@@ -157,11 +149,4 @@ def _failures(state: TopState, view: View) -> "Listing[FailureGroup]":
     }
     order = orders[view.sort]
     groups = sorted(state.failures, key=lambda one: (order(one), one.code, one.model))
-    return Listing(group_columns(state.overview.at_ms), groups, failure_key)
-
-
-def failure_key(group: "FailureGroup") -> str:
-    """Return by what dead letters with one cause are known."""
-    from seqd.client.failures import shape_of
-
-    return " ".join((group.code, group.model, group.cause or "-", shape_of(group.message)))
+    return Listing(group_columns(state.overview.at_ms), groups)

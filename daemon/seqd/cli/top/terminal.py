@@ -13,8 +13,7 @@ from rich.console import Console, Group
 from rich.live import Live
 
 from seqd.cli.exits import INTERRUPTED, OK, TERMINATED
-from seqd.cli.top.details import is_of_job
-from seqd.cli.top.frame import frame, most_scroll, row_keys
+from seqd.cli.top.frame import frame, row_count
 from seqd.cli.top.reading import Reader, TopState, open_for_reads, server_of
 from seqd.cli.top.view import View, pressed
 
@@ -92,8 +91,6 @@ class _Session:
         width, height = self._console.size
         if not self._view.is_paused:
             self._shown = self._read
-        elif self._view.detail is not None:
-            self._shown = replace(self._shown, job=self._read.job)  # it was asked for meanwhile
         state = self._reader.as_it_stands(self._shown)
         lines = frame(state, self._view, width, height)
         screen.update(Group(*lines), refresh=True)
@@ -110,14 +107,9 @@ class _Session:
             self._press(_NAMES.get(key, key.value) if isinstance(key, Keys) else key)
 
     def _press(self, key: str) -> None:
-        width, height = self._console.size
-        rows = row_keys(self._shown, self._view)
-        lines = most_scroll(self._shown, self._view, width, height)
-        self._view = pressed(self._view, key, rows, lines)
+        self._view = pressed(self._view, key, row_count(self._shown, self._view))
         if key == "c-c":
             self._status = INTERRUPTED
-        wanted = self._view.detail if is_of_job(self._view) else None
-        self._reader.want_job(wanted)
         self._changed.set()
 
     def _end(self, number: signal.Signals) -> None:

@@ -1,9 +1,9 @@
-"""What the reader wants to see: the view, the order, the filter, the row; and what each key does.
+"""What the reader wants to see: the view, the order, the filter, the place; what each key does.
 
 Pure: a key makes a new view of the old one.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -18,9 +18,6 @@ SORTS: Final[Mapping[str, tuple[str, ...]]] = {
     "failures": ("newest", "items", "code"),
 }
 
-#: Rows that Page Up and Page Down move by.
-_PAGE: Final = 10
-
 #: The longest filter.
 _MOST_CHARS: Final = 64
 
@@ -28,8 +25,7 @@ HELP: Final = (
     ("q, Ctrl-C", "quit"),
     ("1 to 5", "overview, queues, workers, jobs, failures"),
     ("Tab, left, right", "the next view, the one before"),
-    ("up, down, PgUp, PgDn", "move to a row, or within details"),
-    ("Enter, e", "details of the row; Esc or Enter leaves them"),
+    ("up, down, PgUp, PgDn", "scroll the rows"),
     ("s", "sort by the next column that rows can be sorted by"),
     ("/", "show only rows with a text; Enter keeps it, Esc ends it"),
     ("p, space", "pause the display, and go on; reading goes on meanwhile"),
@@ -55,14 +51,10 @@ class View:
     search: str = ""
     #: True while the filter is typed.
     is_typing: bool = False
-    #: The row that is marked; '' for the first.
-    marked: str = ""
+    #: Rows that are above the screen.
+    scroll: int = 0
     is_paused: bool = False
     is_help: bool = False
-    #: The row whose details are shown.
-    detail: str | None = None
-    #: Lines of the details that are above the screen.
-    scroll: int = 0
     #: True at the end.
     has_ended: bool = False
 
@@ -72,23 +64,16 @@ class View:
         return SORTS[self.name][self.sorts.get(self.name, 0)]
 
 
-def pressed(view: View, key: str, rows: Sequence[str], most_scroll: int = 0) -> View:
-    """Return the view behind a key; `rows` are those that are shown, by their names, in order.
-
-    `most_scroll` are the lines of the details that can be above the screen.
-    """
+def pressed(view: View, key: str, rows: int) -> View:
+    """Return the view behind a key; `rows` is how many it lists."""
     if key == "c-c":
         return replace(view, has_ended=True)
     if view.is_typing:
         return _typed(view, key)
     if view.is_help:
         return replace(view, is_help=False, has_ended=key == "q")
-    if key in ("up", "down", "pageup", "pagedown", "home", "end"):
-        return _moved(view, key, rows, most_scroll)
-    if view.detail is not None and key in ("escape", "enter", "e", "backspace"):
-        return replace(view, detail=None, scroll=0)
-    if view.detail is None and key in ("enter", "e"):
-        return replace(view, detail=_marked(view, rows), scroll=0)
+    if key in _STEPS:
+        return replace(view, scroll=max(0, min(view.scroll + _STEPS[key], rows - 1)))
     return _commanded(view, key)
 
 
@@ -100,7 +85,7 @@ def _commanded(view: View, key: str) -> View:
         return _seen(view, VIEWS[int(key) - 1])
     if key == "s":
         place = (view.sorts.get(view.name, 0) + 1) % len(SORTS[view.name])
-        return replace(view, sorts={**view.sorts, view.name: place}, marked="")
+        return replace(view, sorts={**view.sorts, view.name: place}, scroll=0)
     changes: dict[str, dict[str, bool | str]] = {
         "q": {"has_ended": True},
         "?": {"is_help": True},
@@ -114,7 +99,7 @@ def _commanded(view: View, key: str) -> View:
 
 
 def _seen(view: View, name: str) -> View:
-    return replace(view, name=name, marked="", detail=None, scroll=0, search="")
+    return replace(view, name=name, scroll=0, search="")
 
 
 def _typed(view: View, key: str) -> View:
@@ -125,31 +110,16 @@ def _typed(view: View, key: str) -> View:
     if key == "backspace":
         return replace(view, search=view.search[:-1])
     if len(key) == 1 and key.isprintable() and len(view.search) < _MOST_CHARS:
-        return replace(view, search=view.search + key, marked="")
+        return replace(view, search=view.search + key, scroll=0)
     return view
 
 
-#: Rows, or lines of details, that a key moves by.
+#: Rows that a key scrolls by.
 _STEPS: Final[Mapping[str, int]] = {
     "up": -1,
     "down": 1,
-    "pageup": -_PAGE,
-    "pagedown": _PAGE,
+    "pageup": -10,
+    "pagedown": 10,
     "home": -(10**9),
     "end": 10**9,
 }
-
-
-def _moved(view: View, key: str, rows: Sequence[str], most_scroll: int) -> View:
-    if view.detail is not None:
-        return replace(view, scroll=min(max(0, view.scroll + _STEPS[key]), most_scroll))
-    if not rows:
-        return view
-    place = rows.index(view.marked) if view.marked in rows else 0
-    return replace(view, marked=rows[min(max(0, place + _STEPS[key]), len(rows) - 1)])
-
-
-def _marked(view: View, rows: Sequence[str]) -> str | None:
-    if view.marked in rows:
-        return view.marked
-    return rows[0] if rows else None

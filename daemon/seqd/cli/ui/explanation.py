@@ -54,18 +54,6 @@ def print_explanation(screen: Screen, found: Explanation) -> None:
     _print_lines(screen, "Next", list(found.next))
 
 
-def explanation_facts(found: Explanation) -> dict[str, str]:
-    """Return what an explanation adds to the facts of a job, by name; '' where that is nothing."""
-    return {
-        "why": found.headline,
-        "waits for": " ".join(_sentence(reason.message) for reason in found.waits_for[1:]),
-        "in hand": ". ".join(_held(unit, found) for unit in found.in_hand[:_MOST_LINES]),
-        "tried again": ". ".join(_tried(unit) for unit in found.tried_again[:_MOST_LINES]),
-        "units": _units(found),
-        "next": " ".join(found.next),
-    }
-
-
 def _print_item(screen: Screen, item: ItemExplanation) -> None:
     named = f"Item {item.custom_id}" + (f", number {count(item.number)}" if item.number else "")
     screen.say()

@@ -53,22 +53,6 @@ def print_groups(
         screen.say(f"{count(len(listed) - limit)} more: say -n {len(listed)}", "dim")
 
 
-def group_facts(group: FailureGroup, now_ms: int) -> dict[str, object]:
-    """Return what there is to say of dead letters with one cause, and how to go on with them."""
-    return {
-        "code": group.code,
-        "worker died": group.cause,
-        "task": group.task,
-        "model": group.model,
-        "failed": f"{_failed(group)}, in {counted(group.entries, 'dead letter')}",
-        "tried again": count(group.replayed) if group.replayed else "",
-        "first": f"{age(group.first_at_ms, now_ms)} ago",
-        "last": f"{age(group.last_at_ms, now_ms)} ago",
-        "message": group.message,
-        "all of the last": f"seqd failures show {group.example_id}",
-    }
-
-
 def _say_none(screen: Screen, *, is_filtered: bool) -> None:
     screen.say(f"There are no dead letters{' that match' if is_filtered else ''}.")
 
@@ -175,7 +159,8 @@ def _print_group(screen: Screen, group: FailureGroup, by: str, now_ms: int) -> N
     when = f"last {age(group.last_at_ms, now_ms)} ago"
     if group.first_at_ms != group.last_at_ms:
         when = f"first {age(group.first_at_ms, now_ms)} ago, {when}"
-    what = _failed(group)
+    items = f"{counted(group.items, 'item')}, " if group.items else ""
+    what = f"{items}{counted(group.jobs, 'job')}"
     if by == "failure":
         screen.say(f"{_code(group)}  {group.task} {group.model}  {what}", "bold")
     else:
@@ -184,12 +169,6 @@ def _print_group(screen: Screen, group: FailureGroup, by: str, now_ms: int) -> N
     again = f", {count(group.replayed)} tried again" if group.replayed else ""
     screen.say(f"  {when}, in {counted(group.entries, 'dead letter')}{again}", "dim")
     screen.say(f"  seqd failures show {group.example_id}", "dim")
-
-
-def _failed(group: FailureGroup) -> str:
-    """Return the items that failed, and all jobs, with those that failed as a whole."""
-    items = f"{counted(group.items, 'item')}, " if group.items else ""
-    return f"{items}{counted(group.jobs, 'job')}"
 
 
 def _code(group: FailureGroup | FailureRecord) -> str:
