@@ -7,10 +7,9 @@ from itertools import chain, repeat
 import pytest
 from rich.console import Console
 
-from builders import a_catalog_entry, a_sweep_job
+from builders import a_sweep_job
 from cli_builders import a_record, last_line_of
 from seqd.cli.bulk import bulk_view
-from seqd.cli.generate import expected_temperatures
 from seqd.cli.ui.progress import ProgressView
 from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.sweeps import SweepView
@@ -34,7 +33,6 @@ from seqd_schemas import (
     Sample,
     Started,
     Step,
-    TaskSchema,
 )
 
 Capture = pytest.CaptureFixture[str]
@@ -328,10 +326,9 @@ def whole(text: str, temperature: float = 1.0) -> GeneratedSample:
 
 
 @pytest.mark.parametrize(
-    ("temperatures", "deltas", "stood"),
+    ("deltas", "stood"),
     [
         (
-            [None],
             [
                 StreamedText("a", 0, "on"),
                 StreamedText("a", 0, "e"),
@@ -341,7 +338,6 @@ def whole(text: str, temperature: float = 1.0) -> GeneratedSample:
         ),
         # A text whose turn has not come waits.
         (
-            [None],
             [
                 StreamedText("b", 0, "two"),
                 StreamedText("a", 0, "one"),
@@ -350,29 +346,8 @@ def whole(text: str, temperature: float = 1.0) -> GeneratedSample:
             ],
             ["", "A:one", "A:one", "A:one!\n\nB:two\n"],
         ),
-        # Each of several samples has its temperature in front.
-        (
-            [0.2, 1.0],
-            [
-                StreamedText("a", 1, "warm"),
-                StreamedText("a", 0, "co"),
-                StreamedText("a", 0, "ld", whole("cold", 0.2)),
-            ],
-            [
-                "",
-                "temperature 0.2\nA:co",
-                "temperature 0.2\nA:cold\n\ntemperature 1\nA:warm",
-            ],
-        ),
-        # Where it is not known before, a sample is printed whole.
-        (
-            [None, None],
-            [StreamedText("a", 0, "co"), StreamedText("a", 0, "ld", whole("cold", 0.2))],
-            ["", "temperature 0.2\nA:cold\n"],
-        ),
         # An item with an error lets the next one have its turn.
         (
-            [None],
             [
                 StreamedText("a", 0, "on"),
                 StreamedText("b", 0, "two"),
@@ -383,10 +358,10 @@ def whole(text: str, temperature: float = 1.0) -> GeneratedSample:
     ],
 )
 def test_texts_are_printed_as_they_come_each_in_its_turn(
-    temperatures: list[float | None], deltas: list[StreamedText], stood: list[str]
+    deltas: list[StreamedText], stood: list[str]
 ) -> None:
     screen, printed = a_screen()
-    texts = LiveTexts(GenerationPrinter(screen), {"a": "A:", "b": "B:"}, temperatures)
+    texts = LiveTexts(GenerationPrinter(screen), {"a": "A:", "b": "B:"})
 
     found = []
     for delta in deltas:
@@ -413,33 +388,16 @@ class Handle:
 
 def test_samples_that_nobody_expected_come_at_the_end_and_a_failure_ends_the_line() -> None:
     screen, printed = a_screen()
-    texts = LiveTexts(GenerationPrinter(screen), {"a": "A:"}, [None])
+    texts = LiveTexts(GenerationPrinter(screen), {"a": "A:"})
     unexpected = StreamedText("a", 1, "more", whole("more", 0.5))
 
     results = list(texts.results_of(Handle(StreamedText("a", 0, "one", whole("one")), unexpected)))
-    texts = LiveTexts(GenerationPrinter(screen), {"a": "A:"}, [None])
+    texts = LiveTexts(GenerationPrinter(screen), {"a": "A:"})
     with pytest.raises(ValueError, match="broken"):
         list(texts.results_of(Handle(StreamedText("a", 0, "on"), error=ValueError("broken"))))
 
     assert results == ["the results"]
     assert printed.getvalue() == "A:one\n\ntemperature 0.5\nA:more\nA:on\n"
-
-
-@pytest.mark.parametrize(
-    ("asked", "temperatures"),
-    [
-        ({}, [0.5]),
-        ({"temperature": 1}, [1.0]),
-        ({"temperature": [0.2, 1.0], "samples": 2}, [0.2, 0.2, 1.0, 1.0]),
-    ],
-)
-def test_what_is_expected_is_what_was_asked_for_or_else_the_models_defaults(asked, temperatures):
-    properties = {"temperature": {"default": 0.5}, "samples": {"default": 1}, "length": {}}
-    task = TaskSchema(parameters={"type": "object", "properties": properties}, unit_items=1)
-
-    assert expected_temperatures(a_catalog_entry(tasks={"generate": task}), asked) == temperatures
-    assert expected_temperatures(a_catalog_entry(), {}) == [None]
-    assert expected_temperatures(None, {"samples": 3}) == [None] * 3
 
 
 def test_a_pipe_gets_the_text_as_it_is_and_a_terminal_the_prompt_dimmed() -> None:

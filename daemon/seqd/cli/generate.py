@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from seqd.client import Client, JobHandle
     from seqd.client.requests import ItemOptions
     from seqd.inputs.items import ItemRules
-    from seqd_schemas import CatalogEntry, FileSource, ParameterValue
+    from seqd_schemas import FileSource, ParameterValue
 
 Prompts = Annotated[
     list[str] | None,
@@ -116,8 +116,8 @@ def generate(
 ) -> None:
     """Continue prompts with a model that writes. Prints the texts, or with --json JSON lines.
 
-    Texts of prompts on the command line are printed while they are written. Give -t again for
-    samples at several temperatures.
+    Texts of prompts on the command line are printed while they are written, one a prompt. Give -t
+    again for samples at several temperatures.
     """
     named: dict[str, ParameterValue] = {"length": length, "seed": seed, "samples": samples}
     named |= {"top_k": top_k, "top_p": top_p, "repetition_penalty": repetition_penalty}
@@ -126,7 +126,7 @@ def generate(
     typed = [*(texts or []), *(prompt or [])] or ([] if prompts else [""])
     _warn_of_files(texts or [])
     given["parameters"] = parameters = readers.parameters(param, named)
-    is_live = bool(typed) and stream is not False and output.is_plain
+    is_live = bool(typed) and stream is not False and output.is_plain and _gives_one(parameters)
     is_live = is_live and not (screen.is_beside_json or detach)
 
     def send(client: "Client", feed: "Feed | FileSource") -> "JobHandle":
@@ -145,7 +145,7 @@ def generate(
             given=given,
             send=send,
             printer=lambda feed: _printer(screen, is_live=is_live),
-            live=partial(_live_texts, typed, model, parameters) if is_live else None,
+            live=partial(_live_texts, typed) if is_live else None,
             rules=_rules(fields),
         )
         raise typer.Exit(submission.run())
@@ -172,18 +172,10 @@ def _hint_at_prompt(model: str | None) -> Iterator[None]:
         raise type(error)(f"{error} {meant}") from None
 
 
-def expected_temperatures(
-    entry: "CatalogEntry | None", parameters: "Mapping[str, ParameterValue]"
-) -> list[float | None]:
-    """Return the temperature of each sample of a prompt, in order; None where it is not known.
-
-    By the request's parameters, or else the defaults that the model publishes.
-    """
-    values = _defaults(entry) | dict(parameters)
-    given, samples = values.get("temperature"), values.get("samples")
-    temperatures = [_number(value) for value in (given if isinstance(given, list) else [given])]
-    count = samples if isinstance(samples, int) and samples > 0 else 1
-    return [temperature for temperature in temperatures for _ in range(count)]
+def _gives_one(parameters: "Mapping[str, ParameterValue]") -> bool:
+    """Return True where one text of each prompt is asked for."""
+    given = parameters.get("temperature")
+    return parameters.get("samples", 1) == 1 and not isinstance(given, list)
 
 
 def _rules(fields: dict[str, str]) -> "ItemRules":
@@ -194,25 +186,15 @@ def _rules(fields: dict[str, str]) -> "ItemRules":
 
 
 def _live_texts(
-    prompts: Sequence[str],
-    model: str,
-    parameters: "Mapping[str, ParameterValue]",
-    client: "Client",
-    handle: "JobHandle",
-    feed: "Feed",
+    prompts: Sequence[str], client: "Client", handle: "JobHandle", feed: "Feed"
 ) -> "Iterator[Result]":
     """Yield the job's results; its texts are printed before the first, as they come."""
     from seqd.cli.ui.texts import GenerationPrinter, LiveTexts
     from seqd.inputs.items import items_of
-    from seqd_schemas import ModelReference
 
     names = [item.custom_id for item in items_of(prompts, allow_empty=True)]
-    entry = client.catalog().get(ModelReference.parse(model).name)
-    return LiveTexts(
-        GenerationPrinter(Screen()),
-        dict(zip(names, prompts, strict=True)),
-        expected_temperatures(entry, parameters),
-    ).results_of(handle)
+    printer = GenerationPrinter(Screen())
+    return LiveTexts(printer, dict(zip(names, prompts, strict=True))).results_of(handle)
 
 
 def _printer(screen: Screen, *, is_live: bool) -> "Callable[[Result], None]":
@@ -229,19 +211,3 @@ def _one_or_all(values: list[float] | list[str] | None) -> "ParameterValue":
     if not values:
         return None
     return values[0] if len(values) == 1 else [*values]
-
-
-def _defaults(entry: "CatalogEntry | None") -> "dict[str, ParameterValue]":
-    task = None if entry is None else entry.tasks.get("generate")
-    properties = {} if task is None else task.parameters.get("properties")
-    if not isinstance(properties, dict):
-        return {}
-    return {
-        name: schema["default"]  # type: ignore[misc]
-        for name, schema in properties.items()
-        if isinstance(schema, dict) and "default" in schema
-    }
-
-
-def _number(value: "ParameterValue") -> float | None:
-    return float(value) if isinstance(value, int | float) else None

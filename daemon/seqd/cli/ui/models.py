@@ -11,10 +11,6 @@ from seqd.cli.ui.tables import Column, print_facts, print_rows, print_table
 from seqd.hookspecs import Inspection
 from seqd_schemas import CatalogEntry, ModelManifest, VersionSummary
 
-#: Characters of the bar of the largest share, and the eighths that end a bar.
-_BAR_CHARS: Final = 24
-_EIGHTHS: Final = " ▏▎▍▌▋▊▉"
-
 #: Stands where a version's time would: one that is the plugin's code was not made at a time.
 BUILT_IN: Final = "built in"
 
@@ -66,20 +62,7 @@ def print_inspections(
     for number, table in enumerate(tables):
         if number or not is_first:
             screen.say()
-        bars = bars_of(table) if screen.is_live else []
-        rows = [(*row, bars[at]) for at, row in enumerate(table.rows)] if bars else table.rows
-        columns = (*table.columns, "") if bars else table.columns
-        print_rows(screen, columns, rows, title=table.title)
-
-
-def bars_of(table: Inspection) -> list[str]:
-    """Return each row's share as a bar, the largest the longest; none of any other table."""
-    if table.distribution is None or not table.rows:
-        return []
-    column = table.columns.index(table.distribution.shares)
-    shares = [float(row[column]) for row in table.rows]
-    longest = max(shares)
-    return [_bar(share / longest if longest > 0 else 0.0) for share in shares]
+        print_rows(screen, table.columns, table.rows, title=table.title)
 
 
 def with_labels(version: int, labels: Mapping[str, int]) -> str:
@@ -97,8 +80,3 @@ def print_text_figures(
         for name, figure in figures.items()
     }
     print_facts(screen, {"model": model, "data": data} | shown)
-
-
-def _bar(share: float) -> str:
-    eighths = round(share * _BAR_CHARS * 8)
-    return ("█" * (eighths // 8) + _EIGHTHS[eighths % 8]).rstrip()

@@ -98,20 +98,14 @@ class LiveTexts:
     """Prints texts as they are written, in the order of the items.
 
     The first text that is not whole is printed as its deltas come. The others, which are written
-    beside it, are held, so this is for the few items of a command line.
+    beside it, are held, so this is for the few items of a command line, with one text each.
     """
 
-    def __init__(
-        self,
-        printer: GenerationPrinter,
-        prompts: Mapping[str, str],
-        temperatures: Sequence[float | None] = (None,),
-    ) -> None:
-        """`prompts` by `custom_id`, in order; one temperature for each sample of a prompt."""
+    def __init__(self, printer: GenerationPrinter, prompts: Mapping[str, str]) -> None:
+        """`prompts` by `custom_id`, in order."""
         self._printer = printer
         self._prompts = prompts
-        self._temperatures = temperatures
-        self._expected = ((name, at) for name in prompts for at in range(len(temperatures)))
+        self._expected = iter(prompts)
         self._current = next(self._expected, None)
         self._texts: dict[tuple[str, int], _Text] = {}
         self._failed: set[str] = set()
@@ -137,27 +131,21 @@ class LiveTexts:
             if delta.finished is not None:
                 text.temperature = delta.finished.temperature
         while self._current is not None and self._is_over(self._current):
-            self._texts.pop(self._current, None)
+            self._texts.pop((self._current, 0), None)
             self._current = next(self._expected, None)
 
-    def _is_over(self, current: tuple[str, int]) -> bool:
+    def _is_over(self, name: str) -> bool:
         """Print what there is of a text; return whether no more of it will come."""
-        name, sample = current
         if name in self._failed:
             self._printer.end()
             return True
-        text = self._texts.get(current)
+        text = self._texts.get((name, 0))
         if text is None:
             return False
-        if len(self._temperatures) == 1:
-            self._print(name, text, None)
-            return text.is_whole
-        temperature = text.temperature if text.is_whole else self._temperatures[sample]
-        if temperature is not None:  # else it stands in front of the text, and is not known yet
-            self._print(name, text, temperature)
+        self._print(name, text)
         return text.is_whole
 
-    def _print(self, name: str, text: _Text, temperature: float | None) -> None:
+    def _print(self, name: str, text: _Text, temperature: float | None = None) -> None:
         if not text.is_shown:
             self._printer.begin(self._prompts.get(name, ""), temperature)
             text.is_shown = True
@@ -167,7 +155,7 @@ class LiveTexts:
             self._printer.end()
 
     def _print_unexpected(self) -> None:
-        """Print samples beyond those that the parameters let expect, as another plugin may give."""
+        """Print further samples of a prompt, which a model may give by its defaults."""
         for (name, _), text in self._texts.items():
             if text.is_whole and not text.is_shown:
                 self._print(name, text, text.temperature)
