@@ -8,7 +8,7 @@ import pytest
 
 from builders import a_worker_status
 from ledger_fixtures import Environment
-from seqd.cli.dead_workers import DeadWorkers
+from seqd.cli.daemon import DeadWorkers
 from seqd.ledger.units import Death
 from seqd.local.slots import parse_slot
 from seqd.worker.context import Identity

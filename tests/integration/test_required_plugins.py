@@ -11,7 +11,7 @@ import pytest
 from checkout import python_path
 from cli_builders import clean_environment
 from plugin_folders import install_plugin
-from seqd.cli.required_plugins import check_required_plugins
+from seqd.cli.up import check_required_plugins
 from seqd.errors import InvalidSettings
 from seqd.settings import load_settings
 from worker_fixtures import PLUGIN, Cluster, wait_until

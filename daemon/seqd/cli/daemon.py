@@ -9,7 +9,6 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from seqd.cli.dead_workers import DeadWorkers
 from seqd.cli.fleet_rules import FleetRules
 from seqd.errors import REDIS_ERRORS
 from seqd.ledger import Ledger, connect
@@ -33,8 +32,58 @@ _LOOK_S = 0.25
 #: Seconds without an answer from Redis after which a call is given up: signals wait for it.
 _TIMEOUT_S = 3.0
 
+#: Seconds between two tries to release the leases of dead workers.
+_RELEASE_EVERY_S = 1.0
+
 #: Gets the records of workers.
 OnLook = Callable[[Sequence[WorkerStatus]], None]
+
+
+class DeadWorkers:
+    """Releases what dead workers held; what Redis does not take now is tried again."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        #: Those whose leases are to be released, and those that nobody had asked to end.
+        self._dead: list[str] = []
+        self._unasked = set[str]()
+        self._tried_at_s = float("-inf")
+        #: What was logged last; '' since all are released.
+        self._told = ""
+
+    def note_unasked(self, worker_id: str) -> None:
+        """Note that nobody had asked a worker to end that took work: the next one tells of it."""
+        self._unasked.add(worker_id)
+
+    def add(self, worker_id: str) -> None:
+        """Add a worker whose leases are to be released."""
+        self._dead.append(worker_id)
+
+    def is_due(self) -> bool:
+        """Return True where some are left, and the last try was a second ago."""
+        return bool(self._dead) and time.monotonic() - self._tried_at_s >= _RELEASE_EVERY_S
+
+    def release(self) -> None:
+        """Release the leases; a fault is logged once, and again when it is another or over."""
+        self._tried_at_s = time.monotonic()
+        while self._dead:
+            worker_id = self._dead[0]
+            try:
+                self._ledger.work.release_worker(worker_id, crashed=True)
+                if worker_id in self._unasked:
+                    self._ledger.fleet.note_gone(worker_id)
+                else:
+                    self._ledger.fleet.forget_worker(worker_id)
+            except REDIS_ERRORS as error:
+                cause = getattr(error, "cause", error)
+                if self._told != (told := f"leases of {worker_id} not released yet: {cause}"):
+                    log.warning("%s", told)
+                self._told = told
+                return
+            self._dead.pop(0)
+        if self._told:
+            log.warning("leases of all dead workers are released")
+        self._told = ""
 
 
 class Daemon:

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 MAX_PORT = 65_535
 
+#: Seconds that all plugins together may take to load; workers give their child as long.
+PLUGINS_LOAD_S = 180.0
+
 Serves = Annotated[
     str | None,
     typer.Option(
@@ -91,7 +94,6 @@ def _plan(
     slots: str | None, redis_port: int | None, data_dir: Path | None, serves: str | None
 ) -> "tuple[Settings, Sequence[Slot]]":
     """Return what is to run. Raises InvalidSettings for what no restart can mend."""
-    from seqd.cli.required_plugins import check_required_plugins
     from seqd.local.pinning import slots_here
     from seqd.local.redis_address import check_redis_url
 
@@ -114,6 +116,33 @@ def _plan(
         )
     check_required_plugins(settings)
     return settings, slots_to_start
+
+
+def check_required_plugins(settings: "Settings", load_s: float = PLUGINS_LOAD_S) -> None:
+    """Raise InvalidSettings, with each plugin's state and reason, where one is not ready.
+
+    They are loaded in a process of their own: one that ends its process at its import must not end
+    `seqd up`, and what a plugin keeps in memory would be kept for as long as that runs.
+    """
+    if not settings.required_plugins:
+        return
+    from seqd.models.apart import Ended, plugins_here
+
+    here = plugins_here(settings, load_s)
+    if not isinstance(here, Ended):
+        if here.required:
+            raise InvalidSettings(here.required)
+        return
+    named = f"SEQD_REQUIRED_PLUGINS is {', '.join(settings.required_plugins)}, and"
+    if here.is_late:
+        raise InvalidSettings(
+            f"{named} the plugins here were not loaded within {load_s:g} s{here.stood}. "
+            "`seqd plugins list` loads them too; SEQD_DISABLED_PLUGINS leaves one out."
+        )
+    raise InvalidSettings(
+        f"{named} a plugin here ended the process that loads plugins, with {here.how}: "
+        f"{here.last_line}"
+    )
 
 
 def _warn_of_limits() -> None:

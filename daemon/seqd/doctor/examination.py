@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Final
 from seqd.doctor.devices import device_checks
 from seqd.doctor.findings import Finding, Report, Unchecked
 from seqd.doctor.fleet import fleet_checks
-from seqd.doctor.machine import machine_checks
-from seqd.doctor.plugins import plugin_checks
+from seqd.doctor.machine import machine_checks, plugin_checks
 from seqd.doctor.redis import redis_checks
 from seqd.doctor.running import Running, run_checks
 from seqd.doctor.server import Server, open_server

@@ -1,4 +1,4 @@
-"""What this machine is looked at for: disks, limits of the process, memory, variables."""
+"""What this machine is looked at for: disks, limits of the process, memory, variables, plugins."""
 
 import os
 import resource
@@ -36,6 +36,9 @@ _WORKER_CONNECTIONS: Final = 7
 #: Threads and processes of a user that `seqd up` with one worker needs (23 once it is ready), and
 #: that one with TensorFlow comes near to.
 _LEAST_PROCESSES, _FEW_PROCESSES = 64, 512
+
+#: Seconds that all plugins together may take to load.
+LOAD_S: Final = 30.0
 
 #: Part of the memory that is left.
 _LOW_MEMORY: Final = 0.05
@@ -169,3 +172,40 @@ def _variables() -> Iterator[Finding]:
 
 def _size(count: int) -> str:
     return in_gib(count) if count >= _GIB else f"{count / _MIB:.0f} MiB"
+
+
+def plugin_checks(settings: "Settings", load_s: float = LOAD_S) -> list[Check]:
+    """Return the check of the plugins here: each is loaded, in a process of its own.
+
+    One that ends its process at its import, or hangs there, costs the examination nothing else.
+    """
+    return [Check("plugins here", lambda: _plugins(settings, load_s))]
+
+
+def _plugins(settings: "Settings", load_s: float) -> Iterator[Finding]:
+    from seqd.models.apart import Ended, plugins_here
+
+    here = plugins_here(settings, load_s)
+    if isinstance(here, Ended):
+        what = (
+            f"A plugin here ended the process that loads plugins, with {here.how}: {here.last_line}"
+        )
+        cure = "`seqd plugins list` shows the same; leave it out: SEQD_DISABLED_PLUGINS"
+        if here.is_late:
+            what = f"The plugins here were not loaded within {load_s:g} s{here.stood}"
+            cure = "Mend what hangs at its import, or leave it out: SEQD_DISABLED_PLUGINS"
+        yield finding("plugin-broken", what, cure, severity=Severity.ERROR)
+        return
+    for name, reason in here.broken:
+        yield finding(
+            "plugin-broken",
+            f"The plugin {name} is broken here: {reason}",
+            f"Mend it (`seqd plugins check {name}`), or leave it out: SEQD_DISABLED_PLUGINS",
+        )
+    if here.required:
+        yield finding(
+            "plugin-missing",
+            here.required,
+            "Install what is missing, or correct the setting",
+            severity=Severity.ERROR,
+        )

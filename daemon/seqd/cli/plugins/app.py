@@ -6,10 +6,9 @@ import typer
 
 from seqd.cli import options
 from seqd.cli.plugins.check import check
-from seqd.cli.plugins.dev import dev
 from seqd.cli.plugins.new import new_plugin
 from seqd.cli.plugins.show import show
-from seqd.cli.plugins.trying import try_plugin
+from seqd.cli.plugins.trying import dev, try_plugin
 from seqd.cli.showing import Found, shown
 from seqd.cli.ui.screen import Screen
 from seqd.errors import RedisUnreachable

@@ -1,4 +1,7 @@
-"""`seqd plugins try`: one call of a plugin, installed or not, without a daemon or Redis."""
+"""`seqd plugins try` and `dev`: calls of a plugin, installed or not, without a daemon or Redis.
+
+`try` is one call; `dev` goes on while the plugin is being written, and serves each change.
+"""
 
 import shlex
 import sys
@@ -129,6 +132,34 @@ def try_plugin(
         else:
             status = _compute(child, loaded, asked, order)
     raise typer.Exit(status)
+
+
+def dev(
+    subject: Subject,
+    task: Annotated[
+        str,
+        typer.Option("--task", metavar="TASK", help="The task to begin with; else the first."),
+    ] = "",
+    param: Parameters = None,
+    version: Version = "",
+    plugin: Plugin = "",
+    model: Model = "",
+    slot: Slot = "cpu:0",
+) -> None:
+    """Try texts on a plugin while you write it; no daemon and no Redis.
+
+    A change of the plugin's files is served at once. A line is a text for the current task;
+    :help lists the commands. Ctrl-C ends a call, Ctrl-D the session.
+    """
+    from seqd.cli.plugins.dev_session import Session
+    from seqd.cli.plugins.subjects import order_of, tell_of_folder, watched_of
+
+    parameters = readers.parameters(param)
+    tell_of_folder(subject)
+    order = order_of(subject, plugin=plugin, model=model, version=version, slot=slot)
+    watched = watched_of(order)
+    with Session(order, watched, task, parameters) as session:
+        session.run()
 
 
 @dataclass(frozen=True, slots=True)

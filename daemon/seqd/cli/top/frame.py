@@ -4,26 +4,33 @@ Pure: the same state, view and size give the same lines, each of at most `width`
 """
 
 import time
+from collections import Counter
 from time import monotonic
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from rich.text import Text
 
 from seqd.cli.top.reading import TopState
 from seqd.cli.top.rows import AnyListing, listing_of, queues_of
-from seqd.cli.top.summary import summary_lines
 from seqd.cli.top.view import HELP, HELP_NOTES, VIEWS, View
 from seqd.cli.ui.findings import STYLES
-from seqd.cli.ui.numbers import count, duration
+from seqd.cli.ui.numbers import count, counted, duration, rate, size
 from seqd.cli.ui.queues import WIDE, no_work_told
 from seqd.cli.ui.tables import broken, clean, cut_to, fact_lines, fitting
 from seqd.doctor.judging import judged
 from seqd.ledger.writing import no_writes_line
+from seqd.serving import shown_state
+
+if TYPE_CHECKING:
+    from seqd.ledger.overview import FleetOverview
 
 #: Lines on one thing that is wrong, on all of it in the overview, and rows of one look as text.
 _MOST_LINES: Final = 2
 _MOST_TROUBLE: Final = 8
 _MOST_ROWS: Final = 100
+
+#: Columns of the names on the left of the overview.
+_LABEL: Final = 10
 
 #: Lines of a screen that are no part of its body.
 _AROUND: Final = 3
@@ -56,7 +63,7 @@ def page(state: TopState, view: View, width: int) -> list[Text]:
     lines = [_heading(state, view, width, is_text=True), Text("")]
     lines += _no_writes_notice(state, width)
     if view.name == "overview":
-        lines += [*summary_lines(state, width), *_trouble(state, width, 1_000)]
+        lines += [*_summary(state, width), *_trouble(state, width, 1_000)]
         lines.append(Text(""))
         queues = queues_of(state, view, is_wide=width >= WIDE)
         listing = queues.with_text(view.search).only(lambda queue: queue.state != "idle")
@@ -127,7 +134,7 @@ def _body(state: TopState, view: View, width: int, room: int) -> list[Text]:
     above: list[Text] = []
     if view.name == "overview":
         least_table = min(4, len(listing.records) + 1)
-        above = summary_lines(state, width)
+        above = _summary(state, width)
         left = room - len(above) - least_table - 1
         above += [*_trouble(state, width, min(_MOST_TROUBLE, left)), Text("")]
         above = above[: max(0, room - least_table)]
@@ -224,6 +231,58 @@ def _unread(state: TopState, width: int) -> list[Text]:
     if state.away is None:
         return [Text("")]
     return [Text(part, style="red") for part in broken(clean(state.away.reason), width)]
+
+
+def _summary(state: TopState, width: int) -> list[Text]:
+    """Return five lines on the whole fleet, each of at most `width` columns."""
+    overview = state.overview
+    assert overview is not None
+    per_s, errors = overview.items_per_s, overview.errors_per_min
+    facts = {
+        "speed": f"{rate(per_s) if per_s else 0} items/s, {rate(errors) if errors else 0} "
+        "errors/min",
+        "workers": _workers_told(overview),
+        "items": _items_told(overview),
+        "jobs": _jobs_told(overview),
+        "Redis": _redis_told(overview),
+    }
+    lines = [Text.assemble((f"{name:<{_LABEL}}", "dim"), told) for name, told in facts.items()]
+    return [fitting(line, width) for line in lines]
+
+
+def _workers_told(overview: "FleetOverview") -> str:
+    states = Counter(shown_state(worker, overview.unheard) for worker in overview.workers)
+    gone = {"drained": states.pop("drained", 0), "silent": len(overview.silent)}
+    parts = [f"{count(number)} {state}" for state, number in sorted(states.items())]
+    listed = f": {', '.join(parts)}" if parts else ""
+    away = [f"{count(number)} {state}" for state, number in gone.items() if number]
+    return "; ".join((f"{count(states.total())} up{listed}", *away))
+
+
+def _items_told(overview: "FleetOverview") -> str:
+    waiting = sum(one.waiting_items for one in overview.queues)
+    in_hand = sum(one.items_in_hand for one in overview.queues)
+    paused = sum(one.paused_items for one in overview.queues)
+    left_s = sum(one.work_left_s for one in overview.queues)
+    told = f"{count(waiting)} waiting, {count(in_hand)} in hand"
+    told += f", {count(paused)} paused" if paused else ""
+    about = "" if all(one.is_measured for one in overview.queues if one.work_left_s) else "~"
+    return told + (f": {about}{duration(left_s)} of one slot" if left_s else "")
+
+
+def _jobs_told(overview: "FleetOverview") -> str:
+    told = f"{count(overview.open_jobs)} open"
+    told += f", {count(overview.uploading_jobs)} uploading" if overview.uploading_jobs else ""
+    inbox = overview.inbox.entries
+    return told + (f"; {counted(inbox, 'request')} in the inbox" if inbox else "")
+
+
+def _redis_told(overview: "FleetOverview") -> str:
+    memory = overview.memory
+    if memory is None:
+        return "memory not known: this user may not read it"
+    most = memory.max_bytes
+    return f"{size(memory.used_bytes)}{'' if most is None else f' of {size(most)}'}"
 
 
 def _help(width: int) -> list[Text]:
