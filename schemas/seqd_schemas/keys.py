@@ -200,6 +200,8 @@ class Keys:
     """HASH with a TTL: `order` and `answer` as JSON; the `worker` on it, and its `lease`."""
     placements = _key("placements")
     """HASH model → `PlacementRule` as JSON: who serves it; `:version` counts their changes."""
+    notices = _key("notices")
+    """STREAM of one entry, which says nothing: cordons, placements or orders have changed."""
     paused_models = _key("paused_models")
     """HASH model → `ModelPause` as JSON: models whose jobs wait, by operators' rules."""
     catalog = _key("catalog")

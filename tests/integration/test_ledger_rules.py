@@ -139,6 +139,28 @@ def orders(environment: Environment) -> ModelOrders:
     return environment.ledger.orders
 
 
+def test_what_changes_leaves_one_notice_and_what_changes_nothing_leaves_none(
+    environment: Environment, orders: ModelOrders
+) -> None:
+    ledger, key, order = environment.ledger, environment.keys.notices(), an_order()
+    left = []
+
+    for change in (
+        lambda: ledger.cordons.change(add=[a_cordon()]),
+        lambda: ledger.placements.place(a_placement()),
+        lambda: orders.place(order, 10.0),
+        lambda: ledger.cordons.change(add=[a_cordon()]),
+        lambda: ledger.placements.place(a_placement()),
+        lambda: orders.place(order, 10.0),
+    ):
+        change()
+        left.append(environment.redis.xrange(key))
+
+    assert [len(entries) for entries in left] == [1] * 6
+    assert len({entries[0][0] for entries in left[:3]}) == 3
+    assert left[3:] == left[2:3] * 3
+
+
 def test_an_order_is_one_workers_until_it_is_answered_and_its_answer_is_kept(
     orders: ModelOrders, environment: Environment
 ) -> None:

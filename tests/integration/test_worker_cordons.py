@@ -5,6 +5,8 @@ import json
 import pytest
 
 from cli_builders import Ended, here, use_ledger
+from seqd.ledger import connect
+from seqd_schemas import CordonAction, CordonRule, to_stored
 from worker_fixtures import LiveWorker, ask, wait_for_reason, wait_until
 
 pytestmark = [pytest.mark.processes, pytest.mark.slow]
@@ -74,6 +76,17 @@ def test_the_last_worker_is_drained_only_with_yes_and_a_drain_of_all_is_for_thos
 
     assert "(`seqd workers uncordon --all`)" in seqd("status").out
     assert seqd("workers", "uncordon", "--all", "--wait").out == "Uncordoned --all.\nReady.\n"
+
+
+def test_a_rule_without_a_notice_as_the_release_before_sets_it_is_followed(empty_cluster):
+    worker = empty_cluster.start_ready("w1")
+    keys = empty_cluster.settings.keys
+    rule = CordonRule(target="worker:w1", action=CordonAction.CORDON, by="ops@h1", at_ms=1)
+
+    with connect(empty_cluster.settings.redis_url) as redis:
+        redis.hset(keys.cordons(), mapping={rule.target: to_stored(rule), "version": 1})
+
+    wait_until(lambda: phase(worker) == "cordoned", "it claims nothing more")
 
 
 def test_a_cordoned_worker_finishes_what_it_has_and_claims_nothing_until_it_is_uncordoned(

@@ -56,12 +56,13 @@ def test_an_operator_may_do_what_a_client_may_and_write_rules_limits_weights_and
         ("seqd:limits:*", Access.ALL),
         ("seqd:model_order:*", Access.ALL),
         ("seqd:model_orders", Access.ALL),
+        ("seqd:notices", Access.ALL),
         ("seqd:paused_models", Access.ALL),
         ("seqd:placements", Access.ALL),
         ("seqd:weights", Access.ALL),
     }
-    orders = {"seqd:model_order:*", "seqd:model_orders"}
-    assert {key.pattern for key in operator.keys} == {key.pattern for key in client.keys} | orders
+    own = {"seqd:model_order:*", "seqd:model_orders", "seqd:notices"}
+    assert {key.pattern for key in operator.keys} == {key.pattern for key in client.keys} | own
 
 
 def test_on_its_keys_a_role_may_do_all_but_what_reaches_beyond_them():

@@ -170,4 +170,6 @@ def test_a_child_that_cannot_reach_its_parents_memory_works_without_it(
         pass
 
     (said,) = caplog.messages
-    assert said.startswith("no memory shared with the parent: hangs will not be noticed: ")
+    assert said.startswith(
+        "no memory shared with the parent: hangs and rules will not be noticed: "
+    )

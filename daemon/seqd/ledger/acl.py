@@ -280,6 +280,7 @@ def _written_by_operators(keys: Keys) -> tuple[str, ...]:
         keys.cordons(),
         keys.model_order("*"),
         keys.model_orders(),
+        keys.notices(),
         keys.paused_models(),
         keys.placements(),
         keys.tenant_limits("*"),

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from seqd.ledger.queues import Queues
     from seqd.ledger.ranges import Ranges
     from seqd.ledger.rollouts import RolloutCounts
-    from seqd.ledger.rules import Cordons, Placements
+    from seqd.ledger.rules import Cordons, Notices, Placements
     from seqd.ledger.tenants import Tenants
     from seqd.ledger.work import CheckpointRecords, Work
     from seqd.ledger.writing import Writing
@@ -44,6 +44,7 @@ _PARTS = {
     "many_jobs": ("many_jobs", "ManyJobs"),
     "model_pauses": ("model_pauses", "ModelPauses"),
     "orders": ("orders", "ModelOrders"),
+    "notices": ("rules", "Notices"),
     "placements": ("rules", "Placements"),
     "queues": ("queues", "Queues"),
     "ranges": ("ranges", "Ranges"),
@@ -112,6 +113,7 @@ class Ledger(LedgerParts):
     """
 
     ingests: "Ingests"
+    notices: "Notices"
     placements: "Placements"
     ranges: "Ranges"
     work: "Work"

@@ -5,6 +5,8 @@ They say that Python runs there (a heartbeat), what its plugin is at (signs), an
 code or is gone; what was counted stays, and the next child goes on with it. The memory has no name
 in any folder: nothing is left behind, and no disk that is full or hangs costs a child.
 
+One number is the parent's: it counts changes of operators' rules, for which the child looks.
+
 Probes read a file instead, in which the same heartbeat is.
 """
 
@@ -36,10 +38,10 @@ _NUMBERS: Final = 24 * 1024
 #: Numbers of the widest series. So many at the front stand for all series for which there is no
 #: room; behind them are those of the child.
 _WIDEST: Final = 32
-_PID, _BEAT, _ASKED, _COMPUTING, _CALL, _EXPECTED_S, _SILENT_S, _UNIT_S = range(
-    _WIDEST, _WIDEST + 8
+_PID, _BEAT, _ASKED, _COMPUTING, _CALL, _EXPECTED_S, _SILENT_S, _UNIT_S, _RULES = range(
+    _WIDEST, _WIDEST + 9
 )
-_FIRST_SERIES: Final = _WIDEST + 8
+_FIRST_SERIES: Final = _WIDEST + 9
 
 #: How many bytes of the entries are written: they count once this says so.
 _HEAD_BYTES: Final = 8
@@ -111,7 +113,10 @@ class Channel:
         try:
             made = cls(os.open(path, os.O_RDWR | os.O_CLOEXEC))
         except OSError as error:
-            log.warning("no memory shared with the parent: hangs will not be noticed: %s", error)
+            log.warning(
+                "no memory shared with the parent: hangs and rules will not be noticed: %s",
+                error,
+            )
             made = cls()
         made.numbers[_COMPUTING] = made.numbers[_CALL] = 0.0  # as the child before left them
         return made
@@ -126,6 +131,14 @@ class Channel:
         """Say that Python runs in this process."""
         heartbeat = Heartbeat.now()
         self.numbers[_BEAT], self.numbers[_PID] = heartbeat.at_s, heartbeat.pid
+
+    def rules_have_changed(self) -> None:
+        """Have the child look at operators' rules; called by the parent."""
+        self.numbers[_RULES] += 1
+
+    def rule_changes(self) -> float:
+        """Return how often they have changed."""
+        return self.numbers[_RULES]
 
     def hear(self) -> None:
         """Say that the plugin has given a sign of life."""

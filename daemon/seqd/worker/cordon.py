@@ -1,8 +1,9 @@
-"""Operators' rules in a worker, which looks at them twice a second.
+"""Operators' rules in a worker.
 
-`RuleChanges` has the child follow: cordoned, it claims nothing more. `DrainWatch` has the parent
-end the worker for a drain, as SIGTERM does. `DrainedWait` is a worker that starts while a drain
-means it: it touches no device, says that it is drained, and begins once it may.
+`RuleWatch` looks at them in the parent, and has it end the worker for a drain, as SIGTERM does.
+`RuleChanges` has the child follow: cordoned, it claims nothing more. `DrainedWait` is a worker that
+starts while a drain means it: it touches no device, says that it is drained, and begins once it
+may.
 """
 
 import logging
@@ -17,20 +18,22 @@ from types import FrameType
 
 from seqd.ledger import Ledger
 from seqd.ledger.outage import waiting_at_most
+from seqd.ledger.rules import Standing
 from seqd.models.registry import Registry
 from seqd.settings import Settings
 from seqd.targets import Place, drain_for, option_of
 from seqd.worker.background import PeriodicTask
-from seqd.worker.channel import HeartbeatFile
+from seqd.worker.channel import Channel, HeartbeatFile
 from seqd.worker.context import Identity, WorkerContext, status_without_child
 from seqd.worker.drain import END_SIGNALS
 from seqd.worker.logs import try_now
+from seqd.worker.orders import ModelOrderWatch
 from seqd.worker.readiness import ReadinessNotes
 from seqd_schemas import Cordon, CordonRule, WorkerState
 
 log = logging.getLogger(__name__)
 
-#: Seconds between two looks of a worker at the rules.
+#: Seconds between two looks of a child whether rules have changed, and of a drained worker at them.
 LOOK_S = 0.5
 
 #: Seconds between two looks of a drained worker for a signal.
@@ -53,8 +56,9 @@ def in_words(rule: CordonRule) -> str:
 class RuleChanges:
     """Has a child follow rules that change while it runs: what it serves, and whether it claims.
 
-    A thread looks at them. What they change of the queues holds at once; models are loaded and
-    unloaded by the thread that works, between two units.
+    A thread looks at them when the parent says that they have changed. What they change of the
+    queues holds at once; models are loaded and unloaded by the thread that works, between two
+    units.
     """
 
     def __init__(
@@ -69,11 +73,12 @@ class RuleChanges:
         self._note_change = note_change
         #: True while the thread that works can be waited for: it follows by itself.
         self.is_at_work = False
-        self._looked_s = monotonic()
+        #: The changes that the parent had told of at the last look; nothing before the first.
+        self._seen: float | None = None
         self._is_new = False
 
     def watch(self, closed: Event) -> Thread:
-        """Look at the rules from a thread, until `closed` is set."""
+        """Follow the rules from a thread, until `closed` is set."""
 
         def keep_looking() -> None:
             while not closed.wait(LOOK_S):
@@ -84,18 +89,24 @@ class RuleChanges:
         return thread
 
     def may_claim(self) -> bool:
-        """Return whether the child may claim, by rules that were looked at a moment ago.
-
-        A plugin that keeps the interpreter's lock stops the thread that looks.
-        """
-        if monotonic() - self._looked_s > 2 * LOOK_S:
+        """Return whether the child may claim, by the rules as the parent has seen them last."""
+        if self._seen != self._context.channel.rule_changes():
             try_now("rules not looked at", self.look, is_repeated=True)
         return self._context.may_claim()
 
     def look(self) -> None:
-        """Look at the rules once; wake workers up where they have this one load or claim."""
+        """Look at rules that have changed; wake workers where they have this one load or claim."""
         context = self._context
-        self._looked_s = monotonic()
+        told = context.channel.rule_changes()
+        if self._seen != told:
+            self._read()
+            self._seen = told
+        is_due = self._is_new or self._readiness.has_new()
+        if is_due and not self.is_at_work and context.may_claim():
+            context.ledger.work.wake(context.routes[0])
+
+    def _read(self) -> None:
+        context = self._context
         if context.placement.look_at_cordons():
             rule = context.placement.cordon
             log.info("cordoned: %s" if rule else "uncordoned", *([in_words(rule)] if rule else []))
@@ -106,9 +117,6 @@ class RuleChanges:
             context.fitness.placement_has_changed()
             self._is_new = True
             self._note_change()
-        is_due = self._is_new or self._readiness.has_new()
-        if is_due and not self.is_at_work and context.may_claim():
-            context.ledger.work.wake(context.routes[0])
 
     def follow(self) -> None:
         """Unload what is not served here any more; called by the thread that works."""
@@ -120,27 +128,47 @@ class RuleChanges:
             self._note_change()
 
 
-class DrainWatch(PeriodicTask):
-    """The look for a drain, in a worker's parent."""
+class RuleWatch(PeriodicTask):
+    """The look at rules and orders, in a worker's parent: at each notice, and every few seconds."""
 
-    def __init__(self, ledger: Ledger, place: Place, on_drain: Callable[[str], None]) -> None:
+    blocks = True
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        place: Place,
+        channel: Channel,
+        orders: ModelOrderWatch,
+        on_drain: Callable[[str], None],
+    ) -> None:
         """`on_drain` is called once, with the rule in words, when the worker is to end."""
-        super().__init__("drain watch", LOOK_S)
-        self._cordons = ledger.cordons
+        super().__init__("rule watch", LOOK_S)
+        self._ledger = ledger
         self._place = place
+        self._channel = channel
+        self._orders = orders
         self._on_drain = on_drain
         #: What was seen last; nothing before the first look.
-        self._version: tuple[bytes | None] | None = None
+        self._seen: Standing | None = None
         self._is_draining = False
 
     def run_once(self) -> None:
-        """Have the worker end where a new rule asks for it."""
-        with waiting_at_most(0):
-            version = self._cordons.version()
-            if self._version == (version,):
-                return
-            rule = drain_for(self._cordons.rules(), self._place)
-        self._version = (version,)
+        """Tell of what is new, and wait for the next notice."""
+        with waiting_at_most(0, retries=0):
+            standing = self._ledger.notices.standing()
+            self._orders.are_open = standing.orders > 0
+            if self._seen is None or self._seen.rules != standing.rules:
+                self._channel.rules_have_changed()
+                self._drain_if_asked()
+            self._seen = standing
+            self._ledger.notices.wait()
+
+    def close(self) -> None:
+        """Stop; not waiting, since it has nothing in hand."""
+        self.request_stop()
+
+    def _drain_if_asked(self) -> None:
+        rule = drain_for(self._ledger.cordons.rules(), self._place)
         if rule is not None and not self._is_draining:
             self._is_draining = True
             self._on_drain(in_words(rule))

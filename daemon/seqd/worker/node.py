@@ -52,7 +52,7 @@ from seqd.worker.context import (
     runnable_routes,
     status_without_child,
 )
-from seqd.worker.cordon import DrainedWait, DrainWatch, cordon_of
+from seqd.worker.cordon import DrainedWait, RuleWatch, cordon_of
 from seqd.worker.death_record import DeathRecord, DeathsFile
 from seqd.worker.deaths import MAX_STACKS, DeathFile, MemoryWatch, ThreadStack, one_line
 from seqd.worker.device_watch import DeviceWatch
@@ -184,7 +184,7 @@ class Node:
             self._inbox,
             *mirrors,
             self._orders,
-            DrainWatch(self._ledger, identity.place, self._drain_by_rule),
+            RuleWatch(self._ledger, identity.place, channel, self._orders, self._drain_by_rule),
         )
 
     def known_models(self) -> set[str]:

@@ -1,8 +1,8 @@
 """Carries out the model orders of clients, in a worker's parent: what is in service, what goes.
 
-Each worker looks at the orders that are open, and takes those of models that its store has, where
-it may write there. One worker holds an order, by a lease, makes the change and answers. Where it
-dies, another carries the order out again: what was done already is found in the
+While there are open orders each worker looks at them, and takes those of models that its store has,
+where it may write there. One worker holds an order, by a lease, makes the change and answers. Where
+it dies, another carries the order out again: what was done already is found in the
 model's history, by the order's identifier, and is not done twice.
 """
 
@@ -51,7 +51,7 @@ from seqd_schemas import (
 
 log = logging.getLogger(__name__)
 
-#: Seconds between two looks at the orders.
+#: Seconds between two looks at the orders that are open.
 LOOK_S: Final = 0.5
 
 #: Seconds for which an order is held after its worker's last sign of life, at most; a fourth of
@@ -70,7 +70,10 @@ Trials = Callable[[str], Callable[[Artifact], None] | None]
 
 
 class ModelOrderWatch(PeriodicTask):
-    """The look at the orders, and a thread for each that this worker has taken."""
+    """The look at the orders, and a thread for each that this worker has taken.
+
+    In a thread of its own: the store may be on a file server that hangs.
+    """
 
     def __init__(
         self,
@@ -83,6 +86,8 @@ class ModelOrderWatch(PeriodicTask):
     ) -> None:
         """`publish` publishes anew which models this worker can run."""
         super().__init__("model orders", LOOK_S)
+        #: Whether there are any, as `RuleWatch` has seen.
+        self.are_open = False
         self._ledger = ledger
         self._lease_s = settings.lease_s
         self._store = store
@@ -93,6 +98,8 @@ class ModelOrderWatch(PeriodicTask):
 
     def run_once(self) -> None:
         """Take what this worker's store has the model of, and nobody holds."""
+        if not self.are_open:
+            return
         self._threads = {name: one for name, one in self._threads.items() if one.is_alive()}
         with waiting_at_most(0):
             orders = self._ledger.orders.open()

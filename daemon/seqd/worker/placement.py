@@ -1,7 +1,7 @@
 """What rules ask of a worker: which models it serves and keeps in memory, and whether it claims.
 
 By SEQD_SERVES, SEQD_REQUIRED_MODELS and operators' rules. Those stand in the ledger; what was seen
-last holds while Redis is away. A look reads one number of each kind as long as nothing changes.
+last holds while Redis is away.
 """
 
 import logging
@@ -35,25 +35,19 @@ class Placement:
         self._cordons = cordons
         #: The rule that keeps it from claiming; None while it may.
         self.cordon: CordonRule | None = None
-        #: What was seen last; nothing before the first look.
-        self._version: tuple[bytes | None] | None = None
-        self._cordons_version: tuple[bytes | None] | None = None
 
     def look_at_cordons(self) -> bool:
-        """Read the rules on workers where they have changed; True where this one's has."""
-        source = self._cordons
-        if source is None or self._cordons_version == (version := source.version(),):
+        """Read the rules on workers; True where this one's has changed."""
+        if self._cordons is None:
             return False
-        before, self.cordon = self.cordon, rule_for(source.rules(), self._place)
-        self._cordons_version = (version,)
+        before, self.cordon = self.cordon, rule_for(self._cordons.rules(), self._place)
         return before != self.cordon
 
     def look(self) -> bool:
-        """Read the rules on models where they have changed; True where they have."""
-        if self._source is None or self._version == (version := self._source.version(),):
+        """Read the rules on models; True where they have changed."""
+        if self._source is None:
             return False
         before, self._rules = self._rules, dict(self._source.rules())
-        self._version = (version,)
         for model in sorted(before.keys() | self._rules.keys()):
             if before.get(model) != self._rules.get(model):
                 log.info("placed model=%s: %s", model, self._told(model))

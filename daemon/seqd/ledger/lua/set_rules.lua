@@ -2,7 +2,7 @@
 --
 -- ARGV: prefix, `cordons`, `placements` or `paused_models`, its field that counts the changes ('' for none), most
 --       rules that may stand, then for each rule its field and its JSON, '' to remove it.
--- Keys: cordons, placements, paused models.
+-- Keys: cordons, placements, paused models, notices.
 -- Returns: {how many stand afterwards, the fields that were changed or removed}; {-1, how many there
 --          would be} where they are too many.
 -- Guarantee: all of them or none. The field that counts grows by one in each call that changes something, so that
@@ -29,5 +29,8 @@ for _, i in ipairs(changed) do
   end
   reply[#reply + 1] = ARGV[i]
 end
-if #changed > 0 and version ~= '' then redis.call('HINCRBY', key, version, 1) end
+if #changed > 0 and version ~= '' then
+  redis.call('HINCRBY', key, version, 1)
+  give_notice()
+end
 return reply

@@ -18,6 +18,7 @@ from seqd.settings import Settings
 from seqd.worker.background import Reconciler
 from seqd.worker.child import WorkLoop
 from seqd.worker.context import open_context
+from seqd.worker.cordon import RuleWatch
 from seqd.worker.logs import try_now
 from seqd.worker.orders import ModelOrderWatch
 from seqd_schemas import DeathCause
@@ -55,6 +56,13 @@ class ThreadWorker:
             self._context.identity.name,
             self._context.publish_catalog,
         )
+        self._rules = RuleWatch(
+            self._context.ledger,
+            self._context.identity.place,
+            self._context.channel,
+            self._orders,
+            lambda why: None,
+        )
         self._ready = Event()
         self._fault: Exception | None = None
         self._thread = Thread(target=self._run, name="seqd-test-worker", daemon=True)
@@ -67,6 +75,7 @@ class ThreadWorker:
             raise self._fault
         self._reconciler.start()
         self._orders.start()
+        self._rules.start()
 
     def close(self) -> None:
         """Have it release what it holds, leave the fleet and end.
@@ -80,6 +89,7 @@ class ThreadWorker:
         self._thread.join(CLOSE_S)
         self._reconciler.close()
         self._orders.close()
+        self._rules.close()
         self._loop.close()
         try_now("leases not released", self._leave_fleet)
         self._context.ledger.redis.close()

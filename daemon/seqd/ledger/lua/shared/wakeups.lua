@@ -10,3 +10,8 @@ local function wake(route)
   local id = string.format('%s-%06d-%s', time[1], time[2], route)
   redis.pcall('LPUSH', wakeup_key(route), string.format(WAKEUP, id, id, id, route, id))
 end
+
+-- Have all workers look at rules and orders at once. Where it cannot be written they look a little later.
+local function give_notice()
+  redis.pcall('XADD', PREFIX .. ':notices', 'MAXLEN', 1, '*', 'n', '')
+end
