@@ -10,8 +10,9 @@ A worker is started as `seqd up` starts it, with the plugin of `light_plugin/` a
 short leases, and a log that is shown when something does not come in time. Whatever a test
 does, its cluster ends every process that it started.
 
-But for `own_cluster`, workers, clients and operators have users of Redis with the rights of their
-roles and no others; a right that is missing fails the test, or the run as its cluster is closed.
+But for `own_cluster`, workers, clients, operators and producers have users of Redis with the rights
+of their roles and no others; a right that is missing fails the test, or the run as its cluster is
+closed.
 """
 
 import os
@@ -541,7 +542,7 @@ def cluster_on(
 @contextmanager
 def _users_on(server: Server, settings: Settings) -> Iterator[dict[Role, str]]:
     """Yield addresses of users with the rights of their roles, who were denied nothing."""
-    roles = (Role.WORKER, Role.CLIENT, Role.OPERATOR)
+    roles = (Role.WORKER, Role.CLIENT, Role.OPERATOR, Role.INBOX)
     names = {role: f"{role}-{settings.prefix}" for role in roles}
     secret = secrets.token_hex(8)
     with redis.Redis.from_url(server.url, protocol=2) as admin:

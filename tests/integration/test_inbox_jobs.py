@@ -3,14 +3,17 @@
 import json
 import threading
 from collections import Counter
+from collections.abc import Iterator
 from functools import partial
 
 import pytest
+from redis import Redis
 from redis.exceptions import OutOfMemoryError
 
 from inbox_builders import Producer, a_job_id, a_request, words
 from seqd.errors import IdempotencyConflict, RedisFull
 from seqd.ledger import connect
+from seqd.ledger.acl import Role
 from seqd_schemas import INBOX_GROUP, JobState
 from worker_fixtures import Cluster, wait_until
 
@@ -20,8 +23,10 @@ MIB = 2**20
 
 
 @pytest.fixture
-def producer(cluster: Cluster):
-    with connect(str(cluster.settings.redis_url)) as redis:
+def producer(cluster: Cluster) -> Iterator[Producer]:
+    """A program with the rights of its role, which calls plain commands."""
+    url = str(cluster.settings_of(Role.INBOX).redis_url)
+    with Redis.from_url(url, protocol=2, socket_timeout=None) as redis:
         yield Producer(redis, cluster.settings.keys)
 
 
@@ -43,8 +48,15 @@ def test_a_job_runs_under_the_identifier_that_its_producer_chose_and_is_followed
     assert [(r.custom_id, r.output.label) for r in results] == [("c0", "a"), ("c1", "b")]
     assert (events[0], events[-1], events.count("queued")) == ("queued", "completed", 1)
     wait_until(lambda: producer.waiting() == 0, "an empty inbox")
-    assert producer.redis.xpending(cluster.settings.keys.inbox(), INBOX_GROUP)["pending"] == 0
+    with connect(str(cluster.settings.redis_url)) as redis:
+        assert redis.xpending(cluster.settings.keys.inbox(), INBOX_GROUP)["pending"] == 0
     assert client.job(job_id).rejection() is None
+    producer.rejection_of(producer.add(a_request(["a"], model="nobody_has_this")))
+    # What a program in another language reads of a job that it has handed in.
+    keys = cluster.settings.keys
+    assert not producer.redis.hexists(keys.output(job_id), "0")
+    assert producer.redis.hget(keys.job(job_id), "results")
+    assert producer.redis.hget(keys.limits(), "inbox_entries") == b"10000"
     with pytest.raises(IdempotencyConflict):
         client.classify(["b"], model="echo", job_id=job_id)
 
@@ -55,12 +67,13 @@ def test_an_entry_that_a_dead_worker_read_is_claimed_by_another(
     key, job_id = cluster.settings.keys.inbox(), a_job_id()
     # A consumer that takes the entry before any worker can, and is never heard of again. The
     # entry is idle for half a minute from the start, so that the test need not wait for that.
-    with producer.redis.pipeline(transaction=True) as pipe:
-        pipe.xadd(key, {"id": job_id, "job": json.dumps(a_request(["a"]))})
-        pipe.xreadgroup(INBOX_GROUP, "dead", {key: ">"}, count=1)
-        _, taken = pipe.execute()
-    entry_id = taken[0][1][0][0]
-    producer.redis.xclaim(key, INBOX_GROUP, "dead", 0, [entry_id], idle=60_000)
+    with connect(str(cluster.settings.redis_url)) as redis:
+        with redis.pipeline(transaction=True) as pipe:
+            pipe.xadd(key, {"id": job_id, "job": json.dumps(a_request(["a"]))})
+            pipe.xreadgroup(INBOX_GROUP, "dead", {key: ">"}, count=1)
+            _, taken = pipe.execute()
+        entry_id = taken[0][1][0][0]
+        redis.xclaim(key, INBOX_GROUP, "dead", 0, [entry_id], idle=60_000)
 
     assert producer.answer_to(entry_id.decode()).outcome == "accepted"
     assert cluster.client().job(job_id).wait(timeout_s=120).state is JobState.COMPLETED

@@ -6,11 +6,9 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from redis_fixtures import PrivateServer, installed_servers
+from redis_fixtures import PrivateServer
 from seqd.client import Client, JobHandle
-from seqd.ledger import connect
 from seqd_schemas import JobState
-from tcp_proxy import TcpProxy
 from worker_fixtures import Cluster, live_settings, wait_until
 
 pytestmark = [pytest.mark.processes, pytest.mark.slow]
@@ -37,26 +35,6 @@ def cluster_on(private_server: PrivateServer, tmp_path: Path) -> Iterator[Cluste
     yield make
     for cluster in made:
         cluster.close()
-
-
-@pytest.fixture
-def replica(
-    private_server: PrivateServer, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[PrivateServer]:
-    """A replica of `private_server` that has caught up with it, and takes its password."""
-    password = private_server.password
-    extra = (f"replicaof 127.0.0.1 {private_server.port}", f"masterauth {password}")
-    own = PrivateServer(installed_servers()[0], tmp_path_factory.mktemp("replica"), extra)
-    with connect(private_server.url) as redis:
-        redis.config_set("repl-diskless-sync-delay", 0)
-    try:
-        own.start()
-        with Redis.from_url(own.url, decode_responses=True) as redis:
-            link = lambda: redis.info("replication").get("master_link_status")  # noqa: E731
-            wait_until(lambda: link() == "up", "it has caught up")
-        yield own
-    finally:
-        own.stop()
 
 
 def begun_job(client: Client) -> JobHandle:
@@ -137,19 +115,3 @@ def test_work_goes_on_after_an_outage_that_is_shorter_than_a_lease(
     cluster.start("again")
 
     wait_for_what_is_in_hand(url, cluster, job)
-
-
-def test_a_job_goes_on_after_a_failover(
-    cluster_on: Clusters, private_server: PrivateServer, replica: PrivateServer, proxy: TcpProxy
-) -> None:
-    cluster = cluster_on(proxy.url)
-    cluster.start_ready()
-    job = begun_job(cluster.client())
-
-    private_server.kill()
-    with Redis.from_url(replica.url) as redis:
-        redis.execute_command("REPLICAOF", "NO", "ONE")
-        redis.config_set("requirepass", private_server.password)
-    proxy.point_to("127.0.0.1", replica.port)
-
-    wait_for_what_is_in_hand(proxy.url, cluster, job)

@@ -11,15 +11,13 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from redis import Redis
 from redis import TimeoutError as RedisTimeoutError
 
-from redis_fixtures import PrivateServer
 from seqd.ledger import connect
 from seqd.ledger.async_redis import connect_async
-from seqd_schemas import ItemFailure, ItemSuccess, Keys
+from seqd_schemas import ItemFailure, ItemSuccess
 from tcp_proxy import TcpProxy
-from worker_fixtures import Cluster, live_settings, wait_until
+from worker_fixtures import Cluster, live_settings
 
 pytestmark = pytest.mark.processes
 
@@ -41,10 +39,6 @@ def cluster_behind(proxy: TcpProxy, tmp_path: Path) -> Iterator[Cluster]:
 def custom_ids(results: list[ItemSuccess | ItemFailure]) -> list[str]:
     assert all(isinstance(result, ItemSuccess) for result in results)
     return [result.custom_id for result in results]
-
-
-def attempts_of(redis: Redis, keys: Keys, job_id: str) -> list[int]:
-    return [int(attempt) for attempt in redis.hvals(keys.attempts(job_id))]
 
 
 def test_a_call_on_a_half_open_connection_is_made_again_on_a_new_one(proxy: TcpProxy) -> None:
@@ -97,31 +91,3 @@ def test_a_worker_whose_connections_are_half_open_takes_work_again_and_finishes_
     results = list(job.results())
 
     assert custom_ids(results) == [f"row-{n}" for n in range(1, 161)]
-
-
-@pytest.mark.slow
-def test_a_job_comes_out_once_though_all_connections_are_killed_again_and_again(
-    private_server: PrivateServer, tmp_path: Path
-) -> None:
-    cluster = Cluster(live_settings(private_server, tmp_path), tmp_path)
-    try:
-        for _ in range(2):
-            cluster.start()
-        for worker in cluster.workers:
-            worker.wait_until_ready()
-        client = cluster.client()
-        texts = [f"text {n}" for n in range(800)]
-        job = client.classify(texts, model="echo", parameters={"delay_ms": 12})
-        with Redis.from_url(private_server.url) as operator:
-            kills = range(100, 800, 150)
-            for done in kills:
-                wait_until(lambda done=done: job.record().counts.done >= done, "it goes on")
-                operator.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
-            results = list(job.results())
-            attempts = attempts_of(operator, cluster.settings.keys, job.job_id)
-    finally:
-        cluster.close()
-
-    assert custom_ids(results) == [f"row-{n}" for n in range(1, 801)]
-    # A break costs no unit its lease: measured, none of 100 units ran twice over 3 kills.
-    assert sum(attempts) - len(attempts) <= 2 * len(kills)

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from seqd_schemas import ItemSuccess
 from tcp_proxy import TcpProxy
 from worker_fixtures import Cluster, live_settings, wait_until
 
@@ -23,20 +22,6 @@ def cluster_behind(proxy: TcpProxy, tmp_path: Path) -> Iterator[Cluster]:
     finally:
         proxy.drop_every(0)
         cluster.close()
-
-
-def test_a_job_comes_out_once_and_in_order_though_replies_are_lost_all_the_time(
-    cluster_behind: Cluster, proxy: TcpProxy
-) -> None:
-    cluster_behind.start_ready()
-    proxy.drop_every(40)
-
-    job = cluster_behind.client().classify((f"text {n}" for n in range(2_000)), model="echo")
-    results = list(job.results())
-
-    assert proxy.dropped > 10
-    assert all(isinstance(result, ItemSuccess) for result in results)
-    assert [result.custom_id for result in results] == [f"row-{n}" for n in range(1, 2_001)]
 
 
 def test_a_worker_hears_wakeups_after_celerys_own_replies_were_lost(

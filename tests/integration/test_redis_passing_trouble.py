@@ -5,7 +5,6 @@ read-only replica while the connections to it stayed open (`READONLY`).
 """
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 from redis import Redis
@@ -18,12 +17,9 @@ from seqd.errors import RedisUnreachable
 from seqd.ledger import connect, redis_errors
 from seqd.settings import Settings
 from seqd.worker.leases import STOP_CHECK_S, LeaseKeeper
-from seqd_schemas import ItemSuccess, JobState
-from worker_fixtures import Cluster, live_settings, wait_until
+from seqd_schemas import JobState
 
 pytestmark = pytest.mark.processes
-
-TEXTS = [f"text {number}" for number in range(200)]
 
 
 @pytest.fixture
@@ -130,27 +126,3 @@ def test_a_plugin_that_asks_whether_to_stop_hears_nothing_of_redis(moody: Enviro
         answers.append(leases.should_end())
 
     assert answers == [False, False]
-
-
-@pytest.mark.slow
-def test_a_job_comes_out_whole_over_a_while_without_replicas(
-    private_server: PrivateServer, tmp_path: Path
-) -> None:
-    cluster = Cluster(live_settings(private_server, tmp_path), tmp_path)
-    try:
-        worker = cluster.start_ready()
-        job = cluster.client().classify(TEXTS, model="echo", parameters={"delay_ms": 10.0})
-        next(iter(job.results()))
-        with connect(private_server.url) as redis:
-            want_replicas(redis, 1)
-            wait_until(lambda: "NOREPLICAS" in worker.whole_log(), "the worker is refused")
-            want_replicas(redis, 0)
-
-        record = job.wait(timeout_s=120)
-        results = list(job.results())
-    finally:
-        cluster.close()
-
-    assert (record.state, record.counts.succeeded) == (JobState.COMPLETED, len(TEXTS))
-    labels = [result.output.label for result in results if isinstance(result, ItemSuccess)]
-    assert labels == TEXTS

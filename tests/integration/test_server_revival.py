@@ -28,17 +28,38 @@ from worker_fixtures import only_worker, wait_until
 pytestmark = [pytest.mark.processes, pytest.mark.slow]
 
 
-def test_a_bulk_job_completes_once_over_the_kill_of_the_embedded_server(tmp_path: Path) -> None:
-    with running_up(tmp_path) as up, Client(settings=up.settings) as client:
+def test_work_goes_on_over_the_hang_and_the_kill_of_the_embedded_server_and_up_says_so(
+    tmp_path: Path,
+) -> None:
+    with running_up(tmp_path, lease_s=60.0) as up, Client(settings=up.settings) as client:
         before = up.endpoint()
+        os.kill(before.pid, signal.SIGSTOP)
+        try:
+            up.wait_for("cannot see how the workers are: ")
+        finally:
+            os.kill(before.pid, signal.SIGCONT)
+        up.wait_for("Redis answers again")
+        told = [line for line in up.screen().splitlines() if "how the workers are" in line]
+        answers = up.screen().count("Redis answers again")
+
         texts = [f"text {n}" for n in range(200)]
         job = client.classify(texts, model="echo", parameters={"delay_ms": 10.0})
         next(iter(job.results()))
-
         os.kill(before.pid, signal.SIGKILL)
         up.wait_for("redis  ready")
         record = client.job(job.job_id).wait(timeout_s=120)
 
+        # What a worker held that died with the server is released before its lease ends.
+        worker = only_worker(client)
+        held = client.classify(["a", "b"], model="echo", parameters={"delay_ms": 4_000.0})
+        wait_until(lambda: client.job(held.job_id).record().state == "running", "it runs")
+        os.kill(up.endpoint().pid, signal.SIGKILL)
+        os.kill(worker.pid, signal.SIGKILL)
+        os.kill(_parent_of(worker.pid), signal.SIGKILL)
+
+        assert client.job(held.job_id).wait(timeout_s=120).counts.succeeded == 2
+        assert len(told) == 1 and told[0].endswith(": Timeout reading from socket."), told
+        assert answers == 1
         assert record.counts.succeeded == record.counts.total == 200
         results = list(client.job(job.job_id).results())
         assert all(isinstance(result, ItemSuccess) for result in results)
@@ -48,38 +69,6 @@ def test_a_bulk_job_completes_once_over_the_kill_of_the_embedded_server(tmp_path
         died = f"pid {before.pid}: killed by SIGKILL; starts again now"
         assert died in up.screen()
         assert re.search(rf"{before.pid}:seqd .* # died: killed by SIGKILL", up.server_log())
-
-
-def test_what_a_worker_held_that_died_with_the_server_is_released_before_its_lease_ends(
-    tmp_path: Path,
-) -> None:
-    with running_up(tmp_path, lease_s=60.0) as up, Client(settings=up.settings) as client:
-        worker = only_worker(client)
-        job = client.classify(["a", "b"], model="echo", parameters={"delay_ms": 4_000.0})
-        wait_until(lambda: client.job(job.job_id).record().state == "running", "it runs")
-
-        os.kill(up.endpoint().pid, signal.SIGKILL)
-        os.kill(worker.pid, signal.SIGKILL)
-        os.kill(_parent_of(worker.pid), signal.SIGKILL)
-        record = client.job(job.job_id).wait(timeout_s=120)
-
-        assert record.counts.succeeded == 2
-
-
-def test_seqd_up_says_why_it_sees_no_workers_and_that_redis_answers_again(tmp_path: Path) -> None:
-    with running_up(tmp_path) as up:
-        server = up.endpoint().pid
-        os.kill(server, signal.SIGSTOP)
-        try:
-            up.wait_for("cannot see how the workers are: ")
-        finally:
-            os.kill(server, signal.SIGCONT)
-        up.wait_for("Redis answers again")
-
-        told = [line for line in up.screen().splitlines() if "how the workers are" in line]
-
-    assert len(told) == 1 and told[0].endswith(": Timeout reading from socket."), told
-    assert up.screen().count("Redis answers again") == 1
 
 
 def _parent_of(pid: int) -> int:
