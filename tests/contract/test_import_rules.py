@@ -125,9 +125,9 @@ def test_no_text_is_run_as_code(sources):
 
 def test_only_the_settings_read_the_environment(sources):
     # Slots also see what the machine's own tools set, such as CUDA_VISIBLE_DEVICES, and workers
-    # where Numba keeps what it compiles.
+    # where Numba keeps what it compiles; and Ray names its cluster there.
     local = [f"seqd.local.{name}" for name in ("kernel_folder", "pinning", "supervisor")]
-    readers = ("seqd.settings", *local, ACCELERATOR)
+    readers = ("seqd.settings", *local, "seqd.batch.on_ray", ACCELERATOR)
     found = []
     for source in sources:
         if source.is_in(*readers) or not re.search("environ|getenv", source.text):

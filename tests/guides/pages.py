@@ -235,7 +235,10 @@ NEEDS: Mapping[str, Page] = {
         is_slow=True,
     ),
     "schemas/engines.md": Page(
-        dict.fromkeys(("import ray", "import dask", "from pyspark"), ENGINES), is_slow=True
+        dict.fromkeys(
+            ("import ray", "import dask", "from pyspark", "seqd classify reviews.jsonl"), ENGINES
+        ),
+        is_slow=True,
     ),
     "schemas/results.md": Page(daemon=up, is_slow=True),
     "schemas/service.md": Page(

@@ -1,8 +1,9 @@
-"""The recipes of schemas/engines.md, each run in its engine as a program of its own.
+"""The recipes of schemas/engines.md, each run in its engine as a program; and `--engine ray`.
 
 `make test-engines` has an environment with all of them.
 """
 
+import json
 import os
 import shutil
 import subprocess
@@ -14,6 +15,7 @@ import pytest
 
 from checkout import python_path
 from readme_blocks import ROOT, blocks_of
+from worker_fixtures import wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(600)]
 
@@ -53,3 +55,56 @@ def test_a_recipe_gives_each_row_once_with_its_label_or_its_error(library, tmp_p
     assert [one["label"] for one in made[:4]] == ["positive", "negative", None, None]
     codes = [one["error_code"] for one in made]
     assert codes == [None, None, "invalid_input", "invalid_input"] * (ROWS // len(TEXTS))
+
+
+#: Of a file for Ray: some units, of which a node has a few when it is killed.
+LINES = 20_000
+
+
+def test_a_node_of_ray_that_is_killed_costs_no_line_and_doubles_none(tmp_path):
+    pytest.importorskip("ray", reason="ray is not installed: make test-engines")
+    from ray.cluster_utils import Cluster
+
+    texts = [{"custom_id": f"r{n}", "text": TEXTS[n % 4]} for n in range(LINES)]
+    (tmp_path / "reviews.jsonl").write_text("\n".join(map(json.dumps, texts)))
+    os.environ["PYTHONPATH"] = python_path()  # which the nodes give to their processes
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
+    try:
+        nodes = [cluster.add_node(num_cpus=1) for _ in range(2)]
+        command = [
+            sys.executable, "-m", "seqd", "classify", "reviews.jsonl", "--model", "imdb_lstm@0",
+            "--output-folder", "out", "--engine", "ray", "--address", cluster.address,
+        ]  # fmt: skip
+        with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as running:
+            wait_until(lambda: len([*tmp_path.glob("out/part-*")]) >= 3, "some units are done")
+            cluster.remove_node(nodes[0], allow_graceful=False)
+            said = running.communicate(timeout=300)[1]
+    finally:
+        cluster.shutdown()
+
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    parts = [(tmp_path / "out" / part["name"]).read_text() for part in manifest["parts"]]
+    lines = [json.loads(line) for part in parts for line in part.splitlines()]
+    assert running.returncode == 2, said  # half of the lines hold no text
+    assert [line["custom_id"] for line in lines] == [f"r{n}" for n in range(LINES)]
+    assert (manifest["succeeded"], manifest["errors"]) == (
+        LINES // 2,
+        {"invalid_input": LINES // 2},
+    )
+
+    again = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    with (tmp_path / "reviews.jsonl").open("a") as file:
+        file.write('\n{"text": "One more."}\n')
+    of_another = subprocess.run(
+        [*command, "--resume"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+
+    folder = tmp_path / "out"
+    assert again.stderr == (
+        f"error[output_exists]: {folder} holds results. Name a new folder; or have the same "
+        "command, on the same file, go on with it: --resume\n"
+    )
+    assert of_another.stderr == (
+        f"error[output_exists]: {folder} holds the results of another file, model or option. Name "
+        "a new folder\n"
+    )

@@ -218,6 +218,21 @@ DAYS = ("soon", "2x", "2026-13-01", "9" * 7 + "d")
             (*SWEEP, "a=1,2", "--plot", "plot.pdf"),
             "invalid_request]: the picture is to be 'plot.pdf'; allowed: a name ending in .png",
         ),
+        ((*CLASSIFY, "--engine", "spark"), "invalid_request]: --engine is 'spark'; allowed: ray"),
+        (
+            (*CLASSIFY, "--engine", "ray"),
+            "invalid_request]: --engine ray needs --output-folder, where its actors put the "
+            "results",
+        ),
+        (
+            (*CLASSIFY, "--engine", "ray", "--output-folder", "out", "--tenant", "acme"),
+            "invalid_request]: --engine ray has no use for --tenant, which only a daemon keeps to. "
+            "Leave it out, or leave --engine out",
+        ),
+        (
+            (*CLASSIFY, "--address", "head:6379"),
+            "invalid_request]: --address is of a cluster of Ray: give --engine ray with it",
+        ),
     ],
     ids=lambda value: " ".join(value)[:40] if isinstance(value, tuple) else "",
 )

@@ -46,9 +46,11 @@ from seqd.worker.plans import checked_parameters
 from seqd_schemas import (
     ITEM_COLUMNS,
     Classification,
+    Item,
     JsonOutput,
     ModelReference,
     ParameterValue,
+    RefusedItem,
 )
 from seqd_schemas.results import Output
 
@@ -145,6 +147,16 @@ class Predictor(Generic[Output]):
         """The version that it has, such as `imdb_lstm@3`."""
         return str(self._version)
 
+    @property
+    def needs_gpu(self) -> bool:
+        """True of a model that runs on a GPU alone."""
+        return self._plan().model.needs.device == "gpu"
+
+    @property
+    def unit_items(self) -> int:
+        """Items that the model's plugin gets at a time, at most."""
+        return self._plan().unit_items
+
     @overload
     def __call__(self, batch: "_Batch") -> "_Batch": ...
     @overload
@@ -236,6 +248,15 @@ class Predictor(Generic[Output]):
     def _results(self, plan: "_Plan", values: Iterable[object]) -> "list[Result[Output]]":
         """Return the results of values, each a text or a record, in order."""
         entries = [plan.rules.item(value, number) for number, value in enumerate(values, start=1)]
+        return self._results_of(plan, entries)
+
+    def results_of(self, entries: Sequence[Item | RefusedItem]) -> "list[Result[Output]]":
+        """Return the results of entries that were read already, in order."""
+        return self._results_of(self._plan(), entries)
+
+    def _results_of(
+        self, plan: "_Plan", entries: Sequence[Item | RefusedItem]
+    ) -> "list[Result[Output]]":
         if not entries:
             return []
         here = _process(self._store, _slot_for(plan.model), os.getpid())

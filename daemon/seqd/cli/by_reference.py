@@ -9,7 +9,7 @@ from seqd.cli.output_options import OutputOptions
 from seqd.cli.readers import choice
 from seqd.cli.ui.screen import Screen
 from seqd.errors import IdempotencyConflict, InvalidInput, InvalidRequest
-from seqd_schemas import FileFormat, FileSource, JobState
+from seqd_schemas import FileFormat, FileSource, JobRecord, JobState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -36,9 +36,7 @@ def hand_in(
     """
     from seqd.cli.bulk import bulk_view, following
     from seqd.cli.handing_in import HandIn
-    from seqd.cli.ui.stdout import print_json
     from seqd.cli.ui.summary import BulkOutcome, say_headline
-    from seqd.inputs.parts import MANIFEST
 
     given["output_folder"] = str(folder)
 
@@ -68,13 +66,18 @@ def hand_in(
                 record = handle.wait()
             view.finish(record)
     say_headline(screen, BulkOutcome(record, view.was_paused))
+    retry = f"Once their cause is mended: seqd jobs retry {record.job_id}"
+    return say_end(screen, record, folder, retry)
+
+
+def say_end(screen: Screen, record: JobRecord, folder: Path, retry: str) -> int:
+    """Say how many have an error, how to `retry` them, and where all is; return the exit status."""
+    from seqd.cli.ui.stdout import print_json
+    from seqd.inputs.parts import MANIFEST
+
     errored = record.counts.errored
     if errored:
-        screen.say(
-            f"{errored:,} have an error instead, in their place. Once their cause is mended: seqd "
-            f"jobs retry {record.job_id}",
-            "yellow",
-        )
+        screen.say(f"{errored:,} have an error instead, in their place. {retry}", "yellow")
     screen.say(f"The results, part by part: {folder / MANIFEST}")
     if screen.is_beside_json:
         print_json({"job": record, "manifest": str(folder / MANIFEST)})

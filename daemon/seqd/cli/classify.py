@@ -42,6 +42,26 @@ _Probabilities = Annotated[
 ]
 
 
+_Engine = Annotated[
+    str | None,
+    readers.typed(
+        "--engine",
+        by=readers.one_of("ray"),
+        help="What computes a file into --output-folder: ray, a cluster of Ray, in place of a "
+        "daemon.",
+    ),
+]
+_Address = Annotated[
+    str | None,
+    typer.Option(
+        "--address",
+        metavar="HOST:PORT",
+        help="The head of the cluster of --engine ray. Without it, that of RAY_ADDRESS, or a "
+        "cluster of this machine alone.",
+    ),
+]
+
+
 @dataclass(frozen=True, slots=True)
 class _Typed(TypedItems):
     """What was typed, by the names in `ClassifyOptions`."""
@@ -84,6 +104,8 @@ def classify(
     param: options.Parameters = None,
     probabilities: _Probabilities = None,
     detach: options.Detach = False,
+    engine: _Engine = None,
+    address: _Address = None,
     *,
     screen: Screen,
     given: "ClassifyOptions",
@@ -107,12 +129,23 @@ def classify(
     def send(client: "Client", feed: "Feed | FileSource") -> "JobHandle":
         return client.classify(feed, model=model, **given)
 
+    fields = {"format": format_name, "id_field": id_field, "text_field": text_field}
+    output = output.for_command(waits=not detach)
+    if engine is not None:
+        from seqd.cli.on_ray import classify_on_ray
+
+        status = classify_on_ray(
+            file, model, fields, address=address, given=given, output=output, screen=screen
+        )
+        raise typer.Exit(status)
+    if address is not None:
+        raise InvalidRequest("--address is of a cluster of Ray: give --engine ray with it")
     submission = Submission(
         kind="classify",
         file=file,
         texts=text or [],
-        fields={"format": format_name, "id_field": id_field, "text_field": text_field},
-        output=output.for_command(waits=not detach),
+        fields=fields,
+        output=output,
         screen=screen,
         detach=detach,
         given=given,

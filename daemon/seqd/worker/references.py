@@ -40,11 +40,13 @@ from seqd.worker.ingest_ranges import file_of
 from seqd.worker.outcomes import Results
 from seqd_schemas import (
     FileSource,
+    Item,
     ItemChunk,
     ItemFailure,
     ItemSuccess,
     Job,
     JobRecord,
+    RefusedItem,
     output_folder_of,
     own_options,
 )
@@ -143,13 +145,9 @@ class References:
         self._files[job_id] = file
         if len(self._files) > MAX_OPEN:
             self._files.popitem(last=False)[1].close()
-        reader = file.reader(FilePosition(reference.offset, reference.line))
+        assert isinstance(job.source, FileSource), "its schema says so"
         try:
-            entries = tuple(islice(file.items(reader), reference.size))
-            end = reference.offset + reference.size_bytes
-            if file.checksum(reference.offset, end) != reference.checksum:
-                assert isinstance(job.source, FileSource), "its schema says so"
-                raise changed(job.source.path, f"lines behind line {reference.line:,} are others")
+            entries = entries_of(file, reference, job.source.path)
         except BaseException:
             self._files.pop(job_id).close()
             raise
@@ -168,7 +166,7 @@ class References:
         ):
             return referred
         try:
-            results = _results_in(read_part(output_folder_of(job) or "", part.name, part.sha256))
+            results = results_in(read_part(output_folder_of(job) or "", part.name, part.sha256))
         except InvalidInput as error:
             log.warning("computed again: unit=%s job=%s: %s", unit.name, unit.job_id, error)
             return referred
@@ -191,7 +189,7 @@ class References:
         with closing(self._folder_of(job, unit.job_id)) as folder:
             content = folder.put_once(name, ours)
             if content != ours:
-                results = _results_in(content)
+                results = results_in(content)
                 ids = [entry.custom_id for entry in items.chunk.items]
                 if [one.custom_id for one in results] != ids:
                     raise InvalidInput(
@@ -199,7 +197,7 @@ class References:
                         "job's. Leave the folder to the job"
                     )
         reference = referred.reference
-        part = _part(name, content, results, reference.first_index, reference.checksum)
+        part = part_reference(name, content, results, reference.first_index, reference.checksum)
         return results, part
 
     def is_whole(self, claim: Claim, unit: Unit, units: int) -> bool:
@@ -221,7 +219,7 @@ class References:
             return True  # it was cancelled meanwhile, as who seals the job will see
         # Looked at again: who was frozen meanwhile may find the folder with a retry of the job.
         with closing(self._folder_of(job, unit.job_id)) as folder:
-            folder.replace(MANIFEST, _manifest(record, parts))
+            folder.replace(MANIFEST, manifest(record, parts))
             ours = {unit.job_id, *self._earlier(job)}
             folder.keep_only([part.name for part in parts], of_jobs=ours)
         return True
@@ -249,7 +247,7 @@ class References:
             number += 1
         content = b"".join(line.json + b"\n" for line in lines)
         folder.replace(name, content)  # one that is there counts for nothing: nobody committed it
-        return _part(name, content, [line.result for line in lines], first, 0)
+        return part_reference(name, content, [line.result for line in lines], first, 0)
 
     def _folder_of(self, job: Job, job_id: str) -> PartFolder:
         """Open the folder of a job. Raises OSError where it is not there, or none of the job's."""
@@ -291,13 +289,25 @@ class References:
             self._files.popitem()[1].close()
 
 
+def entries_of(
+    file: InputFile, reference: UnitReference, path: str
+) -> tuple[Item | RefusedItem, ...]:
+    """Return the entries of a unit. Raises InvalidInput where they are not what was cut."""
+    reader = file.reader(FilePosition(reference.offset, reference.line))
+    entries = tuple(islice(file.items(reader), reference.size))
+    end = reference.offset + reference.size_bytes
+    if file.checksum(reference.offset, end) != reference.checksum:
+        raise changed(path, f"lines behind line {reference.line:,} are others")
+    return entries
+
+
 def _asked(record: JobRecord) -> tuple[object, ...]:
     """Return what decides about a job's results, but for the version."""
     job = record.job
     return job.tenant, job.kind, record.model, job.parameters, job.source, own_options(job)
 
 
-def _results_in(content: bytes) -> list[ItemSuccess | ItemFailure]:
+def results_in(content: bytes) -> list[ItemSuccess | ItemFailure]:
     """Return the results of a part; raises InvalidInput for what is none."""
     try:
         return [line.result for line in lines_in(content.split(b"\n")[:-1])]
@@ -305,13 +315,14 @@ def _results_in(content: bytes) -> list[ItemSuccess | ItemFailure]:
         raise InvalidInput(f"a part of the results cannot be read: {sentence_of(error)}") from None
 
 
-def _part(
+def part_reference(
     name: str,
     content: bytes,
     results: Sequence[ItemSuccess | ItemFailure],
     first_index: int,
     checksum: int,
 ) -> PartReference:
+    """Return what is known of a part that is there; `checksum` is of the entries behind it."""
     failures = (one.error.code.value for one in results if isinstance(one, ItemFailure))
     return PartReference(
         name=name,
@@ -324,7 +335,8 @@ def _part(
     )
 
 
-def _manifest(record: JobRecord, parts: Sequence[PartReference]) -> bytes:
+def manifest(record: JobRecord, parts: Sequence[PartReference]) -> bytes:
+    """Return the manifest of a job whose parts are all there."""
     errors = sum((Counter(part.errors) for part in parts), Counter[str]())
     items, source = sum(part.items for part in parts), record.job.source
     of_record = {"job_id", "kind", "model", "version", "plugin_versions"}

@@ -1,0 +1,288 @@
+"""A file classified by Ray Data, in place of a daemon: the same items, parts and manifest.
+
+The program that starts it cuts the file into units and writes the manifest at the end. Actors on
+the nodes of the cluster read the units, and put their parts once; so a unit that is computed again,
+because its node was lost, leaves one file.
+"""
+
+import logging
+import os
+import socket
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from time import time
+from typing import TYPE_CHECKING, Any
+
+from seqd.batch.predictor import Predictor
+from seqd.errors import InvalidInput, InvalidRequest, OutputExists, SeqdError
+from seqd.inputs.items import ItemRules
+from seqd.inputs.many_files import InputFiles, is_pattern
+from seqd.inputs.parts import MANIFEST, PartFolder, part_name
+from seqd.inputs.paths import shown
+from seqd.inputs.reading import InputFile
+from seqd.ledger.blobs import PartReference, UnitReference, json_lines
+from seqd.ledger.ingests import IngestPosition
+from seqd.worker.ingest_ranges import ReferenceUnits
+from seqd.worker.references import entries_of, manifest, part_reference, results_in
+from seqd_schemas import (
+    ClassifyJob,
+    Counts,
+    FileSource,
+    JobRecord,
+    JobState,
+    ModelReference,
+    from_stored,
+    to_stored,
+)
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+#: A command may read and write wherever its user may.
+_ROOTS = (Path("/"),)
+
+#: Blocks at most that Ray has the units in; it tries one again, and tells of its end, as a whole.
+_MAX_BLOCKS = 2_000
+
+#: Seconds within which the head of a cluster answers.
+_ANSWER_S = 5.0
+
+#: Of a processor, for an actor: those that have all of them leave none to Ray's own tasks.
+_CPUS_OF_ACTOR = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class FolderJob:
+    """What is asked for, as actors get it."""
+
+    job: ClassifyJob
+    #: The folder of the model store, or its URL; None: as the settings say.
+    store: str | None
+
+    @property
+    def source(self) -> FileSource:
+        """The file."""
+        assert isinstance(self.job.source, FileSource), "it was made with one"
+        return self.job.source
+
+    @property
+    def folder(self) -> Path:
+        """Where the parts go."""
+        return Path(self.job.output_folder or "")
+
+    def predictor(self) -> Predictor[Any]:
+        """Return the model with its parameters."""
+        return Predictor(self.job.model, parameters=self.job.parameters, store=self.store)
+
+    def file(self) -> InputFile:
+        """Open the file. Raises InvalidInput."""
+        source = self.source
+        rules = ItemRules(id_field=source.id_field, text_field=source.text_field)
+        kind = InputFiles if is_pattern(source.path) else InputFile
+        return kind(source, roots=_ROOTS, rules=rules)
+
+
+class PartWriter:
+    """One actor: it has the version in memory, and the file open."""
+
+    def __init__(self, asked: FolderJob) -> None:
+        self._asked = asked
+        self._predictor = asked.predictor()
+        self._file = asked.file()
+
+    def __call__(self, batch: "dict[str, NDArray[np.object_]]") -> dict[str, list[str]]:
+        """Return the parts of units, each made or found; both as JSON."""
+        units = zip(batch["unit"], batch["reference"], strict=True)
+        return {"part": [self._part(int(unit), str(reference)) for unit, reference in units]}
+
+    def _part(self, unit: int, stored: str) -> str:
+        name, reference = part_name(unit, None), from_stored(UnitReference, stored)
+        with closing(PartFolder(self._asked.folder.resolve())) as folder:
+            try:
+                content = folder.read(name)
+            except FileNotFoundError:
+                entries = entries_of(self._file, reference, self._asked.source.path)
+                results = self._predictor.results_of(entries)
+                content = folder.put_once(name, b"".join(json_lines(results)))
+        results = results_in(content)
+        return to_stored(
+            part_reference(name, content, results, reference.first_index, reference.checksum)
+        )
+
+
+class RayJob:
+    """A job that runs in a cluster of Ray, for as long as the command that has made it."""
+
+    def __init__(self, job: ClassifyJob, store: str | None = None, *, resumes: bool) -> None:
+        """Check the model and the file, and take the folder.
+
+        It may be that of the same request on the same bytes: with `resumes`, what it has is kept.
+        Raises InvalidInput, OutputExists, OutputUnwritable, and what `Predictor` raises.
+        """
+        self._predictor = FolderJob(job, store).predictor()
+        job = job.model_copy(update={"model": self._predictor.model})
+        self._asked = FolderJob(job, store)
+        with closing(self._asked.file()) as file:
+            self._units = list(_units_of(file, self._predictor.unit_items))
+        said = [job, *self._units]
+        digest = sha256("\n".join(map(to_stored, said)).encode()).hexdigest()
+        #: The job as it is, as a daemon would tell it.
+        self.record = self._record(f"ray-{digest[:24]}", job)
+        self._take_folder(resumes=resumes)
+
+    def _record(self, job_id: str, job: ClassifyJob) -> JobRecord:
+        version, items = ModelReference.parse(self._predictor.model), self._units[-1]
+        total = items.first_index + items.size
+        now_ms = _now_ms()
+        return JobRecord(
+            job_id=job_id,
+            kind=job.kind,
+            model=version.name,
+            version=version.version,
+            state=JobState.RUNNING,
+            counts=Counts(total=total, processing=total),
+            sealed=True,
+            unit_items=self._predictor.unit_items,
+            units=len(self._units),
+            units_done=0,
+            priority=job.priority,
+            tenant="default",
+            created_at_ms=now_ms,
+            started_at_ms=now_ms,
+            job=job,
+        )
+
+    def _take_folder(self, *, resumes: bool) -> None:
+        folder, job_id = self._asked.folder, self.record.job_id
+        with suppress(FileNotFoundError), closing(PartFolder(folder.resolve())) as opened:
+            owner = opened.owner()
+            if owner is not None and (owner != job_id or not resumes):
+                raise OutputExists(
+                    f"{shown(folder)} holds results. Name a new folder; or have the same command, "
+                    "on the same file, go on with it: --resume"
+                    if owner == job_id
+                    else f"{shown(folder)} holds the results of another file, model or option. "
+                    "Name a new folder"
+                )
+        PartFolder.claim(folder, job_id, ())
+
+    def run(self, address: str | None, show: Callable[[JobRecord], None]) -> JobRecord:
+        """Compute all units, and write the manifest; return the record of the ended job.
+
+        `address` is that of the cluster's head; without one, Ray begins a cluster on this machine,
+        or takes the one that RAY_ADDRESS names. `show` is called as units are done.
+        """
+        _connect(address or os.environ.get("RAY_ADDRESS"))
+        import ray
+
+        try:
+            parts = sorted(self._parts(show), key=lambda part: part.first_index)
+        except Exception as error:  # noqa: BLE001 - Ray wraps what an actor raises
+            raise _raised_by(error) from None
+        finally:
+            ray.shutdown()
+        self._note(state=JobState.COMPLETED, ended_at_ms=_now_ms())
+        with closing(PartFolder(self._asked.folder.resolve())) as folder:
+            folder.replace(MANIFEST, manifest(self.record, parts))
+            folder.keep_only([part.name for part in parts], of_jobs=())
+        return self.record
+
+    def _parts(self, show: Callable[[JobRecord], None]) -> Iterator[PartReference]:
+        import ray
+
+        blocks = min(len(self._units), _MAX_BLOCKS)
+        rows = [
+            {"unit": number, "reference": to_stored(unit)}
+            for number, unit in enumerate(self._units)
+        ]
+        actors = max(1, min(blocks, self._actors(ray.cluster_resources())))
+        done = ray.data.from_items(rows, override_num_blocks=blocks).map_batches(
+            PartWriter,
+            fn_constructor_args=[self._asked],
+            batch_format="numpy",
+            batch_size=1,
+            compute=ray.data.ActorPoolStrategy(min_size=1, max_size=actors),
+            **self._device(),
+        )
+        for row in done.iter_rows():
+            part = from_stored(PartReference, row["part"])
+            self._count(part)
+            show(self.record)
+            yield part
+
+    def _device(self) -> dict[str, float]:
+        return {"num_gpus": 1} if self._predictor.needs_gpu else {"num_cpus": _CPUS_OF_ACTOR}
+
+    def _actors(self, resources: Mapping[str, float]) -> int:
+        """Return how many actors the cluster has room for: one a processor, or one a GPU."""
+        return int(resources.get("GPU" if self._predictor.needs_gpu else "CPU", 1))
+
+    def _count(self, part: PartReference) -> None:
+        counts, errored = self.record.counts, sum(part.errors.values())
+        self._note(
+            units_done=self.record.units_done + 1,
+            counts=Counts(
+                total=counts.total,
+                succeeded=counts.succeeded + part.items - errored,
+                errored=counts.errored + errored,
+                processing=counts.processing - part.items,
+            ),
+        )
+
+    def _note(self, **changed: object) -> None:
+        self.record = self.record.model_copy(update=changed)
+
+
+def _units_of(file: InputFile, unit_items: int) -> Iterator[UnitReference]:
+    """Yield where the units of a file are. Raises InvalidInput."""
+    if not file.has_cheap_places:
+        raise InvalidInput(
+            "the file is compressed, or a folder; allowed with --engine ray: a plain file of JSON "
+            "Lines, CSV or lines. Decompress it"
+        )
+    begins = IngestPosition(0, 0, 0, 0, file.state.size_bytes, file.state.modified_ns, 0)
+    units = ReferenceUnits(file, begins, unit_items)
+    while (unit := units.unit()) is not None:
+        assert isinstance(unit.packed, UnitReference), "it is of a job by reference"
+        yield unit.packed
+        units.advance()
+
+
+def _connect(address: str | None) -> None:
+    """Connect this process to a cluster. Raises InvalidRequest where there is none."""
+    if address is not None and ":" in address:
+        host, _, port = address.removeprefix("ray://").rpartition(":")
+        try:  # Ray would try for more than ten minutes
+            socket.create_connection((host, int(port)), _ANSWER_S).close()
+        except (OSError, ValueError, OverflowError) as error:
+            raise InvalidRequest(
+                f"No cluster of Ray answers at {shown(address)} ({error}). Name the address of its "
+                "head, HOST:PORT, or none for a cluster of this machine alone"
+            ) from None
+    # What it logs is about itself: the command tells how far the job is, and what went wrong.
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    import ray
+    import ray.data
+
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    ray.data.DataContext.get_current().enable_progress_bars = False
+    ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+
+
+def _raised_by(error: BaseException) -> BaseException:
+    """Return the error of seqd that an error of Ray tells of, or itself."""
+    inner: BaseException | None = error
+    while inner is not None:
+        cause = getattr(inner, "cause", None) or inner.__cause__
+        if cause is None and isinstance(inner, SeqdError):
+            return inner
+        inner = cause
+    return error
+
+
+def _now_ms() -> int:
+    return int(time() * 1_000)
