@@ -9,7 +9,8 @@ import gzip
 import io
 import os
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Protocol, cast
 
@@ -49,6 +50,27 @@ def open_outlet(target: Target, option: str) -> Outlet:
         return _Stream(target, option) if target.is_stream else _Draft(target, option)
     except OSError as error:
         raise unwritable(target.path, error, option) from None
+
+
+@contextmanager
+def placed(target: Target, option: str, *, replaces: bool) -> Iterator[BinaryIO]:
+    """Yield a file that gets its name once the `with` block has ended well, and else is gone.
+
+    Raises OutputExists unless it `replaces`, and OutputUnwritable.
+    """
+    if not target.is_stream and not replaces:
+        refuse_to_replace(target.path, option)
+    outlet = open_outlet(target, option)
+    try:
+        yield outlet.file
+        outlet.seal()
+        outlet.place(replaces=replaces)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise unwritable(target.path, error, option) from None
+    finally:
+        outlet.discard()
 
 
 def refuse_to_replace(path: Path, option: str) -> None:

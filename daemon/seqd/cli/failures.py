@@ -6,6 +6,7 @@ is mended; purging removes dead letters, and no result.
 
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
@@ -17,9 +18,7 @@ from seqd.cli.ui.screen import Screen
 from seqd.errors import InvalidRequest, JobDamaged, LaterVersion, UnknownJob
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from seqd.client import Client, FailureFilters, ReplayedJob
+    from seqd.client import Client, FailureFilters
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -87,9 +86,6 @@ _DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done
 
 #: The year 9999, the last of a datetime, in milliseconds.
 _CALENDAR_ENDS_MS = 253_370_000_000_000
-
-#: Jobs that `replay` hands in before it says how far it is.
-_SAID_EVERY = 100
 
 
 #: Gives a command these options; it gets those that are given as `filters`.
@@ -190,17 +186,20 @@ def replay(
     filters |= {"ids": failures} if failures else {}
     _refuse_nothing(filters, "replay", every=every)
     with options.open_client() as client:
-        plan = client.replay(
-            every=every, dry_run=True, again=again, current_version=current_version, **filters
+        _end_at_the_newest(client, filters)
+        replays = partial(
+            client.replay,
+            every=not filters,  # `--all` has an end by now where there is a dead letter
+            again=again,
+            current_version=current_version,
+            **filters,
         )
-        ready = [one for one in plan if not one.left_because]
-        if dry_run or not ready:
-            done = plan
-        else:
+        done = replays(dry_run=True)
+        ready = [one for one in done if not one.left_because]
+        if ready and not dry_run:
             say_plan(screen, ready, current_version=current_version)
             _confirm("replay", is_confirmed=yes)
-            done = [one for one in plan if one.left_because]
-            done += _replayed(client, ready, screen, current_version=current_version, again=again)
+            done = replays()
     return Found(
         [asdict(one) for one in done],
         lambda screen: say_replayed(screen, done, is_dry_run=dry_run),
@@ -245,23 +244,6 @@ def _end_at_the_newest(client: "Client", filters: "FailureFilters") -> None:
     newest = client.failures(1, **filters)
     if newest and filters.get("until") is None and newest[0].at_ms < _CALENDAR_ENDS_MS:
         filters["until"] = datetime.fromtimestamp((newest[0].at_ms + 1) / 1000, UTC)
-
-
-def _replayed(
-    client: "Client",
-    ready: "Sequence[ReplayedJob]",
-    screen: Screen,
-    *,
-    current_version: bool,
-    again: bool,
-) -> "list[ReplayedJob]":
-    """Replay job after job, and say how far it is where they are many."""
-    done: list[ReplayedJob] = []
-    for number, planned in enumerate(ready, start=1):
-        done += client.replay(ids=planned.failure_ids, current_version=current_version, again=again)
-        if number % _SAID_EVERY == 0:
-            screen.say(f"{number:,} of {len(ready):,} jobs", "dim")
-    return done
 
 
 def _is_kept(client: "Client", job_id: str) -> bool:

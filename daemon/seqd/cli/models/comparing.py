@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from seqd.analysis.classification import ClassPair
 from seqd.analysis.comparison import (
@@ -43,7 +43,6 @@ from seqd.kinds import GENERATE
 from seqd_schemas import ModelReference
 
 if TYPE_CHECKING:
-    from seqd.cli.drafts import Outlet
     from seqd.client import Client
 
 
@@ -135,7 +134,7 @@ class _Run:
         held: list[ChangedItem] = []
         with (
             measured_items(self.asked, self.asker.subject) as items,
-            _changes_file(self.changed, self.asked.file) as outlet,
+            _changes_file(self.changed, self.asked.file) as file,
         ):
             sample, truths = items.look()
             self._refuse_unlabelled(truths)
@@ -153,15 +152,14 @@ class _Run:
                     return
                 if len(held) < HELD_CHANGES:
                     held.append(found)
-                if outlet is not None:
-                    _write(outlet, found, self.changed)
+                if file is not None:
+                    line = json.dumps(found.model_dump(), ensure_ascii=False) + "\n"
+                    file.write(line.encode("utf-8", "backslashreplace"))
 
             _, first_rate = self.asker.answer(self.refs[0], items, pair.first)
             _, second_rate = self.asker.answer(self.refs[1], items, pair.second, note)
             if isinstance(pair, ClassPair):
                 self._refuse_labels(truths, pair)
-            if outlet is not None:
-                _place(outlet, self.changed)
         subject, errored = self.asker.subject, (pair.first.errored, pair.second.errored)
         try:
             metrics, answers_compared = pair.compare()
@@ -289,9 +287,9 @@ def _facts(
 
 
 @contextmanager
-def _changes_file(changed: Changed, data: str) -> "Iterator[Outlet | None]":
-    """Open the file of `--changed` before the work; what was not placed goes in the end."""
-    from seqd.cli.drafts import open_outlet, refuse_to_replace
+def _changes_file(changed: Changed, data: str) -> Iterator[BinaryIO | None]:
+    """Open the file of `--changed` before the work; it gets its name behind it."""
+    from seqd.cli.drafts import placed
     from seqd.cli.output_forms import Form, target_of
 
     path = changed.path
@@ -303,39 +301,9 @@ def _changes_file(changed: Changed, data: str) -> "Iterator[Outlet | None]":
         raise InvalidRequest(
             f"--changed is {str(path)!r}; allowed: a name ending in .jsonl, also with .gz or .zst"
         )
-    if not target.is_stream:
-        if data != "-" and path.exists() and path.samefile(data):
-            raise InvalidRequest(
-                f"--changed is {str(path)!r}, which is the input itself; name another file"
-            )
-        if not changed.replaces:
-            refuse_to_replace(path, "--changed")
-    outlet = open_outlet(target, "--changed")
-    try:
-        yield outlet
-    finally:
-        outlet.discard()
-
-
-def _write(outlet: "Outlet", found: ChangedItem, changed: Changed) -> None:
-    line = json.dumps(found.model_dump(), ensure_ascii=False) + "\n"
-    with _telling_what_fails(changed):
-        outlet.file.write(line.encode("utf-8", "backslashreplace"))
-
-
-def _place(outlet: "Outlet", changed: Changed) -> None:
-    with _telling_what_fails(changed):
-        outlet.seal()
-        outlet.place(replaces=changed.replaces)
-
-
-@contextmanager
-def _telling_what_fails(changed: Changed) -> Iterator[None]:
-    from seqd.cli.drafts import unwritable
-
-    try:
-        yield
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        raise unwritable(changed.path or Path("-"), error, "--changed") from None
+    if not target.is_stream and data != "-" and path.exists() and path.samefile(data):
+        raise InvalidRequest(
+            f"--changed is {str(path)!r}, which is the input itself; name another file"
+        )
+    with placed(target, "--changed", replaces=changed.replaces) as file:
+        yield file

@@ -62,7 +62,7 @@ def export_version(
 
     It has the manifest and the files that it names, each with its digest, and no code.
     """
-    from seqd.cli.drafts import open_outlet, refuse_to_replace, unwritable
+    from seqd.cli.drafts import placed
     from seqd.cli.output_forms import Form, Target
     from seqd.models.archives import write_archive
 
@@ -79,17 +79,8 @@ def export_version(
         raise InvalidRequest(
             f"FILE is {str(file)!r}; allowed: a file, such as {name}-{version}.tar"
         )
-    if not force:
-        refuse_to_replace(file, "FILE")
-    outlet = open_outlet(Target(file, Form.JSONL), "FILE")
-    try:
-        write_archive(artifact, outlet.file)
-        outlet.seal()
-        outlet.place(replaces=force)
-    except OSError as error:
-        raise unwritable(file, error, "FILE") from None
-    finally:
-        outlet.discard()
+    with placed(Target(file, Form.JSONL), "FILE", replaces=force) as archive:
+        write_archive(artifact, archive)
     size = counted(file.stat().st_size, "byte")
     found = {"model": name, "version": version, "file": str(file)}
     return Found(found, f"{file}: {name}@{version}, {size}")
