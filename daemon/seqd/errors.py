@@ -67,6 +67,7 @@ A message says what arrived, what is allowed and what to do. `Failure` in `seqd_
 how an error crosses a process border; `failure_of` makes one.
 """
 
+import errno
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -479,7 +480,7 @@ class StoreUnwritable(SeqdError):
 
 
 class StoreUnreachable(StoreUnwritable):
-    """The model store at a URL does not answer, or has no bucket, or wants other credentials."""
+    """A bucket, of the model store or of data, does not answer or wants other credentials."""
 
     code = "store_unreachable"
 
@@ -567,6 +568,12 @@ class Stopped(SeqdError):
 
     code = "stopped"
 
+
+#: What the system says where a disk is full or may not be written, whatever was written.
+DISK_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG})
+
+#: What the reading of files, and the writing of results, may raise: on a disk, or in a bucket.
+FILE_ERRORS = (UserError, OSError, StoreUnwritable, LibraryMissing)
 
 #: Redis is away, full or refuses us. No job is to blame for it, and trying again may help.
 REDIS_ERRORS = (RedisUnreachable, RedisRefused, RedisFull)

@@ -24,6 +24,7 @@ from pydantic_settings import (
 
 from seqd.errors import InvalidSettings
 from seqd.masking import MASK, remember_address, remember_password
+from seqd.objects import is_place, is_url
 from seqd.validation import MODEL_NAME, Fault, faults_of
 from seqd_schemas.keys import DEFAULT_PREFIX, Keys
 
@@ -115,16 +116,17 @@ class Settings(BaseSettings):
         description="Bytes of versions of SEQD_STORE_URL that a host keeps on its disk; what was "
         "loaded longest ago goes, but nothing of the last ten minutes.",
     )
-    input_roots: Annotated[tuple[Path, ...], NoDecode] | None = Field(
+    input_roots: Annotated[tuple[Path | str, ...], NoDecode] | None = Field(
         default=None,
-        description="Folders, joined by colons, whose files a job may name. Default: every file "
-        "with an embedded server, which only its own user can reach; none with a shared one.",
+        description="Folders, joined by colons, whose files a job may name; also URLs such as "
+        "s3://bucket/folder, by seqd[s3]. Default: every file with an embedded server, which only "
+        "its own user can reach; none with a shared one.",
     )
-    output_roots: Annotated[tuple[Path, ...], NoDecode] | None = Field(
+    output_roots: Annotated[tuple[Path | str, ...], NoDecode] | None = Field(
         default=None,
         description="Folders, joined by colons, in which workers may write the results of a job "
-        "that names a folder for them. Default: every folder with an embedded server; none with a "
-        "shared one.",
+        "that names a folder for them; also URLs, as above. Default: every folder with an embedded "
+        "server; none with a shared one.",
     )
     slots: str = Field(
         default="auto",
@@ -576,7 +578,17 @@ class Settings(BaseSettings):
     @field_validator(*ROOTS, mode="before")
     @classmethod
     def _split_colons(cls, value: object) -> object:
-        return _split(value, os.pathsep)
+        roots = _split(value, rf"{os.pathsep}(?!//)")  # nor at that of a URL
+        if not isinstance(roots, tuple | list):
+            return roots
+        urls = [root for root in roots if isinstance(root, str) and is_url(root)]
+        # A colon may have parted a key from its secret.
+        if not all(map(is_place, urls)) or (urls and any("@" in str(root) for root in roots)):
+            raise ValueError(
+                "allowed: folders, and URLs such as s3://BUCKET or s3://BUCKET/FOLDER, without "
+                "credentials, which come by AWS_PROFILE and the like"
+            )
+        return tuple(root if root in urls else Path(root) for root in roots)
 
     @property
     def keys(self) -> Keys:
@@ -636,7 +648,7 @@ def load_settings(**overrides: object) -> Settings:
         fault = faults_of(error)[0]
         name = fault.field.partition(".")[0]
         field = Settings.model_fields.get(name)
-        value = MASK if field is not None and not field.repr else fault.value
+        value = MASK if field is not None and (not field.repr or name in ROOTS) else fault.value
         meant = "no such setting" if field is None else field.description
         raise InvalidSettings(
             f"{PREFIX}{name.upper()} is {value}: {fault.allowed}. What it is: {meant}"
@@ -675,4 +687,4 @@ def _of_kubernetes(fault: Fault) -> str:
 def _split(value: object, separator: str) -> object:
     if not isinstance(value, str):
         return value
-    return tuple(part.strip() for part in value.split(separator) if part.strip())
+    return tuple(part.strip() for part in re.split(separator, value) if part.strip())

@@ -31,8 +31,8 @@ from seqd.errors import (
     StoreUnwritable,
     UnknownModel,
 )
-from seqd.models.objects import Objects
 from seqd.models.store import ModelStore
+from seqd.objects import Objects
 from store_builders import a_version_draft, files_of, manifests_of, publish, shape_of, train
 from tcp_proxy import TcpProxy
 from worker_fixtures import wait_until
@@ -567,7 +567,7 @@ def test_a_store_that_says_nothing_is_given_up_and_asked_again(
     line: TcpProxy,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("seqd.models.objects._SILENCE_S", 1)
+    monkeypatch.setattr("seqd.objects._SILENCE_S", 1)
     publish(one, plugin="echo")
     host = a_host(bucket, tmp_path / "host")
     server = urlsplit(bucket.server.url)

@@ -16,7 +16,7 @@ from seqd.inputs.datasets import ListDataset
 from seqd.ledger import Ledger, connect
 from seqd.ledger.units import Unit
 from seqd.ledger.work import CheckpointRecord
-from seqd.models.objects import Objects
+from seqd.objects import Objects
 from seqd.worker.training.checkpoints import WorkerCheckpoints
 from seqd.worker.training.run import Run, TrainingData, WorkerTrainContext, reported_in
 from seqd_schemas import Epoch, Event, Sample

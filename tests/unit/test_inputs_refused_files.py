@@ -299,7 +299,10 @@ def test_a_line_of_any_length_is_one_refusal(tmp_path):
     "url", ["http://host/a.jsonl", "s3://bucket/a.jsonl", "file:///etc/passwd", "HTTPS://a"]
 )
 def test_a_url_is_refused_with_or_without_roots(tmp_path, url):
-    expected = f"{url} is a URL; allowed: the path of a file or folder. Download it first"
+    expected = (
+        f"{url} is a URL; allowed: the path of a file or folder. Download it first; workers read "
+        "s3:// of a job that names a folder for its results"
+    )
 
     with pytest.raises(InvalidInput) as raised:
         check_path(url, (tmp_path,))

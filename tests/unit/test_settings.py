@@ -184,6 +184,11 @@ CLASHING_PORT = {"REDIS_URL": "redis://127.0.0.1:1/0", "REDIS_PORT": "6379"}
             "digits and `._-`, without credentials, which come by AWS_PROFILE and the like. For a "
             "folder set SEQD_DATA_DIR. ",
         ),
+        (
+            {"INPUT_ROOTS": "/a:gs://b/c"},
+            "SEQD_INPUT_ROOTS is ***: allowed: folders, and URLs such",
+        ),
+        ({"OUTPUT_ROOTS": "s3://key:secret@b/c"}, "SEQD_OUTPUT_ROOTS is ***: allowed: folders, "),
         ({"SECRETS_DIR": "/nowhere"}, "SEQD_SECRETS_DIR is '/nowhere', which is no folder"),
     ],
 )
@@ -275,6 +280,14 @@ def test_an_empty_value_counts_as_not_set_but_for_roots_which_are_none_then(
     assert settings == defaults
     assert settings.model_fields_set == set()
     assert (with_none.input_roots, with_none.output_roots) == ((), ())
+
+
+def test_roots_are_folders_and_urls_of_buckets(monkeypatch: pytest.MonkeyPatch) -> None:
+    written(monkeypatch, INPUT_ROOTS="/data:s3://bucket-7/in:s3://bucket-8:/more")
+
+    assert load_settings().input_roots == (
+        *(Path("/data"), "s3://bucket-7/in", "s3://bucket-8", Path("/more")),
+    )
 
 
 def row(ended: Ended, name: str) -> dict[str, object]:

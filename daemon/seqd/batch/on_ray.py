@@ -9,7 +9,7 @@ import logging
 import os
 import socket
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -20,11 +20,12 @@ from seqd.batch.predictor import Predictor
 from seqd.errors import InvalidInput, InvalidRequest, OutputExists, SeqdError
 from seqd.inputs.items import ItemRules
 from seqd.inputs.many_files import InputFiles, is_pattern
-from seqd.inputs.parts import MANIFEST, PartFolder, part_name
+from seqd.inputs.parts import MANIFEST, PartFolder, owner_of, part_name, real_folder
 from seqd.inputs.paths import shown
 from seqd.inputs.reading import InputFile
 from seqd.ledger.blobs import PartReference, UnitReference, json_lines
 from seqd.ledger.ingests import IngestPosition
+from seqd.objects import is_url
 from seqd.worker.ingest_ranges import ReferenceUnits
 from seqd.worker.references import entries_of, manifest, part_reference, results_in
 from seqd_schemas import (
@@ -41,9 +42,6 @@ from seqd_schemas import (
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-
-#: A command may read and write wherever its user may.
-_ROOTS = (Path("/"),)
 
 #: Blocks at most that Ray has the units in; it tries one again, and tells of its end, as a whole.
 _MAX_BLOCKS = 2_000
@@ -70,9 +68,9 @@ class FolderJob:
         return self.job.source
 
     @property
-    def folder(self) -> Path:
-        """Where the parts go."""
-        return Path(self.job.output_folder or "")
+    def folder(self) -> str:
+        """Where the parts go, a path or a URL."""
+        return real_folder(self.job.output_folder or "")
 
     def predictor(self) -> Predictor[Any]:
         """Return the model with its parameters."""
@@ -83,7 +81,10 @@ class FolderJob:
         source = self.source
         rules = ItemRules(id_field=source.id_field, text_field=source.text_field)
         kind = InputFiles if is_pattern(source.path) else InputFile
-        return kind(source, roots=_ROOTS, rules=rules)
+        # A command may read wherever its user may.
+        bucket = source.path.split("/")[:3]
+        roots = ("/".join(bucket),) if is_url(source.path) else (Path("/"),)
+        return kind(source, roots=roots, rules=rules)
 
 
 class PartWriter:
@@ -101,7 +102,7 @@ class PartWriter:
 
     def _part(self, unit: int, stored: str) -> str:
         name, reference = part_name(unit, None), from_stored(UnitReference, stored)
-        with closing(PartFolder(self._asked.folder.resolve())) as folder:
+        with closing(PartFolder(self._asked.folder)) as folder:
             try:
                 content = folder.read(name)
             except FileNotFoundError:
@@ -158,16 +159,15 @@ class RayJob:
 
     def _take_folder(self, *, resumes: bool) -> None:
         folder, job_id = self._asked.folder, self.record.job_id
-        with suppress(FileNotFoundError), closing(PartFolder(folder.resolve())) as opened:
-            owner = opened.owner()
-            if owner is not None and (owner != job_id or not resumes):
-                raise OutputExists(
-                    f"{shown(folder)} holds results. Name a new folder; or have the same command, "
-                    "on the same file, go on with it: --resume"
-                    if owner == job_id
-                    else f"{shown(folder)} holds the results of another file, model or option. "
-                    "Name a new folder"
-                )
+        owner = owner_of(folder)
+        if owner is not None and (owner != job_id or not resumes):
+            raise OutputExists(
+                f"{shown(folder)} holds results. Name a new folder; or have the same command, on "
+                "the same file, go on with it: --resume"
+                if owner == job_id
+                else f"{shown(folder)} holds the results of another file, model or option. Name a "
+                "new folder"
+            )
         PartFolder.claim(folder, job_id, ())
 
     def run(self, address: str | None, show: Callable[[JobRecord], None]) -> JobRecord:
@@ -186,7 +186,7 @@ class RayJob:
         finally:
             ray.shutdown()
         self._note(state=JobState.COMPLETED, ended_at_ms=_now_ms())
-        with closing(PartFolder(self._asked.folder.resolve())) as folder:
+        with closing(PartFolder(self._asked.folder)) as folder:
             folder.replace(MANIFEST, manifest(self.record, parts))
             folder.keep_only([part.name for part in parts], of_jobs=())
         return self.record

@@ -30,11 +30,11 @@ from seqd.local.kernel_folder import keep_kernels
 from seqd.local.pinning import given_slot
 from seqd.local.slots import Slot
 from seqd.models.catalog import versions_zero
-from seqd.models.objects import SCHEME
 from seqd.models.registry import Registry
 from seqd.models.shared_store import shared_store
 from seqd.models.store import ModelStore
 from seqd.models.task_schemas import task_schema
+from seqd.objects import SCHEME
 from seqd.plugin.decorated import QuietContext
 from seqd.settings import load_settings
 from seqd.validation import did_you_mean, listed

@@ -1,6 +1,5 @@
 """`--output-folder`: a job whose file workers read, and whose results they write, themselves."""
 
-from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 def hand_in(
     client: "Client",
     source: FileSource,
-    folder: Path,
+    folder: str,
     send: "Callable[[Client, FileSource], JobHandle[Any]]",
     *,
     output: OutputOptions,
@@ -38,7 +37,7 @@ def hand_in(
     from seqd.cli.handing_in import HandIn
     from seqd.cli.ui.summary import BulkOutcome, say_headline
 
-    given["output_folder"] = str(folder)
+    given["output_folder"] = folder = place_of(folder)
 
     def send_as(job_id: str) -> "JobHandle[Any]":
         given["job_id"] = job_id
@@ -70,7 +69,7 @@ def hand_in(
     return say_end(screen, record, folder, retry)
 
 
-def say_end(screen: Screen, record: JobRecord, folder: Path, retry: str) -> int:
+def say_end(screen: Screen, record: JobRecord, folder: str, retry: str) -> int:
     """Say how many have an error, how to `retry` them, and where all is; return the exit status."""
     from seqd.cli.ui.stdout import print_json
     from seqd.inputs.parts import MANIFEST
@@ -78,9 +77,9 @@ def say_end(screen: Screen, record: JobRecord, folder: Path, retry: str) -> int:
     errored = record.counts.errored
     if errored:
         screen.say(f"{errored:,} have an error instead, in their place. {retry}", "yellow")
-    screen.say(f"The results, part by part: {folder / MANIFEST}")
+    screen.say(f"The results, part by part: {folder}/{MANIFEST}")
     if screen.is_beside_json:
-        print_json({"job": record, "manifest": str(folder / MANIFEST)})
+        print_json({"job": record, "manifest": f"{folder}/{MANIFEST}"})
     return MISTAKE if errored else OK
 
 
@@ -96,21 +95,24 @@ def source_of(
     if texts or file in (None, "-"):
         raise InvalidRequest("--output-folder needs a file, which the workers read themselves")
     form = choice("--format", fields["format"], FileFormat)
-    path = Path(str(file)).absolute()
     names = {name: field for name, field in fields.items() if name != "format"}
-    return FileSource(path=str(path), format=FileFormat(form), **names)
+    return FileSource(path=place_of(str(file)), format=FileFormat(form), **names)
 
 
-def _begun(sending: "HandIn", folder: Path, *, resumes: bool) -> "Begun":
+def place_of(typed: str) -> str:
+    """Return the absolute path, or the URL, that is typed."""
+    from seqd.objects import is_url
+
+    return typed.rstrip("/") if is_url(typed) else str(Path(typed).absolute())
+
+
+def _begun(sending: "HandIn", folder: str, *, resumes: bool) -> "Begun":
     """Hand the job in, or with `--resume` go on with that whose folder it is."""
     from seqd.cli.handing_in import Begun
-    from seqd.inputs.parts import PartFolder
+    from seqd.inputs.parts import owner_of
     from seqd.ledger.submissions import new_job_id
 
-    owner = None
-    if resumes and folder.is_dir():
-        with closing(PartFolder(folder.resolve())) as opened:
-            owner = opened.owner()
+    owner = owner_of(folder) if resumes else None
     if owner is None:
         return sending.sent(sending.job_id or new_job_id())
     handle: JobHandle[Any] = sending.client.job(owner)

@@ -1,11 +1,10 @@
 """`--engine ray`: a file is classified by a cluster of Ray into a folder, without a daemon."""
 
 from importlib.util import find_spec
-from pathlib import Path
 from time import time
 from typing import TYPE_CHECKING
 
-from seqd.cli.by_reference import say_end, source_of
+from seqd.cli.by_reference import place_of, say_end, source_of
 from seqd.cli.output_options import OutputOptions
 from seqd.cli.ui.screen import Screen
 from seqd.errors import InvalidRequest, LibraryMissing
@@ -44,7 +43,7 @@ def classify_on_ray(
         )
     if find_spec("ray") is None:
         raise LibraryMissing("Ray is not installed here: pip install 'seqd[ray]'")
-    source = source_of(file, (), fields, output)
+    source, folder = source_of(file, (), fields, output), place_of(folder)
     from seqd.batch.on_ray import RayJob
     from seqd.cli.bulk import bulk_view
     from seqd.cli.ui.summary import BulkOutcome, say_headline
@@ -53,7 +52,7 @@ def classify_on_ray(
         ClassifyJob(
             model=model,
             source=source,
-            output_folder=str(Path(folder).absolute()),
+            output_folder=folder,
             format=OUTPUT_FORMAT,
             parameters=given.get("parameters") or {},
         ),
@@ -63,7 +62,7 @@ def classify_on_ray(
         record = job.run(address, lambda so_far: view.show(_progress_of(so_far)))
         view.finish(record)
     say_headline(screen, BulkOutcome(record))
-    return say_end(screen, record, Path(folder), "They are computed anew in another folder alone.")
+    return say_end(screen, record, folder, "They are computed anew in another folder alone.")
 
 
 def _progress_of(record: JobRecord) -> Progress:

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seqd.cli import options
@@ -67,7 +66,7 @@ class Submission:
                 return hand_in(
                     opened,
                     source,
-                    Path(folder).absolute(),
+                    folder,
                     self.send,
                     output=self.output,
                     given=self.given,

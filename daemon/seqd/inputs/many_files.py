@@ -1,20 +1,23 @@
 """Files whose names fit a pattern, read one behind the other as if they were one file."""
 
+import re
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from fnmatch import filter as fitting
 from itertools import accumulate
 from pathlib import Path
 from typing import NamedTuple
 
 from seqd.errors import InvalidInput
+from seqd.inputs.buckets import objects_below, state_of
 from seqd.inputs.file_state import FileState
 from seqd.inputs.items import ItemRules
-from seqd.inputs.paths import check_path, compression_of, shown
+from seqd.inputs.paths import READ, Roots, below_roots, check_path, compression_of, shown
 from seqd.inputs.reading import InputFile
 from seqd.inputs.records import Entries, Entry
 from seqd.inputs.streams import START, FilePosition
+from seqd.objects import is_url
 from seqd_schemas import FileSource
 
 #: More are refused: whoever reads any of them looks at all.
@@ -23,45 +26,65 @@ MAX_FILES = 10_000
 #: Files that are open at once.
 _MAX_OPEN = 4
 
+_MARK = re.compile(r"[*?[]")
+
 #: Of a file's name, in the identifier of an entry that has none of its own.
 _NAME_CHARS = 96
 
 
 def is_pattern(path: str) -> bool:
     """Return True where a path names the files of a folder by a pattern, and is no file itself."""
-    return any(mark in Path(path).name for mark in "*?[") and not Path(path).exists()
+    return _MARK.search(Path(path).name) is not None and not Path(path).exists()
+
+
+def _names_that_fit(path: str, seen: Collection[str]) -> list[str]:
+    names = sorted(fitting([one for one in seen if not one.startswith(".")], Path(path).name))
+    if not 0 < len(names) <= MAX_FILES:
+        raise InvalidInput(f"{shown(path)} fits {len(names):,} files; allowed: 1 to {MAX_FILES:,}")
+    return names
+
+
+def _files(path: str, roots: Roots) -> list[tuple[str, FileState]]:
+    """Return the files of a folder that fit, each with the state in which it is."""
+    folder = check_path(Path(path).parent, roots)
+    try:
+        seen = [one.name for one in folder.iterdir()]
+    except OSError as error:
+        raise InvalidInput(f"{shown(folder)} cannot be listed: {error.strerror}") from error
+    paths = [folder / name for name in _names_that_fit(path, seen)]
+    return [(str(one), FileState.of(check_path(one, roots))) for one in paths]
+
+
+def _objects(url: str, roots: Roots) -> list[tuple[str, FileState]]:
+    """Return the objects of a folder that fit, as `_files` does."""
+    folder, _, name = below_roots(url, roots, READ).rpartition("/")
+    seen = objects_below(folder, _MARK.split(name)[0])
+    return [(f"{folder}/{one}", state_of(seen[one])) for one in _names_that_fit(url, seen)]
 
 
 class InputFiles(InputFile):
     """Such files, in the order of their names. An entry without an identifier is named by both."""
 
-    def __init__(self, source: FileSource, *, roots: tuple[Path, ...], rules: ItemRules) -> None:
-        """Raise InvalidInput where no name fits, too many do, or one of the files will not do."""
-        self._descriptor = None
+    def __init__(self, source: FileSource, *, roots: Roots, rules: ItemRules) -> None:
+        """Raise InvalidInput where no name fits, too many do, or one of the files will not do.
+
+        Of a URL, StoreUnreachable, too.
+        """
+        self._content = None
         self._source, self._rules = source, rules
         self._roots, self._path = roots, Path(source.path)
-        folder = check_path(self._path.parent, roots)
-        try:
-            seen = [one.name for one in folder.iterdir() if not one.name.startswith(".")]
-        except OSError as error:
-            raise InvalidInput(f"{shown(folder)} cannot be listed: {error.strerror}") from error
-        names = sorted(fitting(seen, self._path.name))
-        if not 0 < len(names) <= MAX_FILES:
-            raise InvalidInput(
-                f"{shown(self._path)} fits {len(names):,} files; allowed: 1 to {MAX_FILES:,}"
-            )
-        paths = [folder / name for name in names]
-        found = [(path, FileState.of(check_path(path, roots))) for path in paths]
+        found = (_objects if is_url(source.path) else _files)(source.path, roots)
         #: Those with anything in them, and the state in which each is read.
         self._files = [(path, state) for path, state in found if state.size_bytes]
         #: Where each begins, and where the last one ends.
         self._begins = [0, *accumulate(state.size_bytes for _, state in self._files)]
         self._opened = OrderedDict[int, InputFile]()
-        modified_ns = max((state.modified_ns for _, state in self._files), default=0)
+        modified_ns = sum(state.modified_ns for _, state in self._files) % 2**62
         self.state = FileState(0, 0, self._begins[-1], modified_ns, 0)
         self.is_compressed = self.has_unique_ids = self.has_line_entries = False
         self.has_cheap_places = all(
-            compression_of(path) is None and not path.is_dir() for path, _ in self._files
+            compression_of(Path(path)) is None and not Path(path).is_dir()
+            for path, _ in self._files
         )
 
     def _opened_file(self, number: int) -> InputFile:
@@ -69,9 +92,9 @@ class InputFiles(InputFile):
         file = self._opened.pop(number, None)
         if file is None:
             path, state = self._files[number]
-            own = self._source.model_copy(update={"path": str(path)})
+            own = self._source.model_copy(update={"path": path})
             file = InputFile(own, roots=self._roots, rules=self._rules)
-            state.check(path, file.state)
+            state.check(Path(path), file.state)
         self._opened[number] = file
         if len(self._opened) > _MAX_OPEN:
             self._opened.popitem(last=False)  # closed once nobody reads it
@@ -88,7 +111,7 @@ class InputFiles(InputFile):
             # Where one file ends another begins, whose lines are counted anew.
             if number == first and start.offset > begins:
                 at = FilePosition(start.offset - begins, start.line)
-            name = shown(self._files[number][0].name)
+            name = shown(Path(self._files[number][0]).name)
             yield _Part(begins, name, self._opened_file(number).reader(at))
 
     def _at(self, offset: int) -> int:

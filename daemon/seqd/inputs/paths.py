@@ -7,12 +7,13 @@ business of `streams` and `records`.
 import errno
 import os
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from seqd.errors import InvalidInput
+from seqd.objects import is_place, is_url
 from seqd_schemas import FileFormat
 
 F = TypeVar("F", bound=StrEnum)
@@ -51,64 +52,86 @@ class Compression(StrEnum):
         return b"\x1f\x8b" if self is Compression.GZIP else b"\x28\xb5\x2f\xfd"
 
 
-def check_path(path: str | Path, roots: tuple[Path, ...]) -> Path:
+class Access(NamedTuple):
+    """What may be done where."""
+
+    done: str
+    does: str
+    #: What allows it, and what to do where nothing does.
+    setting: str
+    instead: str
+
+
+READ = Access("read", "read", "SEQD_INPUT_ROOTS", "Upload the items")
+
+#: Folders that are open to jobs: paths, and URLs as they are.
+Roots = tuple[Path | str, ...]
+
+
+def check_path(path: str | Path, roots: Roots) -> Path:
     """Return the real path, links resolved, of a file or folder under one of the roots.
 
     Raises InvalidInput for a relative path, one that leads outside all roots (existing or
     not: what lies outside is not told), a missing one, and what is no file or folder.
     """
-    real = below_roots(
-        path,
-        roots,
-        done="read",
-        does="read",
-        setting="SEQD_INPUT_ROOTS",
-        instead="Upload the items",
-    )
+    refuse_url(path)
+    real = Path(below_roots(path, roots, READ))
     _status(real)
     return real
 
 
-def below_roots(
-    path: str | Path, roots: tuple[Path, ...], *, done: str, does: str, setting: str, instead: str
-) -> Path:
+def below_roots(path: str | Path, roots: Roots, access: Access) -> str:
     """Return the real path, links resolved, of what may be there or not, under one of the roots.
 
-    Raises InvalidInput, which says what may not be `done` there, the `setting` that would allow it,
-    and what to do `instead`.
+    Or the URL. Raises InvalidInput.
     """
-    _refuse_url(path)
-    asked = Path(path)
-    if not asked.is_absolute():
+    has_url, asked = is_url(str(path)), Path(path)
+    if has_url:
+        check_url(str(path))
+    elif not asked.is_absolute():
         raise InvalidInput(f"{shown(asked)} is a relative path; allowed: an absolute one")
-    if not roots:
+    what = "URL" if has_url else "folder"
+    if not any(isinstance(root, str) is has_url for root in roots):
         raise InvalidInput(
-            f"{shown(asked)} may not be {done}: no folder is open to jobs here. {instead}, "
-            f"or set {setting} on the workers to the folders that jobs may {does}"
+            f"{shown(path)} may not be {access.done}: no {what} is open to jobs here. "
+            f"{access.instead}, or set {access.setting} on the workers to the {what}s that jobs "
+            f"may {access.does}"
         )
-    real = _resolved(asked)
-    if not any(real.is_relative_to(root.resolve()) for root in roots):
+    real = str(path).rstrip("/") if has_url else str(_resolved(asked))
+    if not any(_is_below(real, root) for root in roots):
         names = ", ".join(str(root) for root in roots)
         raise InvalidInput(
-            f"{shown(asked)} is outside the folders that jobs may {does}: {names}. Move it there, "
-            f"or add its folder to {setting} on the workers"
+            f"{shown(path)} is outside the folders that jobs may {access.does}: {names}. Move it "
+            f"there, or add its folder to {access.setting} on the workers"
         )
     return real
 
 
-def require_root(path: str | Path, roots: Iterable[Path]) -> None:
+def check_url(url: str) -> None:
+    """Raise InvalidInput for a URL that names nothing in a bucket of S3."""
+    if not is_place(url):
+        raise InvalidInput(f"{shown(url)} is a URL; allowed: a path, or s3://BUCKET/FOLDER/NAME")
+
+
+def _is_below(real: str, root: Path | str) -> bool:
+    if isinstance(root, Path):
+        return not is_url(real) and Path(real).is_relative_to(root.resolve())
+    return f"{real}/".startswith(f"{root.rstrip('/')}/")
+
+
+def require_root(path: str | Path, roots: Roots) -> None:
     """Raise FileNotFoundError where the folder open to jobs that a path is under is not there.
 
     Or is empty, as a share's is that is not mounted: no mistake of whoever named the path.
     """
     for root in roots:
-        if Path(path).is_relative_to(root) and _is_away(root):
+        if isinstance(root, Path) and Path(path).is_relative_to(root) and _is_away(root):
             raise FileNotFoundError(errno.ENOENT, "a folder open to jobs is away", str(root))
 
 
 def locate(path: str | Path) -> Path:
     """Return the real path of an existing file or folder; raise InvalidInput if there is none."""
-    _refuse_url(path)
+    refuse_url(path)
     real = _resolved(Path(path))
     _status(real)
     return real
@@ -175,6 +198,8 @@ def open_regular(path: Path) -> int:
 def shown(path: str | Path) -> str:
     """Return a path as a message shows it: control characters and surrogates escaped."""
     text = str(path)
+    if isinstance(path, Path) and text.startswith("s3:/"):
+        text = text.replace("/", "//", 1)  # a URL has lost one as a path
     return text if text.isprintable() else ascii(text)
 
 
@@ -199,11 +224,12 @@ def open_below(path: Path, flags: int = _FILE_FLAGS) -> int:
         os.close(folder)
 
 
-def _refuse_url(path: str | Path) -> None:
-    scheme, separator, _ = str(path).partition("://")
-    if separator and scheme.isalnum():
+def refuse_url(path: str | Path) -> None:
+    """Raise InvalidInput for a URL."""
+    if is_url(str(path)):
         raise InvalidInput(
-            f"{shown(path)} is a URL; allowed: the path of a file or folder. Download it first"
+            f"{shown(path)} is a URL; allowed: the path of a file or folder. Download it first; "
+            "workers read s3:// of a job that names a folder for its results"
         )
 
 

@@ -1,6 +1,5 @@
 """A file or folder that a worker has open, whose entries become items from any position on."""
 
-import os
 from collections.abc import Generator, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -8,11 +7,23 @@ from typing import BinaryIO
 from zlib import crc32
 
 from seqd.errors import InvalidInput
+from seqd.inputs.buckets import ObjectContent
 from seqd.inputs.file_state import FileState
 from seqd.inputs.items import ItemRules
-from seqd.inputs.paths import check_path, compression_of, format_of, locate, open_regular, shown
+from seqd.inputs.paths import (
+    READ,
+    Roots,
+    below_roots,
+    check_path,
+    compression_of,
+    format_of,
+    locate,
+    open_regular,
+    shown,
+)
 from seqd.inputs.records import Entries, LinesReader, reader_of
-from seqd.inputs.streams import START, FilePosition, open_text_bytes
+from seqd.inputs.streams import START, Content, FileContent, FilePosition, open_text_bytes
+from seqd.objects import is_url
 from seqd_schemas import FileFormat, FileSource, Item, RefusedItem
 
 #: Bytes that are read at once for a checksum: one line may have hundreds of megabytes.
@@ -32,21 +43,29 @@ class InputFile:
         self,
         source: FileSource,
         *,
-        roots: tuple[Path, ...] | None = None,
+        roots: Roots | None = None,
         rules: ItemRules | None = None,
     ) -> None:
         """Raise InvalidInput where the path or its format will not do.
 
         With `roots`, the file must be under one of them (`check_path`). `rules` say what an item is
-        made of; by default, the text field of the source.
+        made of; by default, the text field of the source. Of a URL, StoreUnreachable, too.
         """
-        self._descriptor: int | None = None
+        self._content: Content | None = None
         self._source = source
-        self._path = locate(source.path) if roots is None else check_path(source.path, roots)
+        is_object = roots is not None and is_url(source.path)
+        if roots is not None and is_object:
+            self._path = Path(below_roots(source.path, roots, READ))
+        else:
+            self._path = locate(source.path) if roots is None else check_path(source.path, roots)
         self._format = format_of(self._path, source.format)
         self._rules = rules or ItemRules(id_field=source.id_field, text_field=source.text_field)
         self.is_compressed = compression_of(self._path) is not None
-        self.state = FileState.of(self._path)
+        if is_object:
+            self._content = ObjectContent(source.path)
+        self.state = FileState.of(self._path) if self._content is None else self._content.state()
+        #: By which readers look for a change at the path; None of an object, which tells it itself.
+        self._seen = None if is_object else self.state
         reader = self.reader()
         #: True where no two entries can have the same identifier.
         self.has_unique_ids = reader.has_unique_ids
@@ -54,8 +73,8 @@ class InputFile:
         self.has_cheap_places = self._format is not FileFormat.FOLDER and not self.is_compressed
         #: True where an entry is a line of a plain file, so that reading can begin at any.
         self.has_line_entries = isinstance(reader, LinesReader) and not self.is_compressed
-        if self._format is not FileFormat.FOLDER:
-            self._descriptor = open_regular(self._path)
+        if self._format is not FileFormat.FOLDER and not is_object:
+            self._content = FileContent(open_regular(self._path))
 
     def reader(self, start: FilePosition = START) -> Entries:
         """Return a reader of its records, from a position on at which another has been."""
@@ -67,7 +86,7 @@ class InputFile:
             start,
             opener,
             fields=self._rules.fields,
-            state=self.state,
+            state=self._seen,
         )
 
     def items(self, reader: Entries | None = None) -> Iterator[Item | RefusedItem]:
@@ -95,13 +114,16 @@ class InputFile:
 
         And of those that say which column is which.
         """
-        assert self._descriptor is not None, "a folder has no bytes"
+        assert self._content is not None, "a folder has no bytes"
+        block = memoryview(bytearray(_BLOCK_BYTES))
         if begin and self._format is FileFormat.CSV:
-            header = os.pread(self._descriptor, _HEADER_BYTES, 0)
-            so_far = crc32(header[:begin].partition(b"\n")[0], so_far)
-        for at in range(begin, end, _BLOCK_BYTES):
-            block = os.pread(self._descriptor, min(_BLOCK_BYTES, end - at), at)
-            so_far = crc32(block, so_far)
+            size = self._content.read_into(block[: min(begin, _HEADER_BYTES)], 0)
+            so_far = crc32(bytes(block[:size]).partition(b"\n")[0], so_far)
+        while begin < end:
+            size = self._content.read_into(block[: end - begin], begin)
+            if not size:
+                break  # it has become shorter, so this is another checksum
+            so_far, begin = crc32(block[:size], so_far), begin + size
         return so_far
 
     def identifiers(self, end: FilePosition) -> Generator[str]:
@@ -122,16 +144,16 @@ class InputFile:
 
         Not of a folder, whose files are looked at once all of them were read.
         """
-        if self._descriptor is not None:
-            self.state.check(self._path, FileState.of_open(self._descriptor))
+        if self._content is not None:
+            self.state.check(self._path, self._content.state())
 
     def close(self) -> None:
         """Close the file; nothing more is read."""
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
+        if self._content is not None:
+            self._content.close()
+            self._content = None
 
     __del__ = close
 
     def _open(self, path: Path) -> AbstractContextManager[BinaryIO]:
-        return open_text_bytes(path, self.state, self._descriptor)
+        return open_text_bytes(path, self.state, self._content)

@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Protocol
 
 from seqd.errors import InvalidInput
 from seqd.inputs.file_state import FileState
@@ -209,16 +209,45 @@ def read_lines(
             raise explained(path, error, f"after line {number:,}", stream) from error
 
 
-class _FromStart(io.RawIOBase):
-    """An open file, read from its start, wherever others read it."""
+class Content(Protocol):
+    """An input that is open, and may be read at any place."""
+
+    def state(self) -> FileState:
+        """Return the state in which it is, whatever has taken its place where it is named."""
+
+    def read_into(self, buffer: "WriteableBuffer", offset: int) -> int:
+        """Fill a buffer with what stands behind an offset; return how many bytes there were."""
+
+    def close(self) -> None:
+        """Close it; nothing more is read."""
+
+
+class FileContent:
+    """A file of a disk."""
 
     def __init__(self, descriptor: int) -> None:
+        """`descriptor` is closed with it."""
         self._descriptor = descriptor
-        self._offset = 0
 
-    def fileno(self) -> int:
-        """Return the number of the open file."""
-        return self._descriptor
+    def state(self) -> FileState:
+        """Return the state of the open file."""
+        return FileState.of_open(self._descriptor)
+
+    def read_into(self, buffer: "WriteableBuffer", offset: int) -> int:
+        """Read at a place, as `Content.read_into` does."""
+        return os.preadv(self._descriptor, [buffer], offset)
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._descriptor)
+
+
+class _FromStart(io.RawIOBase):
+    """An open input, read from its start, wherever others read it."""
+
+    def __init__(self, content: Content) -> None:
+        self._content = content
+        self._offset = 0
 
     def readable(self) -> bool:
         """Say that it can be read."""
@@ -235,25 +264,29 @@ class _FromStart(io.RawIOBase):
 
     def readinto(self, buffer: "WriteableBuffer", /) -> int:
         """Fill the buffer with what stands there."""
-        size = os.preadv(self._descriptor, [buffer], self._offset)
+        size = self._content.read_into(buffer, self._offset)
         self._offset += size
         return size
 
 
 @contextmanager
 def open_text_bytes(
-    path: Path, state: FileState | None = None, descriptor: int | None = None
+    path: Path, state: FileState | None = None, content: Content | None = None
 ) -> Iterator[BinaryIO]:
     """Open a file that is text by the look of its head; a byte order mark is taken off.
 
-    With a `descriptor`, the file is open already, and stays so. Raises InvalidInput, also where the
+    With its `content`, it is open already, and stays so. Raises InvalidInput, also where the
     file is not in its `state` when it is opened, or when the block is left; without one, it has to
     stay in that in which it was opened. Reading a torn compressed file on raises the errors of
     `TORN`, which `explained` explains.
     """
-    raw = io.FileIO(open_regular(path)) if descriptor is None else _FromStart(descriptor)
+    raw = io.FileIO(open_regular(path)) if content is None else _FromStart(content)
     with io.BufferedReader(raw) as file:
-        opened = FileState.of_open(file.fileno())
+
+        def now() -> FileState:
+            return FileState.of_open(file.fileno()) if content is None else content.state()
+
+        opened = now()
         if state is not None:
             state.check(path, opened)
         if not opened.size_bytes:
@@ -268,7 +301,7 @@ def open_text_bytes(
         if head.startswith(UTF8_BOM):
             stream.read(len(UTF8_BOM))
         yield stream
-        opened.check(path, FileState.of_open(file.fileno()))
+        opened.check(path, now())
 
 
 def explained(

@@ -23,7 +23,7 @@ from seqd.errors import CheckpointDamaged, PluginFault, StoreUnreachable, StoreU
 from seqd.hookspecs import Checkpoint
 from seqd.models.disk import read_file, sync, writing
 from seqd.models.model_records import RUN_ID
-from seqd.models.objects import Objects
+from seqd.objects import Objects
 from seqd.plugin.arrays import packed
 from seqd.validation import fault_sentence
 from seqd_schemas import MAX_KEPT_EPOCHS, EpochMetrics, FileDigest, from_stored

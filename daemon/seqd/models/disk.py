@@ -1,6 +1,5 @@
 """Files of the store: read with a bound, written so that they survive a power cut, and locked."""
 
-import errno
 import fcntl
 import os
 import re
@@ -11,9 +10,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from seqd.errors import StoreUnwritable
-
-#: What the system says where a disk is full or may not be written, whatever was written.
-DISK_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG})
 
 #: A draft of a file of JSON: a dot, its name, and what `mkstemp` adds.
 _DRAFT = re.compile(r"\..+\.json\.[a-z0-9_]{8}")

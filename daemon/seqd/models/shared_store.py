@@ -46,8 +46,8 @@ from seqd.errors import (
 )
 from seqd.models.disk import empty, exclusive, exclusive_if_free, write_atomically, writing
 from seqd.models.model_records import RUN_ID
-from seqd.models.objects import Objects
 from seqd.models.version_files import MANIFEST_NAME, digest_of, read_manifest, refusal_of_name
+from seqd.objects import Objects
 from seqd.settings import Settings
 from seqd.validation import MODEL_NAME
 from seqd_schemas import FileDigest, Sha256, from_stored, to_stored

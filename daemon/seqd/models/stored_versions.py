@@ -31,9 +31,9 @@ from seqd.models.model_records import (
     retiring_in,
     signature_of,
 )
-from seqd.models.objects import Objects
 from seqd.models.shared_store import SharedStore
 from seqd.models.version_files import open_folder, read_manifest, under_name
+from seqd.objects import Objects
 from seqd.validation import MODEL_NAME, did_you_mean, listed
 from seqd_schemas import ModelManifest, Rollout, RolloutFile, ServiceChange, job_of_run
 

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterator
 
 from seqd.errors import (
+    DISK_ERRNOS,
     ArtifactDamaged,
     DeviceUnavailable,
     LibraryMissing,
@@ -21,7 +22,6 @@ from seqd.errors import (
     UserError,
     WorkerUnfit,
 )
-from seqd.models.disk import DISK_ERRNOS
 from seqd.models.plugin_frames import plugin_traceback, with_place
 from seqd.plugin.calls import PluginCall
 from seqd_schemas import UnfitCode

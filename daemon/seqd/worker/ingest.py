@@ -27,12 +27,12 @@ from typing import Literal
 
 from seqd.analysis.sweeps import combinations_of
 from seqd.errors import (
+    FILE_ERRORS,
     REDIS_ERRORS,
     InvalidInput,
     LeaseLost,
     Stopped,
     UploadLost,
-    UserError,
 )
 from seqd.inputs.duplicates import DigestGuard, digests_of, refuse_suspects
 from seqd.inputs.file_state import changed
@@ -388,7 +388,7 @@ class Ingest:
                 self._run_slice(claim, unit)
         except REDIS_ERRORS:
             raise
-        except (UserError, OSError, MemoryError) as error:
+        except (*FILE_ERRORS, MemoryError) as error:
             reading = self._readings.get(unit.job_id)
             changed = None if reading is None else _change_of(reading)
             self._forget(unit)

@@ -18,7 +18,7 @@ from seqd.hookspecs import Model
 from seqd.inputs.duplicates import digests_of
 from seqd.inputs.items import ItemRules, task_rules
 from seqd.inputs.many_files import InputFiles, is_pattern
-from seqd.inputs.paths import require_root
+from seqd.inputs.paths import refuse_url, require_root
 from seqd.inputs.reading import InputFile
 from seqd.inputs.streams import FilePosition
 from seqd.kinds import KINDS
@@ -52,7 +52,8 @@ AWAY_S = 30.0
 def file_of(job: Job, context: WorkerContext, settings: Settings) -> InputFile:
     """Open the file that a job names, whose records are read by the rules of its kind.
 
-    Raises FileNotFoundError where the folder open to jobs that it is in is away.
+    Raises FileNotFoundError where the folder open to jobs that it is in is away, and of a URL
+    StoreUnreachable and LibraryMissing.
     """
     source = job.source
     if not isinstance(source, FileSource):
@@ -60,7 +61,9 @@ def file_of(job: Job, context: WorkerContext, settings: Settings) -> InputFile:
     roots = settings.input_roots or ()
     require_root(source.path, roots)
     rules = _rules_of(job, source, context.described)
-    if output_folder_of(job) is not None and is_pattern(source.path):
+    if output_folder_of(job) is None:
+        refuse_url(source.path)
+    elif is_pattern(source.path):
         return InputFiles(source, roots=roots, rules=rules)
     return InputFile(source, roots=roots, rules=rules)
 

@@ -14,7 +14,7 @@ from operator import index
 from time import monotonic, perf_counter
 from typing import SupportsFloat, SupportsIndex
 
-from seqd.errors import REDIS_ERRORS, InvalidInput, InvalidRequest, SeqdError, UserError
+from seqd.errors import FILE_ERRORS, REDIS_ERRORS, InvalidInput, InvalidRequest, SeqdError
 from seqd.hookspecs import Device, LoadedModel, WorkItem
 from seqd.ledger.blobs import split_chunk
 from seqd.ledger.units import Unit
@@ -146,7 +146,7 @@ class ItemRunner:
                 yield self._references.read(claim, unit) or unpack(unit)
             except REDIS_ERRORS:
                 raise
-            except (UserError, OSError) as error:
+            except FILE_ERRORS as error:
                 self._references.fail_or_release(unit, error)
 
     def _split_or_give_up(self, unit: UnitItems, claim: Claim) -> bool:
@@ -285,7 +285,7 @@ class ItemRunner:
         for (items, results), use in zip(done, uses or repeat(NO_USE), strict=False):
             try:
                 results, part = self._references.written(items, results)
-            except (UserError, OSError) as error:
+            except FILE_ERRORS as error:
                 what = "The results could not be written"
                 self._references.fail_or_release(items.unit, error, what)
                 continue

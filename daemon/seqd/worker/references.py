@@ -14,10 +14,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from hashlib import sha256
 from itertools import islice
+from pathlib import Path
 
 from seqd.errors import InvalidInput, NoFitWorker, SeqdError
 from seqd.inputs.file_state import changed
-from seqd.inputs.parts import MANIFEST, PartFolder, output_path, part_name, read_part
+from seqd.inputs.parts import MANIFEST, PartFolder, output_place, part_name, read_part
 from seqd.inputs.paths import shown
 from seqd.inputs.reading import InputFile
 from seqd.inputs.streams import FilePosition
@@ -94,11 +95,12 @@ class References:
                 "lines. Decompress it, or leave the output out"
             )
         roots = self._settings.output_roots or ()
-        path = output_path(output, roots)
+        folder = output_place(output, roots)
         for root in roots:
-            if path.is_relative_to(root.resolve()) and not root.is_dir():
+            is_of_it = isinstance(root, Path) and Path(folder).is_relative_to(root.resolve())
+            if is_of_it and not Path(root).is_dir():
                 raise FileNotFoundError(errno.ENOENT, "a folder open to jobs is away", str(root))
-        PartFolder.claim(path, unit.job_id, self._continued(unit.job_id))
+        PartFolder.claim(folder, unit.job_id, self._continued(unit.job_id))
 
     def _continued(self, job_id: str) -> set[str]:
         """Return the jobs that one continues. Raises InvalidInput where one asks for another thing.
@@ -193,7 +195,7 @@ class References:
                 ids = [entry.custom_id for entry in items.chunk.items]
                 if [one.custom_id for one in results] != ids:
                     raise InvalidInput(
-                        f"{shown(folder.path / name)} is there, and has other results than this "
+                        f"{shown(folder.name)}/{name} is there, and has other results than this "
                         "job's. Leave the folder to the job"
                     )
         reference = referred.reference
@@ -227,6 +229,7 @@ class References:
     def _parts(self, record: JobRecord, folder: PartFolder) -> Iterator[PartReference]:
         """Yield the parts of a job in order; write that of a unit that was split meanwhile."""
         jobs, job_id, first = self._context.ledger.jobs, record.job_id, 0
+        sizes = folder.sizes()
         for begin in range(0, record.units, _UNITS_AT_ONCE):
             units = range(begin, min(begin + _UNITS_AT_ONCE, record.units))
             for unit, row in zip(units, jobs.outputs(job_id, units), strict=True):
@@ -234,7 +237,11 @@ class References:
                 if part is None:
                     name = part_name(unit, record.job.continues and job_id)
                     part = self._joined(job_id, unit, folder, name, first)
-                folder.refuse_gone(part.name, part.size_bytes)
+                elif sizes.get(part.name) != part.size_bytes:
+                    raise InvalidInput(
+                        f"{shown(folder.name)}/{part.name}, which the workers wrote, is gone or "
+                        "another by now. Leave the folder to the job until it has ended"
+                    )
                 first += part.items
                 yield part
 
@@ -251,14 +258,14 @@ class References:
 
     def _folder_of(self, job: Job, job_id: str) -> PartFolder:
         """Open the folder of a job. Raises OSError where it is not there, or none of the job's."""
-        path = output_path(output_folder_of(job) or "", self._settings.output_roots or ())
+        path = output_place(output_folder_of(job) or "", self._settings.output_roots or ())
         folder = PartFolder(path)
         owner = folder.owner()
         if owner != job_id:
             folder.close()
             if owner is not None:
                 raise InvalidInput(f"{shown(path)} is the folder of job {shown(owner)} by now")
-            raise FileNotFoundError(errno.ENOENT, "it is not the folder that was given", str(path))
+            raise FileNotFoundError(errno.ENOENT, "it is not the folder that was given", path)
         return folder
 
     def fail_or_release(

@@ -33,7 +33,7 @@ from seqd.ledger.outage import waiting_at_most
 from seqd.ledger.units import Unit
 from seqd.ledger.work import CheckpointRecord, CheckpointRecords
 from seqd.models.checkpoints import CheckpointFolder, Content, encode
-from seqd.models.objects import Objects
+from seqd.objects import Objects
 from seqd.worker.training.run import Run
 from seqd_schemas import SweepJob, TrainJob, run_id_of
 

@@ -16,6 +16,7 @@ from time import monotonic
 
 from seqd.analysis.curves import LearningCurve
 from seqd.errors import (
+    DISK_ERRNOS,
     REDIS_ERRORS,
     DeviceUnavailable,
     InvalidInput,
@@ -33,7 +34,7 @@ from seqd.ledger.units import Unit
 from seqd.ledger.work import Claim
 from seqd.models.agreement import ask_trained, check_saved
 from seqd.models.checkpoints import CheckpointFolder
-from seqd.models.disk import DISK_ERRNOS, unwritable
+from seqd.models.disk import unwritable
 from seqd.models.plugin_frames import with_place
 from seqd.plugin.calls import PluginCall
 from seqd.serving import reasons

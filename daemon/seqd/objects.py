@@ -6,14 +6,14 @@ it may hold an address with a password.
 """
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from seqd.errors import InvalidSettings, StoreUnreachable, StoreUnwritable
-from seqd.models.disk import DISK_ERRNOS
+from seqd.errors import DISK_ERRNOS, InvalidSettings, StoreUnreachable, StoreUnwritable
 
 if TYPE_CHECKING:
     from fsspec import Callback
@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 
 #: What a URL begins with. Other stores have no put on condition of an ETag that s3fs could ask for.
 SCHEME: Final = "s3://"
+
+#: A bucket, an object or a folder: without steps that a server may take upwards, as `..`.
+_PLACE: Final = re.compile(
+    r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](?:/(?!\.{1,2}(?:/|\Z))[^/\x00-\x1f\x7f]+)*/?"
+)
 
 #: Seconds for a connection, and without a byte; and how often a request is sent.
 _CONNECT_S: Final = 5
@@ -36,12 +41,53 @@ _NO_CREDENTIALS: Final = frozenset(
 )
 
 
+def is_url(path: str) -> bool:
+    """Return True for what names a place by a scheme, of whatever kind."""
+    scheme, separator, _ = path.partition("://")
+    return bool(separator) and scheme.isalnum()
+
+
+def is_place(url: str) -> bool:
+    """Return True for the URL of a bucket, or of what may be in one."""
+    return _PLACE.fullmatch(url) is not None
+
+
+class Wording(NamedTuple):
+    """What is said of objects that cannot be used, by what they are for."""
+
+    #: What they are called, with a space behind, in front of their URL.
+    called: str
+    #: What to do where there is no bucket, but to make it.
+    bucket: str
+    #: Who needs the rights to write.
+    writers: str
+    #: What follows while there is no answer.
+    meanwhile: str
+
+
+_STORE: Final = Wording(
+    called="the model store ",
+    bucket="set SEQD_STORE_URL to s3://BUCKET/FOLDER of one that is there",
+    writers="serving needs no more. What trains or changes models needs",
+    meanwhile="What is in memory or in this host's cache is served; all else is tried again",
+)
+
+
+class Stat(NamedTuple):
+    """What is known of an object without its content."""
+
+    etag: str
+    size_bytes: int
+
+
 class Objects:
     """All objects below one URL. Raises StoreUnreachable, and where it writes StoreUnwritable."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, wording: Wording = _STORE) -> None:
         """Connects on first use. Raises InvalidSettings where s3fs is not installed."""
         self.url = url.rstrip("/")
+        self._called = f"{wording.called}{self.url}"
+        self._wording = wording
         self._place = self.url.removeprefix(SCHEME)
         self._opened: tuple[int, S3FileSystem] | None = None
         #: Called as bytes come and go, maybe in another thread: a long transfer is no silence.
@@ -79,30 +125,66 @@ class Objects:
 
     def etags(self, folder: str) -> dict[str, str]:
         """Return the objects below a folder, by their whole name, each with its ETag."""
-        found: dict[str, dict[str, object]] = {}
+        return {name: one.etag for name, one in self.listed(folder).items()}
+
+    def listed(self, folder: str, begins: str = "") -> dict[str, Stat]:
+        """Return the objects below a folder, by their whole name.
+
+        Of those whose name in the folder `begins` so.
+        """
+        found: dict[str, dict[str, Any]] = {}
         with self._asking(), _perhaps():
-            found = self._s3.find(f"{self._place}/{folder}/", detail=True)
+            place = f"{self._place}/{folder}".rstrip("/")
+            found = self._s3.find(f"{place}/", detail=True, prefix=begins)
         prefix = f"{self._place}/"
         # A folder that came to be while it was asked for is given itself, without a tag.
-        files = {name: one["ETag"] for name, one in found.items() if "ETag" in one}
-        return {name.removeprefix(prefix): str(etag) for name, etag in files.items()}
+        return {
+            name.removeprefix(prefix): Stat(str(one["ETag"]), int(one["size"]))
+            for name, one in found.items()
+            if "ETag" in one
+        }
+
+    def stat(self, name: str) -> Stat | None:
+        """Return what is known of an object; None where there is none."""
+        with self._asking(), _perhaps():
+            answer = self._s3.call_s3("head_object", **self._named(name))
+            return Stat(str(answer["ETag"]), int(answer["ContentLength"]))
+        return None
 
     def read(self, name: str) -> tuple[bytes, str] | None:
         """Return a small object's content and ETag; None where there is none."""
-        from fsspec.asyn import sync
-
         with self._asking(), _perhaps():
-            answer = self._s3.call_s3("get_object", **self._named(name))
-            content: bytes = sync(self._s3.loop, answer["Body"].read)
-            return content, str(answer["ETag"])
+            return self._read(name)
         return None
 
-    def put(self, name: str, content: bytes, etag: str = "") -> str | None:
+    def read_range(self, name: str, begin: int, end: int, etag: str) -> bytes | None:
+        """Return the bytes between two places of the object with this ETag; None where it is gone.
+
+        Or where another is in its place.
+        """
+        with self._asking(), _perhaps():
+            try:
+                return self._read(name, Range=f"bytes={begin}-{end - 1}", IfMatch=etag)[0]
+            except OSError as error:
+                if _code_of(error) not in _REFUSED:
+                    raise
+        return None
+
+    def _read(self, name: str, **more: str) -> tuple[bytes, str]:
+        from fsspec.asyn import sync
+
+        answer = self._s3.call_s3("get_object", **self._named(name), **more)
+        content: bytes = sync(self._s3.loop, answer["Body"].read)
+        return content, str(answer["ETag"])
+
+    def put(self, name: str, content: bytes, etag: str | None = "") -> str | None:
         """Put a small object in the place of the one with this ETag; "": where there is none.
 
-        Return its ETag, or None where another one is there now.
+        None: whatever is there. Return its ETag, or None where another one is there now.
         """
         condition = {"IfMatch": etag} if etag else {"IfNoneMatch": "*"}
+        if etag is None:
+            condition = {}
         with self._asking(writes=True):
             try:
                 put = self._s3.call_s3("put_object", **self._named(name), Body=content, **condition)
@@ -149,28 +231,21 @@ class Objects:
             raise self._told(error, writes=writes) from error
 
     def _told(self, error: Exception, *, writes: bool) -> StoreUnwritable:
-        code = _code_of(error)
+        code, called, wording = _code_of(error), self._called, self._wording
         if code == "NoSuchBucket":
-            return StoreUnreachable(
-                f"the model store {self.url} has no bucket: make it, or set SEQD_STORE_URL to "
-                "s3://BUCKET/FOLDER of one that is there"
-            )
+            return StoreUnreachable(f"{called} has no bucket: make it, or {wording.bucket}")
         if writes and isinstance(error, PermissionError):
             return StoreUnwritable(
-                f"the model store {self.url} may not be written with the credentials of this host "
-                f"({code}): serving needs no more. What trains or changes models needs "
-                "s3:PutObject and s3:DeleteObject"
+                f"{called} may not be written with the credentials of this host ({code}): "
+                f"{wording.writers} s3:PutObject and s3:DeleteObject"
             )
         if isinstance(error, PermissionError) or code in _NO_CREDENTIALS:
             return StoreUnreachable(
-                f"the model store {self.url} may not be read with the credentials of this host "
+                f"{called} may not be read with the credentials of this host "
                 f"({code}): it needs s3:ListBucket and s3:GetObject, by AWS_ACCESS_KEY_ID, "
                 "AWS_PROFILE or the machine's role"
             )
-        return StoreUnreachable(
-            f"the model store {self.url} does not answer ({code}). What is in memory or in this "
-            "host's cache is served; all else is tried again"
-        )
+        return StoreUnreachable(f"{called} does not answer ({code}). {wording.meanwhile}")
 
 
 @contextmanager
