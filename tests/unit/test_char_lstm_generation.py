@@ -136,25 +136,6 @@ def test_a_prompt_is_read_as_another(kind, prompt, same, unknown):
     assert outcome.unknown_characters == unknown
 
 
-def test_a_stream_reads_no_less_than_1024_characters_and_its_lead_in(carried):
-    tail, filled = "bad cab " * 128, "a cab. d" * 128
-    first, second = (
-        sampled(carried, start + tail[3:], temperature=0.0, length=1)[0].mean_log_prob
-        for start in ("dab", "dad")
-    )
-
-    assert first != second
-    # Behind as many characters as are read, there is no room for the lead-in.
-    assert sampled(carried, filled + "abc") != sampled(carried, "abc")
-
-
-def test_an_empty_prompt_goes_on_from_the_lead_in(generator):
-    (outcome,) = generated(generator, "")
-
-    assert len(outcome.samples[0].text) == 20
-    assert outcome.unknown_characters == 0
-
-
 def test_unknown_characters_are_refused_with_the_known_ones_where_that_is_asked_for(carried):
     (outcome,) = generated(carried, "bad\x00 café", unknown="refuse")
 
@@ -163,12 +144,6 @@ def test_unknown_characters_are_refused_with_the_known_ones_where_that_is_asked_
         message="The prompt has '\\x00' 'f' 'é', which the model does not know. It knows 6 "
         "characters: ' ' '.' 'a' 'b' 'c' 'd'. Leave the others out, or send unknown=skip.",
     )
-
-
-def test_upper_case_is_unknown_to_a_version_that_kept_the_case_and_has_none():
-    (outcome,) = generated(a_generator(WINDOW | {"lower_case": False}), "Bad")
-
-    assert outcome.unknown_characters == 1
 
 
 def test_a_lone_surrogate_is_refused_and_does_not_disturb_its_neighbours(generator):

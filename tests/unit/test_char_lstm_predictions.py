@@ -259,13 +259,6 @@ def test_the_coldest_temperatures_take_the_most_probable_character(temperature):
     assert drawn(generator, samples=512, temperature=temperature)[0] == {"d": 512}
 
 
-def test_of_equals_top_p_keeps_the_first_and_no_more_than_it_takes():
-    generator = a_certain_generator([1 / 6] * 6)
-
-    assert set(drawn(generator, samples=512, top_p=0.5)[0]) == set(" .a")
-    assert set(drawn(generator, samples=512, top_p=0.51)[0]) == set(" .ab")
-
-
 @pytest.mark.parametrize(
     ("prompt", "taken"),
     [

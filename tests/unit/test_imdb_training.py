@@ -28,7 +28,7 @@ from seqd.errors import (
 from seqd.hookspecs import LabelledRecord
 from seqd.inputs.datasets import NamedDataset
 from seqd.testing import MemoryCheckpoints, MemoryTrainContext
-from seqd_imdb_lstm import ImdbLstm, TrainParameters, seqd_register_models
+from seqd_imdb_lstm import TrainParameters
 from seqd_imdb_lstm.data import memory_limit_bytes
 
 #: So little that nothing is learnt.
@@ -269,17 +269,6 @@ def test_the_most_frequent_words_are_known(tmp_path, records, changes, words):
     trained(context, epochs=1, validation_split=0.0, **changes)
 
     assert json_of(context, "vocabulary.json") == words
-
-
-def test_labels_are_sorted_as_text_whatever_they_say(tmp_path):
-    labels = ["10", "2", "1", "2", "x\ty 😀", "É"]
-    context = a_context(tmp_path, [(f"w{n}", label) for n, label in enumerate(labels)])
-
-    trained(context, epochs=1)
-
-    config = json_of(context, "config.json")
-    assert config["labels"] == ["1", "10", "2", "x\ty 😀", "É"]
-    assert config["class_counts"] == [1, 1, 2, 1, 1]
 
 
 @pytest.mark.parametrize("split", [0.0, 0.1, 0.3, 0.5])
@@ -615,21 +604,6 @@ def test_patience_ends_a_training_that_gets_worse_and_keeps_the_best_epochs_weig
 
 
 # The description
-
-
-def test_the_plugin_hands_over_one_model_with_the_tutorials_recipe():
-    (model,) = seqd_register_models()
-
-    tutorial = TrainParameters(**ImdbLstm.presets["tutorial"])
-    assert (model.name, model.datasets, [*model.tasks]) == (
-        "imdb_lstm",
-        ("keras:imdb",),
-        ["classify", "train"],
-    )
-    assert (tutorial.tokenizer, tutorial.padding) == ("keras-legacy-1", "front")
-    assert (tutorial.vocabulary_size, tutorial.max_tokens) == (5_000, 500)
-    assert (tutorial.embedding_dim, tutorial.units, tutorial.ngram_order) == (32, 100, 0)
-    assert (tutorial.batch_size, tutorial.epochs, tutorial.learning_rate) == (64, 3, 0.001)
 
 
 @pytest.mark.parametrize(

@@ -79,12 +79,6 @@ def test_a_prompt_of_words_is_read_as_another(prompt, same, unknown):
     assert outcome.unknown_characters == unknown
 
 
-def test_upper_case_is_unknown_to_a_version_of_small_letters_that_kept_the_case():
-    (outcome,) = generated("THE", generator=a_generator(lower_case=False))
-
-    assert outcome.unknown_characters == 3
-
-
 @pytest.mark.parametrize(
     ("prompt", "text"),
     [
@@ -227,12 +221,6 @@ def test_a_long_copy_is_found_to_its_last_character(corpus):
 
     assert sample.longest_copy == longest(sample.text, corpus)
     assert sample.longest_copy >= 50
-
-
-def test_words_count_as_the_characters_that_they_are():
-    sample = sample_of("", a_word_generator(smoothing="none"), temperature=0.0)
-
-    assert (sample.text, sample.longest_copy) == ("The cat sat.", 12)
 
 
 def test_a_version_that_did_not_keep_its_text_knows_no_copies_and_keeps_none_out():
@@ -391,6 +379,3 @@ def test_a_text_like_the_learnt_one_takes_fewer_bits_and_in_chunks_as_many(param
 def test_a_text_that_cannot_be_measured_is_refused(text, message):
     with pytest.raises(InvalidData, match=message):
         measured(text, a_generator())
-
-
-# Parameters

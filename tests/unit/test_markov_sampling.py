@@ -130,15 +130,6 @@ def test_of_top_k_and_top_p_together_the_narrower_one_counts():
     assert len(first_symbols(a_generator(TEXT, keep_text=False), "at", top_k=3, top_p=0.01)) == 1
 
 
-def test_the_characters_of_one_long_text_come_as_often_as_the_model_says():
-    sample = sample_of(" ", a_generator(CATS, order=1, smoothing="none"), length=20_000)
-
-    after_space = Counter(b for a, b in pairwise(sample.text) if a == " ")
-    followers = Counter(b for a, b in pairwise(CATS) if a == " ")
-    shares = np.array([times / followers.total() for times in followers.values()])
-    assert_drawn_by(after_space, list(followers), shares)
-
-
 def test_words_come_as_often_as_they_were_counted_and_none_begins_a_sentence_inside_another():
     generator = a_word_generator(smoothing="none")
 
@@ -164,16 +155,6 @@ def test_the_coldest_temperatures_take_the_most_probable_symbol_and_of_equals_th
 
     assert sample_of("", clear, temperature=temperature, length=6).text == "ababab"
     assert first_symbols(equal, "a", temperature=temperature) == {"b": 2_048}
-
-
-def test_without_smoothing_nothing_comes_that_was_not_seen():
-    text = "abcab" * 3 + "d"
-
-    written = sample_of("", a_generator(text, order=1, smoothing="none"), temperature=5.0).text
-
-    # Nothing follows d in the text, so there single symbols decide.
-    strange = set(pairwise(written)) - set(pairwise(text))
-    assert {pair[0] for pair in strange} == {"d"}
 
 
 @pytest.mark.parametrize("smoothing", ["kneser_ney", "witten_bell", "additive"])

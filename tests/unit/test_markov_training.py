@@ -191,16 +191,6 @@ def test_the_preset_tutorial_counts_as_the_tutorial_does(tmp_path):
     assert symbols(artifact) == [" ", ".", "a", "b"]
 
 
-def test_rare_sequences_are_left_out_on_request(tmp_path):
-    all_, frequent = (
-        trained(tmp_path / str(least), SENTENCES, min_count=least).manifest.metrics
-        for least in (1, 5)
-    )
-
-    assert frequent["ngrams"] < all_["ngrams"]
-    assert frequent["states"] < all_["states"]
-
-
 def test_the_text_is_kept_only_where_it_is_asked_for_and_not_too_long(tmp_path, monkeypatch):
     kept, left = loaded(tmp_path / "1"), loaded(tmp_path / "2", keep_text=False)
     monkeypatch.setattr("seqd_markov.training.MAX_KEPT_SYMBOLS", 6)

@@ -10,7 +10,7 @@ from seqd.testing import MemoryRunContext, MemoryTrainContext
 from seqd_modelkit.classification_parameters import ClassificationParameters
 from seqd_modelkit.labelled_texts import read_labelled_texts, validation_metrics
 from seqd_modelkit.text_classifier import TextClassifier
-from seqd_modelkit.words import WordVocabulary, padded, split_words
+from seqd_modelkit.words import WordVocabulary, split_words
 
 RECORDS = [(f"text {number}", "even" if number % 2 == 0 else "odd") for number in range(20)]
 
@@ -63,13 +63,6 @@ def test_data_that_no_classifier_can_learn_from_is_refused(tmp_path, records, he
     assert str(caught.value) == message
 
 
-def test_a_stop_is_asked_about_while_data_is_read(tmp_path):
-    context = a_context(tmp_path, RECORDS * 60, stop_after=1)
-
-    with pytest.raises(Stopped):
-        read_labelled_texts(context, validation_split=0.0, seed=3)
-
-
 def test_the_metrics_of_a_validation_are_loss_in_nats_and_accuracy():
     targets = np.array([0, 1, 1], np.int32)
     rows = np.array([[0.5, 0.5], [0.25, 0.75], [1.0, 0.0]])
@@ -94,14 +87,6 @@ def test_words_are_known_by_how_often_they_are_and_others_are_unknown():
     assert vocabulary.encode("A new film", 10).tolist() == [2, 1, 3]
     assert vocabulary.encode("film film film", 2).tolist() == [3, 3]
     assert vocabulary.encode(" ", 2).tolist() == [1]
-
-
-def test_rows_are_padded_to_few_lengths():
-    rows = [np.arange(2, 2 + size, dtype=np.int32) for size in (1, 5)]
-
-    assert padded(rows, 100).shape == (2, 8)
-    assert padded(rows, 6).tolist() == [[2, 0, 0, 0, 0, 0], [2, 3, 4, 5, 6, 0]]
-    assert padded([], 6).shape == (0, 1)
 
 
 class Length(TextClassifier):
@@ -139,10 +124,3 @@ def test_each_item_has_its_outcome_and_a_bad_one_an_error():
     ]  # fmt: skip
     assert model.calls == [["abc"], ["x" * 12]]
     assert [report.items for report in context.batches] == [2, 2, 1]
-
-
-def test_a_stop_is_honoured_between_two_batches():
-    items = [WorkItem(index, "text") for index in range(3)]
-
-    with pytest.raises(Stopped):
-        Length().classify(items, ClassificationParameters(), MemoryRunContext(stop_after=1))

@@ -77,43 +77,6 @@ def test_an_epoch_reports_the_mean_of_its_steps_the_latest_values_and_the_valida
     assert result.weights["total"].tolist() == [33.0 + 63.0]
 
 
-def test_early_stopping_ends_after_patience_epochs_and_keeps_the_best_weights(tmp_path):
-    context = a_context(tmp_path)
-
-    result = run(Sum(LOSSES), context, patience=2)
-
-    assert len(context.epochs) == 4
-    assert (result.epoch, result.metrics["validation_loss"]) == (2, 3.0)
-    assert result.weights["total"].tolist() == [33.0 + 63.0]
-
-
-def test_without_validation_patience_does_nothing(tmp_path):
-    context = a_context(tmp_path)
-
-    assert run(Sum(), context, patience=1).epoch == 5
-    assert set(context.epochs[0].metrics) == {"loss", "learning_rate"}
-
-
-@pytest.mark.parametrize("questions", range(18))
-def test_a_stopped_training_resumes_where_it_was_and_ends_like_an_undisturbed_one(
-    tmp_path, questions
-):
-    whole = a_context(tmp_path / "whole")
-    expected = run(Sum(LOSSES), whole, patience=2)
-    checkpoints = MemoryCheckpoints()
-    stopped = a_context(tmp_path / "stopped", checkpoints=checkpoints, stop_after=questions)
-
-    with pytest.raises(Stopped):
-        run(Sum(LOSSES), stopped, patience=2)
-    resumed = a_context(tmp_path / "resumed", checkpoints=checkpoints)
-    found = run(Sum(LOSSES), resumed, patience=2)
-
-    assert found == expected
-    assert len(stopped.steps) + len(resumed.steps) == len(whole.steps)
-    told = [*stopped.epochs, *resumed.epochs]
-    assert [one.metrics for one in told] == [one.metrics for one in whole.epochs]
-
-
 def test_a_stop_names_the_step_and_saves_a_checkpoint(tmp_path):
     context = a_context(tmp_path, stop_after=3)
 
@@ -123,15 +86,6 @@ def test_a_stop_names_the_step_and_saves_a_checkpoint(tmp_path):
     # asked before each of the epoch's 3 steps, and after them
     assert str(raised.value) == "The training was stopped after step 3 of 15; it made no version."
     assert context.checkpoints.load().progress["batches"] == 3
-
-
-def test_throughput_is_reported_of_steps_alone(tmp_path):
-    context = a_context(tmp_path)
-
-    run(Sum(), context, epochs=1, throughput="examples_per_s")
-
-    assert all(step.metrics["examples_per_s"] > 0.0 for step in context.steps)
-    assert "examples_per_s" not in context.epochs[0].metrics
 
 
 def test_a_loss_that_is_not_finite_names_the_learning_rate(tmp_path):

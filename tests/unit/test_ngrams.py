@@ -1,14 +1,12 @@
 """`seqd_modelkit.ngrams`: counting, back-off, smoothing and files, by plain means and formulas."""
 
 import itertools
-import zlib
 from collections import Counter
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays as rows_of
 
 import seqd_modelkit.ngrams.counting
 import seqd_modelkit.ngrams.model
@@ -23,7 +21,6 @@ from seqd_modelkit.ngrams import (
     fit,
     inflate,
 )
-from seqd_modelkit.ngrams.storage import DEFLATED_TYPES
 
 #: Ids of texts over a few symbols, -1 among them; 3 is a beginning where there is one.
 SYMBOLS, BEGIN = 4, 3
@@ -93,28 +90,12 @@ def test_a_text_cut_into_spans_is_counted_as_the_whole(text, order, begin, cuts)
     assert np.array_equal(in_spans.counts, whole.counts)
 
 
-def test_a_reader_is_told_how_far_the_count_is_before_each_span():
-    told = []
-
-    count([ids(0, 1), ids(1, 0, 1)], order=1, symbols=2, on_span=told.append)
-
-    assert told == [0, 2]
-
-
 @given(st.lists(texts, min_size=1, max_size=3), orders, begins)
 def test_counts_are_additive(parts, order, begin):
     together = combine([counted(part, order, begin) for part in parts])
 
     apart = sum((sequences(part, order, begin) for part in parts), start=sequences([], order))
     assert known_sequences(together) == apart
-
-
-def test_weights_multiply_counts():
-    first, second = counted([0, 1], 1), counted([0, 1, 1], 1)
-
-    both = combine([first, second], [2.5, 1])
-
-    assert known_sequences(both) == {(0,): 3.5, (1,): 4.5, (0, 1): 3.5, (1, 1): 1.0}
 
 
 @pytest.mark.parametrize(
@@ -140,28 +121,6 @@ def test_pruning_leaves_out_what_is_rare_and_keeps_single_symbols(text, order, b
     all_ = sequences(text, order, begin)
     kept = {s: times for s, times in all_.items() if len(s) == 1 or times >= least}
     assert known_sequences(pruned) == kept
-
-
-@given(texts, orders, begins, st.integers(2, 4))
-def test_a_context_knows_how_much_was_pruned_from_it(text, order, begin, least):
-    trie = counted(text, order, begin).pruned(least).trie
-
-    whole = sequences(text, order, begin)
-    rare = sum(times for s, times in whole.items() if len(s) > 1 and times < least)
-    below = {
-        s: times
-        for s, times in whole.items()
-        if len(s) > 2 and times < least and whole[s[:-1]] < least
-    }
-    assert trie.pruned.sum() == rare - sum(below.values())
-
-
-def test_a_beginning_begins_a_sequence_and_is_inside_of_none():
-    counts = counted([BEGIN, 0, BEGIN, 1], 2, BEGIN)
-
-    assert known_sequences(counts) == {
-        (0,): 1, (1,): 1, (BEGIN,): 2, (BEGIN, 0): 1, (BEGIN, 1): 1,
-    }  # fmt: skip
 
 
 @pytest.mark.parametrize("text", [[0, 4], [-2, 0]])
@@ -208,15 +167,6 @@ def test_the_probabilities_after_each_context_sum_to_one(model):
     assert rows.min() >= 0
 
 
-@given(models(st.sampled_from([s for s in Smoothing if s is not Smoothing.NONE])))
-def test_with_smoothing_nothing_is_impossible_but_a_beginning(model):
-    rows = model.probabilities(all_states(model))
-
-    predicted = [symbol for symbol in range(SYMBOLS) if symbol != model.begin]
-    assert (rows[:, predicted] > 0).all()
-    assert model.begin is None or (rows[:, model.begin] == 0).all()
-
-
 @given(models(), texts, texts)
 def test_the_log_probabilities_of_a_text_are_those_met_on_the_way(model, before, text):
     state = model.state_after(ids(*before))
@@ -235,77 +185,11 @@ def test_the_log_probabilities_of_a_text_are_those_met_on_the_way(model, before,
         states = model.advance(states, ids(symbol))
 
 
-@given(models())
-def test_tables_have_the_same_probabilities_and_states(model):
-    tables = model.tables()
-
-    states = all_states(model)
-    rows = model.probabilities(states).astype(np.float32)
-    assert np.array_equal(tables.probabilities, rows)
-    for symbol in range(SYMBOLS):
-        after = model.advance(states, np.full(model.states, symbol))
-        assert np.array_equal(tables.next_states[:, symbol], after)
-
-
-def test_tables_of_too_many_cells_are_refused(monkeypatch):
-    monkeypatch.setattr(seqd_modelkit.ngrams.model, "MAX_TABLE_CELLS", 7)
-
-    with pytest.raises(ValueError, match="3 states x 4 symbols are 12 cells; at most 7 are"):
-        fit(counted([0, 1], 1)).tables()
-
-
-@given(models())
-def test_the_arcs_and_weights_that_are_handed_out_make_the_same_probabilities(model):
-    arcs = model.arcs
-
-    assert arcs.backoffs[0] == 0
-    assert (np.minimum(arcs.backoffs, arcs.uniforms) == 0).all()
-    rows = np.zeros((model.states, SYMBOLS))
-    for state in range(model.states):
-        rows[state] = arcs.backoffs[state] * rows[arcs.lower[state]] + arcs.uniforms[state]
-        own = slice(arcs.starts[state], arcs.starts[state + 1])
-        rows[state, arcs.symbols[own]] += arcs.discounted[own]
-        if model.begin is not None:
-            rows[state, model.begin] = 0.0
-
-    assert np.array_equal(rows, model.probabilities(all_states(model)))
-
-
 def test_a_model_of_no_text_takes_all_symbols_as_alike():
     model = fit(counted([], 2))
 
     assert model.states == 1
     assert model.probabilities(np.array([0])).tolist() == [[0.25] * 4]
-
-
-@pytest.mark.parametrize("additive", [0.0, -1.0, float("nan"), float("inf")])
-def test_an_addition_that_is_no_positive_number_is_refused(additive):
-    with pytest.raises(ValueError, match="must be above 0"):
-        fit(counted([0], 1), Smoothing.ADDITIVE, additive)
-
-
-def test_an_alphabet_of_a_beginning_alone_predicts_nothing():
-    with pytest.raises(ValueError, match="no symbol can be predicted"):
-        fit(counted([0], 1, begin=0, symbols=1))
-
-
-@given(models(), st.data())
-def test_the_usual_context_is_the_most_frequent_whole_one_that_ends_alike(model, data):
-    state = data.draw(st.integers(0, model.states - 1))
-
-    usual = model.most_frequent_extension(state)
-
-    ending = model.context(state).tolist()
-    times = {
-        one: float(model.arcs.counts[one - 1])
-        for one in range(1, model.states)
-        if len(model.context(one)) == model.order
-        and model.context(one)[model.order - len(ending) :].tolist() == ending
-    }
-    if times:
-        assert times[usual] == max(times.values())
-    else:
-        assert usual == state
 
 
 # Smoothing, held against the formulas for one symbol at a time
@@ -445,15 +329,6 @@ def test_what_was_pruned_from_a_context_backs_off():
     assert probability(model, [0], 2) == pytest.approx(0.1 * alone[2])
 
 
-def test_kneser_neys_discounts_are_those_before_pruning():
-    rng = np.random.default_rng(5)
-    text = (rng.zipf(1.4, 3_000) % 40).tolist()
-
-    pruned = counted(text, 2, symbols=40).pruned(3)
-
-    assert pruned.discounts == pytest.approx(np.array(KneserNey(text, 2).discounts))
-
-
 def test_a_count_of_less_than_one_is_never_discounted_below_nothing():
     counts = combine([counted([0, 1, 2, 0, 1, 1], 2), counted([3, 3, 2], 2)], [0.01, 2.5])
 
@@ -461,52 +336,6 @@ def test_a_count_of_less_than_one_is_never_discounted_below_nothing():
 
     assert rows.min() > 0
     assert np.abs(rows.sum(axis=1) - 1).max() < 1e-12
-
-
-# Rows of numbers as packed bytes
-
-
-@given(
-    st.sampled_from(DEFLATED_TYPES).flatmap(
-        lambda kind: rows_of(
-            kind, st.integers(0, 50), elements={"allow_nan": False} if "f" in kind else None
-        )
-    )
-)
-def test_what_was_packed_comes_back_to_the_bit(row):
-    back = inflate(deflate(row), "row")
-
-    assert back.dtype == row.dtype
-    np.testing.assert_array_equal(back, row)
-
-
-@pytest.mark.parametrize("array", [np.ones((2, 2), np.uint8), np.ones(3, np.complex64)])
-def test_only_rows_of_numbers_are_packed(array):
-    with pytest.raises(ValueError, match="is no row of numbers"):
-        deflate(array)
-
-
-SOUND = deflate(np.arange(5, dtype=np.uint16))
-DAMAGED = {
-    "words": (np.arange(5, dtype=np.uint16), r"'row' is uint16 of shape \(5,\); due is packed"),
-    "nothing": (SOUND[:0], "due is packed bytes"),
-    "an unknown kind": (np.append(np.uint8(99), SOUND[1:]), "in a way that this version does not"),
-    "no stream": (np.array([0, 1, 2, 3], np.uint8), "'row' cannot be unpacked"),
-    "a cut stream": (SOUND[:-3], "'row' is cut"),
-    "something behind": (np.append(SOUND, np.uint8(0)), "something behind its end"),
-    "half a number": (
-        np.frombuffer(bytes([1]) + zlib.compress(b"abc"), np.uint8),
-        "'row' is cut, too large",
-    ),
-}
-
-
-@pytest.mark.parametrize("name", DAMAGED)
-def test_what_is_no_packed_row_is_refused(name):
-    packed, reason = DAMAGED[name]
-
-    with pytest.raises(ValueError, match=reason):
-        inflate(packed, "row")
 
 
 def test_a_row_that_would_fill_the_memory_is_refused(monkeypatch):
@@ -548,41 +377,13 @@ def test_a_model_is_read_back_to_the_last_bit(text, order, begin, smoothing, lea
     assert (again.smoothing, again.additive) == (smoothing, 0.3)
 
 
-def test_counts_with_weights_are_kept_as_they_are():
-    counts = combine([counted([0, 1, 1], 1)], [0.3])
-
-    again = NgramModel.from_arrays(fit(counts).arrays()).counts()
-
-    assert np.array_equal(again.counts, counts.counts)
-
-
-def test_a_models_counts_can_be_combined_with_others():
-    first, second = fit(counted([0, 1], 1)), fit(counted([1, 1], 1))
-
-    both = combine([first.counts(), second.counts()])
-
-    assert known_sequences(both) == {(0,): 1, (1,): 3, (0, 1): 1, (1, 1): 1}
-
-
 DAMAGES = {
     "no counts": ({"ngram_counts": None}, "due are"),
-    "more": ({"more": np.ones(1, np.uint8)}, "arrays .* are there; due are"),
-    "no smoothing": ({"ngram_smoothing": None}, "'ngram_smoothing' is missing"),
     "unknown smoothing": ({"ngram_smoothing": np.array([4], np.uint8)}, "names no smoothing"),
-    "no addition": ({"ngram_additive": np.array([np.nan])}, "must be above 0"),
-    "settings": ({"ngram_settings": np.ones(3, np.uint32)}, "'ngram_settings' is uint32 of"),
     "format": ({"ngram_settings": np.array([2, 2, 4, 4], np.uint32)}, "has format 2; this"),
-    "order": ({"ngram_settings": np.array([1, 9, 4, 4], np.uint32)}, "order 9, 4 symbols"),
-    "begin": ({"ngram_settings": np.array([1, 2, 4, 5], np.uint32)}, "begin 5 are not possible"),
-    "more symbols": ({"ngram_settings": np.array([1, 2, 2, 0], np.uint32)}, "the largest is 3"),
-    "floats": ({"ngram_digits": np.ones(9, np.float32)}, "'ngram_digits' is float32 of shape"),
     "digits": ({"ngram_digits": np.ones(9, np.uint8)}, "'ngram_digits' has 9 digits; due are"),
-    "shared": ({"ngram_shared": np.full(11, 3, np.uint8)}, "as the one before it"),
-    "zero": ({"ngram_counts": np.zeros(11, np.uint8)}, "a count that is not above 0"),
     "nan": ({"ngram_counts": np.full(11, np.nan)}, "a count that is not above 0"),
-    "too few": ({"ngram_counts": np.ones(3, np.uint8)}, r"of shape \(3,\); due 11"),
     "discounts": ({"ngram_discounts": np.zeros((3, 3))}, "not above 0, or above its count"),
-    "discounts' shape": ({"ngram_discounts": np.ones(3)}, r"'ngram_discounts' is float64 of"),
 }
 
 
@@ -592,26 +393,6 @@ def test_arrays_that_do_not_fit_together_are_refused(changes, message):
 
     with pytest.raises(ValueError, match=message):
         NgramModel.from_arrays(packed(damaged))
-
-
-@pytest.mark.parametrize(
-    ("digits", "message"),
-    [
-        ([1, 0, 1], "goes on after an end"),
-        ([0, 0, 0], "an n-gram of no symbol"),
-        ([1, 4, 0], "the beginning of a text inside of one"),
-        ([1, 2, 1], "an n-gram is there whose ending is not"),
-    ],
-)
-def test_an_n_gram_that_cannot_be_is_refused(digits, message):
-    one = {
-        "ngram_shared": np.zeros(1, np.uint8),
-        "ngram_digits": np.array(digits, np.uint8),
-        "ngram_counts": np.ones(1, np.uint8),
-    }
-
-    with pytest.raises(ValueError, match=message):
-        NgramModel.from_arrays(packed(unpacked() | one))
 
 
 @given(st.data())

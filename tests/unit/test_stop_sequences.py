@@ -6,7 +6,6 @@ from hypothesis import strategies as st
 
 from seqd_modelkit.stop_sequences import StopSequenceFilter, StopSequences
 
-texts = st.text("ab", max_size=30)
 deltas = st.lists(st.text("ab", max_size=12), max_size=6)
 stops = st.lists(st.text("ab", min_size=1, max_size=5), max_size=4)
 
@@ -25,31 +24,6 @@ def let_out(stops, *deltas):
     stop_filter = StopSequenceFilter(StopSequences(stops))
     out = [stop_filter.add(delta) for delta in deltas]
     return out, stop_filter.rest(), stop_filter.is_stopped
-
-
-@given(texts, stops, st.integers(1, 7))
-def test_a_stop_sequence_is_found_over_the_borders_of_deltas(text, stops, size):
-    stop_sequences, found = StopSequences(stops), None
-
-    for end in range(size, len(text) + size, size):
-        found = stop_sequences.find(text[:end], max(0, end - size))
-        if found is not None:
-            break
-
-    assert found == looked_for(text, stops)
-
-
-@given(texts, stops)
-def test_what_is_handed_over_before_a_stop_sequence_comes_is_never_part_of_it(text, stops):
-    ends_at = looked_for(text, stops)
-    written = text if ends_at is None else text[:ends_at]
-    stop_sequences = StopSequences(stops)
-
-    for end in range(len(text) + 1):
-        if looked_for(text[:end], stops) is not None:
-            break
-        settled = end - stop_sequences.held(text[:end])
-        assert written.startswith(text[:settled])
 
 
 @pytest.mark.parametrize(
