@@ -35,10 +35,7 @@ PROCESSES_PER_CORE, PROCESSES_PER_CORE_OF_QUICK = 3, 2
 TOGETHER = {
     "images": ("test_containers", "test_stack"),
     "networks": ("test_char_lstm", "test_imdb", "test_imdb_learners"),
-    "sources": (
-        *("test_checkout", "test_style", "test_import_rules", "test_seams"),
-        "test_source_rules",
-    ),
+    "sources": ("test_checkout", "test_import_rules", "test_seams", "test_source_rules"),
     "tasks": (
         *("test_cli_run", "test_cli_schema", "test_plugin_shown", "test_run_client"),
         *("test_run_evaluations", "test_run_files", "test_run_inbox", "test_run_tasks"),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from checkout import ROOT, AnotherCheckout, python_path, require_checkout, use_checkout
+from checkout import ROOT, AnotherCheckout, python_path, require_checkout
 
 
 def test_a_process_that_would_import_another_seqd_is_refused(tmp_path: Path):
@@ -39,14 +39,6 @@ def test_a_run_in_which_another_seqd_has_been_imported_is_refused(tmp_path: Path
 
     assert ended.returncode == 1
     assert f"AnotherCheckout: this process imports seqd from {tmp_path}" in ended.stderr
-
-
-def test_naming_the_checkout_twice_changes_nothing():
-    before = os.environ["PYTHONPATH"]
-
-    use_checkout()
-
-    assert os.environ["PYTHONPATH"] == before
 
 
 def test_each_path_that_a_test_hands_to_a_process_has_the_checkout_on_it(sources_of_tests):

@@ -1,10 +1,7 @@
 """`Client` and `AsyncClient` have the same methods with the same parameters."""
 
-import ast
 import inspect
-import re
 from collections.abc import AsyncIterator, Iterator
-from textwrap import dedent
 
 import pytest
 
@@ -58,31 +55,6 @@ def test_both_faces_take_the_same_parameters(blocking: type, asynchronous: type)
     for name, signature in ours.items():
         other = theirs[RENAMED.get((blocking, name), name)]
         assert parameters_of(other) == parameters_of(signature), f"{asynchronous}.{name}"
-
-
-@pytest.mark.parametrize(("blocking", "asynchronous"), FACES)
-def test_both_faces_say_the_same_of_each_method(blocking: type, asynchronous: type):
-    for name in methods_of(blocking):
-        if (blocking, name) not in RENAMED:
-            said = inspect.getdoc(getattr(blocking, name))
-            assert said and inspect.getdoc(getattr(asynchronous, name)) == said, name
-
-
-@pytest.mark.parametrize("face", [face for faces in FACES for face in faces])
-def test_an_editor_that_reads_the_source_alone_shows_the_first_line_of_each_method(face: type):
-    for name in methods_of(face):
-        method = getattr(face, name)
-        (function,) = ast.parse(dedent(inspect.getsource(method))).body
-        assert isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
-        first_line, *_ = (inspect.getdoc(method) or "").splitlines()
-        assert (ast.get_docstring(function) or "").startswith(first_line), name
-
-
-@pytest.mark.parametrize("face", [face for faces in FACES for face in faces])
-def test_no_method_shows_people_an_exchange(face: type):
-    for name, signature in methods_of(face).items():
-        returned = str(signature.return_annotation)
-        assert not re.search("Exchange|Reading|Generator", returned), f"{name}: {returned}"
 
 
 #: What asks Redis for nothing; `to_arrow` gives a reader, or an asynchronous iterator of batches.

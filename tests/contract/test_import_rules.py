@@ -99,18 +99,6 @@ def test_an_import_keeps_each_rule(sources, sources_of_tests, is_wrong, lesson):
     assert not found, "\n".join([lesson, *found])
 
 
-def test_folders_are_not_import_names(sources, sources_of_tests):
-    names_a_folder = re.compile(r"^ *(from|import) (daemon|plugins|schemas)\b", re.MULTILINE)
-
-    found = [
-        source.where(1 + source.text[: one.start()].count("\n"))
-        for source in (*sources, *sources_of_tests)
-        for one in names_a_folder.finditer(source.text)
-    ]
-
-    assert not found, f"Import seqd, seqd_schemas or the plugin's package instead: {found}"
-
-
 def test_no_text_is_run_as_code(sources):
     found = [
         source.where(node.lineno)

@@ -29,18 +29,6 @@ COUNTED = {
 }
 
 
-def test_a_script_says_what_it_takes_returns_and_guarantees():
-    silent = [
-        f"{name}: no `{part}:`"
-        for name in SCRIPTS
-        for head in [re.match(r"(?:--.*\n)+", (LUA / name).read_text())]
-        for part in ("ARGV", "Keys", "Returns", "Guarantee")
-        if head is None or not re.search(rf"^-- {part}: \S", head[0], re.MULTILINE)
-    ]
-
-    assert silent == []
-
-
 def test_every_script_is_called(sources):
     text = "\n".join(source.text for source in sources)
 

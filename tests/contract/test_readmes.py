@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from contract.write_settings_table import settings_table
-from readme_blocks import OPERATORS_GUIDE, PAGES, ROOT, blocks_of, steps_of
+from readme_blocks import OPERATORS_GUIDE, PAGES, ROOT, blocks_of
 from seqd.cli import exits
 from seqd.settings import Settings
 
@@ -77,22 +77,6 @@ def test_the_operators_guide_leads_from_its_first_page_to_every_other():
     assert [page.name for page in OPERATORS_GUIDE if page not in {first, *reached}] == []
 
 
-def test_a_page_of_the_operators_guide_has_one_title_and_its_tables_are_whole():
-    for page in OPERATORS_GUIDE:
-        text = _FENCED.sub("", page.read_text(encoding="utf-8"))
-        titles = re.findall(r"^# .+$", text, re.M)
-        tables = [table.splitlines() for table in re.findall(r"(?:^\|.*\n?)+", text, re.M)]
-        broken = [
-            table[0]
-            for table in tables
-            if not re.fullmatch(r"(?:\| --- )+\|", table[1:2][0] if table[1:] else "")
-            or len({len(re.findall(r"(?<!\\)\|", line)) for line in table}) != 1
-        ]
-
-        assert titles == [text.splitlines()[0]], page
-        assert broken == [], page
-
-
 def test_make_demo_installs_what_the_commands_of_the_front_page_need():
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
 
@@ -114,19 +98,6 @@ def test_every_link_of_a_readme_leads_somewhere():
 
         assert broken == [], readme
         assert lost == [], readme
-
-
-def test_no_page_names_a_file_in_the_folder_that_all_users_and_checkouts_share():
-    """Its tests would write there, and those of two checkouts side by side disturb each other."""
-    found = [
-        f"{page.relative_to(ROOT)}: {line.strip()}"
-        for page in PAGES
-        for block in steps_of(page)
-        for line in block.text.splitlines()
-        if "/tmp/" in line
-    ]
-
-    assert not found, f"Take /data/, which the test replaces by a folder of its own: {found}"
 
 
 def test_the_table_of_the_model_kit_says_of_each_module_whether_it_is_stable():
