@@ -50,13 +50,3 @@ def test_the_warm_up_counts_for_nothing_and_neither_does_a_gap():
 
     assert verdict.is_flat
     assert verdict.median == 20
-
-
-def test_a_file_more_in_each_child_that_starts_rises_and_one_sample_of_a_start_does_not():
-    files = Curve("worker, open files", share=0.0, least=3.0, by_peaks=True)
-    steady = [(5.0 * n, 22.0) for n in range(200)]
-    start = [*steady[:150], (750.0, 27.0), *steady[151:]]
-    leak = [(5.0 * n, 22.0 + n // 25) for n in range(200)]
-
-    assert verdict_of(files, start).is_flat
-    assert not verdict_of(files, leak).is_flat

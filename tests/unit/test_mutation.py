@@ -9,11 +9,10 @@ from checkout import ROOT
 from mutation.__main__ import PROJECT
 from mutation.edits import Edit
 from mutation.lua_edits import LuaSource
-from mutation.places import Place, draw, lines_of
-from mutation.project import Area, Project, run_tests
+from mutation.places import Place
+from mutation.project import Area, Project
 from mutation.python_edits import PythonSource
-from mutation.report import show
-from mutation.run import Outcome, Run, Verdict
+from mutation.run import Outcome, Run
 from seqd.local.redis_binaries import find_server_binaries
 
 MODULE = '''
@@ -182,24 +181,6 @@ def test_a_script_is_broken_as_somebody_might_break_it() -> None:
     ]
 
 
-def test_the_same_seed_draws_the_same_places_and_more_begin_with_them(project: Project) -> None:
-    lines = lines_of(project, "toy")
-
-    few, more, same, other = (
-        [place.id for place in draw(lines, count, seed)]
-        for count, seed in ((2, 4), (5, 4), (5, 4), (5, 5))
-    )
-
-    assert more[:2] == few
-    assert more == same
-    assert more != other
-    # A line is drawn whatever becomes of the others.
-    module = project.root / "code" / "toy.py"
-    module.write_text(module.read_text().replace("return not is_adult(years)", "pass"))
-    again = {one.first_line for one in draw(lines_of(project, "toy"), 5, 4)}
-    assert {one.first_line for one in draw(lines, 5, 4)} - {"return not is_adult(years)"} <= again
-
-
 def test_every_module_and_script_can_be_broken_and_stay_a_program() -> None:
     daemon = ROOT / "daemon" / "seqd"
     source = (daemon / "ledger" / "work.py").read_bytes()
@@ -208,47 +189,3 @@ def test_every_module_and_script_can_be_broken_and_stay_a_program() -> None:
         ast.parse(edit.apply(source))
     for path in (daemon / "ledger" / "lua").rglob("*.lua"):
         assert LuaSource(path.read_bytes()).edits()
-
-
-@pytest.mark.slow
-@pytest.mark.long
-@pytest.mark.processes
-def test_tests_that_take_too_long_are_ended_with_all_that_they_have_started(
-    project: Project, tmp_path: Path
-) -> None:
-    (project.root / "test_toy.py").write_text(
-        "import os, subprocess, time\n"
-        "def test_slow(redis):\n"
-        "    child = subprocess.Popen(['sleep', '90'], start_new_session=True)\n"
-        f"    open({str(tmp_path / 'pid')!r}, 'w').write(str(child.pid))\n"
-        "    time.sleep(90)\n"
-    )
-
-    for limit_s in (8.0, 16.0, 32.0, 64.0):  # a busy machine has not begun within the first
-        ended = run_tests(project.root, ["test_toy.py"], limit_s)
-        assert ended.status is None
-        if (tmp_path / "pid").exists():
-            break
-
-    assert not Path(f"/proc/{(tmp_path / 'pid').read_text()}").exists()
-
-
-def test_the_report_has_the_share_that_was_caught_and_each_survivor() -> None:
-    def verdict(area: str, path: str, outcome: Outcome, by: str = "") -> Verdict:
-        return Verdict("1", area, path, 7, "constant", "n > 2", "n > 3", outcome, by, 1.0, "")
-
-    verdicts = [
-        verdict("ledger", "a.py", Outcome.CAUGHT, "t"),
-        verdict("ledger-lua", "b.lua", Outcome.SURVIVED),
-    ]
-
-    text = show(verdicts)
-
-    assert text.splitlines()[:5] == [
-        "| area | places | found | share |",
-        "| --- | --- | --- | --- |",
-        "| ledger | 1 | 1 | 100% |",
-        "| ledger-lua | 1 | 0 | 0% |",
-        "| all | 2 | 1 | 50% |",
-    ]
-    assert text.endswith("b.lua:7 survived (constant)\n  - n > 2\n  + n > 3")
