@@ -167,18 +167,6 @@ REFUSED: list[tuple[Job, type[SeqdError], str]] = [
         "once.",
     ),
     (
-        a_sweep(model="markov"),
-        InvalidRequest,
-        "model 'markov' has no task 'train'; its tasks: generate. Models with that task: "
-        "imdb_lstm.",
-    ),
-    (
-        a_sweep(grid={"unit": [8]}),
-        InvalidParameters,
-        "combination unit=8: imdb_lstm train: parameter 'unit' is unknown. Did you mean 'units'? "
-        "Known parameters: epochs, units.",
-    ),
-    (
         a_sweep(grid={"units": [8, float("nan")]}),
         InvalidParameters,
         "combination units=NaN: imdb_lstm train: parameter 'units' is ",

@@ -1,8 +1,6 @@
 """Commands that need no daemon: help, version, schema, models, plugins, and mistakes."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -12,7 +10,7 @@ import pytest
 import typer
 from typer.main import get_group
 
-from cli_builders import Ended, clean_environment, here
+from cli_builders import Ended, here
 from seqd.cli.app import app
 from seqd_schemas import MAX_ERROR_RATE
 
@@ -63,25 +61,6 @@ def test_the_bound_of_a_roll_out_that_is_not_given_is_told(
     told = here(capsys, "models", "promote", "--help").out
 
     assert f"[default: {MAX_ERROR_RATE:.0%}]" in told.replace("(", "").replace(")", "")
-
-
-def test_the_help_of_a_command_imports_nothing_heavy() -> None:
-    code = (
-        "import sys\n"
-        "from seqd.cli.app import app\n"
-        "try: app(['run', '--help'], prog_name='seqd')\n"
-        "except SystemExit: pass\n"
-        "heavy = {'keras', 'tensorflow', 'celery', 'redis', 'numpy', 'pluggy', 'seqd.models'}\n"
-        "heavy |= {'seqd_schemas.jobs', 'seqd.client'}\n"
-        "print('heavy:', sorted(heavy & set(sys.modules)))\n"
-    )
-
-    ended = subprocess.run(
-        [sys.executable, "-c", code], env=clean_environment(), capture_output=True, text=True
-    )
-
-    assert ended.returncode == 0, ended.stderr
-    assert ended.stdout.splitlines()[-1] == "heavy: []"
 
 
 @pytest.mark.parametrize(
@@ -211,13 +190,3 @@ def test_a_server_that_is_given_but_away_is_told_before_anything_starts(
 
     assert ended.status == 2
     assert ended.err.startswith("error[redis_unreachable]: No answer from Redis at 127.0.0.1:1")
-
-
-def test_every_command_has_a_panel_in_the_help() -> None:
-    group = get_group(app)
-    context = typer.Context(group)
-    commands = [group.get_command(context, name) for name in group.list_commands(context)]
-
-    panels = {getattr(command, "rich_help_panel", None) for command in commands}
-
-    assert panels == {"Run the daemon", "Hand work in", "Look at what there is"}

@@ -233,10 +233,6 @@ def test_a_text_that_cannot_be_measured_is_refused(
             ("markov", "--map-label", "neg=negative"),
             "--map-label is for models that classify; 'markov' writes text, leave it away",
         ),
-        (
-            ("imdb_lstm", "--last", "0.1"),
-            "--last is for models that write text, and 'imdb_lstm' is none here",
-        ),
     ],
 )
 def test_options_of_the_other_kind_of_model_are_refused(

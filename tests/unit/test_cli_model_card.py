@@ -247,17 +247,6 @@ def test_a_text_that_was_evaluated_has_an_interval_and_a_sample_on_the_card(
     assert kept.sample is not None and kept.sample.text
 
 
-def test_a_short_text_has_figures_without_an_interval(capsys: Capture, tmp_path: Path) -> None:
-    path = tmp_path / "short.txt"
-    path.write_text("the sea is calm. " * 20)
-
-    here(capsys, "models", "evaluate", "markov@0", "--data", str(path))
-    as_json = here(capsys, "models", "show", "markov@0", "--local", "--json")
-
-    (kept,) = json.loads(as_json.out)["card"]["evaluations"]
-    assert kept["metrics"]["bits_per_char"]["low"] is None
-
-
 def test_the_speed_is_measured_where_asked_and_stays_on_the_card(capsys: Capture) -> None:
     measured = here(capsys, "models", "show", "markov@0", "--measure", "--json")
     later = here(capsys, "models", "show", "markov@0", "--local", "--json")

@@ -1,22 +1,10 @@
 """Parameters, values and choices as they are typed on the command line, and what is refused."""
 
-import json
-
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from cli_builders import here
 from seqd.cli.label_map import read_label_map, suggested_options
 from seqd.cli.readers import grid, parameters
-
-SCALARS = st.one_of(
-    st.booleans(),
-    st.integers(-(2**40), 2**40),
-    st.floats(allow_nan=False, allow_infinity=False),
-    st.none(),
-    st.text(max_size=20),
-)
 
 
 @pytest.mark.parametrize(
@@ -34,11 +22,6 @@ SCALARS = st.one_of(
 )
 def test_a_value_is_json_or_else_a_text(typed: str, value: object) -> None:
     assert parameters([f"name={typed}"]) == {"name": value}
-
-
-@given(st.one_of(SCALARS, st.lists(SCALARS, max_size=5)))
-def test_whatever_is_written_as_json_is_read_back(value: object) -> None:
-    assert parameters([f"p={json.dumps(value)}"]) == {"p": value}
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ import time
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Annotated
 
 import pytest
@@ -20,19 +19,12 @@ from seqd.cli.ui.outputs import OutputPrinter, output_line
 from seqd.cli.ui.placements import print_placed, print_placements, record_of
 from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.stdout import print_json
-from seqd.cli.ui.summary import (
-    BulkOutcome,
-    ResultCounts,
-    say_bulk_summary,
-    say_headline,
-    say_what_was_not_sent,
-)
+from seqd.cli.ui.summary import BulkOutcome, ResultCounts, say_bulk_summary, say_headline
 from seqd.cli.ui.sweeps import print_sweep, say_best, say_sweep_headline
 from seqd.cli.ui.tables import print_facts, print_rows
 from seqd.cli.ui.workers import memory_lines, print_workers
 from seqd.escaping import printable
 from seqd.local.slots import parse_slots
-from seqd.local.supervisor import Change, WorkerChange
 from seqd_schemas import (
     ChildDeath,
     Counts,
@@ -212,21 +204,10 @@ CANARY = JobRollout(id="0" * 16, kind="canary", version=1, share=0.25)
             ],
         ),
         (
-            ended(job=a_classify_job(min_score=0.8)),
-            results(["positive"] * 3, uncertain=[True, False, True]),
-            [f"{HEAD}: 3 positive", "Uncertain, with a score below 0.8: 2 of 3 results"],
-        ),
-        (
-            ended(job=a_classify_job(min_score=0.8)),
-            results(["positive"]),
-            [f"{HEAD}: 1 positive", "Uncertain, with a score below 0.8: 0 of 1 result"],
-        ),
-        (
             ended(plugin_versions=("1.0", "1.1")),
             results([]),
             [HEAD, "Several versions of the plugin computed it: 1.0, 1.1"],
         ),
-        (ended(plugin_versions=("1.0",)), results([]), [HEAD]),
         (ended(started_at_ms=None), results([]), ["3 classified by imdb_lstm@0"]),
         (
             ended(counts=Counts(total=4, errored=4)),
@@ -241,11 +222,6 @@ CANARY = JobRollout(id="0" * 16, kind="canary", version=1, share=0.25)
             [
                 f"{HEAD}: {', '.join(f'2 often-{n}' for n in range(10))} and 11 more labels",
             ],
-        ),
-        (
-            ended(),
-            results([*(f"l{n}" for n in range(10)), *(f"l{n}" for n in range(10)), "x"]),
-            [f"{HEAD}: {', '.join(f'2 l{n}' for n in range(10))} and 1 more label"],
         ),
     ],
 )
@@ -323,26 +299,6 @@ def test_a_retry_says_how_many_items_have_a_result_now_and_what_both_jobs_left(
         "All of them: seqd jobs results j1 --merged --out results.jsonl",
         "Once more: seqd jobs retry j2",
     ]
-
-
-@pytest.mark.parametrize(
-    ("retried", "sealed", "said"),
-    [
-        (3, True, ""),
-        (2, True, "1 failed item was not sent again: it has no text that could be read.\n"),
-        (1, True, "2 failed items were not sent again: they have no text that could be read.\n"),
-        (1, False, ""),
-    ],
-)
-def test_items_that_a_retry_cannot_send_again_are_counted_once_all_were_sent(
-    capsys: Capture, retried: int, sealed: bool, said: str
-) -> None:
-    first = a_record(counts=Counts(total=5, succeeded=2, errored=3))
-    counts = Counts(total=retried, processing=retried)
-
-    say_what_was_not_sent(Screen(), first, a_record(job_id="j2", counts=counts, sealed=sealed))
-
-    assert capsys.readouterr().out == said
 
 
 def test_accuracy_is_the_share_of_labelled_items_that_were_classified_right() -> None:
@@ -535,20 +491,6 @@ def test_a_worker_has_a_line_on_its_memory_and_one_on_what_it_leaves() -> None:
 # The log of `seqd up`.
 
 
-def test_changes_of_workers_stand_in_columns_however_long_a_slot_is_called(
-    capsys: Capture,
-) -> None:
-    log = FleetLog(parse_slots("cpu:0,train@gpu:1"))
-
-    for slot in ("cpu:0", "train@gpu:1"):
-        log.show(WorkerChange(Change.STARTED, slot, f"{slot}@host", 7, 1, Path("a.log")))
-
-    assert capsys.readouterr().out.splitlines() == [
-        "cpu:0        started  pid 7",
-        "train@gpu:1  started  pid 7",
-    ]
-
-
 def test_what_workers_cannot_run_is_told_once_and_again_when_it_is_over(capsys: Capture) -> None:
     broken = a_plugin("light", state=PluginState.BROKEN, reason="no numba.")
     unfit = (unfit_for("markov", 2, "a file is cut."),)
@@ -568,25 +510,6 @@ def test_what_workers_cannot_run_is_told_once_and_again_when_it_is_over(capsys: 
         "cpu:0 cannot run markov@2: a file is cut.",
         "cpu:1 cannot run markov@2: a file is cut.",
         "over: cpu:0 cannot run markov@2: a file is cut.",
-    ]
-
-
-def test_a_name_to_serve_that_no_model_has_is_told_once_all_have_started(capsys: Capture) -> None:
-    log = FleetLog(parse_slots("cpu:0,cpu:1"), ("markov", "mark", "x"))
-    workers = [
-        a_worker_status(worker=slot, slot=slot, plugins=(a_plugin("markov", models=("markov",)),))
-        for slot in ("cpu:0", "cpu:1")
-    ]
-    starts = [workers[0], workers[1].model_copy(update={"state": WorkerState.STARTING})]
-
-    for seen in (starts, workers, workers):
-        log.show_troubles(seen)
-
-    assert capsys.readouterr().out.splitlines() == [
-        "SEQD_SERVES (--serves) names 'mark', and no model here has that name: nothing is served "
-        "by it until one is trained or imported. Did you mean 'markov'?",
-        "SEQD_SERVES (--serves) names 'x', and no model here has that name: nothing is served "
-        "by it until one is trained or imported.",
     ]
 
 

@@ -23,7 +23,6 @@ from seqd_schemas import (
     Event,
     JobRecord,
     JobState,
-    Paused,
     Progress,
     Resumed,
     Step,
@@ -88,40 +87,16 @@ HELD = HeldUnit("0", "w1", 1, 20.0)
     ("facts", "sentence"),
     [
         (
-            Facts(a_job(), states()),
-            "Job j1 is queued: No worker is up: `seqd up` starts them, in some seconds.",
-        ),
-        (
             Facts(a_job(), states(), [a_worker()], rates={QUEUE: Rate(10, 20.0, 1)}),
             "Job j1 is queued: 1 worker can run it, and one takes its next unit in a moment; about "
             "8.0 s to its end.",
-        ),
-        (
-            Facts(
-                a_job(state=JobState.PAUSED),
-                states(events=(Paused(job_id="j1", at_ms=NOW_MS - 61_000, counts=COUNTS),)),
-                [a_worker()],
-            ),
-            "Job j1 is paused: it has been paused for 61 s: no unit is begun until it is resumed.",
-        ),
-        (
-            Facts(
-                a_job(
-                    state=JobState.COMPLETED,
-                    started_at_ms=1_000,
-                    ended_at_ms=4_500,
-                    counts=Counts(total=1, succeeded=1),
-                ),
-                states(claimable=0),
-            ),
-            "Job j1 completed in 3.5 s after a wait of 1.0 s: 1 succeeded of 1 item.",
         ),
         (
             Facts(a_job(state=JobState.FAILED, failure=a_failure()), states(claimable=0)),
             "Job j1 failed: plugin_fault: It broke.",
         ),
     ],
-    ids=["no worker", "in a moment", "paused", "completed", "failed"],
+    ids=["in a moment", "failed"],
 )
 def test_the_headline_is_the_state_and_the_first_reason_for_it(facts: Facts, sentence: str) -> None:
     assert headline(facts) == sentence
@@ -326,18 +301,6 @@ def test_a_worker_with_a_unit_of_the_job_is_not_idle_where_it_has_just_committed
     (answer,) = explanation(Facts(job, in_hand, [a_worker()])).workers
 
     assert (answer.code, answer.message) == ("busy", "busy with this job (100%)")
-
-
-def test_nobody_knows_how_long_the_rest_takes_where_a_unit_is_overdue() -> None:
-    job = a_job(units=3, state=JobState.RUNNING, counts=COUNTS)
-    one_in_hand = states(claimable=2, workers={"w1": 1}, held=(HELD,))
-    claim = ClaimInHand(job_id="j1", unit="0", units=1, since_ms=NOW_MS - 21_000)
-
-    found = left_s(
-        Facts(job, one_in_hand, [a_worker(claim=claim)], rates={QUEUE: Rate(10, 1.0, 1)})
-    )
-
-    assert found == (None, False)
 
 
 def test_a_worker_that_has_ended_by_a_drain_is_none_that_is_up() -> None:

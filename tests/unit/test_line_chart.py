@@ -33,25 +33,6 @@ def test_a_line_of_one_point_is_a_mark_that_can_be_seen() -> None:
     assert rows[3] == " 2.0 ┤        ⠈⠑⠢⠤⢄⣀⡀       ● held out 2.500"
 
 
-def test_names_of_lines_that_end_alike_stand_below_each_other() -> None:
-    rows = drawn(Line("a", ((1, 2.0), (3, 2.0)), ""), Line("b", ((1, 2.0), (3, 2.0)), ""))
-
-    assert [row[-9:] for row in rows[3:5]] == ["a 2.00000", "b 2.00000"]
-
-
-def test_each_line_has_its_colour_and_the_later_one_is_on_top() -> None:
-    chart = line_chart(
-        [TRAINING, Line("held out", TRAINING.points, "yellow")],
-        AXIS,
-        width=44,
-        rows=4,
-        title="loss",
-    )
-
-    styles = {str(span.style) for span in chart[1].spans}
-    assert styles == {"dim", "yellow"}
-
-
 @given(
     st.lists(st.lists(finite, min_size=1, max_size=9), min_size=1, max_size=3),
     st.integers(10, 120),

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from seqd import log_context
 from seqd.escaping import printable
-from seqd.log_context import LoggedWork, LoggedWorker, jobs_of, name_worker, trace_of, working_on
+from seqd.log_context import LoggedWork, LoggedWorker, name_worker, trace_of, working_on
 from seqd.log_lines import FORMAT, JsonFormatter, LineFormatter
 from seqd.log_repeats import BoundedHandler
 from seqd.masking import remember_password
@@ -126,12 +126,6 @@ def test_a_hostile_record_is_one_line_of_json(message: str, argument: str, model
         assert printable(line.encode().decode()) == line
 
 
-def test_letters_stand_in_json_as_they_are() -> None:
-    (line,) = logged(a_record("of a café"), as_json=True)
-
-    assert '"of a café"' in line
-
-
 def test_a_password_is_masked_in_json() -> None:
     remember_password("tOpSeCrEt")
 
@@ -168,7 +162,3 @@ def test_the_trace_of_a_job_is_what_its_metadata_names(
     metadata: dict[str, str], trace: str | None
 ) -> None:
     assert trace_of(metadata) == trace
-
-
-def test_a_record_whose_arguments_do_not_fit_is_about_no_job() -> None:
-    assert jobs_of(a_record("job=%d", "seqd.test", "x")) == ()

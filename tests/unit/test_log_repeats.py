@@ -1,9 +1,7 @@
 """Which records are logged, and how those are counted that are not."""
 
-import gc
 import io
 import logging
-import weakref
 
 from seqd.log_repeats import (
     MOST_OTHERS,
@@ -93,19 +91,3 @@ def test_a_count_is_written_when_the_handler_is_closed() -> None:
     handler.close()
 
     assert stream.getvalue().endswith("… 2 more like it in 1 s: failed: ValueError\n")
-
-
-def test_a_record_that_is_only_counted_keeps_nothing_alive() -> None:
-    class Large(Exception):
-        pass
-
-    batch, repeats = Large(), Repeats()
-    is_alive = weakref.ref(batch)
-
-    for _ in range(2):
-        repeats.admit(a_record("%s", batch, error=batch), 0.0)
-    del batch
-    gc.collect()
-
-    assert is_alive() is None
-    assert len(list(repeats.ended(60.0))) == 1

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import strategies as st
 
 from cli_builders import here
-from seqd.cli.logs import host_of
 from seqd.local.log_search import MAX_LINES_BEHIND, LogSearch, Wanted
 
 DAY = "2026-11-27"
@@ -197,11 +196,3 @@ def test_times_at_the_ends_of_the_calendar_are_printed(
 
     assert (ended.status, len(ended.out.splitlines())) == (0, 3), ended.err
     assert "9999-12-30" in ended.out and "1970" not in ended.out
-
-
-@pytest.mark.parametrize(
-    ("worker", "host"),
-    [("cpu-0@gpu-box-7-a1b2c3", "gpu-box-7"), ("w1", None), ("a@b", None)],
-)
-def test_the_host_of_a_worker_stands_in_its_name(worker: str, host: str | None) -> None:
-    assert host_of(worker) == host

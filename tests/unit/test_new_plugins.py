@@ -106,16 +106,6 @@ def test_all_files_of_a_variation_are_complete(task: str, style: str) -> None:
             "a letter first, such as my_model.",
         ),
         (
-            "HelloWorld",
-            "The name is 'HelloWorld'. Allowed: 1 to 40 lower-case letters, digits and "
-            "underscores, a letter first, such as hello_world.",
-        ),
-        (
-            "2nd",
-            "The name is '2nd'. Allowed: 1 to 40 lower-case letters, digits and underscores, a "
-            "letter first, such as nd.",
-        ),
-        (
             "…",
             "The name is '…'. Allowed: 1 to 40 lower-case letters, digits and underscores, a "
             "letter first, such as hello.",
@@ -132,11 +122,6 @@ def test_all_files_of_a_variation_are_complete(task: str, style: str) -> None:
             "markov",
             "The name 'markov' is taken: it is a plugin of seqd. Give another one, such as "
             "my_markov.",
-        ),
-        (
-            "markov_words",
-            "The name 'markov_words' is taken: it is a model of seqd. Give another one, such as "
-            "my_markov_words.",
         ),
         (
             "schemas",

@@ -10,7 +10,7 @@ from pydantic import Field, ValidationError
 
 from seqd.errors import InvalidParameters
 from seqd.hookspecs import PluginParameters
-from seqd.parameters import allowed, check_parameters
+from seqd.parameters import check_parameters
 
 
 class Parameters(PluginParameters):
@@ -127,16 +127,3 @@ def test_the_check_on_the_schema_and_the_plugins_own_class_agree(values):
         check_parameters(SCHEMA, values, model="imdb_lstm", task="train")
     else:
         assert "allowed: " in refusal_of(**values)
-
-
-def test_what_is_allowed_is_said_in_words():
-    assert allowed({"type": "integer"}) == "a whole number"
-    assert allowed({"type": "number", "minimum": 0}) == "at least 0"
-    assert allowed({"type": "number", "exclusiveMinimum": 0, "maximum": 1}) == (
-        "more than 0, at most 1"
-    )
-    assert allowed({"type": "string", "maxLength": 9, "pattern": "^a"}) == (
-        "a text of 0 to 9 characters that matches ^a"
-    )
-    assert allowed({"$ref": "#/$defs/Mode", "$defs": {"Mode": {"enum": [1, None]}}}) == "1, null"
-    assert allowed({}) == "any value"

@@ -79,30 +79,6 @@ def test_another_version_on_a_worker_than_here_is_named_with_both() -> None:
     ]
 
 
-@pytest.mark.parametrize("distribution", ["(none)", "seqd-hi"])
-def test_another_version_that_comes_from_elsewhere_is_named_by_the_plugin(
-    distribution: str,
-) -> None:
-    other = a_plugin(version="0.1", distribution=distribution)
-
-    assert differences([a_plugin()], [a_worker("a", other)]) == [
-        "The plugin hello has the version 0.2 here, and 0.1 on a. For one version everywhere: `pip "
-        "install seqd-hello==0.2` there. Then restart it; those of `seqd up`: `seqd workers "
-        "restart a`."
-    ]
-
-
-def test_of_two_versions_that_come_from_no_distribution_the_one_here_is_brought_there() -> None:
-    here, there = (a_plugin(version=one, distribution="(none)") for one in ("0.2", ""))
-
-    (said,) = differences([here], [a_worker("a", there)])
-
-    assert said.startswith(
-        "The plugin hello has the version 0.2 here, and none on a. For one version everywhere, "
-        "bring its module there. Then restart it;"
-    )
-
-
 def test_a_plugin_of_seqd_that_only_workers_of_the_release_before_have_is_missing_nowhere() -> None:
     old = [a_plugin("markov", "0.1", distribution="seqd"), a_plugin("gone", distribution="seqd")]
     workers = [a_worker_status(worker="a", plugins=old), a_worker("b")]
@@ -146,15 +122,6 @@ def test_workers_of_this_machine_have_what_was_removed_from_it_until_they_are_re
         "hello is not installed here, and a, b of this machine have it until `seqd workers restart "
         "--wait`."
     ]
-
-
-def test_where_it_is_not_here_the_version_that_most_workers_have_is_the_one_to_install() -> None:
-    workers = [a_worker(name, a_plugin()) for name in "ab"]
-    workers.append(a_worker("c", a_plugin(version="0.3")))
-
-    (said,) = differences([], workers)
-
-    assert said.startswith("seqd-hello has the version 0.2 on a, b, and 0.3 on c. ")
 
 
 @pytest.mark.parametrize(

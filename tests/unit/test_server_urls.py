@@ -4,7 +4,6 @@ import pytest
 
 from seqd.errors import InvalidSettings
 from seqd.local.redis_address import SentinelAddress, check_redis_url, read_sentinel_url
-from seqd.masking import without_password
 
 
 @pytest.mark.parametrize(
@@ -81,25 +80,6 @@ def test_an_address_that_cannot_be_used_is_refused_with_what_is_allowed(
     assert str(refusal.value).endswith(said)
     assert str(refusal.value).startswith(f"SEQD_REDIS_URL is '{shown}")
     assert "cret" not in str(refusal.value)
-
-
-@pytest.mark.parametrize(
-    ("url", "shown"),
-    [
-        ("redis://:secret@host/0", "redis://:***@host/0"),
-        ("redis://user:se:cr@t@host/0", "redis://user:***@host/0"),
-        ("redis://:se/cr;et@host/0", "redis://:***@host/0"),
-        ("redis://host:6379/0", "redis://host:6379/0"),
-        # A comma divides hosts only where there are Sentinels.
-        ("redis+sentinel://h1:1,h2/name/0", "redis+sentinel://h1:1,h2/name/0"),
-        ("redis+sentinel://u:secret@h1:1,[::1]/name/0", "redis+sentinel://u:***@h1:1,[::1]/name/0"),
-        ("redis+sentinel://u:1234,abc", "redis+sentinel://***"),
-        ("redis://u:1234,abc", "redis://***"),
-        ("redis://:pa@ss,word", "redis://:***@***"),
-    ],
-)
-def test_a_password_is_never_shown(url: str, shown: str) -> None:
-    assert without_password(url) == shown
 
 
 def test_an_address_with_sentinels_says_who_they_are_and_what_they_watch():

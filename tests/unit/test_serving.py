@@ -61,16 +61,12 @@ def a_queued_job(**changes: object) -> JobRecord:
 
 
 LOST = ClaimInHand(job_id="gone", unit="0", units=1, since_ms=0, is_lost=True)
-DISABLED = BROKEN.model_copy(update={"state": PluginState.DISABLED, "reason": "Not named."})
 DAMAGED = UnfitVersion(
     model="imdb_lstm",
     version=0,
     code=UnfitCode.DAMAGED,
     message="weights.safetensors is damaged.",
     since_ms=1,
-)
-SICK = DAMAGED.model_copy(
-    update={"version": 1, "code": UnfitCode.DEVICE_FAULT, "message": "CUDA error 719."}
 )
 STARTING = {"state": WorkerState.STARTING, "loading": ("imdb_lstm@2", "topics@1")}
 LEFT_OUT = [
@@ -86,12 +82,6 @@ WHY = [
         WaitingCode.NOT_SERVED,
         "No worker that is up has a plugin with the model imdb_lstm. Plugins that are broken on "
         "workers: imdb_lstm on a: No module named 'numba'.",
-    ),
-    (
-        [a_worker("a", plugins=(DISABLED,), versions={})],
-        WaitingCode.NOT_SERVED,
-        "No worker that is up has a plugin with the model imdb_lstm. Plugins that settings disable "
-        "there: imdb_lstm.",
     ),
     (
         [a_worker(name, slot="train@gpu:0=0.5", tasks=("train",)) for name in "ab"],
@@ -127,12 +117,6 @@ WHY = [
         "holds nothing any more: it takes its next unit once the plugin stops, or is ended and "
         "started anew after SEQD_MAX_SILENT_S without a sign of the plugin.",
     ),
-    # A sick device is the reason for every version.
-    (
-        [a_worker("a", versions={"imdb_lstm": ()}, unfit=(SICK,))],
-        WaitingCode.UNFIT,
-        "No worker that is up can classify imdb_lstm@0 now. a: device_fault: CUDA error 719.",
-    ),
     (
         [a_worker("a", **STARTING), a_worker("b", **STARTING), a_worker("c", versions={})],
         WaitingCode.STARTING,
@@ -166,16 +150,6 @@ WHY = [
         WaitingCode.NOT_SERVED,
         "No worker that is up takes jobs that classify imdb_lstm, though its plugin is there: "
         "start one that does, after `seqd workers uncordon --all`.",
-    ),
-    (
-        [
-            held_worker(
-                "w8", "host:here", slot="train@cpu", tasks=("train",), plugins=(), versions={}
-            )
-        ],
-        WaitingCode.NOT_SERVED,
-        "No worker that is up takes jobs that classify imdb_lstm: start one that does, after `seqd "
-        "workers uncordon --host here`.",
     ),
     (
         [held_worker("w8", "slot:train@cpu@here", slot="train@cpu", tasks=("train",))],

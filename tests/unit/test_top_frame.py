@@ -6,7 +6,7 @@ from time import monotonic
 
 import pytest
 
-from builders import a_catalog_entry, a_classify_job
+from builders import a_catalog_entry
 from cli_builders import a_record
 from seqd.cli.top.frame import frame, page
 from seqd.cli.top.reading import Away, History, TopState
@@ -15,7 +15,6 @@ from seqd.ledger.inbox import RedisMemory
 from seqd.queue_states import WorkerCounts
 from seqd_schemas import (
     ChildDeath,
-    Counts,
     FailureRecord,
     ModelPause,
     PluginState,
@@ -114,19 +113,6 @@ def test_of_one_kind_ten_are_told_and_how_many_more_there_are() -> None:
         "! 2 further findings are of the kind worker-stopped. `seqd workers list`, `seqd models "
         "list` and `seqd queues` have all." in told
     )
-
-
-def test_of_many_broken_plugins_it_is_said_where_the_others_are_listed() -> None:
-    broken = [
-        PluginStatus(name=f"p{n}", distribution="d", version="1", state=PluginState.BROKEN)
-        for n in range(12)
-    ]
-    state = a_state(workers=[a_worker(plugins=tuple(broken))])
-
-    told = [line.plain for line in page(state, View(), width=400)]
-
-    further = "! 2 further plugins are broken on workers. `seqd plugins list` shows them."
-    assert further in told
 
 
 def test_of_what_is_in_hand_a_version_that_nobody_can_run_is_told_apart_where_others_go_on() -> (
@@ -319,16 +305,6 @@ def test_rows_are_sorted_by_what_is_said_below() -> None:
     assert "s sort: waiting" in by_waiting[-1]
 
 
-def test_one_look_as_text_has_no_keys_and_is_not_cut_to_a_screen() -> None:
-    queues = [a_queue(f"m{n:02}") for n in range(60)]
-
-    lines = [line.plain for line in page(a_state(queues=queues), View(), 4_096)]
-
-    assert lines[0].startswith("seqd top  redis://here:6379/0  ")
-    assert len([line for line in lines if line.startswith("classify")]) == 60
-    assert not any("q quit" in line for line in lines)
-
-
 def test_a_worker_has_the_rate_of_the_last_15_seconds_and_lost_counts_are_none() -> None:
     history = History()
     rates = []
@@ -339,13 +315,3 @@ def test_a_worker_has_the_rate_of_the_last_15_seconds_and_lost_counts_are_none()
 
     of_worker = [round(one.get("gpu:0@host0-ab0000", -1)) for one in rates]
     assert of_worker == [-1, -1, 200, 124, 0]
-
-
-@pytest.mark.parametrize("kind", ["classify", "train"])
-def test_a_job_without_items_and_one_that_is_uploaded_have_a_row(kind: str) -> None:
-    counts = Counts(total=7, succeeded=3, processing=4)
-    record = a_record(counts=counts, sealed=False, job=a_classify_job(), created_at_ms=0)
-
-    lines = shown(a_state(jobs=[record.model_copy(update={"kind": kind})]), View("jobs"))
-
-    assert lines[3].split()[:4] == ["j1", kind, "imdb_lstm@0", "running"]

@@ -50,29 +50,3 @@ def test_rules_that_the_user_may_not_read_are_not_known(
 
     said = "Rules of operators are not known: this user may not read them."
     assert capsys.readouterr().out.strip() == said
-
-
-def test_the_table_of_silent_workers_has_host_slot_and_version(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    from seqd.cli.ui.screen import Screen
-
-    last = a_worker_status(worker="w1", host="h1", slot="cuda:1", seqd_version="0.3.0")
-
-    print_workers_list(Screen(), seen_workers([], {"w1": 1_000}, {}, NOW_MS, last={"w1": last}))
-
-    row = capsys.readouterr().out.splitlines()[1].split()
-    assert row == [
-        "w1",
-        "h1",
-        "cuda:1",
-        "cuda:1",
-        "silent",
-        "0",
-        "0",
-        "-",
-        "0.3.0",
-        "-",
-        "16",
-        "min",
-    ]
