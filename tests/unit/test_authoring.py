@@ -45,10 +45,6 @@ def change(folder):
     (folder / "gone.py").unlink()
 
 
-def test_a_folder_that_is_gone_has_no_files(tmp_path):
-    assert Watched(tmp_path / "gone").seen() == {}
-
-
 def test_a_traceback_has_the_plugins_own_calls_and_those_of_its_causes(tmp_path):
     path = tmp_path / "seqd_hello.py"
     path.write_text(

@@ -280,11 +280,6 @@ REFUSED = {
     "as text_field": pa.table({"text": [1]}),
     "the column 'text' of the batch holds float64; allowed: strings. Name the column with the text "
     "as text_field": {"text": np.array([1.5])},
-    "the column 'text' of the batch holds bool; allowed: strings. Name the column with the text as "
-    "text_field": pd.DataFrame({"text": [True]}),
-    "the batch has no column 'text'; it has: 0, 1. Name the column with the text as text_field": (
-        pd.DataFrame({0: ["x"], 1: ["y"]})
-    ),
     "the columns of the batch are not of one length: text 2, z 1": (
         {"text": np.array(["a", "b"]), "z": np.array([1])}
     ),
@@ -374,13 +369,6 @@ def test_a_name_means_the_version_in_service_when_it_was_made(store):
 
     assert predictor.model == "echo@1"
     assert predictor(["a"])[0].output.label == "a"
-
-
-def test_a_store_that_is_named_is_used(store, tmp_path):
-    other = tmp_path / "other"
-    publish_file(other, "echo", "echo.json", '{"records": 1, "prefix": "other "}')
-
-    assert Predictor("echo@1", store=other)(["a"])[0].output.label == "other a"
 
 
 def test_copies_in_one_process_share_one_version_in_memory(caplog):

@@ -9,13 +9,7 @@ from pathlib import Path
 import pytest
 
 from seqd.hookspecs import LabelledRecord
-from seqd.inputs.datasets import (
-    MAX_COUNTED,
-    ClassCounts,
-    FileDataset,
-    ListDataset,
-    stated_fingerprint,
-)
+from seqd.inputs.datasets import MAX_COUNTED, ClassCounts, FileDataset, ListDataset
 from seqd_schemas import MAX_LISTED_CLASSES, DataFingerprint, FileSource
 
 RECORDS = [("good film", "pos"), ("bad, slow film", "neg"), ("a film", None), ("best", "pos")]
@@ -60,10 +54,3 @@ def test_labels_without_end_are_counted_in_bounded_memory() -> None:
     assert len(counts.listed()) == MAX_LISTED_CLASSES
     assert list(counts.listed().items())[:2] == [("id-00999", 4), ("id-00000", 1)]
     assert sum(counts.listed().values()) + counts.other() == MAX_COUNTED + 50 + 6
-
-
-def test_a_plugin_states_the_classes_of_data_that_it_alone_reads() -> None:
-    stated = stated_fingerprint("keras:imdb", 3, "0" * 64, {"1": 2, "0": 1})
-
-    assert stated.classes == {"1": 2, "0": 1}
-    assert stated.text_sha256 is None

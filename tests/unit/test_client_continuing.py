@@ -14,7 +14,7 @@ from seqd.client.results import merged_results
 from seqd.errors import InvalidRequest, WrongState
 from seqd.ledger.exchange import Give, Reading
 from seqd.ledger.transport import Transport
-from seqd_schemas import Counts, FileSource, InlineSource, JobRecord, JobState, UploadSource
+from seqd_schemas import Counts, InlineSource, JobRecord, JobState, UploadSource
 
 T = TypeVar("T")
 
@@ -148,20 +148,12 @@ def test_what_cannot_be_retried_says_why(
             "resume j1",
         ),
         (
-            {
-                "job": a_classify_job(source=FileSource(path="/data/r.jsonl"), expires_in_s=60),
-                "sealed": False,
-            },
-            "Job j1 expired after 60 s with 4 of 9 items done. Its input was not complete by then: "
-            "hand it in again with more time.",
-        ),
-        (
             {"continued_by": "j2"},
             "Job j1 expired after 60 s with 4 of 9 items done. The job that continues it: seqd "
             "jobs show j2",
         ),
     ],
-    ids=["items", "half an input", "a training", "half a file", "retried already"],
+    ids=["items", "half an input", "a training", "retried already"],
 )
 def test_an_expired_job_says_how_to_do_the_rest(changes: dict[str, object], message: str) -> None:
     counts = Counts(total=9, succeeded=3, errored=1, expired=5)

@@ -41,18 +41,6 @@ async def chunk_of(source: Source) -> list[str]:
     return [] if end.value.value is None else [item.custom_id for item in end.value.value.items]
 
 
-def test_what_was_read_is_cut_once_more_where_the_job_was_cut_otherwise() -> None:
-    async def use() -> list[list[str]]:
-        source = AsyncEntries(async_texts(), RULES)
-        source.begin(2)
-        steps = source.next()
-        head = await anext(next(steps).source)  # type: ignore[arg-type, union-attr]
-        source.begin(1, [head])
-        return [await chunk_of(source) for _ in range(4)]
-
-    assert asyncio.run(use()) == [["row-1"], ["row-2"], ["row-3"], []]
-
-
 @pytest.mark.parametrize("is_async", [False, True], ids=["blocking", "async"])
 def test_a_generator_that_somebody_closes_is_not_taken_for_its_end(is_async: bool) -> None:
     async def use() -> None:

@@ -9,20 +9,10 @@ import pytest
 
 from seqd.client.sources import Entries, Source, Texts
 from seqd.client.upload import Upload
-from seqd.errors import InvalidData, QuotaExceeded, UploadLost
-from seqd.ledger.blobs import PackedChunk
+from seqd.errors import InvalidData, QuotaExceeded
 from seqd.ledger.exchange import Exchange, Until
 from seqd.ledger.transport import Transport
-from seqd_schemas import (
-    ClassifyJob,
-    Failure,
-    Item,
-    ItemChunk,
-    Job,
-    LabelledText,
-    TrainJob,
-    UploadSource,
-)
+from seqd_schemas import ClassifyJob, Failure, Item, Job, LabelledText, TrainJob, UploadSource
 
 #: Runs exchanges that send nothing.
 DRIVER = Transport(None, "")  # type: ignore[arg-type]
@@ -105,26 +95,6 @@ def test_a_training_does_not_wait_for_room_for_ever(monkeypatch: pytest.MonkeyPa
     assert [(failure.code, failure.retryable) for failure in failures] == [("quota_exceeded", True)]
 
 
-def test_an_upload_says_once_that_it_waits_for_memory_of_redis(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    outcomes = iter(["short", "short", "full", "added"])
-    ledger = a_ledger(append="", failures=[])
-    ledger.submissions.append = answering(lambda *_, **__: next(outcomes))
-    ledger.submissions.seal = answering(lambda *_, **__: True)
-    job = ClassifyJob(model="echo", source=UploadSource())
-    upload = an_upload(ledger, job, Entries([Item(custom_id="a", text="b")]))
-
-    DRIVER.run(upload.start())
-    DRIVER.run(upload.join(120))
-
-    DRIVER.run(upload.raise_error())
-    assert caplog.messages == [
-        "job=j1: its upload waits for room: Redis has used up the share of its maxmemory that new "
-        "jobs may take (SEQD_MAX_MEMORY_SHARE of the workers). See: seqd doctor"
-    ]
-
-
 def test_an_upload_that_has_found_room_is_given_its_time_again() -> None:
     outcomes = iter(["full", "added", "added"])
     ledger = a_ledger(append="", failures=[])
@@ -150,19 +120,3 @@ def test_an_upload_that_has_found_room_is_given_its_time_again() -> None:
     may_go_on.set()
     DRIVER.run(upload.join(120))
     assert waits.holds()
-
-
-def test_an_upload_whose_earlier_units_redis_has_lost_fails_and_may_be_sent_again() -> None:
-    failures: list[Failure] = []
-    item = Item(custom_id="a", text="b")
-    job = ClassifyJob(model="echo", source=UploadSource())
-    upload = an_upload(a_ledger(append="behind", failures=failures), job, Entries([item]))
-    for _ in range(4):
-        upload.skip(PackedChunk(ItemChunk(first_index=0, items=(item,))))
-
-    DRIVER.run(upload.start())
-    DRIVER.run(upload.join(120))
-
-    with pytest.raises(UploadLost, match="has lost units of job j1 in front of unit 4"):
-        DRIVER.run(upload.raise_error())
-    assert [(failure.code, failure.retryable) for failure in failures] == [("upload_lost", True)]

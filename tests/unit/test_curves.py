@@ -1,12 +1,9 @@
 """A training's learning curve: which epochs are kept, and which figures make the curve."""
 
-import json
-
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seqd.analysis.curves import MAX_FIGURES, Curve, LearningCurve, curve_of, curves_of
-from seqd.models.version_files import MAX_MANIFEST_BYTES
+from seqd.analysis.curves import Curve, LearningCurve, curve_of, curves_of
 from seqd_schemas import MAX_KEPT_EPOCHS, EpochMetrics
 
 
@@ -70,17 +67,6 @@ def test_what_json_has_no_number_for_is_left_out():
     curve.add(1, 0.5, {"loss": float("nan"), "accuracy": 0.5})
 
     assert curve.epochs[0].metrics == {"accuracy": 0.5}
-
-
-def test_the_longest_curve_takes_less_than_half_of_a_manifest():
-    curve = LearningCurve()
-    for epoch in range(1, MAX_KEPT_EPOCHS + 1):
-        curve.add(epoch, 1 / 3, {f"{'a' * 61}{number:03}": -1e-300 / 3 for number in range(64)})
-
-    kept = [one.model_dump() for one in curve.epochs]
-
-    assert len(kept[0]["metrics"]) == MAX_FIGURES
-    assert len(json.dumps(kept, indent=2)) < MAX_MANIFEST_BYTES * 0.55
 
 
 def test_a_curve_is_of_bits_a_character_where_they_are_told_with_the_held_out_ones():

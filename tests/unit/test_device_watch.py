@@ -102,17 +102,6 @@ def test_a_device_that_is_lost_without_an_event_is_noticed(
     assert one.reason() == "the driver says GPU is lost."
 
 
-def test_a_watch_that_was_closed_says_nothing_more(machine: Machine, watched) -> None:
-    machine.add(1)
-    one = watched(slots_here("gpu:0")[0])
-    one.watch.close()
-
-    machine.change(0, error=LOST)
-
-    with pytest.raises(Empty):
-        one.told.get(timeout=1.5)
-
-
 def test_an_error_that_the_device_survives_is_logged_alone(
     machine: Machine, watched, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -271,18 +271,6 @@ def test_a_folder_that_changes_is_refused_and_one_with_another_file_beside_its_l
         list(reading)
 
 
-def test_a_pipe_is_no_file_and_is_read_to_its_end() -> None:
-    read, write = os.pipe()
-    os.write(write, b"".join(json.dumps({"text": f"text {n}"}).encode() + b"\n" for n in range(9)))
-    os.close(write)
-
-    with feed_of(f"/dev/fd/{read}", [], {}) as feed:
-        entries = list(feed)
-
-    os.close(read)
-    assert len(entries) == 9
-
-
 def file_of(kind: str, folder: Path) -> Path:
     path = folder / f"a.{kind}"
     if kind == "parquet":

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from seqd.errors import InvalidData, InvalidInput
 from seqd.hookspecs import LabelledRecord
 from seqd.inputs import datasets
-from seqd.inputs.datasets import FileDataset, ListDataset, NamedDataset, TextDataset
+from seqd.inputs.datasets import FileDataset, ListDataset, NamedDataset
 from seqd_schemas import FileSource
 
 
@@ -131,13 +131,6 @@ def test_two_data_sets_have_one_fingerprint_only_if_they_are_equal(left, right):
     assert same == (left == right)
 
 
-def test_a_running_text_in_memory_counts_characters():
-    data = TextDataset("abab", "two letters")
-
-    assert data.text() == "abab"
-    assert data.fingerprint().records == 4
-
-
 def test_data_without_records_is_refused():
     with pytest.raises(InvalidData, match="a list holds no record; at least one is due"):
         labelled().fingerprint()
@@ -191,8 +184,3 @@ def test_a_running_text_in_segments_may_be_longer_than_one_read_whole(tmp_path, 
 
     assert [segment.text for segment in data.segments()] == ["abcdef"]
     assert data.fingerprint().records == 6
-
-
-def test_a_named_data_set_has_no_segments():
-    with pytest.raises(InvalidData, match="is a plugin's own data set"):
-        NamedDataset("keras:imdb").segments()

@@ -11,7 +11,6 @@ from backports import zstd
 
 from seqd.errors import InvalidInput
 from seqd.inputs import streams
-from seqd.inputs.datasets import FileDataset
 from seqd.inputs.paths import check_path, open_regular
 from seqd.inputs.reading import InputFile
 from seqd_schemas import FileFormat, FileSource, RefusedItem
@@ -219,12 +218,6 @@ def test_a_zstd_file_of_several_frames_is_read_to_its_end(tmp_path):
     path = written(tmp_path / "a.txt.zst", zstd.compress(b"one\ntw") + zstd.compress(b"o\n"))
 
     assert [entry.text for entry in InputFile(FileSource(path=str(path))).items()] == ["one", "two"]
-
-
-def test_a_zstd_file_can_be_learnt_from(tmp_path):
-    path = written(tmp_path / "a.txt.zst", zstd.compress(b"one\r\ntwo"))
-
-    assert FileDataset(FileSource(path=str(path))).text() == "one\r\ntwo"
 
 
 @pytest.mark.parametrize(("suffix", "compress"), [(".gz", gzip.compress), (".zst", zstd.compress)])

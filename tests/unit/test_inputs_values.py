@@ -117,15 +117,6 @@ def test_a_bad_identifier_is_refused_under_the_position(custom_id):
     assert message.startswith("row 1: its identifier ")
 
 
-def test_items_are_made_one_by_one():
-    values = iter(["a", "b"])
-
-    first = next(items_of(values))
-
-    assert first.custom_id == "row-1"
-    assert next(values) == "b"
-
-
 ANY_JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
@@ -148,12 +139,6 @@ def test_every_value_gives_one_entry_in_its_place(values):
             assert entry.custom_id == f"row-{number}"
         if isinstance(entry, Item):
             assert entry.text == (value if isinstance(value, str) else value["text"])
-
-
-def test_what_is_an_entry_already_passes_as_it_is():
-    entries = list(items_of(["", Item(custom_id="a", text="t")]))
-
-    assert list(items_of(entries)) == entries
 
 
 # Labels and training records
@@ -216,15 +201,6 @@ def test_a_bad_label_refuses_a_set_with_its_row():
         "row 2: its label is of type dict; allowed: a string, number or boolean. Mend it or take "
         "it out."
     )
-
-
-def test_the_first_bad_value_is_named_by_its_row():
-    values = texts_of(["a", {"text": ""}], text_field="text", label_field="label")
-
-    with pytest.raises(InvalidData) as raised:
-        list(values)
-
-    assert str(raised.value).startswith("row 2: text is empty")
 
 
 # Identifiers that are used twice

@@ -3,7 +3,6 @@
 import logging
 
 import pytest
-from redis.exceptions import ResponseError
 
 from clock_fixtures import HeldClock
 from seqd.ledger.outage import (
@@ -14,10 +13,8 @@ from seqd.ledger.outage import (
     Trouble,
     waiting_at_most,
 )
-from seqd.ledger.redis import trouble_of
 
 AWAY = ConnectionError("Connection refused.")
-OOM = ResponseError("@user_script: 730: -OOM command not allowed.")
 
 
 @pytest.fixture
@@ -113,45 +110,3 @@ def test_an_outage_has_a_line_at_its_beginning_and_one_at_its_end_and_a_blip_has
         "Redis at host:6379 is back after 2.5 s",
     ]
     assert not outage.is_on
-
-
-@pytest.mark.parametrize(
-    ("full_s", "said"),
-    [
-        (0.0, []),  # a client: whoever asked is told at once
-        (5.0, ["Redis at h:1 takes no writes: OOM command not allowed; work goes on later"]),
-    ],
-)
-def test_a_full_server_is_not_called_away(
-    clock: HeldClock, full_s: float, said: list[str], caplog: pytest.LogCaptureFixture
-) -> None:
-    promise = "work goes on later"
-    outage = Outage(limit_s=5.0, full_s=full_s, promise=promise, has_answered=True, clock=clock)
-    outage.address, trouble = "h:1", trouble_of(OOM)
-    assert trouble is Trouble.FULL
-
-    for _ in range(4):
-        again(Attempts(outage, 0), trouble, OOM)
-        clock.now_s += SHORTEST_S
-
-    assert [message.replace("@user_script: 730: -", "") for message in caplog.messages] == said
-
-
-def test_a_right_that_is_taken_away_is_said_once_and_its_return_too(
-    clock: HeldClock, caplog: pytest.LogCaptureFixture
-) -> None:
-    outage = Outage(has_answered=True, clock=clock)
-    outage.address, outage.bears_denial = "h:1", True
-
-    with caplog.at_level(logging.INFO):
-        for _ in range(3):
-            outage.begin(Trouble.DENIED, PermissionError("no permissions to run 'xack'."))
-            outage.end(is_repeat=False)  # of another command, which is allowed
-            clock.now_s += 20.0
-        outage.end(is_repeat=True)
-
-    assert caplog.messages == [
-        "Redis at h:1 denies what worked before: no permissions to run 'xack'; it is tried until "
-        "it works again. `seqd redis acl --role worker --check` says which rights are missing",
-        "Redis at h:1 is back after 60.0 s",
-    ]

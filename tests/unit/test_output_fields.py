@@ -1,6 +1,5 @@
 """The fields of an output: their types by its schema, their cells, and matrices of vectors."""
 
-import tracemalloc
 from base64 import b64encode
 from enum import StrEnum
 from typing import Annotated, Literal
@@ -123,12 +122,6 @@ def filled(matrix: Matrix, *rows: list[float] | None) -> list[list[float]]:
     return matrix.whole().tolist()
 
 
-def test_a_matrix_of_unknown_length_grows():
-    vectors = [[float(number)] for number in range(3_000)]
-
-    assert filled(Matrix(None, None), *vectors) == vectors
-
-
 @pytest.mark.parametrize(("dimensions", "shape"), [(None, (2, 0)), (3, (2, 3))])
 def test_a_matrix_of_errors_alone_has_a_row_each(dimensions, shape):
     assert np.array(filled(Matrix(2, dimensions), None, None)).shape == shape
@@ -142,22 +135,6 @@ def test_vectors_of_two_lengths_are_refused_with_the_item():
         "The vector of item 'row-2' has 2 numbers, and those of the items in front of it 1: one "
         "matrix cannot hold both. Read `results()`, or `to_arrow()`."
     )
-
-
-def test_a_matrix_of_known_shape_is_allocated_once():
-    row, count = np.zeros(256, np.float32), 4_000
-    tracemalloc.start()
-    try:
-        matrix = Matrix(count, 256)
-        for _ in range(count):
-            matrix.add(row, "a")
-        whole = matrix.whole()
-        _, peak = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-
-    assert whole.shape == (count, 256)
-    assert peak < 1.1 * whole.nbytes
 
 
 @pytest.mark.parametrize("dimensions", [None, 2])

@@ -78,20 +78,6 @@ def test_the_time_to_the_end_of_what_is_in_hand_goes_down(
     assert state.eta_s == (None if left_s is None else pytest.approx(left_s / busy))
 
 
-def test_what_is_in_hand_takes_as_long_however_many_workers_have_nothing_to_do() -> None:
-    work = QueueWork(QUEUE, items=100, leased_items=100, busy_workers=1)
-
-    assert the_state(work=[work], workers=[a_worker(), a_worker("w2")]).eta_s == 1.0
-
-
-def test_nobody_knows_the_end_where_all_that_is_left_takes_longer_than_reckoned() -> None:
-    work = QueueWork(QUEUE, items=100, leased_items=100, busy_workers=1)
-    job = JobRow("j1", QUEUE, "acme", JobState.RUNNING, created_ms=0, items=100)
-    worker = a_worker(claim=a_claim(since_ms=NOW_MS - 1_001))
-
-    assert the_state(now_ms=NOW_MS, work=[work], jobs=[job], workers=[worker]).eta_s is None
-
-
 def test_a_queue_that_nobody_can_run_says_why() -> None:
     unfit = UnfitVersion(
         model="imdb_lstm", version=3, code="no_memory", message="2 GB are missing.", since_ms=0

@@ -36,46 +36,6 @@ def test_redis_6_gets_no_rule_that_it_does_not_know():
     assert "~seqd:worker:*" in rules and "~seqd:worker:*:leases" not in rules
 
 
-def test_a_doctor_may_read_what_an_exporter_may_and_write_its_mark_alone():
-    exporter, doctor = rights_of(Role.EXPORTER, KEYS), rights_of(Role.DOCTOR, KEYS)
-
-    assert set(doctor.commands) - set(exporter.commands) == {"set", "slowlog|get"}
-    assert set(exporter.keys) <= set(doctor.keys)
-    written = [key.pattern for key in doctor.keys if key.access is not Access.READ]
-    assert written == [KEYS.durability_mark()]
-
-
-def test_an_operator_may_do_what_a_client_may_and_write_rules_limits_weights_and_orders():
-    client, operator = rights_of(Role.CLIENT, KEYS), rights_of(Role.OPERATOR, KEYS)
-
-    assert set(client.commands) <= set(operator.commands)
-    changed = set(operator.keys) - set(client.keys)
-    assert {(key.pattern, key.access) for key in changed} == {
-        ("seqd:audit", Access.READ),
-        ("seqd:cordons", Access.ALL),
-        ("seqd:limits:*", Access.ALL),
-        ("seqd:model_order:*", Access.ALL),
-        ("seqd:model_orders", Access.ALL),
-        ("seqd:notices", Access.ALL),
-        ("seqd:paused_models", Access.ALL),
-        ("seqd:placements", Access.ALL),
-        ("seqd:weights", Access.ALL),
-    }
-    own = {"seqd:model_order:*", "seqd:model_orders", "seqd:notices"}
-    assert {key.pattern for key in operator.keys} == {key.pattern for key in client.keys} | own
-
-
-def test_on_its_keys_a_role_may_do_all_but_what_reaches_beyond_them():
-    rules = rights_of(Role.CLIENT, KEYS).rules((7, 2))
-
-    commands = [rule for rule in rules if rule[0] in "+-"]
-    assert commands == [
-        "-@all", "+@read", "+@write", "-@dangerous", "-@scripting", "-dbsize", "-randomkey",
-        "-scan", "+client|setinfo", "+evalsha", "+info", "+ping", "+script|load", "+select",
-        "+time", "+wait", "+waitaof",
-    ]  # fmt: skip
-
-
 def test_a_line_of_the_file_of_users_has_the_hash_of_the_password(tmp_path: Path, capsys):
     secret = tmp_path / "secret"
     secret.write_text("pass word\n")

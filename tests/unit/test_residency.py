@@ -9,7 +9,7 @@ import pytest
 from builders import a_worker_status
 from clock_fixtures import HeldClock
 from seqd.ledger.work import LeftQueues
-from seqd.worker.residency import NEVER_S, Residency, held_by
+from seqd.worker.residency import Residency, held_by
 from seqd_schemas import Cordon, WorkerState
 
 WAIT_S = 2.0
@@ -80,45 +80,12 @@ def test_what_is_not_in_memory_is_left_apart_by_whether_another_worker_has_it(wo
     assert world.memory.elsewhere == {("a", 1), ("c", 1)}
 
 
-def test_with_room_or_without_a_wait_nothing_is_left(world: World):
-    no_wait = Residency(world.memory, SimpleNamespace(), "w1", bool, 0.0)  # type: ignore[arg-type]
-
-    assert no_wait.divide(QUEUES) == (QUEUES, LeftQueues())
-
-    world.memory.room = 3
-    others, left = world.divide()
-    assert (list(others), left.cold, left.held) == (list(QUEUES), [], [])
-
-
 def test_what_is_kept_here_trainings_and_jobs_without_a_version_are_never_left(world: World):
     world.kept = {"c"}
 
     others, left = world.divide(("classify.echo", "train.echo", C, D))
 
     assert (list(others), left.cold) == (["classify.echo", "train.echo", C], [D])
-
-
-def test_after_a_load_beside_other_work_there_is_a_pause(world: World):
-    world.divide()
-    world.memory.last_load_s, world.memory.loads = 1.0, 1
-    world.memory.loaded = ["b", "d"]
-
-    paused, after = world.divide(after_s=0.1), world.divide(after_s=5.0)
-
-    assert paused == ([B, D], LeftQueues([A, C], [], NEVER_S, WAIT_S))
-    assert after == ([B, D], LeftQueues([A, C], [], WAIT_S, WAIT_S))
-
-
-def test_who_has_helped_another_worker_pauses(world: World):
-    world.hold("c", "d")
-    world.divide()
-    world.residency.note_claim("a", 1)
-    assert world.divide()[1].held_s == WAIT_S
-
-    world.residency.note_claim("c", 1)
-
-    assert world.divide()[1].held_s == NEVER_S
-    assert world.divide(after_s=10 * WAIT_S)[1].held_s == WAIT_S
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,6 @@ from builders import a_catalog_entry, a_classify_job
 from seqd.admission import admit
 from seqd.cli.models.rollouts import parse_percent
 from seqd.errors import InvalidRequest
-from seqd.ledger.rollouts import VersionWork
 from seqd.ledger.units import Death, Unit
 from seqd.worker.promotion import percent
 from seqd.worker.rollouts import is_left_to_serving, is_too_bad
@@ -177,13 +176,3 @@ def test_what_is_no_percentage_is_refused(text: str) -> None:
     assert str(raised.value) == (
         f"--share is {text!r}; allowed: a percentage from 0 to 100, such as 5% or 0.5%"
     )
-
-
-@given(st.lists(st.floats(0, 3_600), max_size=30))
-def test_each_batch_is_in_one_bucket_that_holds_it(seconds: list[float]) -> None:
-    figures = VersionWork(2, items=1, batches_s=seconds).figures()
-    buckets = {name: count for name, count in figures.items() if name.startswith("2 le:")}
-    assert sum(buckets.values()) == len(seconds) == figures.get("2 batches", 0)
-    highest = max((int(name.removeprefix("2 le:")) for name in buckets), default=0)
-    if seconds and highest < 80:
-        assert max(seconds) * 1000 <= 2 ** (highest / 4) * 1.000001

@@ -143,16 +143,6 @@ def test_what_model_construct_made_is_kept_only_where_all_can_read_it(field, val
     assert isinstance(kept, ItemError) or is_readable(kept, Everything)
 
 
-@given(st.sampled_from(sorted(set(SOUND) - {"vector"})))
-def test_an_output_without_a_field_is_an_error(field):
-    rest = {name: value for name, value in SOUND.items() if name != field}
-
-    message = message_of(Everything.model_construct(**rest), Everything)
-
-    assert message.startswith("The model plugin gave a Everything that no result can hold: ")
-    assert field in message
-
-
 @given(GARBAGE)
 def test_what_is_no_output_at_all_is_an_error(outcome):
     kept = checked(outcome, Score)

@@ -107,13 +107,6 @@ def test_a_share_leaves_room_for_the_context_beside_what_a_framework_counts(
     assert fraction == pytest.approx((share_bytes - CONTEXT_BYTES) / H100.memory_bytes, abs=1e-4)
 
 
-@pytest.mark.parametrize("name", ["NVIDIA H100", "", "with  two blanks"])
-def test_a_device_is_read_as_it_was_written(name: str) -> None:
-    gpu = PinnedGpu("MIG-GPU-5d5b/3/0", 7, name)
-
-    assert PinnedGpu.read(gpu.written()) == gpu
-
-
 @pytest.mark.parametrize(
     ("spec", "named"),
     [

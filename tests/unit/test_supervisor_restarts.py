@@ -48,9 +48,3 @@ def test_by_default_a_dead_workers_unit_is_claimed_again_in_time() -> None:
     total_s = lease_runs_out_s + lock_runs_out_s + looked_s + backed_off_s + WAKEUP_S
     assert total_s == 40.0
     assert total_s < PROMISED_S
-
-
-def test_by_default_a_lease_outlives_two_lost_renewals() -> None:
-    settings = Settings()
-
-    assert settings.lease_s >= 3 * settings.heartbeat_s

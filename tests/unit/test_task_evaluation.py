@@ -123,27 +123,6 @@ def test_spans_count_where_exact_and_their_characters_where_they_overlap() -> No
     assert values["overlap_f1"] == pytest.approx(2 * (4 + 8) / (8 + 4 + 10 + 12))
 
 
-def test_the_overlap_of_random_spans_is_that_of_sets_of_characters() -> None:
-    draw = random.Random(5)
-    pairs, shared, sizes = [], 0, 0
-    for _ in range(50):
-        both = []
-        for _ in range(2):
-            starts = [(draw.randrange(40), draw.choice("PQ")) for _ in range(draw.randrange(6))]
-            both.append([(start, start + draw.randint(1, 9), one) for start, one in starts])
-        first, second = (
-            {(at, label) for start, end, label in parts for at in range(start, end)}
-            for parts in both
-        )
-        shared, sizes = shared + len(first & second), sizes + len(first) + len(second)
-        truth = [{"start": start, "end": end, "label": label} for start, end, label in both[0]]
-        pairs.append((truth, spans(*both[1])))
-
-    report = report_of("spans", *pairs)
-
-    assert report.metrics["overlap_f1"].value == pytest.approx(2 * shared / sizes)
-
-
 def test_scores_have_mean_errors_and_correlations_with_fishers_interval() -> None:
     draw = np.random.default_rng(7)
     true = draw.normal(size=300)
@@ -260,23 +239,6 @@ def test_vectors_of_several_lengths_and_one_vector_alone_are_refused() -> None:
         report_of("embedding", ("x", at(1.0)))
     with pytest.raises(InvalidData, match="vectors of 1 and of 2 numbers"):
         report_of("embedding", ("x", at(1.0)), ("x", at(1.0, 2.0)))
-
-
-def test_the_interval_of_f1_is_about_that_of_a_bootstrap() -> None:
-    draw = random.Random(9)
-    items, pairs = [], []
-    for _ in range(200):
-        truth, given = (draw.sample("abcd", draw.randrange(4)) for _ in range(2))
-        pairs.append((truth, labels(*given)))
-        items.append((2 * len({*truth} & {*given}), len(truth) + len(given)))
-    sums = np.array(items)
-    picked = np.random.default_rng(2).integers(0, 200, size=(2_000, 200))
-    resampled = sums[picked].sum(axis=1)
-    low, high = np.quantile(resampled[:, 0] / resampled[:, 1], (0.025, 0.975))
-
-    found = report_of("labels", *pairs).metrics["f1_micro"]
-
-    assert (found.low, found.high) == pytest.approx((low, high), abs=0.01)
 
 
 def test_figures_of_two_versions_are_those_of_each_on_the_items_that_both_answered() -> None:

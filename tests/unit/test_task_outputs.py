@@ -67,13 +67,6 @@ def test_an_array_of_any_type_and_byte_order_is_its_numbers(numbers, dtype):
     assert list(Vector(array)) == [float(number) for number in array.tolist()]
 
 
-@given(VECTORS, st.integers(1, 3), st.booleans())
-def test_an_array_of_any_stride_is_its_numbers(numbers, step, is_backwards):
-    array = np.array(numbers, np.float32)[:: -step if is_backwards else step]
-
-    assert np.array_equal(np.asarray(Vector(array)), array)
-
-
 @pytest.mark.parametrize(
     ("values", "message"),
     [
@@ -102,19 +95,6 @@ def test_a_number_that_is_too_large_for_32_bits_is_refused(values):
         "a number of it is not finite; allowed: finite numbers",
         "it is no vector of 32-bit floats: int too large to convert to float",
     )
-
-
-@pytest.mark.parametrize(
-    ("values", "kind"),
-    [
-        (np.array([1 + 2j]), "<c16"),
-        (np.array(["a"]), "<U1"),
-        (np.array([None]), "|O"),
-        (np.array(["2020-01-01"], "datetime64[D]"), "<M8[D]"),
-    ],
-)
-def test_an_array_of_what_are_no_real_numbers_is_refused(values, kind):
-    assert refusal_of(values) == f"it is an array of the type {kind}; allowed: numbers"
 
 
 @given(st.binary(max_size=64))
@@ -150,16 +130,6 @@ def test_a_vector_of_another_length_than_is_declared_is_refused(numbers):
         assert fault["msg"] == f"Value error, it has {len(numbers)} numbers; allowed: 4"
     else:
         assert len(made.vector) == 4
-
-
-@pytest.mark.parametrize("wrong", [None, 1.0, {"a": 1}, {1.0, 2.0}, object()])
-def test_what_is_no_sequence_is_no_vector(wrong):
-    with pytest.raises(ValidationError) as refused:
-        Embedding(vector=wrong)
-
-    assert refused.value.errors()[0]["msg"] == (
-        f"Value error, it is of type {type(wrong).__name__}; allowed: a vector of numbers"
-    )
 
 
 @given(st.lists(st.tuples(st.sampled_from("abcd"), st.floats(0, 1)), max_size=6))

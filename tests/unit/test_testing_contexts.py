@@ -18,10 +18,8 @@ from seqd.hookspecs import (
 )
 from seqd.inputs.datasets import NamedDataset, TextDataset
 from seqd.testing import (
-    BatchReport,
     EpochReport,
     MemoryCheckpoints,
-    MemoryRunContext,
     MemoryTrainContext,
     SampleReport,
     StepReport,
@@ -169,12 +167,3 @@ def test_a_report_that_a_worker_could_not_publish_fails_the_test_as_well(tmp_pat
         "should be a finite number. Correct the plugin."
     )
     assert context.epochs == []
-
-
-def test_what_is_said_of_a_batch_is_kept() -> None:
-    context = MemoryRunContext()
-
-    context.batch(items=1, real_tokens=2, computed_tokens=3, vectorise_s=4.0, compute_s=5.0)
-
-    said = BatchReport(items=1, real_tokens=2, computed_tokens=3, vectorise_s=4.0, compute_s=5.0)
-    assert context.batches == [said]

@@ -4,8 +4,6 @@ from math import inf
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from clock_fixtures import HeldClock
 from seqd.local.process_states import RunDelay
@@ -21,31 +19,6 @@ from seqd.worker.unit_budgets import (
     UnitSize,
 )
 
-SECONDS = st.floats(min_value=0.0, max_value=1e6)
-RULES = st.builds(
-    BudgetRule,
-    factor=st.floats(min_value=0.01, max_value=1e5),
-    floor_s=st.floats(min_value=0.1, max_value=86_400.0),
-    max_silent_s=st.floats(min_value=0.1, max_value=86_400.0),
-)
-SIZES = st.builds(
-    UnitSize,
-    items=st.integers(1, 10_000),
-    characters=st.integers(1, 10**7),
-    longest=st.integers(1, 10**6),
-)
-
-
-@given(RULES, SECONDS)
-def test_a_budget_is_never_below_the_floor_nor_a_silence_above_the_limit(
-    rule: BudgetRule, expected_s: float
-) -> None:
-    budget = rule.budget(Expected(expected_s))
-
-    assert budget is not None
-    assert budget.unit_s >= max(rule.floor_s, rule.factor * expected_s)
-    assert min(rule.floor_s, rule.max_silent_s) <= budget.silent_s <= rule.max_silent_s
-
 
 def a_cost(costs: UnitCosts, size: UnitSize, *, written: int = 0) -> None:
     costs.note("kind", 1, size, 0.01, written)
@@ -56,21 +29,6 @@ def seconds_of(costs: UnitCosts, size: UnitSize) -> float:
     expected = costs.expected("kind", 1, size)
     assert expected is not None
     return expected.seconds
-
-
-@given(SIZES, SIZES)
-def test_more_and_longer_items_are_expected_to_take_longer(one: UnitSize, other: UnitSize) -> None:
-    costs, first = UnitCosts(), UnitSize(items=8, characters=800, longest=100)
-    costs.note("kind", 1, first, 0.001)
-    more = UnitSize(
-        max(one.items, other.items),
-        max(one.characters, other.characters),
-        max(one.longest, other.longest),
-    )
-
-    expected_s = [seconds_of(costs, size) for size in (one, other, more)]
-
-    assert max(expected_s) == expected_s[2]
 
 
 def test_nothing_is_expected_of_what_was_never_measured_or_was_loaded_anew() -> None:

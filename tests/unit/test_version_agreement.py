@@ -352,20 +352,3 @@ def test_of_a_training_that_hands_over_no_model_the_files_are_loaded(tmp_path: P
         train_to_artifact(Handmade(), {}, DATA, tmp_path)
 
     assert versions_in(tmp_path) == []
-
-
-def sampled(tmp_path: Path, data, held_out=None) -> list[str]:
-    """Return the texts that a trained model is asked about."""
-    context = MemoryTrainContext(tmp_path / "files", data, held_out)
-    return list(ask_trained(films(Films), TrainedModel({}), context).texts)
-
-
-def test_the_sample_is_spread_over_the_data_and_of_what_is_held_out_where_there_is_some(
-    tmp_path: Path,
-):
-    many = ListDataset([LabelledRecord(f"text {at}", None) for at in range(1_000)], "many")
-
-    assert sampled(tmp_path, DATA, many)[:3] == ["text 0", "text 62", "text 124"]
-    assert len(sampled(tmp_path, many)) == 16
-    assert len(sampled(tmp_path, TEXT)) == 16
-    assert all(len(text) <= 400 for text in sampled(tmp_path, TEXT))

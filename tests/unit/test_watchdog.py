@@ -53,10 +53,6 @@ def computing(child: Child, budget: Budget | None = None) -> Iterator[None]:
         yield
 
 
-def test_before_its_first_heartbeat_nothing_is_known_of_a_child() -> None:
-    assert Channel().signs() is None
-
-
 def test_a_plugin_that_does_not_ask_hangs_and_one_that_computes_nothing_may_be_silent(
     child: Child,
 ) -> None:
@@ -107,12 +103,6 @@ def test_what_is_silent_for_longer_than_its_budget_hangs_also_where_it_keeps_the
 ) -> None:
     with computing(child, Budget(0.5, silent_s=10.0, unit_s=20.0)):
         assert child.hang_in(20, beats=beats) == Hang(11.0)
-
-
-def test_each_call_has_its_budget_for_itself(child: Child) -> None:
-    for _ in range(5):
-        with computing(child, Budget(0.5, silent_s=10.0, unit_s=10.0)):
-            assert child.hang_in(8) is None
 
 
 def test_what_a_child_waits_for_a_processor_or_a_disk_keeps_to_its_budget(child: Child) -> None:

@@ -174,14 +174,6 @@ def test_units_get_their_parts_by_the_length_of_their_texts() -> None:
     assert uses_of([100, 300], tokens=40, busy_s=2.0) == [Use(10, 500), Use(30, 1_500)]
 
 
-def test_characters_stand_for_tokens_where_the_plugin_counts_none() -> None:
-    assert uses_of([100, 300], tokens=0, busy_s=0.0) == [Use(100, 0), Use(300, 0)]
-
-
-def test_units_without_anything_to_compute_get_nothing() -> None:
-    assert uses_of([0, 0], tokens=7, busy_s=3.0) == [Use(0, 0), Use(0, 0)]
-
-
 @given(
     whole=st.integers(0, 10**9), weights=st.lists(st.integers(0, 10**6), min_size=1, max_size=30)
 )

@@ -94,21 +94,6 @@ def test_whoever_writes_never_waits_and_what_is_too_much_is_left_out(monkeypatch
     assert [(p.offset, p.text) for p in deltas] == [(0, "a"), (1, "bcdbcdbcdb"), (3_001, "e")]
 
 
-def test_large_deltas_are_cut_into_entries_of_bounded_size():
-    ledger, unit = Ledger(), a_unit(items=3)
-
-    with publishing(ledger, unit) as publisher:
-        for item in unit.work:
-            publisher.take(item, 0, "x" * 50_000)
-        wait_until(
-            lambda: all(len(ledger.text(f"item-{at}")) == 50_000 for at in range(3)),
-            "it is published",
-        )
-
-    sizes = [sum(len(delta.text) for delta in entry.deltas) for _, entry in ledger.entries]
-    assert max(sizes) <= 16_384
-
-
 def test_a_lost_unit_is_told_once_and_written_on_no_more():
     ledger, units = Ledger(), [a_unit(job_id="lost"), a_unit(job_id="kept")]
     ledger.lost = [units[0].unit]

@@ -159,10 +159,6 @@ def test_a_worker_that_is_not_well_lets_no_claim_count_that_ends_with_a_fault(co
     assert worker.canaries == 1
 
 
-def test_a_plugin_that_raises_for_thousands_is_not_asked_after_each_five():
-    assert Worker(another=False).does("f" * 4_000).canaries < 20
-
-
 def test_a_path_that_is_wrong_is_the_users_and_a_share_that_does_not_answer_is_not():
     wrong = InvalidInput("does not exist")
     away = caused(InvalidInput("cannot be read"), OSError(errno.ESTALE, "Stale file handle"))

@@ -109,10 +109,6 @@ def test_a_draft_that_a_killed_process_left_goes_an_hour_later(tmp_path, store):
     assert [path.exists() for path in (*left, *kept)] == [False] * 3 + [True, True]
 
 
-def test_a_data_folder_that_is_not_there_yet_has_no_garbage(tmp_path, store):
-    assert collect_garbage(tmp_path / "none", store, {}.get, NOW_S) == []
-
-
 def test_what_a_training_of_a_sweep_left_goes_by_its_own_end_and_not_the_sweeps(tmp_path, store):
     done, undone = (checkpoints_of(tmp_path, f"j.{unit}") for unit in range(2))
     half = staged_version(store, "j.1", untouched_s=ENDED_S + 1)

@@ -9,24 +9,8 @@ import pytest
 from redis_fixtures import Server
 from seqd.ledger.fleet import Fleet
 from seqd.testing import running_services
-from seqd.worker.news import StateNews
 from seqd_schemas import WorkerStatus
 from worker_fixtures import wait_until
-
-
-def test_changes_in_a_row_are_published_once_and_the_last_of_them():
-    published, state = list[str](), ["ready"]
-    news = StateNews(lambda: published.append(state[0]), after_s=0.2)
-    news.start()
-
-    for name in ("busy", "ready", "busy"):
-        state[0] = name
-        news.note()
-
-    assert published == []
-    wait_until(lambda: published != [], "it is published")
-    assert published == ["busy"]
-    news.close()
 
 
 @pytest.mark.processes

@@ -3,8 +3,6 @@
 The ledger is a stand-in, since a real server does neither between two calls of one unit.
 """
 
-import gc
-import weakref
 from collections.abc import Sequence
 from dataclasses import replace
 from types import SimpleNamespace
@@ -13,43 +11,17 @@ from typing import Any
 from builders import a_chunk, some_results
 from cli_builders import a_record
 from seqd.ledger.units import Unit
-from seqd.ledger.work import CommitOutcome, MiscountedResults, Renewal
+from seqd.ledger.work import CommitOutcome, MiscountedResults
 from seqd.settings import Settings
 from seqd.worker.computing import UnitItems
 from seqd.worker.context import WorkerContext
 from seqd.worker.items import ItemRunner
-from seqd.worker.leases import LeaseKeeper
 from seqd_schemas import JobRecord
 
 
 def a_unit(**changes: object) -> Unit:
     unit = Unit(job_id="j1", name="0", attempt=1, crashes=0, blob=b"", started_job=False)
     return replace(unit, **changes)  # type: ignore[arg-type]
-
-
-def test_a_late_answer_about_an_earlier_claim_costs_no_later_one_its_lease():
-    keeper: LeaseKeeper
-    later = a_unit(attempt=2)
-
-    class Renewing:
-        """Loses the first claim, and answers when the unit has been claimed again."""
-
-        def __init__(self) -> None:
-            self.work = self
-
-        def renew(self, units: list[Unit]) -> list[Renewal]:
-            with keeper.holding([later]):
-                answered.append(keeper.should_end())
-            keeper._units = (later,)
-            return [Renewal.LOST for _ in units]
-
-    answered: list[bool] = []
-    keeper = LeaseKeeper(Renewing(), heartbeat_s=10)  # type: ignore[arg-type]
-    with keeper.holding([a_unit(attempt=1)]):
-        keeper._renew()
-        lost = keeper.should_end()
-
-    assert (answered, lost) == ([False], False)
 
 
 def test_only_the_job_whose_chunk_was_replaced_fails_by_the_ledgers_own_word() -> None:
@@ -87,17 +59,3 @@ def test_only_the_job_whose_chunk_was_replaced_fails_by_the_ledgers_own_word() -
 
     assert failed == ["replaced"]
     assert finished == ["replaced", "sound"]
-
-
-def test_the_texts_of_a_unit_are_freed_as_soon_as_nobody_computes_it() -> None:
-    items = UnitItems(a_unit(), a_chunk(2))
-    chunk = weakref.ref(items.chunk)
-    assert items.undone.chunk is items.chunk
-    gc.disable()
-
-    del items
-
-    try:
-        assert chunk() is None
-    finally:
-        gc.enable()

@@ -101,17 +101,6 @@ def test_it_waits_for_ever_otherwise(clock: HeldClock, workers: tuple[WorkerStat
     assert fleet.failed == {}
 
 
-def test_all_jobs_are_looked_at_a_few_in_each_round(clock: HeldClock):
-    jobs = tuple((f"j{number}", "classify.echo@1") for number in range(350))
-    fleet = Fleet(a_worker(), jobs=jobs)
-    unserved = Unserved(fleet.ledger(), 1.0, clock=clock)
-
-    for _ in range(5):
-        unserved.run_once()
-
-    assert fleet.asked == [0, 100, 0, 200, 0, 300, 0, 400, 0, 100]
-
-
 def versions_of(entry: CatalogEntry) -> list[int]:
     return [one.version for one in entry.versions]
 
