@@ -137,6 +137,20 @@ def test_a_bucket_that_does_not_answer_for_a_while_is_waited_for(
 
 
 @pytest.mark.slow
+def test_an_item_that_kills_its_worker_is_found_and_stands_in_the_parts(
+    empty_cluster: Cluster, bucket: Bucket
+) -> None:
+    worker(empty_cluster, bucket, max_attempts=1)
+    bucket.put("in.jsonl", jsonl([*texts(10), "kill", *texts(10)]))
+
+    job = handed_in(empty_cluster.client(), f"{bucket.url}/in.jsonl", f"{bucket.url}/out")
+
+    assert job.wait(timeout_s=60).counts.errored == 1
+    assert parts_of(bucket)[10]["error"]["code"] == "worker_crashed"  # type: ignore[index]
+    assert [result.ok for result in job.results()] == [n != 10 for n in range(21)]
+
+
+@pytest.mark.slow
 def test_what_has_no_result_is_done_by_a_retry_in_the_same_folder(
     empty_cluster: Cluster, bucket: Bucket, tmp_path: Path
 ) -> None:

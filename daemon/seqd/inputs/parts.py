@@ -62,8 +62,11 @@ def output_place(folder: str, roots: Roots) -> str:
 class Place(Protocol):
     """Where files of one folder are, by their names. Steps raise OSError, or StoreUnwritable."""
 
-    def sizes(self) -> Mapping[str, int]:
-        """Return the bytes of each file."""
+    def names(self) -> Collection[str]:
+        """Return the names of all files."""
+
+    def size_of(self, name: str) -> int | None:
+        """Return the bytes of a file; None where there is none."""
 
     def read(self, name: str) -> bytes:
         """Return what a file holds. Raises FileNotFoundError."""
@@ -111,7 +114,7 @@ class PartFolder:
     def _claim(self, job_id: str, continued: Collection[str]) -> None:
         owner, name = self.owner(), shown(self.name)
         if owner is None:
-            if names := [one for one in self._place.sizes() if not one.startswith(f".{OWNER}.")]:
+            if names := [one for one in self._place.names() if not one.startswith(f".{OWNER}.")]:
                 raise OutputExists(
                     f"{name} is not empty: it holds {shown(min(names))}. Name a new folder, or "
                     "empty it"
@@ -150,14 +153,18 @@ class PartFolder:
         """Return what a file holds."""
         return self._place.read(name)
 
-    def sizes(self) -> Mapping[str, int]:
-        """Return the bytes of each file."""
-        return self._place.sizes()
+    def refuse_gone(self, name: str, size_bytes: int) -> None:
+        """Raise InvalidInput where a part is not there any more, or has another size."""
+        if self._place.size_of(name) != size_bytes:
+            raise InvalidInput(
+                f"{shown(self.name)}/{name}, which the workers wrote, is gone or another by now. "
+                "Leave the folder to the job until it has ended"
+            )
 
     def keep_only(self, parts: Collection[str], of_jobs: Collection[str]) -> None:
         """Remove the drafts of jobs, and their parts but these: what a retry has replaced."""
         kept = {*parts, OWNER, MANIFEST}
-        for name in self._place.sizes():
+        for name in self._place.names():
             found = _WRITTEN.fullmatch(name)
             if found and name not in kept and found["job"] in {None, *of_jobs}:
                 self._place.remove(name)
@@ -173,13 +180,14 @@ class _Disk:
     def __init__(self, path: Path) -> None:
         self._folder = open_below(path, _FOLDER_FLAGS)
 
-    def sizes(self) -> Mapping[str, int]:
-        found = dict[str, int]()
+    def names(self) -> Collection[str]:
         with os.scandir(self._folder) as entries:
-            for entry in entries:
-                with suppress(FileNotFoundError):  # a draft of another worker
-                    found[entry.name] = entry.stat(follow_symlinks=False).st_size
-        return found
+            return [entry.name for entry in entries]
+
+    def size_of(self, name: str) -> int | None:
+        with suppress(FileNotFoundError):
+            return os.stat(name, dir_fd=self._folder, follow_symlinks=False).st_size
+        return None
 
     def read(self, name: str) -> bytes:
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -228,8 +236,18 @@ class _Bucket:
     def __init__(self, url: str) -> None:
         self._url = url
         self._bucket, self._folder = bucket_of(url)
+        #: What was there when it was asked for; a request for each of many parts takes minutes.
+        self._seen: Mapping[str, int] | None = None
 
-    def sizes(self) -> Mapping[str, int]:
+    def names(self) -> Collection[str]:
+        return self._sizes()
+
+    def size_of(self, name: str) -> int | None:
+        if self._seen is None:
+            self._seen = self._sizes()
+        return self._seen.get(name)
+
+    def _sizes(self) -> Mapping[str, int]:
         found = self._bucket.listed(self._folder)
         sizes = {self._within(name): stat.size_bytes for name, stat in found.items()}
         sizes.pop("", None)  # by which consoles show an empty folder
@@ -245,6 +263,7 @@ class _Bucket:
         return self._bucket.put(self._key(name), content) is not None
 
     def replace(self, name: str, content: bytes) -> None:
+        self._seen = None
         self._bucket.put(self._key(name), content, etag=None)
 
     def remove(self, name: str) -> None:

@@ -229,7 +229,6 @@ class References:
     def _parts(self, record: JobRecord, folder: PartFolder) -> Iterator[PartReference]:
         """Yield the parts of a job in order; write that of a unit that was split meanwhile."""
         jobs, job_id, first = self._context.ledger.jobs, record.job_id, 0
-        sizes = folder.sizes()
         for begin in range(0, record.units, _UNITS_AT_ONCE):
             units = range(begin, min(begin + _UNITS_AT_ONCE, record.units))
             for unit, row in zip(units, jobs.outputs(job_id, units), strict=True):
@@ -237,11 +236,7 @@ class References:
                 if part is None:
                     name = part_name(unit, record.job.continues and job_id)
                     part = self._joined(job_id, unit, folder, name, first)
-                elif sizes.get(part.name) != part.size_bytes:
-                    raise InvalidInput(
-                        f"{shown(folder.name)}/{part.name}, which the workers wrote, is gone or "
-                        "another by now. Leave the folder to the job until it has ended"
-                    )
+                folder.refuse_gone(part.name, part.size_bytes)
                 first += part.items
                 yield part
 
