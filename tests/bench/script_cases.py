@@ -20,7 +20,6 @@ from builders import (
     some_results,
 )
 from seqd.admission import Admitted
-from seqd.client.async_prediction import CANCEL_JOBS, TAKE_JOBS
 from seqd.client.requests import retry_of
 from seqd.ledger.blobs import pack_results
 from seqd.ledger.control import fail_damaged
@@ -39,8 +38,6 @@ from seqd_schemas import (
     MAX_CORDON_RULES,
     MAX_MODEL_ORDERS,
     MAX_PAUSED_MODELS,
-    MAX_PLACEMENT_TARGETS,
-    MAX_PLACEMENTS,
     CordonAction,
     CordonRule,
     JobAction,
@@ -48,7 +45,6 @@ from seqd_schemas import (
     ModelOrder,
     ModelPause,
     OrderAnswer,
-    PlacementRule,
     TenantLimits,
     queue_of,
 )
@@ -103,17 +99,6 @@ def claim_of_a_large_job(world: World) -> None:
     world.watched.work.commit_batch(done, "1.0")
 
 
-@case("units of a large job of which every item fails, each with a long traceback", "commit")
-def commit_of_failed_units(world: World) -> None:
-    version = world.number()
-    world.large_job(version=version)
-    claim = world.claimed(version, watched=True)
-    results = some_results(UNIT_ITEMS, errored=UNIT_ITEMS)
-    traces = {"no": "x" * 4_000}
-    done = (Finished(unit, results, tracebacks=traces) for unit in claim.units)
-    world.watched.work.commit_batch(done, "1.0")
-
-
 @case(
     "200 dead letters noted, with 1,000 notes on others, and purged",
     "end_job",
@@ -140,14 +125,6 @@ def end_of_an_outage(world: World) -> None:
     world.watched.jobs.get(large[0])
     world.watched.work.claim("worker", [queue_of(ROUTE, version)])
     world.watched.work.expire()
-
-
-@case("a queue of jobs that have nothing to do", "claim")
-def claim_of_idle_jobs(world: World) -> None:
-    version = world.number()
-    names = world.small_jobs(2_500, version=version)
-    world.redis.delete(*(f"{world.keys.job(name)}:todo" for name in names))
-    world.watched.work.claim("worker", [queue_of(ROUTE, version)])
 
 
 @case("a queue of jobs of which no more units may run", "claim")
@@ -472,15 +449,6 @@ def look_at_many_jobs(world: World) -> None:
     world.watched.jobs.ended(names)
 
 
-@case("16 jobs, all to be cancelled; 64, all completed", "ended")
-def take_many_jobs(world: World) -> None:
-    version = world.number()
-    world.watched.jobs.take_ended(world.small_jobs(CANCEL_JOBS, version=version), cancels=True)
-    names = world.small_jobs(TAKE_JOBS, version=version)
-    world.complete_all(version)
-    world.watched.jobs.take_ended(names, client="watched")
-
-
 @case("accounts of 1,000 tenants, a bucket of all jobs among them", "evict")
 def buckets_run_out(world: World) -> None:
     tenant = f"old{world.number()}"
@@ -616,24 +584,6 @@ def all_orders(world: World) -> None:
     orders.cancel(names[0])
 
 
-@case("as many models placed as may be, each rule changed, and all removed", "set_rules")
-def all_placements(world: World) -> None:
-    placements = world.watched.placements
-    for at_ms in (1, 2):
-        for number in range(MAX_PLACEMENTS):
-            placements.place(
-                PlacementRule(
-                    model=f"{'m' * 30}{number}",
-                    targets=tuple(f"worker:{'w' * 200}{at}" for at in range(MAX_PLACEMENT_TARGETS)),
-                    reason="r" * 500,
-                    by="b" * 500,
-                    at_ms=at_ms,
-                )
-            )
-    for number in range(MAX_PLACEMENTS):
-        placements.remove(f"{'m' * 30}{number}")
-
-
 @case("4,096 queues of versions that are not in memory, 100 of them with work", "claim")
 def claim_from_left_queues(world: World) -> None:
     for version in range(100):
@@ -642,12 +592,12 @@ def claim_from_left_queues(world: World) -> None:
     world.watched.work.claim("worker", [queue_of(ROUTE, 1)], LeftQueues(cold, left_s=60.0))
 
 
-@case("10,000 jobs of one item that match a filter, or do not", "act_on_jobs")
+@case("2,000 jobs of one item that match a filter, or do not", "act_on_jobs")
 def act_on_many_jobs(world: World) -> None:
     version = world.number()
     tenant = f"many{version}"
     request = a_classify_job(tenant=tenant, metadata={"batch": "7"})
-    world.small_jobs(10_000, request, version=version)
+    world.small_jobs(2_000, request, version=version)
     for action, states in (
         (JobAction.PAUSE, ["queued"]),
         (JobAction.RESUME, ["paused"]),

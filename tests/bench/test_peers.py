@@ -29,6 +29,7 @@ def test_the_loop_counts_what_follows_each_character(tmp_path: Path) -> None:
 
 @pytest.mark.network
 @pytest.mark.slow
+@pytest.mark.long
 def test_the_onnx_peer_computes_what_keras_does(tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime", reason="comes with the extra `bench`")
     from bench.peers.keras_reviews import Program as KerasReviews

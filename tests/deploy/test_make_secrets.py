@@ -20,10 +20,10 @@ pytestmark = [pytest.mark.processes, pytest.mark.slow]
 PORT_WAIT_S = 20.0
 
 
-@pytest.fixture
-def secrets(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def secrets(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder that it makes, of a Redis on this machine."""
-    folder = tmp_path / "secrets"
+    folder = tmp_path_factory.mktemp("made") / "secrets"
     variables = {
         "SEQD": f"{sys.executable} -m seqd",
         "PYTHONPATH": python_path(),

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import psutil
 import pytest
 
 from checkout import ROOT, python_path
@@ -14,7 +13,6 @@ from cli_builders import clean_environment
 from clock_fixtures import find_library
 from drills.drills import DRILLS
 from drills.network import why_not
-from worker_fixtures import READY_S, wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.processes, pytest.mark.timeout(600)]
 
@@ -54,29 +52,3 @@ def test_nothing_is_lost_or_doubled_and_users_are_told_the_cause(name: str, tmp_
     assert program.returncode == 0, err
     assert f"| {name} | 1 | 0 | 0 |" in out
     assert list(tmp_path.iterdir()) == []
-
-
-def test_a_drill_that_is_killed_leaves_no_process_and_so_no_network(tmp_path: Path) -> None:
-    with started(SHORT, tmp_path) as program:
-        tree = psutil.Process(program.pid)
-        wait_until(
-            lambda: any("worker" in one.cmdline() for one in below(tree)), "a worker is up", READY_S
-        )
-        left = below(tree)
-
-        program.kill()
-
-        wait_until(lambda: not any(lives(one) for one in left), "all have ended")
-
-
-def below(process: psutil.Process) -> list[psutil.Process]:
-    """Return the processes that it has started, and those that these have."""
-    return [one for one in process.children(recursive=True) if lives(one)]
-
-
-def lives(process: psutil.Process) -> bool:
-    """Return True until a process has ended."""
-    try:
-        return process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False

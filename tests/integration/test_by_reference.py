@@ -143,22 +143,6 @@ def test_files_whose_names_fit_a_pattern_are_read_as_one_in_the_order_of_their_n
 
 
 @pytest.mark.slow
-def test_a_killed_child_costs_nothing_before_and_behind_the_writing_of_a_part(
-    empty_cluster: Cluster, folder: Path
-) -> None:
-    workers = [worker(empty_cluster, folder) for _ in range(2)]
-    path, out = file_of(folder, texts()), folder / "out"
-
-    job = handed_in(empty_cluster.client(), path, out, parameters=SLOWLY)
-    for killed, parts in ((workers[0], 3), (workers[1], 9), (workers[0], 15)):
-        wait_for_parts(out, parts)
-        killed.kill_child()
-
-    assert job.wait(timeout_s=60).state is JobState.COMPLETED
-    assert_whole(job, out, texts())
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("step", "name"),
     [
@@ -230,52 +214,6 @@ def test_a_part_that_was_written_and_not_committed_is_taken_as_it_is(
     assert [row["output"]["label"] for row in parts_of(out)[:8]] == ["x"] * 8  # type: ignore[index]
     assert [result.unwrap().label for result in job.results(limit=8)] == ["x"] * 8
     assert "Traceback" not in first.log()
-
-
-@pytest.mark.slow
-def test_a_frozen_worker_that_wakes_up_changes_no_part(
-    empty_cluster: Cluster, folder: Path
-) -> None:
-    client, out = empty_cluster.client(), folder / "out"
-    path = file_of(folder, ["held", *texts(99)])
-    frozen = worker(empty_cluster, folder)
-    job = handed_in(client, path, out)
-    wait_until(lambda: job.record().counts.processing > 0, "a unit is in hand")
-    frozen.freeze()
-    worker(empty_cluster, folder)
-    (empty_cluster.settings.data_dir / "cured").touch()
-    assert job.wait(timeout_s=60).state is JobState.COMPLETED
-    before = {one.name: one.read_bytes() for one in out.iterdir()}
-
-    frozen.thaw()
-    frozen.wait_until_idle()
-
-    assert {one.name: one.read_bytes() for one in out.iterdir()} == before
-    assert_whole(job, out, ["held", *texts(99)])
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("files", [1, 3])
-def test_the_last_worker_may_die_before_it_has_closed_the_job(
-    empty_cluster: Cluster, folder: Path, files: int
-) -> None:
-    client, out = empty_cluster.client(), folder / "out"
-    first = worker(empty_cluster, folder)
-    path = file_of(folder, ["held", *texts(40)])
-    if files > 1:
-        lines = path.read_text().splitlines(keepends=True)
-        for number in range(files):
-            (folder / f"of-{number}.jsonl").write_text("".join(lines[number * 14 :][:14]))
-        path = folder / "of-*.jsonl"
-    job = handed_in(client, path, out)
-    wait_until(lambda: job.record().units == 6, "all units are added")
-    first.kill()
-    (empty_cluster.settings.data_dir / "cured").touch()
-
-    worker(empty_cluster, folder)
-
-    assert job.wait(timeout_s=60).state is JobState.COMPLETED
-    assert_whole(job, out, ["held", *texts(40)])
 
 
 @pytest.mark.slow
@@ -385,16 +323,13 @@ def test_another_header_of_a_file_ends_its_job(empty_cluster: Cluster, folder: P
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("change", [b"tixt 90", b"text 90 and more"])
-def test_a_file_that_is_changed_under_a_job_ends_it(
-    empty_cluster: Cluster, folder: Path, change: bytes
-) -> None:
+def test_a_file_that_is_changed_under_a_job_ends_it(empty_cluster: Cluster, folder: Path) -> None:
     worker(empty_cluster, folder)
     out, path = folder / "out", file_of(folder, ["held", *texts(199)])
     job = handed_in(empty_cluster.client(), path, out)
     wait_until(lambda: job.record().units == 25, "all units are added")
     times = path.stat()
-    path.write_bytes(path.read_bytes().replace(b"text 90", change))
+    path.write_bytes(path.read_bytes().replace(b"text 90", b"tixt 90"))
     os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
 
     (empty_cluster.settings.data_dir / "cured").touch()

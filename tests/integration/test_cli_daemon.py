@@ -5,9 +5,7 @@ Trainings are of the chain, which trains in a moment and needs no Keras.
 
 import gzip
 import json
-import os
 import re
-import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, cast
@@ -75,42 +73,6 @@ def test_up_says_where_it_is_and_another_terminal_finds_it_without_being_told(
     assert markov[2:] == ["ready", "all", "2"]
 
 
-def test_a_training_tells_what_to_try_and_a_detached_one_is_watched_to_its_version(
-    seqd: Seqd,
-) -> None:
-    waited = seqd("train", "markov", "--data", "text.txt", "--preset", "tutorial")
-    job = seqd("train", "markov", "--data", "text.txt", "--detach").out.strip()
-    events = [one["event"] for one in records_in(seqd("jobs", "watch", job, "--json").out)]
-    result = cast(dict[str, Any], seqd("jobs", "results", job).json())
-
-    assert waited.status == 0, waited.err
-    assert " is trained and not in service, after" in waited.out
-    assert "Try it: seqd generate markov@" in waited.out
-    assert (events[0], events[-1]) == ("queued", "completed")
-    assert (result["model"], result["version"] > 1) == ("markov", True)
-
-
-def test_a_detached_job_is_watched_and_fetched_later_and_is_not_cancelled_any_more(
-    seqd: Seqd, tmp_path: Path
-) -> None:
-    handed_in = seqd("generate", "markov", "the ", "--length", "5", "--detach", "--samples", "2")
-    job, out = handed_in.out.strip(), tmp_path / "out.jsonl"
-
-    watched = seqd("jobs", "watch", job)
-    fetched = seqd("jobs", "results", job, "--out", str(out))
-    shown = seqd("jobs", "show", job, "--json").json()
-    listed = cast(list[dict[str, Any]], seqd("jobs", "list", "--json").json())
-    cancelled = seqd("jobs", "cancel", job)
-
-    assert handed_in.status == watched.status == fetched.status == 0
-    assert f"seqd jobs results {job}" in watched.out
-    assert len(records_in(out.read_text())) == 1
-    assert cast(dict[str, Any], shown)["state"] == "completed"
-    assert job in [record["job_id"] for record in listed]
-    assert cancelled.status == 0
-    assert cancelled.out == f"Job {job} had ended before, as completed; nothing was changed.\n"
-
-
 @pytest.mark.smoke
 def test_a_file_gets_its_results_in_order_and_its_accuracy(seqd: Seqd, tmp_path: Path) -> None:
     reviews = list(compose_reviews(1_500))
@@ -131,44 +93,3 @@ def test_a_file_gets_its_results_in_order_and_its_accuracy(seqd: Seqd, tmp_path:
     assert summary["errors"] is None
     # With its time and pace in between, unless the machine was too fast for them to mean anything.
     assert re.search(r"1,500 classified by imdb_lstm@0( in .+ a second)?: \d+ negative", ended.err)
-
-
-def test_ctrl_c_cancels_the_job_and_leaves_no_half_a_file(
-    installation: Installation, seqd: Seqd, tmp_path: Path
-) -> None:
-    texts = [{"id": f"p{number}", "text": "the "} for number in range(5_000)]
-    program = installation.start(
-        *("generate", "markov", "--prompts", prompts(tmp_path, *texts), "--length", "20000"),
-        *("--out", str(tmp_path / "out.jsonl"), "--priority", "bulk"),
-    )
-
-    def newest() -> dict[str, Any]:
-        return cast(list[dict[str, Any]], seqd("jobs", "list", "--json").json())[0]
-
-    wait_until(lambda: newest()["state"] == "running", "the job runs")
-    job = newest()["job_id"]
-
-    program.send_signal(signal.SIGINT)
-    out, err = program.communicate(timeout=120)
-
-    assert program.returncode == 130, err
-    assert f"Cancelled job {job}" in out
-    assert "Traceback" not in err
-    # What `--resume` goes on with, and no part of a file.
-    assert sorted(path.name for path in tmp_path.iterdir()) == [".out.jsonl.job", "prompts.jsonl"]
-    assert cast(dict[str, Any], seqd("jobs", "show", job, "--json").json())["state"] == "cancelled"
-
-
-def test_a_killed_worker_is_replaced_and_said_so(installation: Installation, seqd: Seqd) -> None:
-    log = installation.data_dir / "up.log"
-
-    def said(beginning: str, part: str = "") -> list[str]:
-        lines = log.read_text().splitlines()
-        return [line for line in lines if line.startswith(beginning) and part in line]
-
-    os.killpg(int(said("cpu:0      started")[0].split()[-1]), signal.SIGKILL)
-
-    died = ("cpu:0      died     ", "killed by SIGKILL; starts again in 1 s (log: ")
-    wait_until(lambda: said(*died) != [], "its death is said")
-    wait_until(lambda: said("cpu:0      started  ", ", start 2") != [], "so is its next start")
-    assert seqd("generate", "markov", "the ", "--length", "5").status == 0

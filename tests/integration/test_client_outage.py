@@ -22,7 +22,6 @@ import pytest
 from redis import Redis
 
 from async_builders import FACES, Face, an_async_client, both_of, face_of, faces, run
-from checkout import python_path
 from cli_builders import clean_environment
 from redis_fixtures import PrivateServer
 from sentinel_fixtures import SentinelGroup
@@ -37,8 +36,7 @@ from seqd.errors import (
 )
 from seqd_schemas import Completed, JobRecord, JobState
 from tcp_proxy import TcpProxy
-from tls_fixtures import TlsProxy
-from worker_fixtures import PLUGIN, QUICK, Cluster, live_settings, wait_until
+from worker_fixtures import Cluster, live_settings, wait_until
 
 pytestmark = [pytest.mark.processes, pytest.mark.slow]
 
@@ -483,35 +481,6 @@ def test_an_outage_in_which_something_else_has_the_address_is_waited_for(
         assert asked.result(timeout=60) == before
 
 
-def test_a_server_is_reached_over_tls_and_by_a_trusted_certificate_only(
-    cluster_on: Cluster, private_server: PrivateServer, tls_proxy: TlsProxy, authority_file: Path
-) -> None:
-    cluster_on.publish_catalog()
-    url = tls_proxy.url_of(private_server.url)
-
-    async def use() -> tuple[JobState, str]:
-        async with an_async_client(
-            cluster_on, redis_url=url, redis_ca_file=authority_file
-        ) as client:
-            job = await client.classify(["a"], model="echo")
-            waiting = asyncio.create_task(job.wait())
-            with Redis.from_url(private_server.url) as admin:
-                await wait_until_listening(admin)
-            tls_proxy.cut()
-            state = await job.cancel()
-            await asyncio.gather(waiting, return_exceptions=True)
-        async with an_async_client(cluster_on, redis_url=url) as client:
-            with pytest.raises(RedisRefused) as refusal:
-                await client.catalog()
-            return state, str(refusal.value)
-
-    state, said = run(use())
-    assert state is JobState.CANCELLED
-    assert said.startswith(
-        f"Redis at 127.0.0.1:{tls_proxy.port} has a certificate of an unknown authority: "
-    )
-
-
 def test_a_client_of_asyncio_follows_the_primary_in_a_failover(
     sentinels: SentinelGroup, tmp_path: Path
 ) -> None:
@@ -609,47 +578,3 @@ def test_a_command_that_gives_up_or_is_interrupted_names_its_job_and_how_to_go_o
         f"Watch it: seqd jobs watch {job_id}. Cancel it: seqd jobs cancel {job_id}"
     )
     assert "Traceback" not in err
-
-
-def test_a_fleet_and_a_command_go_on_after_an_outage_and_the_fleet_tells_of_it_once(
-    cluster_on: Cluster, private_server: PrivateServer, tmp_path: Path
-) -> None:
-    settings = cluster_on.settings
-    variables = {f"SEQD_{name.upper()}": str(getattr(settings, name)) for name in QUICK}
-    variables |= {"SEQD_ENABLED_PLUGINS": "light", "SEQD_DATA_DIR": str(settings.data_dir)}
-    environment = environment_of(cluster_on, **variables, PYTHONPATH=python_path(PLUGIN))
-    log, unseen = tmp_path / "up.log", "cannot see how the workers are: No answer from Redis"
-    with log.open("w") as output:
-        up = subprocess.Popen(
-            [sys.executable, "-m", "seqd", "up", "--slots", "all@cpu:0"],
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-        )
-    try:
-        wait_until(lambda: "Ready after" in log.read_text(), "it is ready", 60)
-        client = cluster_on.client()
-        client.pause_model("echo")
-        command = classifying(cluster_on)
-        its_job(client, private_server)
-        private_server.kill()
-        wait_until(lambda: unseen in log.read_text(), "the fleet says so")
-        assert command.stderr is not None
-        assert next(line for line in command.stderr if "waiting for it" in line)
-        private_server.start()
-        client.resume_model("echo")
-
-        out, err = command.communicate(timeout=60)
-    finally:
-        up.send_signal(signal.SIGTERM)
-        status = up.wait(45)
-
-    assert command.returncode == 0, err
-    assert len(out.splitlines()) == 20
-    assert "Traceback" not in err
-    assert status == 0
-    assert log.read_text().count(unseen) == 1
-    assert log.read_text().count("Redis answers again") == 1
-    assert "start one with" not in log.read_text()
-    assert "Traceback" not in log.read_text()

@@ -82,7 +82,8 @@ def test_nothing_of_the_install_is_an_import_hook(python: Path, tmp_path: Path):
     assert done.stdout == "[]\n"
 
 
-@pytest.mark.parametrize("checker", ["mypy", pytest.param("basedpyright", marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("checker", ["mypy", "basedpyright"])
 def test_type_checkers_follow_seqd_and_a_new_plugin(
     python: Path, beside_the_clone: Path, checker: str
 ):

@@ -69,10 +69,14 @@ def test_a_command_that_has_nothing_to_do_says_so_in_one_line(
 
     not_paused = here(capsys, "jobs", "resume", runs.job_id)
     runs.cancel()
+    ended_before = here(capsys, "jobs", "cancel", runs.job_id)
     without_text = here(capsys, "jobs", "retry", unreadable.job_id)
 
     assert (not_paused.status, without_text.status) == (0, 2)
     assert not_paused.out.endswith(" already; nothing was changed.\n")
+    assert ended_before.out == (
+        f"Job {runs.job_id} had ended before, as cancelled; nothing was changed.\n"
+    )
     assert without_text.err == (
         f"error[wrong_state]: No failed item of job {unreadable.job_id} has a text that could be "
         "read: there is nothing to retry. Mend the input, and hand it in as a new job.\n"

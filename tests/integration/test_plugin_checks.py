@@ -106,28 +106,6 @@ def test_a_plugin_that_misbehaves_is_found_by_the_check_with_its_line(name: str)
         assert "hangs_in_c.py:" in outermost and outermost.endswith(", in classify")
 
 
-@pytest.mark.parametrize(
-    ("line", "seen"),
-    [
-        # The copy has all that the process had open, and stays.
-        (
-            "os.fork() or time.sleep(600); os._exit(3)",
-            "the process ended itself with exit status 3",
-        ),
-        ('print("a line", end="", flush=True); time.sleep(600)', "it hung for more than 5 s"),
-    ],
-    ids=["with a copy of it", "in the middle of a line"],
-)
-def test_a_check_whose_process_ends_or_hangs_says_so(tmp_path: Path, line: str, seen: str):
-    source = DECORATED.replace("import random", "import os, time").replace("score", "0.5")
-    path = a_plugin(tmp_path, source.replace("{line}", line))
-
-    result = results_of(path, {"P1"}, 5)["P1"]
-
-    assert result.state is CheckState.FAILED
-    assert seen in result.seen
-
-
 def test_a_version_that_was_saved_as_another_is_one_finding():
     report = check_plugin(read_source(ZOO / "saves_transposed.py")[0])
 
@@ -167,15 +145,6 @@ def test_a_sound_plugin_passes_all_checks_that_apply(
         "streams nothing, no task has a bound, no files, no train)\n"
     )
     assert check_plugin(read_source(decorated)[0]).failed == []
-
-
-def test_a_plugin_that_hangs_while_it_is_imported_is_found(tmp_path: Path):
-    path = a_plugin(tmp_path, "import time\ntime.sleep(600)\n")
-
-    (result,) = check_plugin(read_source(path)[0], limit_s=2).results
-
-    assert (result.id, result.seen) == ("L1", "it hung for more than 2 s")
-    assert (Path(result.place.file).name, result.place.line) == ("seqd_hello.py", 2)
 
 
 def test_an_import_that_works_for_long_has_its_line(tmp_path: Path):
@@ -350,32 +319,21 @@ def test_what_a_model_declares_for_its_checks_is_read_or_refused(tmp_path: Path)
     assert "Known names: texts, records, data, parameters, expected_failures." in refused.seen
 
 
-@pytest.mark.parametrize(
-    ("waits_s", "limit_s", "seen"),
-    [
-        # As on a busy machine, where a process has to wait for a processor, once.
-        pytest.param(0.5, 20, "", marks=pytest.mark.long),
-        (2.5, 6, r"cost_tokens takes \d+\.\d\d s for a text of a million characters"),
-    ],
-)
-def test_a_cost_that_takes_a_third_of_the_limit_is_too_long_and_a_wait_for_a_processor_is_not(
-    tmp_path: Path, waits_s: float, limit_s: float, seen: str
-):
-    costs = f"""    late = [{waits_s}]
-
-    def cost_tokens(self, text):
-        if len(text) > 500_000 and self.late:
-            time.sleep({"self.late.pop()" if not seen else waits_s})
+def test_a_cost_that_takes_a_third_of_the_limit_is_too_long(tmp_path: Path):
+    costs = """    def cost_tokens(self, text):
+        if len(text) > 500_000:
+            time.sleep(2.5)
         return len(text)
 
     def warm_up"""
 
     path = a_plugin(tmp_path, SOUND.replace("    def warm_up", costs))
 
-    results = results_of(path, {"M4"}, limit_s)
+    results = results_of(path, {"M4"}, 6)
 
     assert results["P1"].state is CheckState.PASSED
-    assert results["M4"].state is (CheckState.FAILED if seen else CheckState.PASSED)
+    assert results["M4"].state is CheckState.FAILED
+    seen = r"cost_tokens takes \d+\.\d\d s for a text of a million characters"
     assert re.fullmatch(seen, results["M4"].seen)
 
 
@@ -436,23 +394,8 @@ def authors_tests(folder: Path, *options: str) -> "subprocess.CompletedProcess[s
     )
 
 
-def test_an_authors_test_has_a_test_for_each_check_with_skips_and_expected_failures(
-    tmp_path: Path,
-):
-    a_plugin(tmp_path, SOUND.replace("outcomes = []", 'outcomes = []; print("hello")'))
-
-    program = authors_tests(tmp_path)
-
-    assert program.returncode == 0, program.stdout
-    assert "21 passed, 13 skipped, 1 xfailed" in program.stdout
-    assert "XFAIL test_hello.py::TestHello::test_plugin[hello-built-in-E1] - it greets" in (
-        program.stdout
-    )
-    assert "no train" in program.stdout
-
-
 CHANGING = (
-    DECORATED.format(line="score = 1.0")
+    DECORATED.format(line='score = 1.0; print("hello")')
     + '''
 
 import sys
@@ -467,10 +410,13 @@ if "pytest" in sys.modules:
 )
 
 
-def test_a_check_that_was_not_run_fails_its_test(tmp_path: Path):
+def test_an_authors_test_expects_failures_and_fails_for_a_check_that_was_not_run(tmp_path: Path):
     a_plugin(tmp_path, CHANGING)
 
-    program = authors_tests(tmp_path, "-k", "extra-description")
+    program = authors_tests(tmp_path, "-k", "extra-description or hello-built-in-E1")
 
     assert program.returncode == 1, program.stdout
     assert "was not run: the process of the checks found no model 'extra'" in program.stdout
+    assert "XFAIL test_hello.py::TestHello::test_plugin[hello-built-in-E1] - it greets" in (
+        program.stdout
+    )

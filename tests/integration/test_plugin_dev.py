@@ -185,16 +185,6 @@ def test_no_fault_of_a_plugin_ends_a_session_and_each_is_told_with_its_place(plu
     assert_beside_ends(session.said())
 
 
-def test_sigterm_ends_a_session_whose_plugin_is_being_loaded_and_what_it_has_started(plugin):
-    write(plugin, "import time", f"import time; {STARTS}; time.sleep(60)")
-
-    with a_session(plugin, status=TERMINATED) as session:
-        session.wait_until_said("beside")
-        session.program.send_signal(signal.SIGTERM)
-
-    assert_beside_ends(session.said())
-
-
 def test_a_load_that_does_not_end_is_stopped_by_ctrl_c_and_by_the_next_change(plugin):
     with a_session(plugin) as session:
         assert session.label_of("a") == "hello"

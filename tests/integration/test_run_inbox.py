@@ -100,14 +100,6 @@ def test_the_programs_of_the_guide_read_vectors(plain, ending, program):
     ]
 
 
-@pytest.mark.parametrize(("model", "task"), seqd_tasks.FIVE)
-def test_a_task_of_each_type_of_output_is_done_for_plain_json(plain, model, task):
-    lines = [json.loads(line) for line in plain.lines(a_run(model, task))]
-
-    outputs = [line["output"] for line in lines]
-    assert outputs == [seqd_tasks.due(task, text).model_dump(mode="json") for text in TEXTS]
-
-
 def test_records_have_their_fields_under_input_and_a_bad_one_is_an_error_of_its_own(plain):
     bad = {"custom_id": "bad", "input": {"left": "a"}}
 

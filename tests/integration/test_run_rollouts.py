@@ -79,41 +79,6 @@ def answers_of(client: Client, model: str) -> tuple[str, Mapping[str, tuple[int 
     return job.job_id, {one.custom_id: (one.version, one.unwrap().text) for one in job.results()}
 
 
-def test_a_canary_answers_its_share_and_each_result_names_its_version(
-    task_cluster: TaskCluster, client: Client, store: ModelStore, capsys: Capture
-) -> None:
-    model = a_model(store, client)
-    promote(capsys, model, "--share", "25%")
-
-    job_id, answers = answers_of(client, model)
-
-    rollout = client.job(job_id).record().rollout
-    assert rollout is not None
-    candidates = {name for name in TEXTS if rollout.takes(job_id, name)}
-    for name, (version, text) in answers.items():
-        assert version == (2 if name in candidates else 1)
-        assert text == f"{version}:{TEXTS[name][::-1]}"
-    counts = task_cluster.rollout_counts(store, model, 200)
-    assert (counts[1].items, counts[2].items) == (200 - len(candidates), len(candidates))
-    assert counts[2].errors == 0
-
-
-def test_a_shadow_that_gives_the_same_outputs_differs_in_none(
-    task_cluster: TaskCluster, client: Client, store: ModelStore, capsys: Capture
-) -> None:
-    model = a_model(store, client, prefix="1:")
-    promote(capsys, model, "--shadow", "50%")
-
-    job_id, _ = answers_of(client, model)
-
-    rollout = client.job(job_id).record().rollout
-    assert rollout is not None
-    shadowed = sum(rollout.takes(job_id, name) for name in TEXTS)
-    found = task_cluster.rollout_counts(store, model, 200 + shadowed)[2]
-    assert found.items > 0
-    assert found.differing == 0
-
-
 def test_a_promotion_wakes_the_workers_of_a_model_that_has_its_own_task_alone(
     client: Client, store: ModelStore, capsys: Capture
 ) -> None:

@@ -1,8 +1,6 @@
 """`seqd generate` prints a text while it is written, into a pipe too, and in the end all of it."""
 
-import os
 import re
-import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,7 +10,7 @@ import pytest
 from cli_builders import Ended, clean_environment, here
 from seqd.client import Client
 from seqd_schemas import Generation, ItemSuccess, JobState
-from worker_fixtures import Cluster, wait_until
+from worker_fixtures import Cluster
 
 pytestmark = [pytest.mark.processes, pytest.mark.slow]
 
@@ -107,39 +105,3 @@ def test_texts_stand_in_the_order_of_the_prompts_though_one_fails(
     assert "1 of 3 items has no result:" in ended.err
     assert "row-2  invalid_input: this text was made bad" in ended.err
     assert ended.status == 2
-
-
-def test_ctrl_c_cancels_the_job_and_ends_the_line(cluster: Cluster) -> None:
-    program = start(
-        cluster, "a", "--length", "1000000", "--param", "step_chars=1", "--param", "delay_ms=20"
-    )
-    assert program.stdout is not None
-    first = program.stdout.read(20)
-
-    program.send_signal(signal.SIGINT)
-    rest, err = rest_of(program)
-
-    job = cluster.client().jobs(1)[0]
-    assert len(first) == 20
-    assert rest.endswith("\n")
-    assert f"Cancelled job {job.job_id} with 0 of 1 items done." in err
-    assert job.state is JobState.CANCELLED
-    assert program.returncode == 130
-
-
-def test_a_reader_that_has_had_enough_ends_the_job(cluster: Cluster) -> None:
-    program = start(
-        cluster, "a", "--length", "1000000", "--param", "step_chars=10", "--param", "delay_ms=20"
-    )
-    assert program.stdout is not None
-    os.read(program.stdout.fileno(), 20)
-
-    program.stdout.close()
-
-    program.wait(timeout=TIMEOUT_S)
-    job = cluster.client().jobs(1)[0]
-    wait_until(
-        lambda: cluster.client().job(job.job_id).record().state.is_terminal, "it is cancelled"
-    )
-    assert program.stderr is not None
-    program.stderr.close()

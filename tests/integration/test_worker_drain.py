@@ -129,7 +129,7 @@ def test_a_busy_worker_ends_in_order_and_the_other_goes_on(
     assert fleet.crashes(job.job_id) == 0
 
 
-@in_a_fleet("end", [by_signal, by_drain])
+@in_a_fleet("end", [by_signal])
 def test_a_training_writes_a_checkpoint_and_goes_on_elsewhere_at_once(
     fleet: Cluster, tmp_path: Path, end: End
 ) -> None:

@@ -145,7 +145,13 @@ def start_again(cluster: Cluster, name: str, stop: Event) -> None:
             return
 
 
-@pytest.mark.parametrize("upgrades", [True, False], ids=["upgrade", "downgrade"])
+@pytest.mark.parametrize(
+    "upgrades",
+    [
+        pytest.param(True, id="upgrade"),
+        pytest.param(False, id="downgrade", marks=pytest.mark.long),
+    ],
+)
 def test_a_seqd_up_goes_on_with_what_one_of_the_other_release_left(
     previous: Release, tmp_path: Path, upgrades: bool
 ) -> None:
