@@ -299,9 +299,9 @@ def test_a_sample_has_its_temperature_and_is_cut_to_the_width() -> None:
     short = sample_lines(a_training_sample(), width=80)
     long = sample_lines(a_training_sample(text="wave " * 200), width=60)
 
-    assert [line.plain for line in short] == ["   0.5  the sea │ was grey"]
-    assert all(len(line.plain) <= 60 for line in long) and len(long) < 6
-    assert long[-1].plain.endswith(" …")
+    assert short == ["   0.5  the sea │ was grey"]
+    assert all(len(line) <= 60 for line in long) and len(long) < 6
+    assert long[-1].endswith(" …")
     assert sample_lines(a_training_sample(prompt="", text=" \n "), width=80) == []
 
 

@@ -19,7 +19,7 @@ def test_who_finds_no_error_is_told_where_jobs_are_looked_at(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     findings = [] if kind is None else [finding(kind, "It is so", "Mend it")]
-    monkeypatch.setattr(examination, "examine", lambda *_: Report(findings=findings))
+    monkeypatch.setattr(examination, "examine", lambda *_, **__: Report(findings=findings))
 
     ended = here(capsys, "doctor")
 

@@ -37,11 +37,11 @@ def doctor(
     Exit status 0 without an error, also with warnings; 1 with one. It works from any machine that
     reaches Redis, and without Redis it examines this machine.
     """
-    from seqd.doctor.examination import Wanted, examine
+    from seqd.doctor.examination import examine
     from seqd.settings import load_settings
 
     settings = load_settings()  # what is no setting is a finding, and no line beside the answer
-    report = examine(settings, Wanted(deep=deep, role=_role(role)))
+    report = examine(settings, deep=deep, role=_role(role))
     found = {
         "findings": [asdict(one) for one in report.findings],
         "checked": report.checked,

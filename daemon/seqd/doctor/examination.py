@@ -4,7 +4,6 @@ Without Redis the machine is examined all the same.
 """
 
 from contextlib import nullcontext
-from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
@@ -27,36 +26,28 @@ _LONGEST_S: Final = 50.0
 _LONGEST_DEEP_S: Final = 3_600.0
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """What an examination does beyond a look."""
-
-    #: Read all bytes of all stored versions.
-    deep: bool = False
-    #: Whose rights the user of Redis must have; None: those of any role.
-    role: "Role | None" = None
-
-
-def examine(settings: "Settings", wanted: Wanted = Wanted()) -> Report:
+def examine(settings: "Settings", *, deep: bool = False, role: "Role | None" = None) -> Report:
     """Return what is wrong with Redis, the fleet and this machine, the worst first.
 
+    With `deep` all bytes of all stored versions are read. `role` is whose rights the user of Redis
+    must have; None stands for those of any.
     Raises nothing for what is wrong: also a Redis that does not answer is a finding.
     """
-    until_s = monotonic() + (_LONGEST_DEEP_S if wanted.deep else _LONGEST_S)
+    until_s = monotonic() + (_LONGEST_DEEP_S if deep else _LONGEST_S)
     # What takes seconds begins at once: processes that load plugins, or compute on GPUs.
     here = [
         Running(checks)
         for checks in (
             plugin_checks(settings),
             device_checks(settings),
-            store_checks(settings, deep=wanted.deep),
+            store_checks(settings, deep=deep),
             machine_checks(settings),
         )
     ]
     opened = open_server(settings)
     report = Report()
     with opened.redis if isinstance(opened, Server) else nullcontext():
-        of_redis, of_fleet = _of_redis(opened, wanted)
+        of_redis, of_fleet = _of_redis(opened, role)
     report.add(of_redis)
     # A disk that is full is why a route is not served, so it stands above that.
     for running in here:
@@ -65,7 +56,7 @@ def examine(settings: "Settings", wanted: Wanted = Wanted()) -> Report:
     return report
 
 
-def _of_redis(opened: Server | Finding, wanted: Wanted) -> tuple[Report, Report]:
+def _of_redis(opened: Server | Finding, role: "Role | None") -> tuple[Report, Report]:
     """Return what is found of the server, and of the fleet."""
     if isinstance(opened, Finding):
         why = "Redis does not answer"
@@ -75,5 +66,5 @@ def _of_redis(opened: Server | Finding, wanted: Wanted) -> tuple[Report, Report]
             Report(),
         )
     report = Report(checked=["redis connection"])
-    report.add(run_checks(redis_checks(opened, wanted.role)))
+    report.add(run_checks(redis_checks(opened, role)))
     return report, run_checks(fleet_checks(opened))

@@ -171,25 +171,18 @@ def _print_examples(screen: Screen, examples: Sequence[EvaluatedExample], title:
     if not examples:
         return
     is_wrong = any(one.truth != one.predicted for one in examples)
-    columns = ("score", "truth", "taken for") if is_wrong else ("score", "class")
-    rows = [
-        (
-            f"{one.score:.4f}",
-            *((cut(one_line(one.truth), _LABEL_CHARS),) if is_wrong else ()),
-            cut(one_line(one.predicted), _LABEL_CHARS),
-        )
-        for one in examples
-    ]
-    widths = [max(map(len, column)) + 2 for column in zip(columns, *rows, strict=True)]
-    room = max(_LEAST_TEXT_CHARS, screen.console.width - sum(widths) - 2)
-    texts = [cut(one_line(one.text), room) for one in examples]
-    screen.say()
-    print_rows(
-        screen,
-        (*columns, "text"),
-        [(*row, text) for row, text in zip(rows, texts, strict=True)],
-        title=title,
+    truth = Column[EvaluatedExample]("truth", lambda one: cut(one.truth, _LABEL_CHARS))
+    columns: tuple[Column[EvaluatedExample], ...] = (
+        Column("score", lambda one: one.score),
+        *((truth,) if is_wrong else ()),
+        Column(
+            "taken for" if is_wrong else "class",
+            lambda one: cut(one.predicted, _LABEL_CHARS),
+        ),
+        Column("text", lambda one: one.text, least=_LEAST_TEXT_CHARS),
     )
+    screen.say()
+    print_table(screen, columns, examples, title=title)
 
 
 def _say_what_was_left_out(screen: Screen, evaluation: VersionEvaluation) -> None:

@@ -7,7 +7,6 @@ table's columns are the figures of the first epoch.
 import textwrap
 
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn
-from rich.text import Text
 
 from seqd.analysis.curves import LearningCurve
 from seqd.cli.ui.charts import MOST_COLUMNS, epochs_chart
@@ -19,8 +18,6 @@ from seqd_schemas import Epoch, Event, JobRecord, Missed, Sample, Step
 
 #: Characters of a sample that are shown; the whole of it is in the event stream.
 SAMPLE_CHARS = 210
-
-_SAMPLE_INDENT = " " * 8
 
 #: Ending of the name of a figure that is a rate.
 _RATE = "_per_s"
@@ -74,7 +71,8 @@ class TrainingView(ProgressView):
         elif isinstance(event, Epoch):
             self._show_epoch(event)
         elif isinstance(event, Sample):
-            self._screen.block(sample_lines(event, self._width()))
+            for line in sample_lines(event, self._width()):
+                self._screen.say(line)
 
     def start(self) -> None:
         """Begin to draw, on a terminal."""
@@ -109,33 +107,17 @@ class TrainingView(ProgressView):
         return min(self._screen.console.width, MOST_COLUMNS)
 
 
-def sample_lines(sample: Sample, width: int) -> list[Text]:
-    """Return a sample's temperature, its prompt dimmed, and its text, set to the width."""
+def sample_lines(sample: Sample, width: int) -> list[str]:
+    """Return a sample's temperature, its prompt and its text, set to the width."""
     prompt = " ".join(sample.prompt.split())
     text = " ".join(sample.text.split())
     shown = f"{prompt} │ {text}" if prompt else text
     if len(shown) > SAMPLE_CHARS:
         shown = shown[:SAMPLE_CHARS].rstrip() + " …"
-    lines = textwrap.wrap(printable(shown), max(20, width - len(_SAMPLE_INDENT)))
     first = f"   {sample.temperature:<4g} "
-    laid_out = [
-        Text((first if number == 0 else _SAMPLE_INDENT) + line) for number, line in enumerate(lines)
-    ]
-    if laid_out and len(laid_out[0]) > len(first):
-        laid_out[0].stylize("cyan", 0, len(first))
-    _dim_prompt(laid_out)
-    return laid_out
-
-
-def _dim_prompt(lines: list[Text]) -> None:
-    """Dim everything up to the bar that ends the prompt."""
-    for number, line in enumerate(lines):
-        end = line.plain.find("│")
-        if end >= 0:
-            for before in lines[:number]:
-                before.stylize("dim", len(_SAMPLE_INDENT))
-            line.stylize("dim", len(_SAMPLE_INDENT), end + 1)
-            return
+    return textwrap.wrap(
+        printable(shown), max(28, width), initial_indent=first, subsequent_indent=" " * len(first)
+    )
 
 
 def _step_figures(step: Step) -> list[str]:
