@@ -97,15 +97,6 @@ DESCRIBED: Final[Mapping[str, Described]] = {
     "bad_preset": Described(
         _EPOCHS, task="train", more=f'presets = {{"tutorial": {{"epochs": 0}}}}\n    {_TRAINS}'
     ),
-    "bad_default": Described(
-        'epochs: int = Field(default=0, ge=1, le=100, description="Passes.")\n'
-        "    rate: float = Field(default=2.0, ge=0, le=1)",
-        task="train",
-        more=_TRAINS,
-    ),
-    "bad_pattern": Described(
-        'code: str = Field(default="a", pattern="[a-", max_length=9, description="In front.")'
-    ),
     "unbounded_text": Described(
         'prompt: str | None = Field(default=None, description="What to begin with.")'
     ),
@@ -120,13 +111,6 @@ DESCRIBED: Final[Mapping[str, Described]] = {
         spec='Parameters, bound=OutputBound(factors=("boldness",), max_characters=100)',
     ),
     "bound_by_a_number": Described(_WRITES, task="generate", spec="Parameters, output=100"),
-    "output_without_schema": Described(
-        classes="class Array(TaskOutput):\n"
-        "    model_config = ConfigDict(arbitrary_types_allowed=True)\n"
-        '    values: memoryview = Field(description="The numbers.")',
-        task="embed",
-        spec="PluginParameters, output=Array",
-    ),
 }
 
 _SOUND: Final = f"""{_HEAD}

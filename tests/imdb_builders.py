@@ -72,22 +72,6 @@ def some_weights(config: Mapping[str, object], *, seed: int = 0, size: float = 1
     }
 
 
-def weights_with_a_long_memory(config: Mapping[str, object]) -> Weights:
-    """Gates that let little in and forget little, as in a network that has learnt to read.
-
-    The errors of all steps then add up in its state; in random weights without this they fade
-    within a few steps. With gates wider open, it is a chaos in which no two kernels agree.
-    """
-    sizes = {"embedding": 0.6, "output_kernel": 0.26, "output_bias": 0.04}
-    units = config["units"]
-    weights = some_weights(config)
-    for name, array in weights.items():
-        array *= sizes.get(name, 0.1)
-        if name.endswith("bias") and name != "output_bias":
-            array[:] = np.repeat([-2.0, 3.5, 0.0, 0.0], units)
-    return weights
-
-
 def write_version(
     folder: Path,
     config: Mapping[str, object] = CONFIG,

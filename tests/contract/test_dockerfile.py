@@ -45,19 +45,3 @@ def test_what_it_copies_reaches_the_build_and_is_there():
 
     assert {f"!{source}" for source in copied} == {one for one in IGNORED if one.startswith("!")}
     assert all((ROOT / source).exists() for source in copied)
-
-
-def test_both_targets_are_made_by_the_same_steps_but_for_their_libraries():
-    cpu, gpu = (
-        re.sub(r"\b(cpu|gpu|CPU|GPU)\b|(?<=_)(EXTRA=).*|CPU_|GPU_", "", stage)
-        for stage in (_stage("installed-cpu"), _stage("installed-gpu"))
-    )
-
-    assert cpu == gpu
-
-
-def _stage(name: str) -> str:
-    (found,) = re.findall(
-        rf"^FROM \S+ AS {name}\n(.*?)(?=^FROM |^# hadolint|\Z)", DOCKERFILE, re.M | re.S
-    )
-    return found

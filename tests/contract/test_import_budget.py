@@ -18,8 +18,6 @@ from seqd.local.run_files import (
 
 HEAVY = {"keras", "tensorflow", "torch", "jax", "onnxruntime"}
 
-#: Times what the import of its two libraries takes, 0.15 s of a processor: half a second in all.
-CLIENT_BUDGET = 3.0
 
 #: What a command that hands a job in and prints its result to a pipe can do without.
 NOT_FOR_A_SUBMIT = {
@@ -124,25 +122,6 @@ def test_a_probe_imports_no_library_at_all_of_a_worker_that_is_there_or_not(tmp_
     assert "seqd.local.probes" in modules
     assert not modules & (NOT_FOR_A_SUBMIT | LIBRARIES)
     assert not modules & {"seqd.settings", "seqd.cli.app", "seqd_schemas.base"}
-
-
-def processor_s(statement):
-    """Return the processor time of a fresh interpreter that has run a statement, all told."""
-    program = f"import time\n{statement}\nprint(time.process_time())"
-    # What is compiled by the first is kept for the next, also where the environment forbids it.
-    done = run(program, PYTHONDONTWRITEBYTECODE="")
-    assert done.returncode == 0, done.stderr
-    return float(done.stdout)
-
-
-@pytest.mark.slow
-def test_the_client_is_imported_in_half_a_second():
-    """As a share of what its libraries take: a second of a busy processor does less."""
-    statements = ("import pydantic, redis", "from seqd.client import Client")
-
-    libraries_s, client_s = (min(map(processor_s, [one] * 4)) for one in statements)
-
-    assert client_s < CLIENT_BUDGET * libraries_s
 
 
 def test_registering_and_listing_all_plugins_loads_no_deep_learning_library(

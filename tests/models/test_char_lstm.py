@@ -178,25 +178,6 @@ def test_a_training_on_windows_learns_and_its_version_writes_text(tmp_path):
     assert outcome.samples[0].text.startswith("sat on")
 
 
-def test_steps_epochs_and_samples_of_windows_are_reported(tmp_path):
-    context = a_context(tmp_path, TEXT)
-
-    result = trained(context, WINDOWS)
-
-    # 120 windows are 4 batches of 32, in each of 2 epochs
-    assert [(step.done, step.total) for step in context.steps] == [(n, 8) for n in range(1, 9)]
-    assert [(report.epoch, report.epochs) for report in context.epochs] == [(1, 2), (2, 2)]
-    assert context.epochs[0].metrics["loss"] == context.steps[3].metrics["loss"]
-    assert set(context.steps[0].metrics) == {"loss", "bits_per_char", "characters_per_s"}
-    assert context.epochs[1].metrics["loss"] == result.metrics["loss"]
-    assert [(sample.epoch, sample.temperature) for sample in context.samples] == [
-        (epoch, temperature) for epoch in (1, 2) for temperature in (0.0, 1.0)
-    ]
-    assert all(sample.prompt in TEXT.lower() for sample in context.samples)
-    assert {(len(sample.prompt), len(sample.text)) for sample in context.samples} == {(10, 15)}
-    assert context.samples[0].prompt == context.samples[1].prompt
-
-
 def test_windows_have_seeds_held_out_texts_and_cases_as_streams_have(tmp_path):
     held_out = "The rat sat on the mat! The cat sat."
     contexts = [a_context(tmp_path / name, TEXT, held_out) for name in ("a", "b", "c")]
@@ -224,20 +205,6 @@ def test_windows_have_seeds_held_out_texts_and_cases_as_streams_have(tmp_path):
     ]
     assert split.metrics["characters"] == 276
     assert split.metrics["validation_loss"] > 0
-
-
-@pytest.mark.parametrize("questions", [0, 3])
-def test_a_stop_is_heeded_at_each_step(tmp_path, questions):
-    context = a_context(tmp_path, TEXT, stop_after=questions)
-
-    with pytest.raises(Stopped) as raised:
-        trained(context, WINDOWS)
-
-    assert len(context.steps) == questions
-    assert str(raised.value) == (
-        f"The training was stopped after step {questions} of 8; it made no version."
-    )
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_texts_that_windows_cannot_be_learnt_from_and_a_lost_loss_are_refused(

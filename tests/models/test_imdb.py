@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from imdb_builders import (
-    BOTH,
     CONFIG,
     GPU,
     NETWORKS,
@@ -22,17 +21,14 @@ from imdb_builders import (
     some_reviews,
     some_weights,
     trained,
-    weights_with_a_long_memory,
 )
 from seqd.errors import CheckpointDamaged, InvalidData, Stopped
 from seqd.inputs.datasets import NamedDataset
-from seqd.testing import MemoryCheckpoints, MemoryRunContext, MemoryTrainContext
+from seqd.testing import MemoryCheckpoints, MemoryTrainContext
 from seqd_modelkit.optimizers import AdamW
 
 pytestmark = [pytest.mark.network, pytest.mark.slow, pytest.mark.timeout(600)]
 
-#: Sizes of the tutorial's network.
-TUTORIAL = CONFIG | {"max_tokens": 500, "embedding_dim": 32, "units": 100, "vocabulary_size": 500}
 #: The least and the most of a network.
 SMOKE = {"tutorial", "pooled, read from both ends"}
 MANY_WORDS = [f"w{number}" for number in range(496)]
@@ -76,21 +72,6 @@ def test_without_numba_keras_serves_the_same_and_so_it_does_on_a_gpu(changes, mo
     )
 
 
-@pytest.mark.parametrize("changes", [{}, POOLED | BOTH], ids=str)
-def test_each_of_many_reviews_gets_kerass_probability_at_the_tutorials_sizes(changes):
-    config = TUTORIAL | changes
-    weights = weights_with_a_long_memory(config)
-    texts = some_reviews(300, config, MANY_WORDS)
-
-    got, expected = (
-        probabilities_of(a_classifier(config, weights, MANY_WORDS, **device), texts)
-        for device in ({}, {"device": GPU})
-    )
-
-    assert np.ptp(expected[:, 1]) > 0.1  # the network says something
-    assert np.abs(got - expected).max() <= 1.1e-5
-
-
 def test_the_tutorials_network_says_what_kerass_own_predict_says_of_padded_reviews():
     import keras
 
@@ -108,16 +89,6 @@ def test_the_tutorials_network_says_what_kerass_own_predict_says_of_padded_revie
 
     got = probabilities_of(a_classifier(CONFIG, weights), texts)[:, 1]
     assert np.abs(got - predicted[:, 0]).max() <= 1.6e-5
-
-
-def test_the_engine_for_a_gpu_counts_what_it_fills_up():
-    context = MemoryRunContext()
-    model = a_classifier(CONFIG | {"max_tokens": 50}, device=GPU)
-
-    classified(model, *["good film"] * 300, context=context)
-
-    # two batches of 256 reviews, each padded to 50 ids
-    assert context.batches[0].computed_tokens == 2 * 256 * 50
 
 
 # Learning

@@ -314,11 +314,6 @@ def test_a_unit_holds_fewer_items_the_longer_their_vectors_are(shape: int, unit_
             "model 'embedder' has no task 'embedd'; its tasks: embed. Did you mean 'embed'? Models "
             "with that task: none.",
         ),
-        (
-            {"task": "embed", "stream": True},
-            "embedder embed writes no text: `stream` is for tasks whose output has a field `text`. "
-            "Read the results.",
-        ),
     ],
 )
 def test_what_a_task_of_a_plugins_own_cannot_do_is_refused(

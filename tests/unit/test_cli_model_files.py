@@ -89,14 +89,3 @@ def test_old_versions_go_but_for_those_in_use(
     assert removed.out == "Removed: topics@3\n"
     assert store.numbers("topics") == [1, 2, 4]
     assert json.loads(nothing.out) == {"model": "topics", "removed": [], "dry_run": False}
-
-
-def test_old_versions_of_a_version_are_refused(
-    store: ModelStore, capsys: pytest.CaptureFixture[str]
-):
-    refused = here(capsys, "models", "gc", "topics@3", "--unchecked")
-
-    assert refused.status == 2
-    assert refused.err.startswith(
-        "error[invalid_request]: 'topics@3' names a version; allowed: a model, such as topics."
-    )

@@ -1,6 +1,5 @@
 """What commands say: numbers, summaries of jobs and sweeps, workers, placements, and outputs."""
 
-import json
 import time
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,7 +17,6 @@ from seqd.cli.ui.numbers import age, count, counted, duration, metric, rate, siz
 from seqd.cli.ui.outputs import OutputPrinter, output_line
 from seqd.cli.ui.placements import print_placed, print_placements, record_of
 from seqd.cli.ui.screen import Screen
-from seqd.cli.ui.stdout import print_json
 from seqd.cli.ui.summary import BulkOutcome, ResultCounts, say_bulk_summary, say_headline
 from seqd.cli.ui.sweeps import print_sweep, say_best, say_sweep_headline
 from seqd.cli.ui.tables import print_facts, print_rows
@@ -108,17 +106,6 @@ def test_a_table_in_a_pipe_is_not_cut_and_facts_leave_out_what_is_empty(
         "job   j1",
         "seed  0",
     ]
-
-
-def test_json_for_programs_is_the_same_value_and_moves_no_cursor(capsys: Capture) -> None:
-    value = {"label": "\x9b2J\u202egood\u2028\x7f", "text": "é 中"}
-
-    print_json(value)
-
-    printed = capsys.readouterr().out
-    assert json.loads(printed) == value
-    assert '"label": "\\u009b2J\\u202egood\\u2028\\u007f"' in printed
-    assert "é 中" in printed
 
 
 # What a bulk job has come to.

@@ -57,16 +57,6 @@ def test_what_arrived_and_what_is_allowed_stand_in_the_message(kind, model, opti
             "min_score is 1.5; allowed: a score from 0 to 1.",
         ),
         ({"min_score": float("nan")}, "min_score is nan; allowed: a score from 0 to 1."),
-        (
-            {"label_map": "neg"},
-            "label_map is 'neg'; allowed: up to 256 labels of the model, each with its new name of "
-            "1 to 256 characters.",
-        ),
-        (
-            {"label_map": {"neg": ""}},
-            "label_map.neg is ''; allowed: up to 256 labels of the model, each with its new name "
-            "of 1 to 256 characters.",
-        ),
     ],
     ids=lambda value: str(value) if isinstance(value, dict) else "",
 )

@@ -215,10 +215,6 @@ def test_a_job_waits_for_all_that_keeps_it_the_first_reason_first() -> None:
     assert messages["dead_worker"] == (
         "units are held by workers that are not heard of: gone (2 units)"
     )
-    assert messages["redis_full"] == (
-        "its upload is not complete: 4 items by now, its client waits for memory of Redis, whose "
-        "share for new work is used up (SEQD_MAX_MEMORY_SHARE)"
-    )
     assert messages["turn"] == (
         "2 tenants have work in the same queue, each gets its share by weight in turn: default, "
         "shop"

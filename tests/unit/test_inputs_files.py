@@ -8,13 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seqd.errors import InvalidInput
-from seqd.inputs import records
 from seqd.inputs.items import ItemRules
 from seqd.inputs.reading import InputFile
 from seqd_schemas import FileSource, Item, RefusedItem
-
-_keys = st.text(st.characters(exclude_categories=["Cs"]), max_size=5)
-_scalars = st.none() | st.booleans() | st.integers() | st.floats() | _keys
 
 
 def read(path, **fields):
@@ -64,15 +60,6 @@ def test_each_bad_json_line_is_refused_with_its_number_and_the_good_ones_go_on(t
         "line 4: its JSON value is of type list; allowed: an object or a string."
     )
     assert entries[6].refused.code == "decode_error"
-
-
-@given(st.recursive(_scalars, lambda inner: st.dictionaries(_keys, inner) | st.lists(inner)))
-def test_a_json_line_is_read_as_the_standard_library_reads_it(value):
-    for ascii_only in (True, False):
-        line = json.dumps({"text": value}, ensure_ascii=ascii_only)
-        read_by_us = records.parsed_json(line.encode("utf-8", "surrogatepass"))
-
-        assert repr(read_by_us) == repr(json.loads(line))
 
 
 def test_nesting_that_only_the_standard_library_reads_is_read(tmp_path):

@@ -86,11 +86,6 @@ def test_a_parquet_file_of_records_gives_its_columns_with_their_types(tmp_path):
     ("columns", "fault"),
     [
         ({"left": ["a"]}, "has no column 'right'; its columns: left. The task takes records"),
-        (
-            {"left": ["a"], "right": ["b"], "wieght": [1]},
-            "has a column 'wieght' that the task does not take; allowed: left, right, text, "
-            "weight, and beside them custom_id, id, label. Did you mean 'weight'?",
-        ),
     ],
 )
 def test_a_parquet_file_whose_columns_are_no_records_is_refused(tmp_path, columns, fault):

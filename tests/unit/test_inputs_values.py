@@ -234,11 +234,3 @@ def test_it_raises_exactly_where_a_set_would(numbers, distinct):
     if message is not None:
         named = message.split("'")[1]
         assert ids.count(named) > 1
-
-
-@pytest.mark.usefixtures("small_batches")
-def test_two_in_one_batch_are_named_with_both_positions():
-    assert finds_duplicate(["a", "b", "a"]) == (
-        "the identifier 'a' is used twice: by entry 1 and by entry 3. Each item of a job needs "
-        "one of its own. Leave the field out to number them by position"
-    )

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from seqd.cli.models.measured_items import Asked, MeasuredItems, measured_items, subject_of
-from seqd.errors import InvalidData, InvalidRequest
+from seqd.errors import InvalidRequest
 from seqd_schemas import CatalogEntry, Item, RefusedItem, Score, TaskSchema
 
 PAIR = {"properties": {"left": {}, "right": {}, "weight": {}}, "required": ["left", "right"]}
@@ -85,18 +85,6 @@ def test_what_is_empty_is_no_true_output(file: Path, value: object) -> None:
 
     assert [entry.custom_id for entry in items] == ["line-1", "line-2", "line-3"]
     assert truths(items) == [None, None, None]
-
-
-def test_a_true_output_that_cannot_be_read_is_said_with_its_line(file: Path) -> None:
-    items = items_of(file, [{"text": "a", "truth": 1}, {"text": "b", "truth": "x"}])
-
-    with pytest.raises(InvalidData) as raised:
-        list(items)
-
-    assert str(raised.value) == (
-        "line 2: its truth is 'x', allowed: a finite number, such as 3.5. Mend it, or name the "
-        "field with the true output by --label-field"
-    )
 
 
 def test_other_true_outputs_are_other_data_with_the_same_texts(file: Path) -> None:

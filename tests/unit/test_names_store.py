@@ -6,14 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from seqd.errors import ArtifactDamaged, ModelNameTaken
+from seqd.errors import ArtifactDamaged
 from seqd.models.store import ModelStore
-from store_builders import (
-    a_version_draft,
-    files_of,
-    manifests_of,
-    publish,
-)
+from store_builders import manifests_of, publish
 
 PLUGINS = ("echo", "lstm")
 
@@ -48,29 +43,6 @@ def test_the_first_version_writes_down_what_the_model_is_made_with_and_no_later_
     assert store.made_with(PLUGINS) == made_with
     names = ("topics", "moods", "gone")
     assert [store.plugin_of(name) for name in names] == ["echo", "lstm", "gone"]
-
-
-@pytest.mark.parametrize(
-    ("model", "first", "second"),
-    [("topics", "echo", "lstm"), ("topics", "echo", ""), ("echo", "", "lstm")],
-)
-def test_a_version_of_a_second_plugin_is_refused_and_nothing_is_half_done(
-    store: ModelStore, root: Path, model: str, first: str, second: str
-):
-    publish(store, model, first)
-    folder = store.new_folder(model, "other")
-    (folder / "echo.json").write_text("{}")
-    before = files_of(root)
-
-    with pytest.raises(ModelNameTaken) as refused:
-        store.publish(folder, a_version_draft(model, second))
-
-    assert str(refused.value) == (
-        f"model {model!r} is made with {first or model}, and a model's plugin never changes: it "
-        f"takes no version of {second or model}. Choose another name: --as NAME"
-    )
-    assert files_of(root) == before
-    assert (store.numbers(model), store.labels(model)) == ([1], {"production": 1, "latest": 1})
 
 
 #: What is not a `model.json`, and how its reader says so.

@@ -70,12 +70,6 @@ REASONS = {
     "max_length. Give it one.",
     "bad_preset": "preset 'tutorial' of bad_preset train: parameter 'epochs' is 0; "
     "allowed: 1 to 100.",
-    "bad_default": "model 'bad_default', task train: parameter 'rate' has no description. Say in a "
-    "sentence what it does. The default of parameter 'epochs' is 0: Input should be greater than "
-    "or equal to 1. The default of parameter 'rate' is 2.0: Input should be less than or equal to "
-    "1.",
-    "bad_pattern": "parameter 'code': its pattern '[a-' cannot be used: unclosed "
-    "character class (bad_pattern.py, line 10, in <module>).",
     "unknown_factor": "model 'unknown_factor', task generate: its bound names 'lenght', which is "
     "no parameter. Parameters: boldness, length.",
     "broken_factor": "model 'broken_factor', task generate: its bound multiplies parameter "
@@ -84,9 +78,6 @@ REASONS = {
     "input None; allowed: neither, since those of generate are fixed. What one item can make it "
     "write is its `bound`, a seqd_schemas.OutputBound.",
     "cannot_train": "model 'cannot_train' has the task train but no method train().",
-    "output_without_schema": "model 'output_without_schema', task embed: output Array has no JSON "
-    "Schema: Cannot generate a JsonSchema for core_schema.IsInstanceSchema (<class 'memoryview'>). "
-    "Use numbers, texts, truth values, lists, mappings and records of these.",
 }
 #: Members of the zoo that load, and so have tests of their own below.
 LOADING = {"sound", "slow", "heavy", "observer_raises"}

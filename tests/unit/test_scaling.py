@@ -12,27 +12,12 @@ from seqd.scaling import (
     queue_seconds,
     work_left,
 )
-from seqd_schemas import QueueName
 
 QUEUE = "classify.imdb_lstm@3"
 
 
 def a_rate(items: float = 100.0, seconds: float = 2.0, at_ms: int = 1_000) -> Rate:
     return Rate(items, seconds, at_ms)
-
-
-@pytest.mark.parametrize(
-    ("queue", "parts"),
-    [
-        (QUEUE, ("classify", "imdb_lstm", 3)),
-        ("train.markov", ("train", "markov", None)),
-        ("generate.markov@0", ("generate", "markov", 0)),
-        ("train.markov:markov", ("train", "markov", None)),
-        ("classify.imdb_lstm:topics@3", ("classify", "topics", 3)),
-    ],
-)
-def test_a_queue_names_task_model_and_version(queue: str, parts: tuple[str, str, int | None]):
-    assert QueueName.parse(queue) == parts
 
 
 def test_a_new_version_is_reckoned_by_the_one_that_was_measured_last():

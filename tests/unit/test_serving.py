@@ -14,7 +14,6 @@ from seqd.serving import (
     workers_of_model,
 )
 from seqd_schemas import (
-    ClaimInHand,
     Cordon,
     JobRecord,
     JobState,
@@ -60,7 +59,6 @@ def a_queued_job(**changes: object) -> JobRecord:
     return a_record(**{"state": JobState.QUEUED, "version": 0} | changes)
 
 
-LOST = ClaimInHand(job_id="gone", unit="0", units=1, since_ms=0, is_lost=True)
 DAMAGED = UnfitVersion(
     model="imdb_lstm",
     version=0,
@@ -76,7 +74,6 @@ LEFT_OUT = [
 
 #: Why a job waits, by the workers that are up.
 WHY = [
-    ([], WaitingCode.NO_WORKER, "No worker is up: `seqd up` starts them, in some seconds."),
     (
         [a_worker("a", plugins=(BROKEN,), versions={})],
         WaitingCode.NOT_SERVED,
@@ -109,13 +106,6 @@ WHY = [
         WaitingCode.UNFIT,
         "No worker that is up can classify imdb_lstm@0 now. a: damaged: weights.safetensors is "
         "damaged. b: missing: its store has no such version (it can run 3).",
-    ),
-    (
-        [a_worker("a", state=WorkerState.BUSY, claim=LOST), a_worker("b", versions={})],
-        WaitingCode.UNFIT,
-        "a takes no work: its plugin has not stopped, and still computes for job gone, of which it "
-        "holds nothing any more: it takes its next unit once the plugin stops, or is ended and "
-        "started anew after SEQD_MAX_SILENT_S without a sign of the plugin.",
     ),
     (
         [a_worker("a", **STARTING), a_worker("b", **STARTING), a_worker("c", versions={})],
@@ -157,14 +147,6 @@ WHY = [
         "No worker that is up takes jobs that classify imdb_lstm, though its plugin is there: "
         "start one that does, by `seqd worker --slot cpu:0`, or by `seqd up --slots "
         "train@cpu,cpu:0`.",
-    ),
-    (
-        LEFT_OUT,
-        WaitingCode.NOT_PLACED,
-        "No worker that is up serves imdb_lstm. These could classify with it, and a placement or "
-        "SEQD_SERVES has them leave it to others: w0, w1, w2, w3, w4 and 1 more. `seqd models "
-        "place` lists placements, `seqd models place imdb_lstm --anywhere` ends that of imdb_lstm; "
-        "or start a worker that serves it.",
     ),
 ]
 

@@ -6,19 +6,9 @@ import random
 import numpy as np
 import pytest
 
-from seqd.analysis.measures import MEASURES, Report, measure_of
-from seqd.errors import InvalidData, InvalidRequest
-from seqd_schemas import (
-    Embedding,
-    Labels,
-    Score,
-    ScoredLabel,
-    Span,
-    Spans,
-    TaskSchema,
-    Text,
-    Vector,
-)
+from seqd.analysis.measures import MEASURES, Report
+from seqd.errors import InvalidData
+from seqd_schemas import Embedding, Labels, Score, ScoredLabel, Span, Spans, Text, Vector
 
 
 def labels(*names: str) -> Labels:
@@ -280,15 +270,3 @@ def test_a_few_items_have_no_interval_since_it_would_be_too_narrow() -> None:
     assert compared(*[(0.5, 0.4)] * 20) == pytest.approx((-0.1, -0.1))
     with pytest.raises(ValueError, match="no item has a true output and two answers"):
         compared((None, 1.0))
-
-
-def test_each_type_of_output_has_its_figures_and_another_is_refused_with_those() -> None:
-    schema = TaskSchema(parameters={}, unit_items=1, result={"title": "Plan", "properties": {}})
-
-    with pytest.raises(InvalidRequest) as refused:
-        measure_of("planner", "plan", schema)
-
-    assert str(refused.value) == (
-        "the outputs of planner plan are Plan, for which there are no figures; allowed: Labels, "
-        "Score, Spans, Text, Embedding, and classes that derive from them"
-    )

@@ -97,17 +97,6 @@ def test_a_number_that_is_too_large_for_32_bits_is_refused(values):
     )
 
 
-@given(st.binary(max_size=64))
-def test_bytes_are_a_vector_only_where_they_are_finite_floats(content):
-    try:
-        made = Vector(content)
-    except ValueError:
-        is_whole = len(content) % 4 == 0 and len(content) > 0
-        assert not (is_whole and np.isfinite(np.frombuffer(content, "<f4")).all())
-    else:
-        assert made.data == content
-
-
 @given(st.text(max_size=40))
 def test_a_text_is_a_vector_only_where_it_is_the_base64_of_one(text):
     content = json.dumps({"vector": text})

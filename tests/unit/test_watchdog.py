@@ -64,7 +64,6 @@ def test_a_plugin_that_does_not_ask_hangs_and_one_that_computes_nothing_may_be_s
         hang = child.look()
 
     assert hang == Hang(61.0)
-    assert str(hang) == "The plugin did not ask whether to stop for 61 s"
 
 
 @pytest.mark.parametrize("is_computing", [True, False])
@@ -91,10 +90,6 @@ def test_what_computes_past_its_budget_is_a_hang_though_it_asks_whether_to_stop(
         hang = next(filter(None, asks()))
 
     assert hang == Hang(21.0, expected_s=0.5)
-    assert str(hang) == (
-        "The plugin computed for 21 s at items that should take 0.5 s, as earlier ones did "
-        "(SEQD_UNIT_BUDGET_FACTOR)"
-    )
 
 
 @pytest.mark.parametrize("beats", [True, False])
