@@ -15,6 +15,7 @@ from bench.interactive import Interactive
 from bench.jobs import Jobs
 from bench.report import show
 from bench.scripts import Scripts
+from bench.sizes import Sizes
 from bench.startup import Startup
 from bench.train import Train
 from bench.workers import Workers
@@ -22,7 +23,7 @@ from seqd.errors import SeqdError
 
 CASES: tuple[type[Case], ...] = (
     *(Classify, Jobs, Train, Generate),
-    *(Interactive, Scripts, Startup, Workers),
+    *(Interactive, Scripts, Startup, Workers, Sizes),
 )
 
 #: Seconds after which an exit that got lost is tried again.

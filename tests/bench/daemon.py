@@ -209,6 +209,15 @@ class Daemon:
                 raise SeqdError(f"The workers tell of {work['items']:,} of {self._items:,} items.")
             time.sleep(_POLL_S)
 
+    def memory_bytes(self) -> dict[str, int]:
+        """Return what Redis has in use, and what the workers' processes have for themselves."""
+        with self.client() as client:
+            used = client.overview().memory.used_bytes
+        server = self.endpoint.pid
+        of_server = {server, *descendants_of(server)}
+        workers = {self._up.pid, *descendants_of(self._up.pid)} - of_server
+        return {"redis": used, "workers": sum(map(_private_bytes, workers))}
+
     def _cpu_s(self) -> dict[str, float]:
         """Return the processor time of the server and of the workers since their start."""
         server = self.endpoint.pid
@@ -222,6 +231,14 @@ def _cpu_s_of(pids: Iterable[int]) -> float:
     """Sum up processor time, as Linux tells in /proc; a process that has ended counts for 0."""
     stats = filter(None, (_read(pid, "stat") for pid in pids))
     return sum(int(stat[11]) + int(stat[12]) for stat in stats) / os.sysconf("SC_CLK_TCK")
+
+
+def _private_bytes(pid: int) -> int:
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except OSError:
+        return 0  # It has ended.
+    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Private_"))
 
 
 def descendants_of(pid: int) -> set[int]:

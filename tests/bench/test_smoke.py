@@ -100,6 +100,17 @@ def test_workers_are_counted_idle_and_busy(tmp_path: Path) -> None:
 
 @LONG
 @pytest.mark.network
+def test_a_large_file_goes_each_way(tmp_path: Path) -> None:
+    report = report_of(tmp_path, "sizes", "--reviews", "600", "--rounds", "1")
+
+    rows = rows_of(report)
+    assert rows["by reference / through Redis"][0] > 0
+    # Ray's own figure, or the line that says what to install.
+    assert ("--engine ray" in rows) != any("Ray" in note for note in report["notes"])
+
+
+@LONG
+@pytest.mark.network
 def test_classify_runs_the_tutorials_network_beside_keras(tmp_path: Path) -> None:
     report = report_of(tmp_path, "classify", "--reviews", "20", "--large", "40", "--rounds", "1")
 
