@@ -1,9 +1,8 @@
 """Small jobs, one text each, beside plain Celery's one task a text.
 
 Several client processes hand in and read at once, on both sides; both have the same Redis, its
-append-only file on, and as many worker processes. Also how long one text takes on an idle daemon,
-and what one job of many texts comes to. With a model that does nothing, which shows the daemon
-alone, and with the shipped classifier.
+append-only file on, and as many worker processes. Also what one job of many texts comes to. With a
+model that does nothing, which shows the daemon alone, and with the shipped classifier.
 """
 
 import time
@@ -14,7 +13,7 @@ from typing import Any
 
 from bench.case import Case, option
 from bench.daemon import TESTS, Peer, running
-from bench.report import Side, in_turn, latencies, ratios, row, say, warm_up
+from bench.report import Side, in_turn, ratios, row, say, warm_up
 from bench.texts import TEST_FILE, Reviews, reviews_of
 from seqd.errors import SeqdError
 from seqd.ledger.wakeup import broker_settings
@@ -26,15 +25,13 @@ from seqd_schemas import DataFingerprint
 MODEL = "imdb_lstm@0"
 #: A model of the endless run, which gives each text back: all that is timed is the daemon.
 ECHO, PLUGIN = "pace", TESTS / "endless" / "plugin"
-#: Between two single jobs: a daemon that has just committed is not idle yet.
-_PAUSE_S = 0.02
 CELERY = ("-A", "bench.peers.celery_tasks", "worker", "-l", "ERROR", "--without-gossip",
            "--without-mingle", "-c")  # fmt: skip
 
 
 @dataclass
 class Jobs(Case):
-    """Run small jobs of one text each beside plain Celery, and time single ones."""
+    """Run small jobs of one text each beside plain Celery."""
 
     what = "small jobs of one text each, beside plain Celery with one task and result a text"
 
@@ -44,7 +41,6 @@ class Jobs(Case):
     tasks: int = option(2_000, "Celery's tasks")
     clients: int = option(4, "client processes")
     window: int = option(1_000, "jobs that a client has open at a time")
-    singles: int = option(200, "single jobs, one after the other")
     rounds: int = option(5, "rounds; sides take turns")
 
     def measure(self) -> None:
@@ -89,20 +85,11 @@ class Jobs(Case):
             )
         }  # fmt: skip
         warm_up(sides)
-        say("one at a time, on the idle daemon")
-        ask: dict[str, Any] = {"do": "one_by_one", "count": self.singles}
-        ours = {**ask, "pause_s": _PAUSE_S}
-        idle = [
-            latencies(f"one review, {MODEL}", reals[0].ask(**ours, model=MODEL)),
-            latencies("one text, model that does nothing", lights[0].ask(**ours, model=ECHO)),
-            latencies("one task and its result, Celery", celery[0].ask(**ask)),
-        ]
         *own, other = in_turn(sides, self.rounds).items()
         rows = [row(name, "a second", speed) for name, speed in (*own, other)]
         self.report.add("texts a second, each with its result read", rows)
         beside = [row(f"{name} / Celery", "times", ratios(speed, other[1])) for name, speed in own]
         self.report.add("how many times as fast", beside)
-        self.report.add("one job on an idle daemon", latencies=idle)
 
 
 def rate(peers: list[Peer], texts: int, do: str, **arguments: object) -> float:

@@ -2,7 +2,6 @@
 
 import itertools
 import json
-import time
 from pathlib import Path
 
 from seqd.client import Client
@@ -37,14 +36,3 @@ class Program:
         """Hand all texts in as one job; returns how many did not come back."""
         results = self.client.classify(self.texts, model=model).results()
         return len(self.texts) - sum(1 for _ in results)
-
-    def one_by_one(self, model: str, count: int, pause_s: float) -> list[float]:
-        """Hand one text in and wait for its result, then the next; gives milliseconds."""
-        took_ms = []
-        for text in itertools.islice(itertools.cycle(self.texts), count):
-            # The daemon is to be idle, and its last commit long over.
-            time.sleep(pause_s)
-            began = time.perf_counter()
-            (_,) = self.client.classify([text], model=model).results()
-            took_ms.append(1000 * (time.perf_counter() - began))
-        return took_ms

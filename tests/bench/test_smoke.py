@@ -1,11 +1,10 @@
 """Each case of `make bench` once and small: it prints its report and leaves nothing behind.
 
-`make test-all` has the quickest, and `make test-long` all of them.
+`make test-all` has that of scripts, and `make test-long` all of them.
 """
 
 import json
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.daemon import TESTS, descendants_of
+from bench.daemon import TESTS
 from checkout import python_path
 from cli_builders import clean_environment
 from worker_fixtures import wait_until
@@ -130,15 +129,14 @@ def test_classify_runs_the_tutorials_network_beside_keras(tmp_path: Path) -> Non
     ("words", "rows", "latencies", "facts"),
     [
         pytest.param(
-            "jobs --light-jobs 40 --review-jobs 20 --texts 200 --tasks 20 --clients 2 --singles 3 "
-            "--rounds 1",
-            *(7, 3, 0),
+            "jobs --light-jobs 40 --review-jobs 20 --texts 200 --tasks 20 --clients 2 --rounds 1",
+            *(7, 0, 0),
             marks=LONG,
         ),
         pytest.param("train --reviews 100 --rounds 1", 6, 0, 0, marks=[LONG, pytest.mark.network]),
         pytest.param("interactive --seconds 1 --bulk 200000 --singles 2", 0, 6, 1, marks=LONG),
         # Without the starts of workers, which compile their kernels.
-        ("startup --rounds 1 --starts 0", 13, 0, 0),
+        pytest.param("startup --rounds 1 --starts 0", 13, 0, 0, marks=LONG),
     ],
     ids=lambda value: str(value).partition(" ")[0],
 )
@@ -186,28 +184,3 @@ def test_scripts_tells_the_longest_call_of_a_script(tmp_path: Path) -> None:
     assert [one["name"] for one in times["latencies"]] == ["checkpoint: a training's checkpoints"]
     assert counts["facts"][0]["value"] == 4
     assert report["notes"][0].startswith("longer than 20 ms by the clock: ")
-
-
-@pytest.mark.parametrize(
-    ("words", "begun", "number", "status"),
-    [
-        pytest.param(
-            "interactive --seconds 600 --singles 1", "measuring", signal.SIGINT, 130, marks=LONG
-        ),
-        ("startup --rounds 1000", "round 1 ", signal.SIGTERM, 128 + signal.SIGTERM),
-    ],
-    ids=lambda value: str(value).partition(" ")[0],
-)
-def test_a_signal_ends_all_that_a_benchmark_has_started(
-    tmp_path: Path, words: str, begun: str, number: signal.Signals, status: int
-) -> None:
-    with started(tmp_path, *words.split()) as program:
-        assert program.stderr is not None
-        next(line for line in program.stderr if begun in line)
-        pids = descendants_of(program.pid)
-        program.send_signal(number)
-        program.communicate(timeout=COMMAND_S)
-
-    assert program.returncode == status
-    assert len(pids) >= 4
-    wait_until_nothing_is_left(tmp_path)

@@ -233,21 +233,6 @@ def test_a_part_that_is_taken_away_before_the_end_ends_the_job(
 
 
 @pytest.mark.slow
-def test_an_item_that_kills_its_worker_is_found_and_stands_in_the_parts(
-    empty_cluster: Cluster, folder: Path
-) -> None:
-    worker(empty_cluster, folder, max_attempts=1)
-    lines, out = [*texts(10), "kill", *texts(10)], folder / "out"
-
-    job = handed_in(empty_cluster.client(), file_of(folder, lines), out)
-
-    assert job.wait(timeout_s=60).counts.errored == 1
-    assert_whole(job, out, lines)
-    assert parts_of(out)[10]["error"]["code"] == "worker_crashed"  # type: ignore[index]
-    assert json.loads((out / "manifest.json").read_text())["errors"] == {"worker_crashed": 1}
-
-
-@pytest.mark.slow
 def test_a_retry_computes_what_has_no_result_and_nothing_else(
     empty_cluster: Cluster, folder: Path
 ) -> None:
@@ -258,6 +243,7 @@ def test_a_retry_computes_what_has_no_result_and_nothing_else(
     noting = {"parameters": {"calls": str(calls)}}
     job = handed_in(client, path, out, **noting)
     assert job.wait(timeout_s=60).counts.errored == 1
+    assert json.loads((out / "manifest.json").read_text())["errors"] == {"plugin_error": 1}
     (empty_cluster.settings.data_dir / "cured").touch()
     calls.unlink()
     (out / "part-of-mine.jsonl").touch()

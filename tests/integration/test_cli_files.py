@@ -162,56 +162,6 @@ def test_a_small_job_that_lasts_is_named_on_a_terminal(cluster: Cluster, cure: P
     assert terminal.written.count(b"Ctrl-C cancels it") == 1
 
 
-def test_sigterm_leaves_the_job_running_where_that_was_asked_for(
-    commands: Commands, cluster: Cluster, cure: Path, tmp_path: Path
-) -> None:
-    arguments = (
-        *("classify", a_csv_that_is_held(tmp_path), "-m", "echo", "--out", "r.csv"),
-        "--detach-on-interrupt",
-    )
-    program = commands.start(*arguments)
-    job = half_done(commands, cluster, *arguments)
-
-    program.terminate()
-    stopped = ended(program)
-    cure.touch()
-    resumed = commands.run(*arguments, "--resume")
-
-    assert stopped.status == 143
-    assert [line for line in stopped.out.splitlines() if "%" not in line] == [
-        f"Job {job.job_id}. Ctrl-C leaves it running.",
-        f"Job {job.job_id} goes on. Go on: the same command with --resume.",
-        f"Watch it: seqd jobs watch {job.job_id}. Cancel it: seqd jobs cancel {job.job_id}",
-    ]
-    assert resumed.status == 0, resumed.err
-    assert resumed.err.startswith(f"Job {job.job_id} is ")
-    assert ids_in(tmp_path / "r.csv") == all_ids()
-    assert job.record().state is JobState.COMPLETED
-
-
-def test_a_file_that_another_takes_the_place_of_once_it_is_sent_fails_the_job_with_the_reason(
-    commands: Commands, cluster: Cluster, cure: Path, tmp_path: Path
-) -> None:
-    source, operator = a_csv_that_is_held(tmp_path, 2_000), cluster.operator()
-    arguments = ("classify", source, "-m", "echo", "--out", "r.csv", "--keep", "stars")
-    operator.pause_model("echo")
-    program = commands.start(*arguments)
-    job = noted_job(cluster, tmp_path / "r.csv")
-    wait_until(lambda: job.record().sealed, "the input is complete")
-
-    (tmp_path / "other.csv").write_text("id,text,stars\na,a,1\n")
-    (tmp_path / "other.csv").replace(tmp_path / source)
-    operator.resume_model("echo")
-    said = ended(program)
-    cure.touch()
-
-    failure = job.record().failure
-    assert said.status == 2
-    assert failure is not None
-    assert failure.code == "invalid_input"
-    assert f"error[invalid_input]: {failure.message}\n" in said.err
-
-
 def test_a_killed_command_is_resumed_with_no_result_twice_and_none_missing(
     commands: Commands, cluster: Cluster, cure: Path, tmp_path: Path
 ) -> None:

@@ -685,35 +685,6 @@ def test_a_pipe_that_ends_in_the_middle_is_called_as_it_is_compressed(
     assert f"`{name} -t`" in said
 
 
-def test_bad_lines_are_errors_in_their_place_and_the_good_ones_are_classified(
-    seqd: Seqd, tmp_path: Path
-) -> None:
-    (tmp_path / "mixed.jsonl").write_bytes(
-        b'{"id": "good", "text": "fine"}\n'
-        b"not json\n"
-        b'{"id": "empty", "text": ""}\n'
-        b'{"id": "latin", "text": "caf\xe9"}\n'
-        b'{"id": "emoji", "text": "Awful. \\ud83d\\ude00"}\n'
-        b'{"id": "surrogate", "text": "A film \\ud83d"}\n'
-        b'{"id": "nul", "text": "A dull \\u0000 film"}\n'
-    )
-
-    ended = seqd("classify", "mixed.jsonl", "-m", "moods")
-
-    assert {one["custom_id"]: one["status"] for one in records_in(ended.out)} == {
-        "good": "succeeded",
-        "line-2": "errored",
-        "empty": "errored",
-        "line-4": "errored",
-        "emoji": "succeeded",
-        "surrogate": "errored",
-        "nul": "succeeded",
-    }
-    assert ended.status == 2
-    assert "4 of 7 items have no result, the first ones:" in ended.err
-    assert "line-2  invalid_input: line 2: it is not JSON" in ended.err
-
-
 @pytest.mark.parametrize(
     ("label", "options", "labelled", "accuracy"),
     [

@@ -10,7 +10,6 @@ from builders import a_chunk, a_classify_job, a_train_job, a_worker_status
 from cli_builders import here, use_ledger
 from ledger_fixtures import CLASSIFY, Environment
 from seqd import __version__
-from seqd_schemas import Cordon
 
 pytestmark = pytest.mark.processes
 
@@ -115,20 +114,6 @@ def test_status_says_why_one_of_several_versions_waits_that_nobody_can_run(
     (told,) = [line for line in shown if line.startswith("No worker that is up can do all")]
     assert "of classify imdb_lstm (4 items). imdb_lstm@4 is new, and not yet found by w1." in told
     assert told.endswith(" or see what keeps those that are up: `seqd explain j2`.")
-
-
-def test_of_a_fleet_that_was_drained_status_says_what_waits_and_how_to_end_it(
-    environment: Environment, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("COLUMNS", "400")
-    drained = Cordon(phase="drained", target="host:*", since_ms=1)
-    environment.ledger.fleet.publish_worker(a_worker_status(cordon=drained), ttl_s=60)
-    environment.submit_units(1)
-
-    shown = here(capsys, "status").out.splitlines()
-
-    told = "No worker is up: all were drained, and 2 items wait. End the drain: "
-    assert f"{told}`seqd workers uncordon --all`." in shown
 
 
 def test_ages_are_by_the_servers_clock_whatever_this_machines_says(

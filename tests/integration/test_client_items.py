@@ -81,24 +81,6 @@ ITEMS: list[tuple[object, str, str]] = [
         + place(PLUGIN / "seqd_light.py", 'raise ValueError("this text was', "_raises"),
     ),
     ("few", "plugin_error", "0 outcomes for 1 items"),
-    (
-        "wrong",
-        "plugin_error",
-        "The model plugin gave str as an outcome; its contract (B1) allows Classification and "
-        "ItemError.",
-    ),
-    (
-        "nan",
-        "plugin_error",
-        "The model plugin gave a Classification that no result can hold: score is nan: Input "
-        "should be less than or equal to 1.",
-    ),
-    (
-        "subclass",
-        "plugin_error",
-        "The model plugin gave RichClassification with the field 'language', which would be lost: "
-        "a result holds the fields of Classification only.",
-    ),
     ("d", "d", ""),
 ]
 
@@ -125,7 +107,7 @@ def test_an_item_that_cannot_be_used_becomes_an_error_in_its_place(
     assert [
         (told, said) for told, (_, _, said) in zip(messages, ITEMS, strict=True) if said not in told
     ] == []
-    assert (record.state, record.counts.succeeded, record.counts.errored) == ("completed", 4, 11)
+    assert (record.state, record.counts.succeeded, record.counts.errored) == ("completed", 4, 8)
 
 
 def test_the_upload_is_never_far_ahead_of_the_workers(cluster: Cluster, cure) -> None:

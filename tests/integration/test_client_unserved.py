@@ -1,7 +1,6 @@
 """Who waits for a job that no worker can run is told so, however the workers went."""
 
 import logging
-import shutil
 from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor, wait
 
@@ -12,7 +11,7 @@ from cli_builders import a_record
 from clock_fixtures import HeldClock
 from seqd.client import Client, JobHandle
 from seqd.client.waiting import WaitingNotice, Watch
-from seqd.errors import JobFailed, NoWorker, UnknownModel
+from seqd.errors import NoWorker, UnknownModel
 from seqd.ledger import Ledger, connect
 from seqd_schemas import JobRecord, Waiting, WaitingCode, WorkerState
 from worker_fixtures import Cluster, wait_until
@@ -101,40 +100,6 @@ def test_workers_that_load_one_model_after_another_are_told_of_once(
     assert [message.partition(" waits: ")[2][:33] for message in told(caplog)] == [
         "A worker is still starting (w1). "
     ]
-
-
-@pytest.mark.slow
-def test_a_model_whose_plugin_is_disabled_at_a_restart_is_told_of_and_then_refused(
-    empty_cluster: Cluster, caplog: pytest.LogCaptureFixture
-) -> None:
-    assert empty_cluster.start_ready(unfit_grace_s=12.0).stop() == 0
-    client = empty_cluster.client()
-    job = client.classify(["a"], model="echo")
-    empty_cluster.start_ready(enabled_plugins=("markov",), unfit_grace_s=12.0)
-
-    with caplog.at_level(logging.WARNING), pytest.raises(TimeoutError):
-        job.wait(timeout_s=8)
-    assert "Plugins that settings disable there: " in told(caplog)[-1]
-    wait_until(lambda: "echo" not in client.catalog(), "its entry is gone")
-
-    with pytest.raises(UnknownModel, match=r"no model named 'echo'\. Known models: markov"):
-        client.classify(["a"], model="echo")
-
-
-@pytest.mark.slow
-def test_a_model_whose_folder_is_gone_at_a_restart_fails_its_jobs_and_is_refused(
-    empty_cluster: Cluster,
-) -> None:
-    assert empty_cluster.start_ready().stop() == 0
-    client = empty_cluster.client()
-    job = client.classify(["a"], model="echo")
-    shutil.rmtree(empty_cluster.settings.store_dir / "echo")
-    empty_cluster.start_ready(unfit_grace_s=2.0)
-
-    with pytest.raises(JobFailed, match="its store has no such version"):
-        job.wait(timeout_s=120)
-    with pytest.raises(UnknownModel, match="'echo' has no version yet"):
-        client.classify(["a"], model="echo")
 
 
 class _Noticed(WaitingNotice):

@@ -32,10 +32,9 @@ def run(folder: Path, site: Path, *arguments: str) -> str:
     return ended.stdout
 
 
-#: Of `make test-all` are one with tasks of its own, and one of the model kit; `tests/conformance`
-#: checks all.
+#: Of `make test-all` is one with tasks of its own; `tests/conformance` checks all.
 EXAMPLE_NAMES = [
-    pytest.param(name, marks=[] if name in ("embed", "tfidf") else pytest.mark.long)
+    pytest.param(name, marks=[] if name == "embed" else pytest.mark.long)
     for name in ("embed", *sorted(KIT_EXAMPLES))
 ]
 

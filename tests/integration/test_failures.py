@@ -180,15 +180,6 @@ def test_a_job_that_failed_as_a_whole_is_replayed_with_all_that_was_undone(
     assert outcomes(job) == texts
 
 
-def test_a_failed_training_is_replayed_by_one_that_continues_it(client: Client) -> None:
-    job = failed_training(client)
-
-    again = replay_one(client, job=job.job_id)
-
-    assert again.record().job.continues == job.job_id
-    wait_until(lambda: again.record().state.is_terminal, "it has failed as well")
-
-
 @pytest.mark.usefixtures("shell")
 def test_a_training_is_replayed_without_a_word_of_items_or_of_results(
     client: Client, capsys: Capture

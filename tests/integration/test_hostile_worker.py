@@ -4,9 +4,7 @@ What the ledger makes of damage is in `test_hostile_ledger`; here are the parts 
 adds: blobs, the inbox, periodic tasks, and a model store with something planted in it.
 """
 
-import json
 import pickle
-import secrets
 import sys
 import zlib
 from collections.abc import Callable, Iterable, Iterator
@@ -21,7 +19,7 @@ from seqd.ledger.blobs import pack
 from seqd.models.store import ModelStore
 from seqd_schemas import Failure, JobState
 from store_builders import publish
-from worker_fixtures import Cluster, wait_until
+from worker_fixtures import Cluster
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -150,54 +148,6 @@ def test_one_claim_of_much_repeated_text_grows_a_worker_by_a_bound(empty_cluster
     assert states == {JobState.COMPLETED}
     assert worker.child_pid() == pid
     assert peak_memory_bytes(pid) - before < MOST_GROWTH_OF_A_CLAIM_BYTES
-
-
-INBOX: dict[str, dict[str, bytes]] = {
-    "garbage": {"id": b"\xff\xfe", "job": b"\xff"},
-    "other fields": {"what": b"ever"},
-    "braces": {"id": b"a}b{c", "job": b"{}"},
-    "newline": {"id": b"a\nb", "job": b"{}"},
-    "empty": {"id": b"", "job": b""},
-    "long": {"id": b"a" * 10_000, "job": b"{}"},
-}
-
-
-REQUESTS = {
-    "empty": b"",
-    "bytes": b"\xff" * 100,
-    "deep": b"[" * 200_000,
-    "version": b'{"format": 9, "kind": "classify", "model": "echo"}',
-    "large": b" " * (4 * 2**20 + 1),
-    "pickle": pickle.dumps({"kind": "classify"}),
-    "kombu": json.dumps({"__type__": "datetime", "__value__": "x"}).encode(),
-    "url": b'{"kind":"classify","model":"echo","source":{"type":"file","path":"http://a/b.jsonl"}}',
-    "device": b'{"kind":"classify","model":"echo","source":{"type":"file","path":"/dev/zero"}}',
-}
-
-
-def test_entries_of_the_inbox_that_are_none_are_answered_or_dropped(
-    cluster: Cluster, store: redis.Redis
-):
-    keys = cluster.settings.keys
-    asked = {name: f"{name}-{secrets.token_hex(6)}" for name in REQUESTS}
-    for fields in INBOX.values():
-        store.xadd(keys.inbox(), fields)  # type: ignore[arg-type]
-    for name, job in REQUESTS.items():
-        store.xadd(keys.inbox(), {"id": asked[name], "job": job})
-
-    def last_event(job_id: str) -> dict[str, object]:
-        entries = store.xrevrange(keys.events(job_id), count=1)
-        return json.loads(entries[0][1][b"e"]) if entries else {"event": ""}
-
-    for name, job_id in asked.items():
-        wait_until(
-            lambda job_id=job_id: last_event(job_id)["event"] in ("rejected", "failed"),
-            f"an answer to {name}",
-        )
-        failure = Failure.model_validate(last_event(job_id)["failure"])
-        assert failure.code in ("invalid_request", "invalid_input"), name
-    wait_until(lambda: store.xlen(keys.inbox()) == 0, "an empty inbox")
-    assert_that_others_complete(cluster)
 
 
 def plant(name: str, content: bytes = b"\x80\x04planted") -> Callable[[Path], object]:

@@ -71,7 +71,7 @@ def test_one_host_trains_and_another_serves_and_each_keeps_its_own(
     assert "ERROR" not in log
 
 
-@pytest.mark.parametrize("has_copies", [True, False])
+@pytest.mark.parametrize("has_copies", [True, pytest.param(False, marks=pytest.mark.long)])
 def test_a_training_whose_host_dies_goes_on_on_another_from_what_is_in_the_store(
     empty_cluster: Cluster, bucket: Bucket, host: Hosts, *, has_copies: bool
 ) -> None:

@@ -24,7 +24,7 @@ from seqd.inputs.items import items_of
 from seqd.ledger import Ledger, connect
 from seqd.ledger.blobs import PackedChunk, chunks_of
 from seqd.ledger.digests import InputDigest
-from seqd_schemas import ItemSuccess, JobState
+from seqd_schemas import ItemSuccess
 from worker_fixtures import Cluster, wait_until
 
 pytestmark = pytest.mark.processes
@@ -85,41 +85,6 @@ def begin(client: Client, key: str, entries: Gate, units: int) -> JobHandle:
     job = client.classify(entries, model="echo", idempotency_key=key)
     wait_for_units(job, units)
     return job
-
-
-@pytest.mark.parametrize(
-    "other", [texts(20, differs_from=8), texts(24), texts(8)],
-    ids=["12 differ", "more", "the first unit alone"],
-)  # fmt: skip
-def test_another_input_is_refused_at_once_when_the_job_has_ended(first, other):
-    key = f"ended-{len(other)}-{other[-1]}"
-    job = first.classify(iter(texts(20)), model="echo", idempotency_key=key)
-    before = job.wait(DEADLINE_S)
-
-    with pytest.raises(IdempotencyConflict) as refused:
-        first.classify(iter(other), model="echo", idempotency_key=key)
-    again = first.classify(texts(20), model="echo", idempotency_key=key)
-
-    assert str(refused.value).startswith(
-        f"The idempotency key {key!r} already stands for job {job.job_id}, which "
-    )
-    assert (again.job_id, again.record()) == (job.job_id, before)
-    assert labels_of(again) == texts(20)
-
-
-def test_another_input_is_refused_whatever_the_job_has_come_to(first, second):
-    entries = Gate(texts(40), first=24)
-    job = begin(first, "came to an end", entries, 3)
-    second.job(job.job_id).cancel()
-    entries.open()
-
-    with second:
-        for other in (texts(24, differs_from=20), texts(17)):
-            with pytest.raises(IdempotencyConflict):
-                second.classify(iter(other), model="echo", idempotency_key="came to an end")
-        again = second.classify(iter(texts(40)), model="echo", idempotency_key="came to an end")
-
-        assert (again.job_id, again.record().state) == (job.job_id, JobState.CANCELLED)
 
 
 def test_a_second_sender_whose_items_differ_fails_itself_alone(first, second):

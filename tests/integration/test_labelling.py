@@ -85,15 +85,6 @@ def test_single_texts_of_both_clients_are_answered_with_them(
     assert next(job.results()).unwrap() == expected
 
 
-def test_a_retry_asks_the_same_of_its_labels(client: Client) -> None:
-    first = client.classify([TEXT, "bad"], model="echo", label_map=MAP, min_score=0.7)
-    first.wait(timeout_s=120)
-
-    again = client.retry(first, items={"row-2": TEXT})
-
-    assert next(again.results()).unwrap() == answer("bad", 0.6, uncertain=True)
-
-
 def test_a_label_that_the_version_has_not_fails_the_job_before_an_item_is_computed(
     module_cluster: Cluster, tmp_path: Path
 ) -> None:
@@ -150,9 +141,3 @@ def test_each_form_of_output_marks_what_is_uncertain_and_the_summary_counts_it(
         ("good", "0.9", "false"),
     ]
     assert pyarrow.parquet.read_table(outs[2])["uncertain"].to_pylist() == [True, False]
-
-
-def test_frames_have_a_column_of_what_is_uncertain(client: Client) -> None:
-    job = client.classify([TEXT, "a"], model="echo", min_score=0.8)
-
-    assert job.to_pandas()["uncertain"].tolist() == [True, False]

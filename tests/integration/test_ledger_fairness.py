@@ -14,8 +14,6 @@ from hypothesis import strategies as st
 
 from builders import a_chunk, a_classify_job, a_generate_job
 from ledger_fixtures import CLASSIFY, GENERATE, Environment, queues_of
-from seqd.admission import Admitted
-from seqd.ledger.submissions import BatchTemplate
 from seqd.ledger.work import Claim, LeftQueues
 from seqd_schemas import Job, TenantLimits, queue_of
 
@@ -44,13 +42,6 @@ def submit_job(environment: Environment, job: Job, units: int, items: int = FULL
         chunk = a_chunk(items, first=items * unit)
         environment.ledger.submissions.append(job, job_id, unit, chunk)
     return job_id
-
-
-def submit_many(environment: Environment, jobs: int, unit_items: int, **fields: object) -> None:
-    """Submit jobs of one item each, in few steps."""
-    template = BatchTemplate(a_classify_job(**fields), Admitted(3, unit_items), "c")
-    names = ((f"{fields['tenant']}-{number}", a_chunk(1)) for number in range(jobs))
-    environment.ledger.submissions.submit_each(template, names)
 
 
 def set_weight(environment: Environment, tenant: str, weight: float) -> None:
@@ -246,27 +237,6 @@ def test_what_was_handed_out_is_forgotten_of_tenants_that_are_gone(
     times = environment.redis.zrange(environment.keys.virtual_times("normal"), 0, -1)
 
     assert set(times) == {b"stays", b":class", b":classify.imdb_lstm@3"}
-
-
-@pytest.mark.slow
-def test_a_claim_does_no_more_however_many_tenants_and_jobs_wait(environment: Environment) -> None:
-    submit_many(environment, 20_000, 256, tenant="many", parameters={"seed": 1})
-    for number in range(2_000):
-        submit_many(environment, 1, 256, tenant=f"tenant-{number}")
-
-    commands, units = [], 0
-    for _ in range(20):
-        before = commands_of(environment)
-        units += len(claim(environment).units)
-        commands.append(commands_of(environment) - before)
-
-    assert units > 20 * 120
-    assert max(commands) < 30 * 256
-
-
-def commands_of(environment: Environment) -> int:
-    """Return how many commands the server has done, those of scripts among them."""
-    return sum(row["calls"] for row in environment.redis.info("commandstats").values())
 
 
 #: Queues: one whose model is in memory, and two that are left.

@@ -108,20 +108,6 @@ RESULTS = [
 ]
 
 
-def test_the_program_in_node_can_be_read_by_node(tmp_path: Path) -> None:
-    path = write_program("js", tmp_path)
-
-    checked = subprocess.run(
-        [tool("node", "nodejs"), "--check", str(path)],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-
-    assert checked.returncode == 0, checked.stderr
-
-
 @dataclass(frozen=True)
 class Program:
     """A program of the guide, ready to run."""
@@ -198,6 +184,7 @@ def run_with(program: Program, **variables: str) -> subprocess.CompletedProcess[
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_a_program_takes_the_socket_of_the_server_that_seqd_up_starts_and_else_says_what_to_set(
     program: Program, tmp_path: Path

@@ -125,37 +125,3 @@ def test_a_job_keeps_to_its_schema_on_a_worker_whose_plugin_has_another(own_task
     anew = cluster.client().run(records, model="pairs", task="compare")
     assert [result.unwrap()["overlap"] for result in anew.results()] == [50.0, 500.0]
     assert accepted == job.record().task_schema != anew.record().task_schema
-
-
-@pytest.mark.slow
-def test_a_task_of_one_name_gives_what_each_model_states(own_task_cluster, tmp_path):
-    cluster = own_task_cluster
-    renamed = ('"pairs",\n        "compare",', '"pairs",\n        "score",')
-    cluster.plugins = another_plugin(tmp_path, renamed)
-    cluster.start_ready("one")
-    client = cluster.client()
-
-    score = client.run(["aeb"], model="stars", task="score")
-    pair = client.run([{"left": "a", "right": "a"}], model="pairs", task="score")
-
-    assert [result.unwrap()["type"] for result in score.results()] == ["score"]
-    assert [result.unwrap()["overlap"] for result in pair.results()] == [1.0]
-    assert score.record().task_schema != pair.record().task_schema
-
-
-@pytest.mark.slow
-def test_a_worker_whose_plugin_lacks_the_task_leaves_its_jobs_to_others(own_task_cluster, tmp_path):
-    cluster = own_task_cluster
-    current = cluster.plugins
-    renamed = ('_model("stars", "score"', '_model("stars", "rate"')
-    cluster.plugins = another_plugin(tmp_path, renamed, version="0.9")
-    cluster.start_ready("without")
-    cluster.plugins = current
-    cluster.start_ready("with")
-    client = cluster.client()
-
-    jobs = [client.run(["aeb"], model="stars", task="score") for _ in range(20)]
-
-    for job in jobs:
-        assert job.wait(timeout_s=120).counts.succeeded == 1
-    assert {job.record().plugin_versions for job in jobs} == {("1.0",)}

@@ -17,7 +17,7 @@ from seqd.ledger import connect
 from seqd.ledger.work import Renewal
 from seqd.settings import Settings
 from seqd.worker.background import RENEWAL_GRACE_S, Reconciler
-from seqd_schemas import JobState, UnfitCode, UnfitVersion, WorkerState
+from seqd_schemas import JobState, UnfitCode, UnfitVersion
 from worker_fixtures import Cluster, LiveWorker, live_settings, wait_until
 
 pytestmark = pytest.mark.processes
@@ -195,40 +195,3 @@ def test_a_worker_says_how_far_its_clock_is_off_that_of_redis(
 def offset_ms_of(worker: LiveWorker) -> int | None:
     status = worker.status()
     return None if status is None else status.clock_offset_ms
-
-
-@pytest.mark.slow
-def test_only_what_a_dead_worker_held_waits_for_as_long_as_the_clock_was_set_back(
-    clock_server: ClockServer, tmp_path: Path
-):
-    cluster = Cluster(live_settings(clock_server, tmp_path), tmp_path)
-    with closing(cluster):
-        workers = [cluster.start(), cluster.start()]
-        for worker in workers:
-            worker.wait_until_ready()
-        client, delay = cluster.client(), {"delay_ms": 500.0}
-        job = client.classify(["a"] * 8, model="echo", parameters=delay)
-        the_busy_one(workers).kill()
-
-        clock_server.step(-STEP_S)
-        other = client.classify(["a"] * 8, model="echo", parameters=delay)
-        others = other.wait(timeout_s=120).counts.succeeded
-        starts_early = cluster.starts_of_units(job.job_id)
-        clock_server.step(STEP_S)
-        wait_until(lambda: sum(cluster.starts_of_units(job.job_id)) == 2, "the other works")
-
-        assert (others, starts_early) == (8, [1])
-        assert job.wait(timeout_s=120).counts.succeeded == 8
-
-
-def the_busy_one(workers: list[LiveWorker]) -> LiveWorker:
-    """Wait until one of the workers works; return it."""
-    found: list[LiveWorker] = []
-
-    def one_is_busy() -> bool:
-        statuses = [(worker, worker.status()) for worker in workers]
-        found[:] = [w for w, s in statuses if s is not None and s.state is WorkerState.BUSY]
-        return bool(found)
-
-    wait_until(one_is_busy, "a worker is busy")
-    return found[0]

@@ -150,18 +150,3 @@ def test_a_text_goes_on_where_it_was_when_its_worker_is_killed(empty_cluster: Cl
     assert joined(before + after) == undisturbed == texts_of(job)
     assert empty_cluster.starts_of_units(job.job_id) == [2]
     assert sum(delta.finished is None for delta in after) > 2, "it was not live any more"
-
-
-def test_a_cancelled_job_leaves_the_others_of_its_batch_alone(client: Client) -> None:
-    blocker = a_text(client, "wait", stream=False, length=1, delay_ms=500)
-    jobs = [a_text(client, "a", seed=7, **SLOW) for _ in range(2)]
-    streams = [job.stream() for job in jobs]
-    heads = [live(stream, 2) for stream in streams]
-
-    jobs[0].cancel()
-    cancelled, whole = [list(stream) for stream in streams]
-
-    blocker.wait()
-    assert cancelled[-1].error is not None
-    assert joined(heads[1] + whole) == texts_of(jobs[1])
-    assert len(joined(heads[1] + whole)["row-1", 0]) == 2_000

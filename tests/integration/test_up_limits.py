@@ -55,9 +55,3 @@ def test_few_files_and_processes_are_told_with_what_is_needed_and_what_to_do(
         "started. `ulimit -u 4096` before the start, TasksMax= in systemd, `pids_limit` in "
         "Compose.",
     ]
-
-
-def test_usual_limits_are_no_matter(tmp_path: Path) -> None:
-    said = said_at_the_start(tmp_path, files=4_096, processes=4_096)
-
-    assert "warning" not in said

@@ -1,4 +1,4 @@
-"""What a service pays for: its process runs a job without Keras, TensorFlow or any plugin."""
+"""What a program is told that has no daemon."""
 
 import os
 import subprocess
@@ -9,32 +9,24 @@ import pytest
 
 from checkout import python_path
 from held_ports import Holder, hold_port
-from worker_fixtures import Cluster
 
 pytestmark = [pytest.mark.processes, pytest.mark.slow]
 
-#: Asks either client for a job, and says what is loaded by then.
+#: Asks either client for a job.
 PROGRAM = """
 import asyncio, sys
 from seqd.client import AsyncClient, Client
 
 def blocking():
     with Client() as client:
-        for result in client.classify(["a", "b"], model="echo").results():
-            print(result.custom_id, result.output.label)
+        client.classify(["a"], model="echo")
 
 async def asynchronous():
     async with AsyncClient() as client:
-        job = await client.classify(["a", "b"], model="echo")
-        async for result in job.results():
-            print(result.custom_id, result.output.label)
+        await client.classify(["a"], model="echo")
 
 blocking() if sys.argv[1] == "Client" else asyncio.run(asynchronous())
-heavy = {"keras", "tensorflow", "torch", "jax", "seqd_light", "seqd_markov", "seqd_imdb_lstm"}
-print("loaded:", sorted(heavy & set(sys.modules)))
 """
-
-clients = pytest.mark.parametrize("client", ["Client", "AsyncClient"])
 
 
 def run(client: str, **variables: str) -> "subprocess.CompletedProcess[str]":
@@ -49,17 +41,7 @@ def run(client: str, **variables: str) -> "subprocess.CompletedProcess[str]":
     )
 
 
-@clients
-def test_a_service_imports_no_keras_and_no_plugin(cluster: Cluster, client: str) -> None:
-    settings = cluster.settings
-
-    done = run(client, redis_url=str(settings.redis_url), prefix=settings.prefix)
-
-    assert done.stderr == ""
-    assert done.stdout.splitlines() == ["row-1 a", "row-2 b", "loaded: []"]
-
-
-@clients
+@pytest.mark.parametrize("client", ["Client", "AsyncClient"])
 @pytest.mark.parametrize("has_address", [True, False], ids=["an address", "no address"])
 def test_a_program_without_a_daemon_is_told_so_in_one_short_traceback(
     client: str, has_address: bool, tmp_path: Path
