@@ -6,6 +6,8 @@ from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from cli_builders import here_in
@@ -115,6 +117,79 @@ def test_workers_read_a_file_and_leave_its_results_in_a_folder(
         keys = module_cluster.settings.keys
         assert redis.exists(keys.input(job.job_id), keys.failed(job.job_id)) == 0
         assert all(row.startswith(b"@") for row in redis.hvals(keys.output(job.job_id)))
+
+
+def a_table(path: Path, lines: list[str | None], name: str = "text", **more: object) -> Path:
+    """Write a file of Parquet in row groups that are no units."""
+    rows = pa.array(lines, None if lines else pa.string())
+    columns = {"custom_id": [f"c{n}" for n in range(len(lines))], name: rows}
+    pq.write_table(pa.table({**columns, **more}), path, row_group_size=30)
+    return path
+
+
+def test_rows_of_parquet_are_read_and_no_other_columns(
+    module_cluster: Cluster, place: Path
+) -> None:
+    lines = texts()
+    path = a_table(place / "in.parquet", [*lines[:7], None, *lines[8:]], other=[b"x"] * LINES)
+    out = place / "out"
+
+    job = handed_in(module_cluster.client(), path, out)
+
+    assert job.wait(timeout_s=60).counts.errored == 1
+    rows = parts_of(out)
+    assert [row["custom_id"] for row in rows] == [f"c{n}" for n in range(LINES)]
+    assert [row["output"]["label"] for row in rows if "output" in row] == lines[:7] + lines[8:]  # type: ignore[index]
+    assert rows[7]["error"]["message"].startswith("row 8: ")  # type: ignore[index]
+
+
+@pytest.mark.slow
+def test_a_killed_worker_costs_no_row_of_parquet(empty_cluster: Cluster, folder: Path) -> None:
+    workers = [worker(empty_cluster, folder) for _ in range(2)]
+    for number in range(2):
+        lines = texts()[number * 100 : (number + 1) * 100]
+        pq.write_table(pa.table({"text": lines}), folder / f"in-{number}.parquet", row_group_size=7)
+    out = folder / "out"
+
+    job = handed_in(empty_cluster.client(), folder / "in-*.parquet", out, parameters=SLOWLY)
+    wait_for_parts(out, 5)
+    workers[0].kill_child()
+    wait_for_parts(out, 14)
+    workers[1].kill()
+
+    assert job.wait(timeout_s=60).state is JobState.COMPLETED
+    rows = parts_of(out)
+    assert [row["output"]["label"] for row in rows] == texts()  # type: ignore[index]
+    assert [row["custom_id"] for row in rows[99:101]] == [
+        "in-0.parquet:row-100",
+        "in-1.parquet:row-1",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        (lambda path: path.write_bytes(path.read_bytes()[:-9]), "is no Parquet file that can be"),
+        (lambda path: a_table(path, ["a"], "body"), "has no column 'text'; it has: custom_id, bod"),
+        (lambda path: a_table(path, [1]), "the column 'text' of .* holds int64; allowed: strings"),
+        (lambda path: a_table(path, []), "holds no entry; at least one is due"),
+        (
+            lambda path: path.write_bytes(b"PAR1" + bytes(900) + path.read_bytes()[904:]),
+            "is damaged behind row 0",
+        ),
+    ],
+    ids=["truncated", "no column", "no text", "empty", "damaged"],
+)
+def test_a_file_of_parquet_that_will_not_do_fails_the_job(
+    module_cluster: Cluster, place: Path, written: Callable[[Path], object], said: str
+) -> None:
+    written(path := a_table(place / "in.parquet", texts()))
+
+    job = handed_in(module_cluster.client(), path, place / "out")
+
+    with pytest.raises(JobFailed, match=said) as failed:
+        job.wait(timeout_s=60)
+    assert failed.value.failure.code == "invalid_input"
 
 
 @pytest.mark.parametrize("end", ["\n", "", "\n\n"])

@@ -1,5 +1,6 @@
 """Jobs by reference whose file, or whose folder of results, is at a URL of S3."""
 
+import io
 import json
 import re
 from collections.abc import Iterator
@@ -9,6 +10,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from cli_builders import here_in
@@ -70,7 +73,7 @@ def wait_for_parts(bucket: Bucket, count: int) -> None:
     wait_until(lambda: len(bucket.names("out/part-")) >= count, f"{count} parts are written")
 
 
-@pytest.mark.parametrize("form", ["jsonl", "csv"])
+@pytest.mark.parametrize("form", ["jsonl", "csv", "parquet"])
 def test_workers_read_a_pattern_in_a_bucket_and_leave_results_in_it(
     empty_cluster: Cluster, bucket: Bucket, form: str
 ) -> None:
@@ -79,7 +82,11 @@ def test_workers_read_a_pattern_in_a_bucket_and_leave_results_in_it(
         some = texts()[number * 70 : (number + 1) * 70]
         lines = some if form == "csv" else [json.dumps({"text": one}) for one in some]
         head = ["text"] if form == "csv" else []
-        bucket.put(f"in/part-{number}.{form}", "\n".join(head + lines).encode())
+        content = "\n".join(head + lines).encode()
+        if form == "parquet":
+            pq.write_table(pa.table({"text": some}), table := io.BytesIO(), row_group_size=20)
+            content = table.getvalue()
+        bucket.put(f"in/part-{number}.{form}", content)
     bucket.put(f"in/part-1-b.{form}", b"")
     bucket.put(f"in/part-1/inner.{form}", b"is in another folder")
     bucket.put(f"in/.part-3.{form}", b"hidden")
@@ -88,9 +95,9 @@ def test_workers_read_a_pattern_in_a_bucket_and_leave_results_in_it(
     job = handed_in(empty_cluster.client(), f"{url}/in/part-*.{form}", f"{url}/out")
 
     assert job.wait(timeout_s=60).counts.succeeded == LINES
-    rows, first = parts_of(bucket), 2 if form == "csv" else 1
+    rows, first = parts_of(bucket), {"csv": "line-2", "parquet": "row-1"}.get(form, "line-1")
     assert [row["output"]["label"] for row in rows] == texts()  # type: ignore[index]
-    assert rows[70]["custom_id"] == f"part-1.{form}:line-{first}"
+    assert rows[70]["custom_id"] == f"part-1.{form}:{first}"
     assert [result.unwrap().label for result in job.results(offset=21, limit=9)] == texts()[21:30]
     part = bucket.names("out/part-")[0]
     bucket.put(part, bucket.read(part).replace(b"text", b"tixt"))
@@ -227,7 +234,7 @@ def reading(module_cluster: Cluster, stocked: Bucket) -> Iterator[Cluster]:
         ("{}/no-*.jsonl", "{}/out", "invalid_input", r"no-\*\.jsonl fits 0 files; allowed: 1 to"),
         ("{}/empty.jsonl", "{}/out", "invalid_input", r"seqd/empty\.jsonl is empty; at least one"),
         ("{}/in.jsonl.gz", "{}/out", "invalid_input", r"is compressed, or a folder, which workers"),
-        ("{}/in.parquet", "{}/out", "invalid_input", r"the format of s3://\S+parquet is unknown"),
+        ("{}/in.parquet", "{}/out", "invalid_input", r"s3://\S+parquet is no Parquet file that"),
         ("{}/in.jsonl", "{}/full", "output_exists", r"is not empty: it holds mine\.txt\. Name a"),
         ("{}/in.jsonl", "{}/taken", "output_exists", r"taken holds the results of job job-1\. N"),
     ],

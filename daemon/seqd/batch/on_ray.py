@@ -20,6 +20,7 @@ from seqd.batch.predictor import Predictor
 from seqd.errors import InvalidInput, InvalidRequest, OutputExists, SeqdError
 from seqd.inputs.items import ItemRules
 from seqd.inputs.many_files import InputFiles, is_pattern
+from seqd.inputs.parquet_input import opened_file
 from seqd.inputs.parts import MANIFEST, PartFolder, owner_of, part_name, real_folder
 from seqd.inputs.paths import shown
 from seqd.inputs.reading import InputFile
@@ -80,7 +81,7 @@ class FolderJob:
         """Open the file. Raises InvalidInput."""
         source = self.source
         rules = ItemRules(id_field=source.id_field, text_field=source.text_field)
-        kind = InputFiles if is_pattern(source.path) else InputFile
+        kind = InputFiles if is_pattern(source.path) else opened_file
         # A command may read wherever its user may.
         bucket = source.path.split("/")[:3]
         roots = ("/".join(bucket),) if is_url(source.path) else (Path("/"),)

@@ -1,7 +1,7 @@
 """Inputs that this process reads itself: all formats of workers, and those that only clients read.
 
-Workers read JSON Lines, CSV, plain lines and folders (`FileFormat`, part of the wire contract). A
-client also reads TSV and Parquet, and pipes.
+Workers read JSON Lines, CSV, plain lines and folders (`FileFormat`, part of the wire contract), and
+by reference Parquet. A client also reads TSV, Parquet and pipes.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping

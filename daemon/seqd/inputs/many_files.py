@@ -13,6 +13,7 @@ from seqd.errors import InvalidInput
 from seqd.inputs.buckets import objects_below, state_of
 from seqd.inputs.file_state import FileState
 from seqd.inputs.items import ItemRules
+from seqd.inputs.parquet_input import opened_file
 from seqd.inputs.paths import READ, Roots, below_roots, check_path, compression_of, shown
 from seqd.inputs.reading import InputFile
 from seqd.inputs.records import Entries, Entry
@@ -93,7 +94,7 @@ class InputFiles(InputFile):
         if file is None:
             path, state = self._files[number]
             own = self._source.model_copy(update={"path": path})
-            file = InputFile(own, roots=self._roots, rules=self._rules)
+            file = opened_file(own, roots=self._roots, rules=self._rules)
             state.check(Path(path), file.state)
         self._opened[number] = file
         if len(self._opened) > _MAX_OPEN:

@@ -1,8 +1,9 @@
-"""Rows of a Parquet file, in bounded memory. Read by clients alone; needs the extra `parquet`."""
+"""Rows of a Parquet file, in bounded memory; needs the extra `parquet`."""
 
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from seqd.errors import InvalidInput, LibraryMissing
 from seqd.inputs.file_state import FileState
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from pyarrow.parquet import ParquetFile
 
 #: Rows that are made Python objects at once.
-_BATCH_ROWS = 512
+BATCH_ROWS = 512
 
 #: Bytes of each column that are read at once, in the place of a whole row group.
 _BUFFER_BYTES = 262_144
@@ -37,7 +38,7 @@ def require_pyarrow(what: str) -> None:
 
 def parquet_schema(path: Path) -> "pa.Schema":
     """Return the columns of a file with their types. Raises InvalidInput and LibraryMissing."""
-    with _opened(path) as file:
+    with opened(path) as file:
         return file.schema_arrow
 
 
@@ -68,25 +69,17 @@ class ParquetReader(RecordReader[Mapping[str, object] | BadEntry]):
         import pyarrow as pa
 
         state = self.state or FileState.of(self.path)
-        with _opened(self.path) as file:
-            source = self.source
-            check_names(self.path, file.schema_arrow.names, source, self.fields, "it has")
-            if self.fields is None:
-                self._check_text(file.schema_arrow)
-            content = (source.text_field,) if self.fields is None else self.fields
-            wanted = self._columns or ()
-            wanted = {*content, source.id_field, "id", source.label_field, *wanted}
-            names = [name for name in file.schema_arrow.names if name in wanted]
+        with opened(self.path) as file:
+            names = columns_read(
+                self.path, file.schema_arrow, self.source, self.fields, self._columns or ()
+            )
             try:
-                for batch in file.iter_batches(_BATCH_ROWS, columns=names):
+                for batch in file.iter_batches(BATCH_ROWS, columns=names):
                     for row in rows_of(batch):
                         self._rows_read += 1
                         yield self._rows_read, row
             except (pa.ArrowException, OSError) as error:
-                raise InvalidInput(
-                    f"{shown(self.path)} is damaged behind row {self._rows_read:,} ({error}). Copy "
-                    "or write it again"
-                ) from error
+                raise _damaged(self.path, self._rows_read, error) from error
         state.check(self.path, FileState.of(self.path))
 
     def place(self, number: int, raw: Mapping[str, object] | BadEntry) -> tuple[str, str]:
@@ -99,15 +92,51 @@ class ParquetReader(RecordReader[Mapping[str, object] | BadEntry]):
             raise raw
         return raw
 
-    def _check_text(self, schema: "pa.Schema") -> None:
-        """Raise InvalidInput where the column of texts holds something else."""
-        field = self.source.text_field
-        kind = schema.field(field).type
-        if not holds_texts(kind):
-            raise InvalidInput(
-                f"the column {field!r} of {shown(self.path)} holds {kind}; allowed: strings. Name "
-                "the column with the text as text_field (--text-field)"
-            )
+
+def columns_read(
+    path: Path,
+    schema: "pa.Schema",
+    source: FileSource,
+    fields: Mapping[str, bool] | None,
+    more: Collection[str] = (),
+) -> list[str]:
+    """Return the columns that an item and its label need, and `more`, as far as there are such.
+
+    Raises InvalidInput where one that is due is not there, or the texts are none.
+    """
+    check_names(path, schema.names, source, fields, "it has")
+    if fields is None:
+        _check_text(path, schema, source.text_field)
+    content = (source.text_field,) if fields is None else fields
+    wanted = {*content, source.id_field, "id", source.label_field, *more}
+    return [name for name in schema.names if name in wanted]
+
+
+def _check_text(path: Path, schema: "pa.Schema", field: str) -> None:
+    """Raise InvalidInput where the column of texts holds something else."""
+    kind = schema.field(field).type
+    if not holds_texts(kind):
+        raise InvalidInput(
+            f"the column {field!r} of {shown(path)} holds {kind}; allowed: strings. Name the "
+            "column with the text as text_field (--text-field)"
+        )
+
+
+@contextmanager
+def telling_damage(path: Path, row: int) -> Iterator[None]:
+    """Raise InvalidInput where what is behind a row cannot be read."""
+    import pyarrow as pa
+
+    try:
+        yield
+    except (pa.ArrowException, OSError, ValueError, OverflowError, StopIteration) as error:
+        raise _damaged(path, row, error) from error
+
+
+def _damaged(path: Path, row: int, error: Exception) -> InvalidInput:
+    return InvalidInput(
+        f"{shown(path)} is damaged behind row {row:,} ({error}). Copy or write it again"
+    )
 
 
 def rows_of(batch: "pa.RecordBatch") -> Iterator[Mapping[str, object] | BadEntry]:
@@ -130,14 +159,15 @@ def holds_texts(kind: "pa.DataType") -> bool:
     return str(kind) in ("string", "large_string", "string_view")
 
 
-def _opened(path: Path) -> "ParquetFile":
+def opened(path: Path, stream: BinaryIO | None = None) -> "ParquetFile":
+    """Open a file, or what has it open already. Raises InvalidInput and LibraryMissing."""
     require_pyarrow(f"reading {shown(path)}")
     import pyarrow as pa
     from pyarrow.parquet import ParquetFile
 
     try:
         # A row group may be the whole file; it is read a few pages at a time.
-        return ParquetFile(path, pre_buffer=False, buffer_size=_BUFFER_BYTES)
+        return ParquetFile(stream or path, pre_buffer=False, buffer_size=_BUFFER_BYTES)
     except (pa.ArrowException, OSError) as error:
         raise InvalidInput(
             f"{shown(path)} is no Parquet file that can be read ({str(error).splitlines()[0]})"

@@ -58,12 +58,14 @@ class InputFile:
             self._path = Path(below_roots(source.path, roots, READ))
         else:
             self._path = locate(source.path) if roots is None else check_path(source.path, roots)
-        self._format = format_of(self._path, source.format)
+        self._format = self._format_of(source)
         self._rules = rules or ItemRules(id_field=source.id_field, text_field=source.text_field)
         self.is_compressed = compression_of(self._path) is not None
         if is_object:
             self._content = ObjectContent(source.path)
         self.state = FileState.of(self._path) if self._content is None else self._content.state()
+        if self._format is not FileFormat.FOLDER and not is_object:
+            self._content = FileContent(open_regular(self._path))
         #: By which readers look for a change at the path; None of an object, which tells it itself.
         self._seen = None if is_object else self.state
         reader = self.reader()
@@ -73,8 +75,9 @@ class InputFile:
         self.has_cheap_places = self._format is not FileFormat.FOLDER and not self.is_compressed
         #: True where an entry is a line of a plain file, so that reading can begin at any.
         self.has_line_entries = isinstance(reader, LinesReader) and not self.is_compressed
-        if self._format is not FileFormat.FOLDER and not is_object:
-            self._content = FileContent(open_regular(self._path))
+
+    def _format_of(self, source: FileSource) -> FileFormat:
+        return format_of(self._path, source.format)
 
     def reader(self, start: FilePosition = START) -> Entries:
         """Return a reader of its records, from a position on at which another has been."""

@@ -258,8 +258,9 @@ class _FromStart(io.RawIOBase):
         return True
 
     def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
-        """Go on at an offset, from the start or from here."""
-        self._offset = offset + (self._offset if whence == os.SEEK_CUR else 0)
+        """Go on at an offset, from the start, from here, or from the end."""
+        begin = {os.SEEK_SET: 0, os.SEEK_CUR: self._offset}.get(whence)
+        self._offset = offset + (self._content.state().size_bytes if begin is None else begin)
         return self._offset
 
     def readinto(self, buffer: "WriteableBuffer", /) -> int:
@@ -267,6 +268,11 @@ class _FromStart(io.RawIOBase):
         size = self._content.read_into(buffer, self._offset)
         self._offset += size
         return size
+
+
+def stream_of(content: Content) -> io.BufferedReader:
+    """Return an open input as a stream, which may be read at any place."""
+    return io.BufferedReader(_FromStart(content))
 
 
 @contextmanager

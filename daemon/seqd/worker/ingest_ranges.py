@@ -18,6 +18,7 @@ from seqd.hookspecs import Model
 from seqd.inputs.duplicates import digests_of
 from seqd.inputs.items import ItemRules, task_rules
 from seqd.inputs.many_files import InputFiles, is_pattern
+from seqd.inputs.parquet_input import opened_file
 from seqd.inputs.paths import refuse_url, require_root
 from seqd.inputs.reading import InputFile
 from seqd.inputs.streams import FilePosition
@@ -63,9 +64,9 @@ def file_of(job: Job, context: WorkerContext, settings: Settings) -> InputFile:
     rules = _rules_of(job, source, context.described)
     if output_folder_of(job) is None:
         refuse_url(source.path)
-    elif is_pattern(source.path):
-        return InputFiles(source, roots=roots, rules=rules)
-    return InputFile(source, roots=roots, rules=rules)
+        return InputFile(source, roots=roots, rules=rules)
+    kind = InputFiles if is_pattern(source.path) else opened_file
+    return kind(source, roots=roots, rules=rules)
 
 
 def _rules_of(job: Job, source: FileSource, described: Callable[[str], Model]) -> ItemRules:
