@@ -140,7 +140,7 @@ def claim_of_capped_jobs(world: World) -> None:
     world.watched.work.claim("worker", [queue_of(ROUTE, version)])
 
 
-@case("500 queues, whose jobs have nothing to do", "claim", "wake_where_due", "wake")
+@case("500 queues, whose jobs have nothing to do", "claim", "wake_where_due", "wake", "look")
 def claim_from_many_queues(world: World) -> None:
     queues = []
     for _ in range(500):
@@ -148,6 +148,7 @@ def claim_from_many_queues(world: World) -> None:
         (name,) = world.small_jobs(1, version=version)
         world.redis.delete(f"{world.keys.job(name)}:todo")
     world.watched.work.wake_where_due(queues)
+    world.watched.looks.look("worker", ["echo"] * 100, queues)
     world.watched.work.wake(ROUTE)
     for _ in range(5):
         world.watched.work.claim("worker", queues)

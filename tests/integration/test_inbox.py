@@ -341,6 +341,21 @@ def test_what_a_worker_has_read_before_it_died_is_answered_by_the_next_of_its_na
     assert producer.answer_to(entry, block_ms=1).created
 
 
+def test_who_does_not_reconcile_reads_what_a_round_has_found_and_nothing_else(
+    producer: Producer, inbox: Inbox
+) -> None:
+    entry = producer.add_job(a_request(["a"]), "mine")
+    inbox.note_round(0, is_led=True)
+    inbox.run_once()
+    answered_before = producer.all_answers()
+
+    inbox.note_round(1, is_led=True)
+    inbox.run_once()
+
+    assert answered_before == []
+    assert producer.answer_to(entry, block_ms=1).outcome == "accepted"
+
+
 @pytest.mark.parametrize("reader", ["worker-a", "dead"])
 def test_an_entry_that_its_producer_deleted_after_it_was_read_holds_nothing_up(
     environment: Environment, producer: Producer, inbox: Inbox, reader: str

@@ -364,14 +364,6 @@ class Fleet(Part):
         yield from command("HSET", self._keys.limits(), *pairs)
 
     @exchange
-    def is_published(self, models: Collection[str]) -> Exchange[bool]:
-        """Return True when the catalog has all of these models; False after Redis has lost it."""
-        if not models:
-            return True
-        rows = yield from command("HMGET", self._keys.catalog(), *models)
-        return None not in cast(list[bytes | None], rows)
-
-    @exchange
     def published_models(self) -> Exchange[frozenset[str]]:
         """Return the names of the models in the catalog."""
         names = cast(list[bytes], (yield from command("HKEYS", self._keys.catalog())))

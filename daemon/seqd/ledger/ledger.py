@@ -20,13 +20,14 @@ if TYPE_CHECKING:
     from seqd.ledger.failures import Failures
     from seqd.ledger.inbox import InboxStream
     from seqd.ledger.ingests import Ingests
+    from seqd.ledger.looks import Looks
     from seqd.ledger.many_jobs import ManyJobs
     from seqd.ledger.model_pauses import ModelPauses
     from seqd.ledger.orders import ModelOrders
     from seqd.ledger.queues import Queues
     from seqd.ledger.ranges import Ranges
     from seqd.ledger.rollouts import RolloutCounts
-    from seqd.ledger.rules import Cordons, Notices, Placements
+    from seqd.ledger.rules import Cordons, Placements
     from seqd.ledger.tenants import Tenants
     from seqd.ledger.work import CheckpointRecords, Work
     from seqd.ledger.writing import Writing
@@ -41,10 +42,10 @@ _PARTS = {
     "failures": ("failures", "Failures"),
     "inbox": ("inbox", "InboxStream"),
     "ingests": ("ingests", "Ingests"),
+    "looks": ("looks", "Looks"),
     "many_jobs": ("many_jobs", "ManyJobs"),
     "model_pauses": ("model_pauses", "ModelPauses"),
     "orders": ("orders", "ModelOrders"),
-    "notices": ("rules", "Notices"),
     "placements": ("rules", "Placements"),
     "queues": ("queues", "Queues"),
     "ranges": ("ranges", "Ranges"),
@@ -113,7 +114,7 @@ class Ledger(LedgerParts):
     """
 
     ingests: "Ingests"
-    notices: "Notices"
+    looks: "Looks"
     placements: "Placements"
     ranges: "Ranges"
     work: "Work"

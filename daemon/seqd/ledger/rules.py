@@ -6,20 +6,10 @@ that alone. A notice has workers look at once.
 """
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, NamedTuple, TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from seqd.errors import InvalidRequest
-from seqd.ledger.exchange import (
-    Command,
-    Exchange,
-    Part,
-    StreamEntry,
-    Whole,
-    command,
-    exchange,
-    pipeline,
-    script,
-)
+from seqd.ledger.exchange import Exchange, Part, command, exchange, script
 from seqd.ledger.fleet import readable
 from seqd.ledger.scripts import as_int, as_list
 from seqd_schemas import (
@@ -33,9 +23,6 @@ from seqd_schemas import (
 
 if TYPE_CHECKING:
     from seqd_schemas import WireModel
-
-#: Seconds for which a notice is waited for, at most. A client of the release before gives none.
-NOTICE_S = 5.0
 
 _Rule = TypeVar("_Rule", bound="WireModel")
 
@@ -136,45 +123,6 @@ class Placements(Rules):
     def remove(self, model: str) -> Exchange[bool]:
         """Remove the rule of a model; False where it had none."""
         return (yield from self.change_stored(MAX_PLACEMENTS, [(model, "")], "")) == 1
-
-
-class Standing(NamedTuple):
-    """What operators ask of workers, as one look tells it."""
-
-    #: What changes with each change of the rules: of those on workers, and of those on models.
-    rules: tuple[bytes | None, bytes | None]
-    #: How many orders on models are open.
-    orders: int
-
-
-class Notices(Part):
-    """Tells a worker when to look at rules and orders. Used by one thread."""
-
-    def __init__(self, ledger: Whole) -> None:
-        super().__init__(ledger)
-        self._last = "0-0"
-
-    @exchange
-    def wait(self) -> Exchange[None]:
-        """Wait for a notice since the last one, `NOTICE_S` seconds at most."""
-        # Less than the connection waits for an answer.
-        wait_s = min(NOTICE_S, self._ledger.settings.redis_timeout_s / 2)
-        words = ("XREAD", "BLOCK", int(wait_s * 1_000), "STREAMS", self._keys.notices(), self._last)
-        reply = yield from command(*words)
-        for _, entries in cast(list[tuple[bytes, list[StreamEntry]]], reply or []):
-            self._last = entries[-1][0].decode()
-
-    @exchange
-    def standing(self) -> Exchange[Standing]:
-        """Return what there is to be looked at."""
-        asked = (
-            Command(("HGET", self._keys.cordons(), Cordons.version_field)),
-            Command(("HGET", self._keys.placements(), Placements.version_field)),
-            Command(("ZCARD", self._keys.model_orders())),
-        )
-        replies = yield from pipeline(asked)
-        cordons, placements, orders = cast(tuple[bytes | None, bytes | None, int], replies)
-        return Standing((cordons, placements), orders)
 
 
 def _field_of(rule: CordonRule) -> str:

@@ -51,7 +51,7 @@ def broker_settings(redis_url: str, settings: "Settings") -> dict[str, object]:
             "priority_steps": [0],
             # Only redelivers a wakeup, so the value hardly matters.
             "visibility_timeout": settings.visibility_timeout_s,
-            "unacked_restore_interval": 10,
+            "unacked_restore_interval": min(60, settings.visibility_timeout_s),
             "unacked_restore_throttle": 1,
             "socket_timeout": timeout_s,
             "socket_connect_timeout": min(5.0, timeout_s),

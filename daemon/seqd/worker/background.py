@@ -194,12 +194,14 @@ class Reconciler(PeriodicTask):
         routes: tuple[str, ...],
         queues: Callable[[], tuple[str, ...]],
         publish_catalog: Callable[[], None],
+        note_inbox: Callable[[int, bool], None] = lambda entries, is_led: None,
         *,
         clock: Callable[[], float] = monotonic,
     ) -> None:
         """`queues` returns what this worker can claim from now.
 
-        `publish_catalog` publishes anew which models this worker can run.
+        `publish_catalog` publishes anew which models this worker can run. `note_inbox` is told in
+        each round how many entries the inbox has, and whether another worker reconciles.
         """
         super().__init__("reconciler", settings.reconcile_s)
         self._ledger = ledger
@@ -208,6 +210,7 @@ class Reconciler(PeriodicTask):
         self._queues = queues
         self._models = frozenset(route.partition(".")[2] for route in routes)
         self._publish_catalog = publish_catalog
+        self._note_inbox = note_inbox
         grace_s = settings.unfit_grace_s
         self._stale_entries = StaleEntries(ledger.fleet, self._models, grace_s, clock=clock)
         self._unserved = Unserved(ledger, grace_s, clock=clock)
@@ -227,10 +230,16 @@ class Reconciler(PeriodicTask):
     def run_once(self) -> None:
         """Release what is due, end what was abandoned, and wake workers for what waits."""
         was_away, self._was_away = self._was_away, True
-        now_ms, began_s = self._ledger.fleet.now_ms(), self._clock()
+        began_s, queues = self._clock(), list[str]()
+        # Each worker for its own queues: another may not know them.
+        log_and_continue("queues not listed", lambda: queues.extend(self._queues()))
+        look = self._ledger.looks.look(self._worker, self._models, queues)
+        now_ms = look.now_ms
         # Also without the lock: who gets it next knows of a gap.
         self._wait_after_a_gap(now_ms, was_away=was_away)
-        if self._holds_lock():
+        is_led = look.is_led or not self._holds_lock()
+        self._note_inbox(look.inbox_entries, is_led)
+        if not is_led:
             if self._clock() >= self._renewed_by:
                 self._judge_silence(now_ms)
             # What fails here the next round does again.
@@ -240,9 +249,7 @@ class Reconciler(PeriodicTask):
             self._prune()
         else:
             self._stale_entries.forget()
-        # Each worker for its own queues: another may not know them.
-        self._ledger.work.wake_where_due(self._queues())
-        if not self._ledger.fleet.is_published(self._models):
+        if look.lacks_model:
             # A Redis that is new, or was emptied.
             log.warning("Redis has lost the catalog of models; publishing it again")
             self._publish_catalog()

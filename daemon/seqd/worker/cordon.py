@@ -17,8 +17,8 @@ from time import monotonic, sleep
 from types import FrameType
 
 from seqd.ledger import Ledger
+from seqd.ledger.looks import Look
 from seqd.ledger.outage import waiting_at_most
-from seqd.ledger.rules import Standing
 from seqd.models.registry import Registry
 from seqd.settings import Settings
 from seqd.targets import Place, drain_for, option_of
@@ -149,19 +149,19 @@ class RuleWatch(PeriodicTask):
         self._orders = orders
         self._on_drain = on_drain
         #: What was seen last; nothing before the first look.
-        self._seen: Standing | None = None
+        self._seen: Look | None = None
         self._is_draining = False
 
     def run_once(self) -> None:
         """Tell of what is new, and wait for the next notice."""
         with waiting_at_most(0, retries=0):
-            standing = self._ledger.notices.standing()
-            self._orders.are_open = standing.orders > 0
-            if self._seen is None or self._seen.rules != standing.rules:
+            look = self._ledger.looks.look(self._place.worker)
+            self._orders.are_open = look.orders > 0
+            if self._seen is None or self._seen.rules != look.rules:
                 self._channel.rules_have_changed()
                 self._drain_if_asked()
-            self._seen = standing
-            self._ledger.notices.wait()
+            self._seen = look
+            self._ledger.looks.wait_for_notice()
 
     def close(self) -> None:
         """Stop; not waiting, since it has nothing in hand."""

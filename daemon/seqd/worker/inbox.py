@@ -1,5 +1,7 @@
 """The inbox: a stream to which any language submits a job by one XADD, and gets one answer.
 
+The worker that reconciles waits for entries; the others help where its round finds some.
+
 The answer stands in the stream of answers, found by the entry's stream id, and, of a job, in the
 job's own event stream. An entry that is added twice makes one job, since the producer chose its
 identifier. What cannot become a job is rejected with the reason.
@@ -73,11 +75,23 @@ class Inbox(PeriodicTask):
         self._claimed_at = float("-inf")
         #: True until it is known that this worker has answered all that it has read.
         self._has_own = True
+        #: True while no other worker is known to wait for entries, and while there is something to
+        #: read.
+        self._leads = self._is_due = True
+
+    def note_round(self, entries: int, is_led: bool) -> None:
+        """Note how many entries there are, and whether another worker waits for them."""
+        self._leads = not is_led
+        self._is_due = entries > 0
 
     def run_once(self) -> None:
         """Answer what was read and not answered, or else what is new; waits up to half a second."""
-        entries = self._read(BLOCK_MS)
+        if not (self._leads or self._is_due):
+            self._closed.wait(BLOCK_MS / 1_000)
+            return
+        entries = self._read(BLOCK_MS if self._leads else None)
         if not entries:
+            self._is_due = False
             return
         catalog = self._ledger.fleet.catalog()
         if not catalog:

@@ -151,6 +151,7 @@ class Node:
         self.registry = Registry.load(settings)
         self._store = open_store(settings, self.registry, shared)
         self._routes = runnable_routes(identity.slot, self.registry.models)
+        self._inbox = Inbox(self._ledger, settings, identity.name)
         self._reconciler = Reconciler(
             self._ledger,
             settings,
@@ -158,8 +159,8 @@ class Node:
             self._routes,
             lambda: queues_of(self._routes, self._store),
             self._publish_catalog,
+            self._inbox.note_round,
         )
-        self._inbox = Inbox(self._ledger, settings, identity.name)
         untried = "a job that names the version has a worker load it, without a trial"
         trials = partial(trial_of, self.registry, untried=untried)
         self._orders = ModelOrderWatch(
