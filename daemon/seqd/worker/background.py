@@ -233,8 +233,10 @@ class Reconciler(PeriodicTask):
         began_s, queues = self._clock(), list[str]()
         # Each worker for its own queues: another may not know them.
         log_and_continue("queues not listed", lambda: queues.extend(self._queues()))
+        listed_s = self._clock() - began_s
         look = self._ledger.looks.look(self._worker, self._models, queues)
-        now_ms = look.now_ms
+        # When the round began: to list takes long where the store is on a slow file server.
+        now_ms = look.now_ms - int(listed_s * 1000)
         # Also without the lock: who gets it next knows of a gap.
         self._wait_after_a_gap(now_ms, was_away=was_away)
         is_led = look.is_led or not self._holds_lock()
