@@ -86,12 +86,6 @@ def reader_of(cluster: Cluster, job_id: str) -> str:
         ("missing.jsonl", None, "invalid_input", "missing.jsonl"),
         ("/etc/passwd", None, "invalid_input", "SEQD_INPUT_ROOTS"),
         ("empty.jsonl", "", "invalid_input", ""),
-        (
-            "twice.jsonl",
-            '{"custom_id": "x", "text": "a"}\n{"custom_id": "x", "text": "b"}\n',
-            "duplicate_custom_id",
-            "'x'",
-        ),
     ],
 )
 def test_a_file_that_cannot_be_an_input_fails_the_job_and_says_why(

@@ -1,7 +1,10 @@
 """A retry with corrected texts: what is sent again, in which place, and what is refused."""
 
+import asyncio
+
 import pytest
 
+from async_builders import an_async_client
 from seqd.client import Client, Job
 from seqd.errors import InvalidInput, InvalidRequest, SeqdError, UnknownItem
 from seqd_schemas import Classification, Generation, ItemSuccess
@@ -120,3 +123,16 @@ def test_texts_that_can_correct_nothing_are_refused_before_anything_is_sent(
         assert str(raised.value) == message
 
     assert first.record().continued_by is None
+
+
+def test_a_task_retries_with_corrected_texts(cluster: Cluster) -> None:
+    async def use() -> None:
+        async with asyncio.timeout(LIMIT_S), an_async_client(cluster) as client:
+            job = await client.classify(["a", "bad"], model="echo")
+            await job.wait()
+            again = await client.retry(job, items={"row-2": "b"})
+            await again.wait()
+            merged = [result async for result in job.merged_results()]
+            assert [result.unwrap().label for result in merged] == ["a", "b"]
+
+    asyncio.run(use())

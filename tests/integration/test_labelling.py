@@ -85,6 +85,15 @@ def test_single_texts_of_both_clients_are_answered_with_them(
     assert next(job.results()).unwrap() == expected
 
 
+def test_a_retry_asks_the_same_of_its_labels(client: Client) -> None:
+    first = client.classify([TEXT, "bad"], model="echo", label_map=MAP, min_score=0.7)
+    first.wait(timeout_s=120)
+
+    again = client.retry(first, items={"row-2": TEXT})
+
+    assert next(again.results()).unwrap() == answer("bad", 0.6, uncertain=True)
+
+
 def test_a_label_that_the_version_has_not_fails_the_job_before_an_item_is_computed(
     module_cluster: Cluster, tmp_path: Path
 ) -> None:

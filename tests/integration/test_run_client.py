@@ -1,5 +1,6 @@
 """Given a job of a plugin's own task, when a client reads it, then tables and arrays hold it."""
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import pyarrow
 import pytest
 import seqd_tasks
 
+from async_builders import an_async_client
 from checkout import python_path
 from readme_blocks import ROOT, blocks_of
 from seqd.client.tables import result_schema, table_of
@@ -206,3 +208,34 @@ def test_a_job_that_was_sent_without_stream_has_no_deltas(task_cluster):
         f"Job {job.job_id} does mirror and was sent without `stream`. Read `results()`, or hand it "
         "in with stream=True where the task's output has a text."
     )
+
+
+def test_many_tasks_ask_for_one_item_each_at_a_time(task_cluster):
+    async def use() -> None:
+        async with asyncio.timeout(LIMIT_S), an_async_client(task_cluster) as client:
+            texts = [f"text {number}" for number in range(50)]
+            asked = (
+                client.run_one(text, model="vectors", task="embed", output=Embedding)
+                for text in texts
+            )
+            answers = await asyncio.gather(*asked)
+            assert [answer.vector for answer in answers] == [
+                seqd_tasks.embed(text).vector for text in texts
+            ]
+
+    asyncio.run(use())
+
+
+def test_a_task_of_asyncio_hands_each_item_in_as_a_job(task_cluster):
+    async def use() -> None:
+        async with asyncio.timeout(LIMIT_S), an_async_client(task_cluster) as client:
+            pairs = [{"left": "a", "right": "a"}, {"left": "a", "right": "b"}]
+            jobs = await client.run_each(pairs, model="pairs", task="compare")
+            found = {}
+            async for ended in client.as_completed(jobs):
+                found[ended.job_id] = [result.unwrap() async for result in ended.results()]
+            assert [found[job.job_id][0]["overlap"] for job in jobs] == [1.0, 0.0]
+            with pytest.raises(InvalidRequest):
+                await client.run_each(pairs, model="pairs", task="score")
+
+    asyncio.run(use())

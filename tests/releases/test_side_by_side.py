@@ -143,7 +143,13 @@ def test_a_worker_is_stopped_or_killed_in_mid_job_and_one_of_the_other_release_g
         current = other
 
 
-@pytest.mark.parametrize("upgrades", [True, False], ids=["upgrade", "downgrade"])
+@pytest.mark.parametrize(
+    "upgrades",
+    [
+        pytest.param(True, id="upgrade"),
+        pytest.param(False, id="downgrade", marks=pytest.mark.long),
+    ],
+)
 def test_a_training_goes_on_from_the_checkpoint_of_the_other_release(
     empty_cluster: Cluster, previous: Release, tmp_path: Path, upgrades: bool
 ) -> None:
