@@ -29,7 +29,7 @@ def test_numbers_tab_and_arrows_choose_the_view(keys: tuple[str, ...], name: str
 
 def test_rows_are_scrolled_to_the_last_and_back_to_the_first() -> None:
     assert after("down", "pagedown", "up").scroll == 10
-    assert after("end", "down").scroll == 29
+    assert after("end", "down").scroll == 30
     assert after("end", "home", "up").scroll == 0
     assert after("down", rows=0).scroll == 0
     assert after("down", "3").scroll == 0

@@ -72,9 +72,14 @@ def page(state: TopState, view: View, width: int) -> list[Text]:
     return lines + _table(state, listing, view, width, _MOST_ROWS)
 
 
-def row_count(state: TopState, view: View) -> int:
-    """Return how many rows a view lists."""
-    return 0 if state.overview is None else len(listing_of(state, view).records)
+def most_scroll(state: TopState, view: View, width: int, height: int) -> int:
+    """Return how many rows of a view can be above the screen, with its last row still on it."""
+    if state.overview is None:
+        return 0
+    listing = listing_of(state, view, is_wide=width >= WIDE)
+    room = max(1, height - _AROUND)
+    room -= len(_above_rows(state, listing, view, width, room))
+    return max(0, len(listing.records) - _shown_rows(state, listing, view, room))
 
 
 def _heading(state: TopState, view: View, width: int, *, is_text: bool = False) -> Text:
@@ -128,31 +133,46 @@ def _body(state: TopState, view: View, width: int, room: int) -> list[Text]:
         return _help(width)
     if state.overview is None:
         return _unread(state, width)
-    notice = _away_notice(state, width) + _no_writes_notice(state, width)
-    room -= len(notice)
     listing = listing_of(state, view, is_wide=width >= WIDE)
-    above: list[Text] = []
-    if view.name == "overview":
-        least_table = min(4, len(listing.records) + 1)
-        above = _summary(state, width)
-        left = room - len(above) - least_table - 1
-        above += [*_trouble(state, width, min(_MOST_TROUBLE, left)), Text("")]
-        above = above[: max(0, room - least_table)]
-    return notice + above + _table(state, listing, view, width, room - len(above))
+    above = _above_rows(state, listing, view, width, room)
+    return above + _table(state, listing, view, width, room - len(above))
+
+
+def _above_rows(
+    state: TopState, listing: AnyListing, view: View, width: int, room: int
+) -> list[Text]:
+    """Return what stands above the rows: outages, and in the overview the whole fleet."""
+    notice = _away_notice(state, width) + _no_writes_notice(state, width)
+    if view.name != "overview":
+        return notice
+    room -= len(notice)
+    least_table = min(4, len(listing.records) + 1)
+    above = _summary(state, width)
+    left = room - len(above) - least_table - 1
+    above += [*_trouble(state, width, min(_MOST_TROUBLE, left)), Text("")]
+    return notice + above[: max(0, room - least_table)]
+
+
+def _shown_rows(state: TopState, listing: AnyListing, view: View, room: int) -> int:
+    """Return how many rows there is room for, with their heading and what tells of others."""
+    is_all = len(listing.records) <= room - 1 and not _unlisted(state, view)
+    return max(1, room - 1 if is_all else room - 2)
 
 
 def _table(state: TopState, listing: AnyListing, view: View, width: int, room: int) -> list[Text]:
-    """Return a heading and as many rows as there is room for, and how many more there are."""
+    """Return a heading and as many rows as there is room for, and which of all they are."""
     rows = len(listing.records)
     if not rows:
         nothing = f"No row has {view.search!r}: Esc ends the filter."
         told = nothing if view.search else _empty(state, view)
         return [fitting(Text(clean(told)), width)]
-    unlisted = _unlisted(state, view)
-    room = max(1, room - 1 if rows <= room - 1 and not unlisted else room - 2)
-    lines = listing.lines(min(view.scroll, rows - 1), room, width)
+    unlisted, shown = _unlisted(state, view), _shown_rows(state, listing, view, room)
+    first = min(view.scroll, max(0, rows - shown))
+    lines = listing.lines(first, shown, width)
     rest = rows - (len(lines) - 1)
     told = f"and {count(rest)} more" if rest else ""
+    if first:
+        told = f"rows {count(first + 1)} to {count(first + len(lines) - 1)} of {count(rows)}"
     if unlisted:
         what = "jobs" if view.name == "jobs" else "dead letters"
         told += f"{', and ' if rest else 'and '}{count(unlisted)} older {what} that are not listed"

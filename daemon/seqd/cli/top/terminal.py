@@ -13,7 +13,7 @@ from rich.console import Console, Group
 from rich.live import Live
 
 from seqd.cli.exits import INTERRUPTED, OK, TERMINATED
-from seqd.cli.top.frame import frame, row_count
+from seqd.cli.top.frame import frame, most_scroll
 from seqd.cli.top.reading import Reader, TopState, open_for_reads, server_of
 from seqd.cli.top.view import View, pressed
 
@@ -107,7 +107,8 @@ class _Session:
             self._press(_NAMES.get(key, key.value) if isinstance(key, Keys) else key)
 
     def _press(self, key: str) -> None:
-        self._view = pressed(self._view, key, row_count(self._shown, self._view))
+        most = most_scroll(self._shown, self._view, *self._console.size)
+        self._view = pressed(self._view, key, most)
         if key == "c-c":
             self._status = INTERRUPTED
         self._changed.set()

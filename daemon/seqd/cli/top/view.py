@@ -64,8 +64,8 @@ class View:
         return SORTS[self.name][self.sorts.get(self.name, 0)]
 
 
-def pressed(view: View, key: str, rows: int) -> View:
-    """Return the view behind a key; `rows` is how many it lists."""
+def pressed(view: View, key: str, most_scroll: int) -> View:
+    """Return the view behind a key; so many of its rows can be above the screen at most."""
     if key == "c-c":
         return replace(view, has_ended=True)
     if view.is_typing:
@@ -73,7 +73,7 @@ def pressed(view: View, key: str, rows: int) -> View:
     if view.is_help:
         return replace(view, is_help=False, has_ended=key == "q")
     if key in _STEPS:
-        return replace(view, scroll=max(0, min(view.scroll + _STEPS[key], rows - 1)))
+        return replace(view, scroll=max(0, min(view.scroll + _STEPS[key], most_scroll)))
     return _commanded(view, key)
 
 
