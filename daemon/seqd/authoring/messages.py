@@ -127,6 +127,13 @@ class Trained(_Message):
     seconds: float
 
 
+class Begun(_Message):
+    """A report of checks: which one runs now."""
+
+    type: Literal["begun"] = "begun"
+    id: str
+
+
 class Found(_Message):
     """A report of checks: what came of one."""
 
@@ -164,6 +171,6 @@ class Failed(_Message):
 
 
 #: Replies behind which the request goes on.
-Report = Reported | Found | Has | Outcomes
+Report = Reported | Begun | Found | Has | Outcomes
 AnyReply = Report | Loaded | Computed | Trained | Done | Failed
 REPLY: TypeAdapter[AnyReply] = TypeAdapter(Annotated[AnyReply, Field(discriminator="type")])

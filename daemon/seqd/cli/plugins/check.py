@@ -1,6 +1,9 @@
 """`seqd plugins check`: holds a plugin against each clause of the contract, on this machine."""
 
-from contextlib import AbstractContextManager, nullcontext
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,8 +17,13 @@ from seqd.errors import InvalidRequest
 from seqd.escaping import printable
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from seqd.models.loading import PluginSource
     from seqd.testing.checks.report import CheckResult, Report
+    from seqd.testing.checks.running import Progress
+
+    _OnFound = Callable[[CheckResult], None]
 
 #: Exit status where a check failed, as where a plugin broke its contract.
 _FAILED = 1
@@ -63,14 +71,21 @@ def check(
     reports: list[Report] = []
     tell_of_folder(plugin)
     for source in sources_of(plugin):
-        with _telling_that_it_goes_on(source.name):
-            limit_s = timeout or LIMIT_S
-            report = check_plugin(source, version_folder=version_folder, limit_s=limit_s)
+        printed = None if screen.is_beside_json else partial(_print_failure, screen)
+        with _progress_line(source.name, printed) as told:
+            progress, found = told
+            report = check_plugin(
+                source,
+                version_folder=version_folder,
+                limit_s=timeout or LIMIT_S,
+                progress=progress,
+                found=found,
+            )
         taken = _taken_names(source, report)
         report = report.model_copy(update={"results": (*report.results, *taken)})
         reports.append(report)
         if not screen.is_beside_json:
-            for result in report.failed:
+            for result in taken:
                 _print_failure(screen, result)
             screen.say(f"{report.plugin}: {report.closing_line()}")
     return Found(
@@ -112,12 +127,31 @@ def _check_folder(folder: Path | None) -> None:
         )
 
 
-def _telling_that_it_goes_on(plugin: str) -> AbstractContextManager[object]:
-    """Return a block that draws a line on a terminal: checks may take minutes."""
+@contextmanager
+def _progress_line(
+    plugin: str, found: "_OnFound | None"
+) -> "Iterator[tuple[Progress | None, _OnFound | None]]":
+    """Draw a line that says which check runs, on a terminal; yield what is told and found.
+
+    The line is away while a failure is printed.
+    """
     screen = Screen(to_stderr=True)
     if not screen.is_live:
-        return nullcontext()
-    return screen.console.status(f"Checking {printable(plugin)}")
+        yield None, found
+        return
+    with screen.console.status(f"Checking {printable(plugin)}") as status:
+
+        def show(done: int, total: int, what: str) -> None:
+            count = f"{done} of {total} checks, " if total else ""
+            status.update(f"Checking {printable(plugin)}: {count}{printable(what)}")
+
+        def show_failure(result: "CheckResult") -> None:
+            status.stop()
+            if found is not None:
+                found(result)
+            status.start()
+
+        yield show, show_failure
 
 
 def _print_failure(screen: Screen, result: "CheckResult") -> None:
@@ -126,3 +160,4 @@ def _print_failure(screen: Screen, result: "CheckResult") -> None:
     for fact in facts:
         screen.say(fact.replace(f"{Path.cwd()}/", ""))
     screen.say()
+    sys.stdout.flush()  # other checks may take minutes

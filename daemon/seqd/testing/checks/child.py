@@ -13,7 +13,7 @@ from pathlib import Path
 from time import monotonic
 from typing import cast
 
-from seqd.authoring.messages import Found, Has, Outcomes, Report, RunChecks
+from seqd.authoring.messages import Begun, Found, Has, Outcomes, Report, RunChecks
 from seqd.errors import PluginFault, VersionDiffers
 from seqd.hookspecs import Artifact, Model
 from seqd.kinds import TRAIN
@@ -128,6 +128,7 @@ class Child:
     ) -> None:
         """Run checks one after another, and tell how each ended."""
         for check in checks:
+            self.say(Begun(id=check.id))
             self.within(self.spec.limit_s * check.limit_factor)
             started = monotonic()
             passed = check.result(model, self.spec.part, CheckState.PASSED)

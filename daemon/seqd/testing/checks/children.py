@@ -8,7 +8,7 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
@@ -68,10 +68,12 @@ def run_child(
     *,
     hash_seed: str = _HASH_SEED,
     live: set[PluginChild] | None = None,
+    told: Callable[[Report], None] = lambda report: None,
 ) -> Ended:
     """Run a child by its spec, and return what it has told and how it ended.
 
-    While it runs it is in `live`. It ends with this thread, whatever ends that.
+    While it runs it is in `live`, and `told` is called with each of its reports. It ends with this
+    thread, whatever ends that.
     """
     printed, reports = list[str](), list[Report]()
     running = set[PluginChild]() if live is None else live
@@ -81,6 +83,7 @@ def run_child(
         for reply in child.call(spec):
             if isinstance(reply, Report):
                 reports.append(reply)
+                told(reply)
     except SeqdError as error:
         how = _ending_of(child.ended_with()) if child.has_died else str(error)
         return Ended(reports, how, "\n".join(printed))

@@ -2,15 +2,16 @@
 
 import shutil
 import tempfile
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Lock
 from time import monotonic
 from typing import Final, Literal
 
-from seqd.authoring.messages import Has, RunChecks
+from seqd.authoring.messages import Begun, Found, Has, Report, RunChecks
 from seqd.authoring.plugin_child import PluginChild
 from seqd.errors import InvalidRequest
 from seqd.hookspecs import PLUGIN_API_VERSION
@@ -32,6 +33,9 @@ PROCESSES: Final = 2
 #: Processes that the checks of a part get, where some of them end theirs.
 _MOST_PROCESSES: Final = 4
 
+#: What is told while the checks run: how many have ended, how many there are, and what runs.
+Progress = Callable[[int, int, str], None]
+
 
 @dataclass(frozen=True, slots=True)
 class Described:
@@ -49,8 +53,10 @@ def check_plugin(
     examples: PluginExamples | None = None,
     version_folder: Path | None = None,
     limit_s: float = LIMIT_S,
+    progress: Progress | None = None,
+    found: Callable[[CheckResult], None] | None = None,
 ) -> CheckReport:
-    """Run all checks of a plugin, and return what came out.
+    """Run all checks of a plugin, and return what came out; `found` is told each failure at once.
 
     Nothing of the plugin runs in this process. Raises InvalidRequest where `expected_failures` of
     the examples names a check that there is not.
@@ -58,7 +64,7 @@ def check_plugin(
     given = examples or PluginExamples()
     _check_ids(given.expected_failures)
     started = monotonic()
-    with Run(source, given, version_folder, limit_s) as run:
+    with Run(source, given, version_folder, limit_s, progress, found) as run:
         described = run.describe()
         results = [*described.results, *run.all_of(described)]
     results += _missing_parts(described)
@@ -127,9 +133,18 @@ class Run:
     examples: PluginExamples
     version_folder: Path | None
     limit_s: float = LIMIT_S
+    progress: Progress | None = None
+    #: Is told each failure, as soon as it is there.
+    found: Callable[[CheckResult], None] | None = None
     _folder: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="seqd-checks-")))
+    _lock: Lock = field(default_factory=Lock)
     _live: set[PluginChild] = field(default_factory=set)
     _stopped: bool = False
+    #: The checks that have ended, and all.
+    _done: int = 0
+    _total: int = 0
+    #: The failures that each model's author expects.
+    _expected: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     def __enter__(self) -> "Run":
         """Begin."""
@@ -141,6 +156,7 @@ class Run:
 
     def describe(self) -> Described:
         """Load the plugin in a child, and run the checks of its descriptions."""
+        self._tell("its description")
         ended = run_child(self._spec("describe"))
         if any(one.id == "I2" and one.state is CheckState.FAILED for one in ended.results):
             # Files had to be compiled, or read from a disk.
@@ -150,12 +166,15 @@ class Run:
             results.append(self._died(ended, loads_result(self.source.name)))
         for one in has:
             _check_ids(one.expected)
+        self._expected = {one.model: one.expected for one in has}
+        self._tell_found(results)
         parts = {one.model: one.parts for one in has}
-        return Described(parts, {one.model: one.expected for one in has}, results)
+        return Described(parts, self._expected, results)
 
     def all_of(self, described: Described) -> list[CheckResult]:
         """Run the checks of all parts, side by side, and return their results in order."""
         wanted = [(model, part) for model, parts in described.parts.items() for part in parts]
+        self._total = sum(len(checks_of(part)) for _, part in wanted)
         with ThreadPoolExecutor(max_workers=PROCESSES) as pool, self._ending():
             each = pool.map(lambda one: self.part(*one), wanted)
             return [result for results in each for result in results]
@@ -180,11 +199,14 @@ class Run:
             if left and not _first_failed(results):
                 lost = left.pop(0).result(model, part, CheckState.FAILED)
                 results.append(self._died(ended, lost))
+                self._done += 1
+                self._tell_found(results[-1:])
             if _first_failed(results):
                 why = f"{FIRST} failed"
                 break
             if not left:
                 break
+        self._done += len(left)
         return results + _idle(model, part, left, why)
 
     @contextmanager
@@ -203,7 +225,16 @@ class Run:
     ) -> Ended:
         ids = tuple(check.id for check in checks)
         asked = {"model": model, "part": part, "checks": ids, "folder": str(folder)}
-        return run_child(self._spec("checks").model_copy(update=asked), live=self._live)
+
+        def told(report: Report) -> None:
+            if isinstance(report, Begun):
+                self._tell(f"{model} ({part}), {report.id}")
+            elif isinstance(report, Found):
+                self._done += 1
+                self._tell_found([report.result])
+
+        spec = self._spec("checks").model_copy(update=asked)
+        return run_child(spec, live=self._live, told=told)
 
     def _spec(self, mode: Literal["describe", "checks"]) -> RunChecks:
         return RunChecks(
@@ -213,6 +244,17 @@ class Run:
             limit_s=self.limit_s,
             version_folder=None if self.version_folder is None else str(self.version_folder),
         )
+
+    def _tell(self, what: str) -> None:
+        if self.progress is not None:
+            self.progress(self._done, self._total, what)
+
+    def _tell_found(self, results: Sequence[CheckResult]) -> None:
+        """Tell of each failure that is not expected."""
+        with self._lock:
+            for result in _with_expected(results, self._expected, self.examples):
+                if result.state is CheckState.FAILED and self.found is not None:
+                    self.found(result)
 
     def _died(self, ended: Ended, result: CheckResult) -> CheckResult:
         """Return the result of a check that ended its process, with where it stood."""
