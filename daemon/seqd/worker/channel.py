@@ -38,10 +38,13 @@ _NUMBERS: Final = 24 * 1024
 #: Numbers of the widest series. So many at the front stand for all series for which there is no
 #: room; behind them are those of the child.
 _WIDEST: Final = 32
-_PID, _BEAT, _ASKED, _COMPUTING, _CALL, _EXPECTED_S, _SILENT_S, _UNIT_S, _RULES = range(
-    _WIDEST, _WIDEST + 9
+_PID, _BEAT, _ASKED, _COMPUTING, _CALL, _EXPECTED_S, _SILENT_S, _UNIT_S = range(
+    _WIDEST, _WIDEST + 8
 )
-_FIRST_SERIES: Final = _WIDEST + 9
+_FIRST_SERIES: Final = _WIDEST + 8
+
+#: The last number, which a parent of the release before leaves alone, is the parent's.
+_RULES: Final = _NUMBERS - 1
 
 #: How many bytes of the entries are written: they count once this says so.
 _HEAD_BYTES: Final = 8
@@ -197,7 +200,7 @@ class Channel:
                 return known
             text = json.dumps(key).encode()
             entry, used = _ENTRY.pack(width, len(text)) + text, self._used[0]
-            if used + len(entry) > _ENTRY_BYTES or self._next + width > _NUMBERS:
+            if used + len(entry) > _ENTRY_BYTES or self._next + width > _RULES:
                 return 0
             begin = _HEAD_BYTES + used
             self._view[begin : begin + len(entry)] = entry

@@ -17,7 +17,7 @@ from time import monotonic, sleep
 from types import FrameType
 
 from seqd.ledger import Ledger
-from seqd.ledger.looks import Look
+from seqd.ledger.looks import NOTICE_S, Look
 from seqd.ledger.outage import waiting_at_most
 from seqd.models.registry import Registry
 from seqd.settings import Settings
@@ -73,8 +73,9 @@ class RuleChanges:
         self._note_change = note_change
         #: True while the thread that works can be waited for: it follows by itself.
         self.is_at_work = False
-        #: The changes that the parent had told of at the last look; nothing before the first.
+        #: The changes that the parent had told of when they were read; nothing before the first.
         self._seen: float | None = None
+        self._read_at_s = monotonic()
         self._is_new = False
 
     def watch(self, closed: Event) -> Thread:
@@ -95,10 +96,15 @@ class RuleChanges:
         return self._context.may_claim()
 
     def look(self) -> None:
-        """Look at rules that have changed; wake workers where they have this one load or claim."""
+        """Look at rules that have changed; wake workers where they have this one load or claim.
+
+        They are read every few seconds in any case, for a parent that cannot tell of changes: one
+        of the release before, or one that shares no memory with this child.
+        """
         context = self._context
         told = context.channel.rule_changes()
-        if self._seen != told:
+        if self._seen != told or monotonic() - self._read_at_s >= NOTICE_S:
+            self._read_at_s = monotonic()
             self._read()
             self._seen = told
         is_due = self._is_new or self._readiness.has_new()
@@ -154,14 +160,15 @@ class RuleWatch(PeriodicTask):
 
     def run_once(self) -> None:
         """Tell of what is new, and wait for the next notice."""
+        seen, self._seen = self._seen, None  # after a round that fails all may be new
         with waiting_at_most(0, retries=0):
             look = self._ledger.looks.look(self._place.worker)
             self._orders.are_open = look.orders > 0
-            if self._seen is None or self._seen.rules != look.rules:
+            if seen is None or seen.rules != look.rules:
                 self._channel.rules_have_changed()
                 self._drain_if_asked()
-            self._seen = look
             self._ledger.looks.wait_for_notice()
+        self._seen = look
 
     def close(self) -> None:
         """Stop; not waiting, since it has nothing in hand."""

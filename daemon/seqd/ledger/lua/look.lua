@@ -17,5 +17,6 @@ for i = 4, first_queue - 1 do
   if redis.call('HEXISTS', PREFIX .. ':catalog', ARGV[i]) == 0 then lacks = 1 end
 end
 return {NOW, holder and holder ~= worker and 1 or 0, lacks, redis.call('XLEN', inbox_key()),
-  redis.call('ZCARD', PREFIX .. ':model_orders'), redis.call('HGET', PREFIX .. ':cordons', 'version'),
+  redis.call('ZCOUNT', PREFIX .. ':model_orders', '(' .. NOW, '+inf'),
+  redis.call('HGET', PREFIX .. ':cordons', 'version'),
   redis.call('HGET', PREFIX .. ':placements', ':version')}
