@@ -24,6 +24,7 @@ SCHEME: Final = "s3://"
 
 #: A bucket, an object or a folder: without steps that a server may take upwards, as `..`.
 _PLACE: Final = re.compile(
+    r"(?!.*\?versionId=)"  # by which s3fs would take another object
     r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](?:/(?!\.{1,2}(?:/|\Z))[^/\x00-\x1f\x7f]+)*/?"
 )
 
@@ -166,7 +167,7 @@ class Objects:
             try:
                 return self._read(name, Range=f"bytes={begin}-{end - 1}", IfMatch=etag)[0]
             except OSError as error:
-                if _code_of(error) not in _REFUSED:
+                if code_of(error) not in _REFUSED:
                     raise
         return None
 
@@ -190,7 +191,7 @@ class Objects:
                 put = self._s3.call_s3("put_object", **self._named(name), Body=content, **condition)
                 return str(put["ETag"])
             except OSError as error:
-                if _code_of(error) not in _REFUSED:
+                if code_of(error) not in _REFUSED:
                     raise
         return None
 
@@ -231,7 +232,7 @@ class Objects:
             raise self._told(error, writes=writes) from error
 
     def _told(self, error: Exception, *, writes: bool) -> StoreUnwritable:
-        code, called, wording = _code_of(error), self._called, self._wording
+        code, called, wording = code_of(error), self._called, self._wording
         if code == "NoSuchBucket":
             return StoreUnreachable(f"{called} has no bucket: make it, or {wording.bucket}")
         if writes and isinstance(error, PermissionError):
@@ -254,11 +255,11 @@ def _perhaps() -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as error:
-        if _code_of(error) == "NoSuchBucket":
+        if code_of(error) == "NoSuchBucket":
             raise
 
 
-def _code_of(error: BaseException) -> str:
+def code_of(error: BaseException) -> str:
     """Return what S3 calls an error, or the name of what a library has raised."""
     cause = error.__cause__ or error
     response = getattr(cause, "response", None)

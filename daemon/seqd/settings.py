@@ -581,6 +581,11 @@ class Settings(BaseSettings):
         roots = _split(value, rf"{os.pathsep}(?!//)")  # nor at that of a URL
         if not isinstance(roots, tuple | list):
             return roots
+        roots = [
+            part
+            for root in roots
+            for part in (str(root).split(os.pathsep) if not is_url(str(root)) else [root])
+        ]
         urls = [root for root in roots if isinstance(root, str) and is_url(root)]
         # A colon may have parted a key from its secret.
         if not all(map(is_place, urls)) or (urls and any("@" in str(root) for root in roots)):

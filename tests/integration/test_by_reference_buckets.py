@@ -226,6 +226,12 @@ def reading(module_cluster: Cluster, stocked: Bucket) -> Iterator[Cluster]:
     ("path", "out", "code", "said"),
     [
         ("{}/in.jsonl", "gs://a/b", "invalid_input", r"^gs://a/b is a URL; allowed: a path, or s3"),
+        (
+            "{}/in.jsonl",
+            "s3://key:se/cret@b/c",
+            "invalid_input",
+            r"^s3://\*\*\*@b/c is a URL; allo",
+        ),
         ("http://a/b.jsonl", "{}/out", "invalid_input", r"^http://a/b\.jsonl is a URL; allowed: a"),
         ("{}/in.jsonl", "{}/../out", "invalid_input", r"/\.\./out is a URL; allowed: a path, or s"),
         ("{}/in.jsonl", "s3://stocked/seqd2", "invalid_input", r"is outside the folders that jobs"),

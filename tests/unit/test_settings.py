@@ -283,10 +283,10 @@ def test_an_empty_value_counts_as_not_set_but_for_roots_which_are_none_then(
 
 
 def test_roots_are_folders_and_urls_of_buckets(monkeypatch: pytest.MonkeyPatch) -> None:
-    written(monkeypatch, INPUT_ROOTS="/data:s3://bucket-7/in:s3://bucket-8:/more")
+    written(monkeypatch, INPUT_ROOTS="/data:s3://bucket-7/in:s3://bucket-8:/more://mnt")
 
     assert load_settings().input_roots == (
-        *(Path("/data"), "s3://bucket-7/in", "s3://bucket-8", Path("/more")),
+        *(Path("/data"), "s3://bucket-7/in", "s3://bucket-8", Path("/more"), Path("//mnt")),
     )
 
 

@@ -11,13 +11,14 @@ import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 from time import time
 from typing import TYPE_CHECKING, Any
 
 from seqd.batch.predictor import Predictor
-from seqd.errors import InvalidInput, InvalidRequest, OutputExists, SeqdError
+from seqd.errors import InvalidInput, InvalidRequest, OutputExists, OutputUnwritable, SeqdError
 from seqd.inputs.items import ItemRules
 from seqd.inputs.many_files import InputFiles, is_pattern
 from seqd.inputs.parquet_input import opened_file
@@ -93,13 +94,29 @@ class PartWriter:
 
     def __init__(self, asked: FolderJob) -> None:
         self._asked = asked
-        self._predictor = asked.predictor()
-        self._file = asked.file()
+
+    # Both at the first unit: of what an actor raises as it is made Ray keeps a text alone.
+    @cached_property
+    def _predictor(self) -> Predictor[Any]:
+        return self._asked.predictor()
+
+    @cached_property
+    def _file(self) -> InputFile:
+        return self._asked.file()
 
     def __call__(self, batch: "dict[str, NDArray[np.object_]]") -> dict[str, list[str]]:
-        """Return the parts of units, each made or found; both as JSON."""
+        """Return the parts of units, each made or found; both as JSON. Raises errors of seqd."""
         units = zip(batch["unit"], batch["reference"], strict=True)
-        return {"part": [self._part(int(unit), str(reference)) for unit, reference in units]}
+        try:
+            return {"part": [self._part(int(unit), str(one)) for unit, one in units]}
+        except SeqdError as error:
+            raise error from None  # the libraries' own may tell of credentials
+        except OSError as error:
+            host = socket.gethostname()
+            raise OutputUnwritable(
+                f"{shown(self._asked.folder)} cannot be used on {host} ({error.strerror}). All "
+                "nodes need the file and the folder under one path"
+            ) from None
 
     def _part(self, unit: int, stored: str) -> str:
         name, reference = part_name(unit, None), from_stored(UnitReference, stored)
@@ -182,6 +199,8 @@ class RayJob:
 
         try:
             parts = sorted(self._parts(show), key=lambda part: part.first_index)
+        except SeqdError:
+            raise
         except Exception as error:  # noqa: BLE001 - Ray wraps what an actor raises
             raise _raised_by(error) from None
         finally:
@@ -200,7 +219,7 @@ class RayJob:
             {"unit": number, "reference": to_stored(unit)}
             for number, unit in enumerate(self._units)
         ]
-        actors = max(1, min(blocks, self._actors(ray.cluster_resources())))
+        actors = min(blocks, self._actors(ray.cluster_resources()))
         done = ray.data.from_items(rows, override_num_blocks=blocks).map_batches(
             PartWriter,
             fn_constructor_args=[self._asked],
@@ -220,7 +239,11 @@ class RayJob:
 
     def _actors(self, resources: Mapping[str, float]) -> int:
         """Return how many actors the cluster has room for: one a processor, or one a GPU."""
-        return int(resources.get("GPU" if self._predictor.needs_gpu else "CPU", 1))
+        kind = "GPU" if self._predictor.needs_gpu else "CPU"
+        count = int(resources.get(kind, 0))
+        if not count:
+            raise InvalidRequest(f"The cluster of Ray has no {kind}, which the model needs")
+        return count
 
     def _count(self, part: PartReference) -> None:
         counts, errored = self.record.counts, sum(part.errors.values())
@@ -269,20 +292,29 @@ def _connect(address: str | None) -> None:
     import ray
     import ray.data
 
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
-    ray.data.DataContext.get_current().enable_progress_bars = False
-    ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars, context.raise_original_map_exception = False, True
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level="CRITICAL")
+    except Exception as error:  # noqa: BLE001 - of many kinds
+        said = str(error).partition("\n")[0]
+        raise InvalidRequest(f"Ray could not be begun ({type(error).__name__}: {said})") from None
 
 
-def _raised_by(error: BaseException) -> BaseException:
-    """Return the error of seqd that an error of Ray tells of, or itself."""
+def _raised_by(error: BaseException) -> SeqdError:
+    """Return the error of seqd that an error of Ray tells of; without one, what to do."""
+    from ray.exceptions import RayError
+
     inner: BaseException | None = error
     while inner is not None:
-        cause = getattr(inner, "cause", None) or inner.__cause__
-        if cause is None and isinstance(inner, SeqdError):
+        if isinstance(inner, SeqdError) and not isinstance(inner, RayError):
             return inner
-        inner = cause
-    return error
+        inner = getattr(inner, "cause", None) or inner.__cause__
+    return SeqdError(
+        f"Ray has ended the job ({type(error).__name__}). The logs of its cluster tell why; the "
+        "same command with --resume goes on"
+    )
 
 
 def _now_ms() -> int:

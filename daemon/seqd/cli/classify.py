@@ -132,10 +132,16 @@ def classify(
     fields = {"format": format_name, "id_field": id_field, "text_field": text_field}
     output = output.for_command(waits=not detach)
     if engine is not None:
+        if detach:
+            raise InvalidRequest("--engine ray runs until it ends: leave --no-wait out")
         from seqd.cli.on_ray import classify_on_ray
 
         status = classify_on_ray(
-            file, model, fields, address=address, given=given, output=output, screen=screen
+            *(file, text or [], model, fields),
+            address=address,
+            given=given,
+            output=output,
+            screen=screen,
         )
         raise typer.Exit(status)
     if address is not None:

@@ -11,7 +11,7 @@ from seqd.errors import InvalidRequest, LibraryMissing
 from seqd_schemas import OUTPUT_FORMAT, ClassifyJob, JobRecord, Progress
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from seqd.client.requests import ClassifyOptions
 
@@ -21,6 +21,7 @@ _KEPT = {"output_folder", "parameters", "priority"}
 
 def classify_on_ray(
     file: str | None,
+    texts: "Sequence[str]",
     model: str,
     fields: "Mapping[str, str]",
     *,
@@ -43,7 +44,7 @@ def classify_on_ray(
         )
     if find_spec("ray") is None:
         raise LibraryMissing("Ray is not installed here: pip install 'seqd[ray]'")
-    source, folder = source_of(file, (), fields, output), place_of(folder)
+    source, folder = source_of(file, texts, fields, output), place_of(folder)
     from seqd.batch.on_ray import RayJob
     from seqd.cli.bulk import bulk_view
     from seqd.cli.ui.summary import BulkOutcome, say_headline

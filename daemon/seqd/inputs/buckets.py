@@ -12,10 +12,16 @@ from hashlib import sha256
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final
 
-from seqd.errors import InvalidInput, LibraryMissing, StoreUnwritable, UserError
+from seqd.errors import (
+    InvalidInput,
+    LibraryMissing,
+    StoreUnreachable,
+    StoreUnwritable,
+    UserError,
+)
 from seqd.inputs.file_state import FileState, changed
 from seqd.inputs.paths import check_url, shown
-from seqd.objects import SCHEME, Objects, Stat, Wording
+from seqd.objects import SCHEME, Objects, Stat, Wording, code_of
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -27,6 +33,9 @@ _BLOCKS: Final = 4
 
 #: Buckets whose connections are kept.
 _BUCKETS: Final = 16
+
+#: What no other host would be answered either.
+_REFUSALS: Final = frozenset({"AccessDenied", "AllAccessDisabled", "403", "NoSuchBucket"})
 
 _DATA: Final = Wording(
     called="",
@@ -57,14 +66,15 @@ def _bucket(name: str) -> Objects:
 
 @contextmanager
 def refusals_as(kind: type[UserError]) -> Iterator[None]:
-    """Raise an error of another kind where a bucket is not there, or wants other credentials.
+    """Raise an error of another kind where a bucket is not there, or may not be used.
 
-    Trying it again is of no use, as it is where nothing answers.
+    Trying it again is of no use, as it is where nothing answers, or where one host's credentials
+    have run out.
     """
     try:
         yield
     except StoreUnwritable as error:
-        if isinstance(error.__cause__, PermissionError | FileNotFoundError):
+        if error.__cause__ is not None and code_of(error.__cause__) in _REFUSALS:
             raise kind(str(error)) from None
         raise
 
@@ -76,6 +86,13 @@ def objects_below(url: str, begins: str) -> dict[str, Stat]:
         found = bucket.listed(folder, begins)
     names = {name.removeprefix(f"{folder}/"): stat for name, stat in found.items()}
     return {name: stat for name, stat in names.items() if name and "/" not in name}
+
+
+def is_object(url: str) -> bool:
+    """Return whether there is an object at a URL. Raises InvalidInput, and StoreUnreachable."""
+    bucket, name = bucket_of(url)
+    with refusals_as(InvalidInput):
+        return bucket.stat(name) is not None
 
 
 class ObjectContent:
@@ -116,6 +133,10 @@ class ObjectContent:
                 block = self._bucket.read_range(self._name, begin, end, self._stat.etag)
             if block is None:
                 raise changed(self._url, "it is another object now, or gone")
+            if len(block) != end - begin:
+                raise StoreUnreachable(
+                    f"{shown(self._url)}: of {end - begin:,} bytes asked for came {len(block):,}"
+                )
         self._blocks[number] = block or b""
         if len(self._blocks) > _BLOCKS:
             self._blocks.popitem(last=False)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from seqd.errors import InvalidInput
-from seqd.inputs.buckets import objects_below, state_of
+from seqd.inputs.buckets import is_object, objects_below, state_of
 from seqd.inputs.file_state import FileState
 from seqd.inputs.items import ItemRules
 from seqd.inputs.parquet_input import opened_file
@@ -35,7 +35,9 @@ _NAME_CHARS = 96
 
 def is_pattern(path: str) -> bool:
     """Return True where a path names the files of a folder by a pattern, and is no file itself."""
-    return _MARK.search(Path(path).name) is not None and not Path(path).exists()
+    if _MARK.search(Path(path).name) is None:
+        return False
+    return not (is_object(path) if is_url(path) else Path(path).exists())
 
 
 def _names_that_fit(path: str, seen: Collection[str]) -> list[str]:

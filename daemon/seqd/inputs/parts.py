@@ -10,7 +10,7 @@ import logging
 import os
 import re
 import secrets
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from contextlib import closing, suppress
 from hashlib import sha256
 from pathlib import Path
@@ -20,6 +20,7 @@ from seqd.errors import (
     InvalidInput,
     OutputExists,
     OutputUnwritable,
+    StoreUnreachable,
     StoreUnwritable,
 )
 from seqd.inputs.buckets import bucket_of, refusals_as
@@ -120,18 +121,18 @@ class PartFolder:
                     "empty it"
                 )
             owner = self.put_once(OWNER, job_id.encode()).decode()
-            if owner == job_id and self._place.put_once(OWNER, job_id.encode()):
-                raise OutputUnwritable(
-                    f"the server of {name} puts an object whatever the condition (If-None-Match), "
-                    "so workers would undo each other's results. Name a folder in a bucket of one "
-                    "that keeps to it, as Amazon S3 does"
-                )
         if owner in continued:
             self.replace(OWNER, job_id.encode())
         elif owner != job_id:
             raise OutputExists(
                 f"{name} holds the results of job {shown(owner)}. Name a new folder; or, once that "
                 f"has ended, have done what it left undone: seqd jobs retry {shown(owner)}"
+            )
+        if self._place.put_once(OWNER, job_id.encode()):
+            raise OutputUnwritable(
+                f"the server of {name} puts an object whatever the condition (If-None-Match), so "
+                "workers would undo each other's results. Name a folder in a bucket of one that "
+                "keeps to it, as Amazon S3 does"
             )
 
     def owner(self) -> str | None:
@@ -237,7 +238,7 @@ class _Bucket:
         self._url = url
         self._bucket, self._folder = bucket_of(url)
         #: What was there when it was asked for; a request for each of many parts takes minutes.
-        self._seen: Mapping[str, int] | None = None
+        self._seen: dict[str, int] | None = None
 
     def names(self) -> Collection[str]:
         return self._sizes()
@@ -247,7 +248,7 @@ class _Bucket:
             self._seen = self._sizes()
         return self._seen.get(name)
 
-    def _sizes(self) -> Mapping[str, int]:
+    def _sizes(self) -> dict[str, int]:
         found = self._bucket.listed(self._folder)
         sizes = {self._within(name): stat.size_bytes for name, stat in found.items()}
         sizes.pop("", None)  # by which consoles show an empty folder
@@ -260,11 +261,16 @@ class _Bucket:
         return found[0]
 
     def put_once(self, name: str, content: bytes) -> bool:
-        return self._bucket.put(self._key(name), content) is not None
+        if self._bucket.put(self._key(name), content) is not None:
+            return True
+        if self._bucket.stat(self._key(name)) is None:
+            raise StoreUnreachable(f"{self._url}/{name} is being put by another request just now")
+        return False
 
     def replace(self, name: str, content: bytes) -> None:
-        self._seen = None
         self._bucket.put(self._key(name), content, etag=None)
+        if self._seen is not None:
+            self._seen[name] = len(content)
 
     def remove(self, name: str) -> None:
         try:

@@ -110,7 +110,10 @@ def below_roots(path: str | Path, roots: Roots, access: Access) -> str:
 def check_url(url: str) -> None:
     """Raise InvalidInput for a URL that names nothing in a bucket of S3."""
     if not is_place(url):
-        raise InvalidInput(f"{shown(url)} is a URL; allowed: a path, or s3://BUCKET/FOLDER/NAME")
+        before, has_credentials, behind = url.rpartition("@")
+        scheme = before.partition("://")[0]
+        told = f"{scheme}://***@{behind}" if has_credentials else url
+        raise InvalidInput(f"{shown(told)} is a URL; allowed: a path, or s3://BUCKET/FOLDER/NAME")
 
 
 def _is_below(real: str, root: Path | str) -> bool:
