@@ -230,7 +230,7 @@ def reading(module_cluster: Cluster, stocked: Bucket) -> Iterator[Cluster]:
             "{}/in.jsonl",
             "s3://key:se/cret@b/c",
             "invalid_input",
-            r"^s3://\*\*\*@b/c is a URL; allo",
+            r"^s3://\*\*\*@b/c is a URL",
         ),
         ("http://a/b.jsonl", "{}/out", "invalid_input", r"^http://a/b\.jsonl is a URL; allowed: a"),
         ("{}/in.jsonl", "{}/../out", "invalid_input", r"/\.\./out is a URL; allowed: a path, or s"),
