@@ -364,7 +364,10 @@ def test_a_variable_that_is_set_meanwhile_stays(
 
 
 def test_a_worker_that_has_just_worked_ends_without_a_wait_for_another_wakeup(
-    seqd_services: RunningServices, seqd_client: Client, monkeypatch: pytest.MonkeyPatch
+    seqd_services: RunningServices,
+    seqd_client: Client,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ):
     # Longer than a worker may take to end.
     monkeypatch.setattr(worker, "LISTEN_S", 6 * worker.CLOSE_S)
@@ -378,6 +381,9 @@ def test_a_worker_that_has_just_worked_ends_without_a_wait_for_another_wakeup(
     wait_until(waits_for_more, "it waits for more work")
 
     seqd_services.stop_worker()
+
+    assert "seqd-rule watch" not in {one.name for one in threading.enumerate()}
+    assert caplog.messages == []
 
 
 def test_two_at_once_do_not_see_each_other(redis_server: Server):

@@ -44,6 +44,11 @@ class Looks(Part):
         return Look(now_ms, is_led == 1, lacks == 1, entries, orders, rules)
 
     @exchange
+    def give_notice(self) -> Exchange[None]:
+        """Have all workers look at once."""
+        yield from command("XADD", self._keys.notices(), "MAXLEN", 1, "*", "n", "")
+
+    @exchange
     def wait_for_notice(self) -> Exchange[None]:
         """Wait for a notice since the last one, `NOTICE_S` seconds at most. Used by one thread."""
         # Less than the connection waits for an answer.

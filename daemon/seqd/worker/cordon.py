@@ -36,6 +36,9 @@ log = logging.getLogger(__name__)
 #: Seconds between two looks of a child whether rules have changed, and of a drained worker at them.
 LOOK_S = 0.5
 
+#: Seconds in which the rule watch ends after a notice; only a Redis that hangs takes longer.
+_WAKE_S = 1.0
+
 #: Seconds between two looks of a drained worker for a signal.
 SIGNAL_LOOK_S = 0.2
 
@@ -171,8 +174,11 @@ class RuleWatch(PeriodicTask):
         self._seen = look
 
     def close(self) -> None:
-        """Stop; not waiting, since it has nothing in hand."""
+        """Stop; a notice ends its wait."""
         self.request_stop()
+        if self._thread.is_alive():
+            try_now("rule watch not woken", self._ledger.looks.give_notice)
+            self._thread.join(_WAKE_S)
 
     def _drain_if_asked(self) -> None:
         rule = drain_for(self._ledger.cordons.rules(), self._place)
