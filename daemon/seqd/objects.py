@@ -126,24 +126,34 @@ class Objects:
 
     def etags(self, folder: str) -> dict[str, str]:
         """Return the objects below a folder, by their whole name, each with its ETag."""
-        return {name: one.etag for name, one in self.listed(folder).items()}
-
-    def listed(self, folder: str, begins: str = "") -> dict[str, Stat]:
-        """Return the objects below a folder, by their whole name.
-
-        Of those whose name in the folder `begins` so.
-        """
         found: dict[str, dict[str, Any]] = {}
         with self._asking(), _perhaps():
-            place = f"{self._place}/{folder}".rstrip("/")
-            found = self._s3.find(f"{place}/", detail=True, prefix=begins)
+            found = self._s3.find(f"{self._place}/{folder}/", detail=True)
         prefix = f"{self._place}/"
         # A folder that came to be while it was asked for is given itself, without a tag.
-        return {
-            name.removeprefix(prefix): Stat(str(one["ETag"]), int(one["size"]))
-            for name, one in found.items()
-            if "ETag" in one
-        }
+        files = {name: one["ETag"] for name, one in found.items() if "ETag" in one}
+        return {name.removeprefix(prefix): str(etag) for name, etag in files.items()}
+
+    def files(self, folder: str, begins: str = "") -> dict[str, Stat]:
+        """Return the objects of a folder, and of none in it, by their names there.
+
+        Of those whose name `begins` so. A folder above many others may have a few of its own.
+        """
+        found, more = dict[str, Stat](), dict[str, str]()
+        bucket, _, key = f"{self._place}/{folder}".strip("/").partition("/")
+        before = f"{key}/" if key else ""
+        asked = {"Bucket": bucket, "Prefix": f"{before}{begins}", "Delimiter": "/"}
+        with self._asking(), _perhaps():
+            while True:
+                page = self._s3.call_s3("list_objects_v2", **asked, **more)
+                for one in page.get("Contents", ()):
+                    name = str(one["Key"]).removeprefix(before)
+                    found[name] = Stat(str(one["ETag"]), int(one["Size"]))
+                if not page.get("IsTruncated"):
+                    break
+                more = {"ContinuationToken": page["NextContinuationToken"]}
+        found.pop("", None)  # by which consoles show an empty folder
+        return found
 
     def stat(self, name: str) -> Stat | None:
         """Return what is known of an object; None where there is none."""

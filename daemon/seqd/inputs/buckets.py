@@ -83,9 +83,7 @@ def objects_below(url: str, begins: str) -> dict[str, Stat]:
     """Return the objects of a folder itself whose name `begins` so, by that name."""
     bucket, folder = bucket_of(url)
     with refusals_as(InvalidInput):
-        found = bucket.listed(folder, begins)
-    names = {name.removeprefix(f"{folder}/"): stat for name, stat in found.items()}
-    return {name: stat for name, stat in names.items() if name and "/" not in name}
+        return bucket.files(folder, begins)
 
 
 def is_object(url: str) -> bool:

@@ -249,10 +249,8 @@ class _Bucket:
         return self._seen.get(name)
 
     def _sizes(self) -> dict[str, int]:
-        found = self._bucket.listed(self._folder)
-        sizes = {self._within(name): stat.size_bytes for name, stat in found.items()}
-        sizes.pop("", None)  # by which consoles show an empty folder
-        return sizes
+        found = self._bucket.files(self._folder)
+        return {name: stat.size_bytes for name, stat in found.items()}
 
     def read(self, name: str) -> bytes:
         found = self._bucket.read(self._key(name))
@@ -283,9 +281,6 @@ class _Bucket:
 
     def _key(self, name: str) -> str:
         return f"{self._folder}/{name}" if self._folder else name
-
-    def _within(self, name: str) -> str:
-        return name.removeprefix(f"{self._folder}/") if self._folder else name
 
 
 def owner_of(folder: str) -> str | None:
