@@ -769,6 +769,14 @@ UNREAD = [
         "invalid_request]: --format is about files, and keras:imdb is a data set of the plugin. "
         "Leave it out",
     ),
+    (
+        ("classify", "s3://bucket/in.jsonl", "-m", "moods"),
+        "invalid_input]: s3://bucket/in.jsonl is a URL; allowed: the path of a file or folder.",
+    ),
+    (
+        ("train", "moods", "--data", "s3://bucket/in.jsonl"),
+        "invalid_input]: s3://bucket/in.jsonl is a URL; allowed: the path of a file or folder.",
+    ),
     (("train", "moods", "--data", "missing.jsonl"), "invalid_input]: "),
 ]
 

@@ -204,6 +204,9 @@ def feed_of(
     no_fields = tuple(name for name in beside if name not in fields)
     # What reads files is imported where there is one: a text on the command line needs none.
     if file != "-" and not _is_pipe(file):
+        from seqd.inputs.paths import refuse_url
+
+        refuse_url(file)  # which a path would have one slash of
         found = replace(local_input(Path(file), **source), rules=rules, beside=no_fields)
         yield Feed(found, label_field)
         return
@@ -331,6 +334,9 @@ def data_of(name: str, **fields: str) -> FileSource | NamedSource:
     A path that is missing here may exist on the worker's machine, if it is absolute and the
     format can be told from its name; the worker has the last word. Raises InvalidInput.
     """
+    from seqd.inputs.paths import refuse_url
+
+    refuse_url(name)
     path = Path(name)
     if _NAMED.fullmatch(name) and not path.exists():
         return NamedSource(name=name)
