@@ -10,7 +10,6 @@ import os
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
@@ -55,54 +54,38 @@ _ANSWER_S = 5.0
 _CPUS_OF_ACTOR = 0.5
 
 
-@dataclass(frozen=True, slots=True)
-class FolderJob:
-    """What is asked for, as actors get it."""
+def _source_of(job: ClassifyJob) -> FileSource:
+    assert isinstance(job.source, FileSource), "it was made with one"
+    return job.source
 
-    job: ClassifyJob
-    #: The folder of the model store, or its URL; None: as the settings say.
-    store: str | None
 
-    @property
-    def source(self) -> FileSource:
-        """The file."""
-        assert isinstance(self.job.source, FileSource), "it was made with one"
-        return self.job.source
+def _folder_of(job: ClassifyJob) -> str:
+    """Return where the parts go, a path or a URL."""
+    return real_folder(job.output_folder or "")
 
-    @property
-    def folder(self) -> str:
-        """Where the parts go, a path or a URL."""
-        return real_folder(self.job.output_folder or "")
 
-    def predictor(self) -> Predictor[Any]:
-        """Return the model with its parameters."""
-        return Predictor(self.job.model, parameters=self.job.parameters, store=self.store)
-
-    def file(self) -> InputFile:
-        """Open the file. Raises InvalidInput."""
-        source = self.source
-        rules = ItemRules(id_field=source.id_field, text_field=source.text_field)
-        kind = InputFiles if is_pattern(source.path) else opened_file
-        # A command may read wherever its user may.
-        bucket = source.path.split("/")[:3]
-        roots = ("/".join(bucket),) if is_url(source.path) else (Path("/"),)
-        return kind(source, roots=roots, rules=rules)
+def _file_of(job: ClassifyJob) -> InputFile:
+    """Open the file of a job. Raises InvalidInput."""
+    source = _source_of(job)
+    rules = ItemRules(id_field=source.id_field, text_field=source.text_field)
+    kind = InputFiles if is_pattern(source.path) else opened_file
+    # A command may read wherever its user may.
+    bucket = source.path.split("/")[:3]
+    roots = ("/".join(bucket),) if is_url(source.path) else (Path("/"),)
+    return kind(source, roots=roots, rules=rules)
 
 
 class PartWriter:
     """One actor: it has the version in memory, and the file open."""
 
-    def __init__(self, asked: FolderJob) -> None:
-        self._asked = asked
+    def __init__(self, job: ClassifyJob, predictor: Predictor[Any]) -> None:
+        self._job = job
+        self._predictor = predictor
 
-    # Both at the first unit: of what an actor raises as it is made Ray keeps a text alone.
-    @cached_property
-    def _predictor(self) -> Predictor[Any]:
-        return self._asked.predictor()
-
+    # At the first unit: of what an actor raises as it is made Ray keeps a text alone.
     @cached_property
     def _file(self) -> InputFile:
-        return self._asked.file()
+        return _file_of(self._job)
 
     def __call__(self, batch: "dict[str, NDArray[np.object_]]") -> dict[str, list[str]]:
         """Return the parts of units, each made or found; both as JSON. Raises errors of seqd."""
@@ -114,17 +97,17 @@ class PartWriter:
         except OSError as error:
             host = socket.gethostname()
             raise OutputUnwritable(
-                f"{shown(self._asked.folder)} cannot be used on {host} ({error.strerror}). All "
+                f"{shown(_folder_of(self._job))} cannot be used on {host} ({error.strerror}). All "
                 "nodes need the file and the folder under one path"
             ) from None
 
     def _part(self, unit: int, stored: str) -> str:
         name, reference = part_name(unit, None), from_stored(UnitReference, stored)
-        with closing(PartFolder(self._asked.folder)) as folder:
+        with closing(PartFolder(_folder_of(self._job))) as folder:
             try:
                 content = folder.read(name)
             except FileNotFoundError:
-                entries = entries_of(self._file, reference, self._asked.source.path)
+                entries = entries_of(self._file, reference, _source_of(self._job).path)
                 results = self._predictor.results_of(entries)
                 content = folder.put_once(name, b"".join(json_lines(results)))
         results = results_in(content)
@@ -136,19 +119,19 @@ class PartWriter:
 class RayJob:
     """A job that runs in a cluster of Ray, for as long as the command that has made it."""
 
-    def __init__(self, job: ClassifyJob, store: str | None = None, *, resumes: bool) -> None:
+    def __init__(self, job: ClassifyJob, *, resumes: bool) -> None:
         """Check the model and the file, and take the folder.
 
         It may be that of the same request on the same bytes: with `resumes`, what it has is kept.
         Raises InvalidInput, OutputExists, OutputUnwritable, and what `Predictor` raises.
         """
-        self._predictor = FolderJob(job, store).predictor()
+        self._predictor = Predictor(job.model, parameters=job.parameters)
         job = job.model_copy(update={"model": self._predictor.model})
-        self._asked = FolderJob(job, store)
-        with closing(self._asked.file()) as file:
+        with closing(_file_of(job)) as file:
             self._units = list(_units_of(file, self._predictor.unit_items))
         said = [job, *self._units]
         digest = sha256("\n".join(map(to_stored, said)).encode()).hexdigest()
+        self._job, self._folder = job, _folder_of(job)
         #: The job as it is, as a daemon would tell it.
         self.record = self._record(f"ray-{digest[:24]}", job)
         self._take_folder(resumes=resumes)
@@ -176,7 +159,7 @@ class RayJob:
         )
 
     def _take_folder(self, *, resumes: bool) -> None:
-        folder, job_id = self._asked.folder, self.record.job_id
+        folder, job_id = self._folder, self.record.job_id
         owner = owner_of(folder)
         if owner is not None and (owner != job_id or not resumes):
             raise OutputExists(
@@ -206,7 +189,7 @@ class RayJob:
         finally:
             ray.shutdown()
         self._note(state=JobState.COMPLETED, ended_at_ms=_now_ms())
-        with closing(PartFolder(self._asked.folder)) as folder:
+        with closing(PartFolder(self._folder)) as folder:
             folder.replace(MANIFEST, manifest(self.record, parts))
             folder.keep_only([part.name for part in parts], of_jobs=())
         return self.record
@@ -222,7 +205,7 @@ class RayJob:
         actors = min(blocks, self._actors(ray.cluster_resources()))
         done = ray.data.from_items(rows, override_num_blocks=blocks).map_batches(
             PartWriter,
-            fn_constructor_args=[self._asked],
+            fn_constructor_args=[self._job, self._predictor],
             batch_format="numpy",
             batch_size=1,
             compute=ray.data.ActorPoolStrategy(min_size=1, max_size=actors),
