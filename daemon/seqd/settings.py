@@ -45,6 +45,8 @@ ROOTS = ("input_roots", "output_roots")
 MAX_WORKER_LABELS = 32
 _WORKER_LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,62}=[A-Za-z0-9._-]{0,63}")
 _STORE_URL = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](?:/[A-Za-z0-9._-]+){0,16}/?")
+#: A folder, or a URL with the colon of its scheme.
+_ROOT = re.compile(r"[A-Za-z0-9]+://[^:]*|[^:]+")
 _LABEL_FORM = "KEY=VALUE of letters, digits and `._-` (`/` in the key), 63 characters each"
 
 
@@ -578,14 +580,11 @@ class Settings(BaseSettings):
     @field_validator(*ROOTS, mode="before")
     @classmethod
     def _split_colons(cls, value: object) -> object:
-        roots = _split(value, rf"{os.pathsep}(?!//)")  # nor at that of a URL
+        roots = value
+        if isinstance(value, str):
+            roots = [root.strip() for root in _ROOT.findall(value) if root.strip()]
         if not isinstance(roots, tuple | list):
             return roots
-        roots = [
-            part
-            for root in roots
-            for part in (str(root).split(os.pathsep) if not is_url(str(root)) else [root])
-        ]
         urls = [root for root in roots if isinstance(root, str) and is_url(root)]
         # A colon may have parted a key from its secret.
         if not all(map(is_place, urls)) or (urls and any("@" in str(root) for root in roots)):
@@ -692,4 +691,4 @@ def _of_kubernetes(fault: Fault) -> str:
 def _split(value: object, separator: str) -> object:
     if not isinstance(value, str):
         return value
-    return tuple(part.strip() for part in re.split(separator, value) if part.strip())
+    return tuple(part.strip() for part in value.split(separator) if part.strip())

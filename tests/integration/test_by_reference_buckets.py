@@ -90,6 +90,8 @@ def test_workers_read_a_pattern_in_a_bucket_and_leave_results_in_it(
     bucket.put(f"in/part-1-b.{form}", b"")
     bucket.put(f"in/part-1/inner.{form}", b"is in another folder")
     bucket.put(f"in/.part-3.{form}", b"hidden")
+    bucket.put("in/one[1].jsonl", jsonl(texts(3)))
+    bucket.put("in/one1.jsonl", jsonl(texts(5)))
 
     url = bucket.url
     job = handed_in(empty_cluster.client(), f"{url}/in/part-*.{form}", f"{url}/out")
@@ -99,6 +101,8 @@ def test_workers_read_a_pattern_in_a_bucket_and_leave_results_in_it(
     assert [row["output"]["label"] for row in rows] == texts()  # type: ignore[index]
     assert rows[70]["custom_id"] == f"part-1.{form}:{first}"
     assert [result.unwrap().label for result in job.results(offset=21, limit=9)] == texts()[21:30]
+    named = handed_in(empty_cluster.client(), f"{url}/in/one[1].jsonl", f"{url}/out-of-one")
+    assert named.wait(timeout_s=60).counts.succeeded == 3
     part = bucket.names("out/part-")[0]
     bucket.put(part, bucket.read(part).replace(b"text", b"tixt"))
     with pytest.raises(InvalidInput, match=f"{url}/{part} is not what the workers wrote"):

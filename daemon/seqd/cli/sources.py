@@ -206,7 +206,7 @@ def feed_of(
     if file != "-" and not _is_pipe(file):
         from seqd.inputs.paths import refuse_url
 
-        refuse_url(file)  # which a path would have one slash of
+        refuse_url(file)  # a Path would drop one of its slashes
         found = replace(local_input(Path(file), **source), rules=rules, beside=no_fields)
         yield Feed(found, label_field)
         return

@@ -117,7 +117,7 @@ class Channel:
             made = cls(os.open(path, os.O_RDWR | os.O_CLOEXEC))
         except OSError as error:
             log.warning(
-                "no memory shared with the parent: hangs and rules will not be noticed: %s",
+                "no memory shared with the parent: hangs will not be noticed, rules late: %s",
                 error,
             )
             made = cls()

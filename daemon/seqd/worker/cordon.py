@@ -17,7 +17,7 @@ from time import monotonic, sleep
 from types import FrameType
 
 from seqd.ledger import Ledger
-from seqd.ledger.looks import NOTICE_S, Look
+from seqd.ledger.looks import NOTICE_S
 from seqd.ledger.outage import waiting_at_most
 from seqd.models.registry import Registry
 from seqd.settings import Settings
@@ -158,7 +158,7 @@ class RuleWatch(PeriodicTask):
         self._orders = orders
         self._on_drain = on_drain
         #: What was seen last; nothing before the first look.
-        self._seen: Look | None = None
+        self._seen: tuple[object, object] | None = None
         self._is_draining = False
 
     def run_once(self) -> None:
@@ -167,11 +167,11 @@ class RuleWatch(PeriodicTask):
         with waiting_at_most(0, retries=0):
             look = self._ledger.looks.look(self._place.worker)
             self._orders.are_open = look.orders > 0
-            if seen is None or seen.rules != look.rules:
+            if seen != look.rules:
                 self._channel.rules_have_changed()
                 self._drain_if_asked()
             self._ledger.looks.wait_for_notice()
-        self._seen = look
+        self._seen = look.rules
 
     def close(self) -> None:
         """Stop; a notice ends its wait."""
