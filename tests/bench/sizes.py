@@ -7,11 +7,12 @@ end. What Redis and the workers take in memory is looked at meanwhile.
 import shutil
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
+from pathlib import Path
 from threading import Event, Thread
 
 from bench.case import Case, option
@@ -25,6 +26,9 @@ ON_RAY, RAY_KERAS = "--engine ray", "Ray Data with Keras model.predict"
 #: Reviews that the tutorial's version is trained on: enough for a vocabulary of full size.
 _TRAINED_ON = 2_000
 _KERAS_BATCH = 256
+
+#: Reviews of a warm-up.
+_WARM_UP = 5_000
 
 #: Seconds between two looks at memory.
 _LOOK_S = 0.5
@@ -48,71 +52,67 @@ class Sizes(Case):
         with ExitStack() as stack:
             training = self.daemon("train@cpu", stack)
             sizes = training.tutorial_sizes()
-            version, _ = training.train(data, "imdb_lstm", "tutorial", epochs=1)
-        daemon = self.daemon(self.slots)
-        files = {
-            count: known.write(self.folder / f"{count}.jsonl", count)
-            for count in {self.reviews, min(self.reviews, 5_000)}
-        }
-        count = min(files)
-        #: The most that each way took, in bytes: of Redis, and of all workers.
-        taken = defaultdict[str, list[tuple[int, int]]](list)
-        out = self.folder / "out"
+            self._version, _ = training.train(data, "imdb_lstm", "tutorial", epochs=1)
+        self._daemon = self.daemon(self.slots)
+        #: The most that each way took, in bytes, in each round.
+        self._taken = defaultdict[str, list[dict[str, int]]](list)
+        sides = self._sides(data, sizes)
+        self._file = known.write(self.folder / "few.jsonl", min(self.reviews, _WARM_UP))
+        warm_up(sides)
+        self._taken.clear()
+        self._file = known.write(self.folder / "many.jsonl", self.reviews)
+        figures = in_turn(sides, self.rounds)
+        self._compare({name: [self.reviews / took for took in figures[name]] for name in figures})
 
-        def command(name: str, *options: str) -> float:
-            shutil.rmtree(out, ignore_errors=True)
-            log = self.folder / "command.log"
-            given = ("classify", str(files[count]), "--model", f"imdb_lstm@{version}", *options)
-            began = time.perf_counter()
-            with memory_of(daemon) as most, running("seqd", log, daemon.variables, *given) as one:
-                one.wait()
-                seconds = time.perf_counter() - began
-            if one.returncode:
-                raise failure(f"{name} has failed", log)
-            taken[name].append((most["redis"], most["workers"]))
-            return seconds
-
+    def _sides(self, data: Path, sizes: Mapping[str, int]) -> dict[str, Side]:
         results = ("--out", str(self.folder / "results.jsonl"), "--force")
-        folder = ("--output-folder", str(out))
+        folder = ("--output-folder", str(self.folder / "out"))
         sides: dict[str, Side] = {
-            THROUGH_REDIS: partial(command, THROUGH_REDIS, *results),
-            BY_REFERENCE: partial(command, BY_REFERENCE, *folder),
+            THROUGH_REDIS: partial(self._classify, THROUGH_REDIS, *results),
+            BY_REFERENCE: partial(self._classify, BY_REFERENCE, *folder),
         }
         if find_spec("ray") is None:
             self.leave_out("Ray", "ray", "ray")
         else:
-            keras = self.peer(
-                "peers.ray_keras",
-                known=str(data),
-                sizes=sizes,
-                batch=_KERAS_BATCH,
-                folder=str(self.folder / "by-keras"),
-            )
-            sides[ON_RAY] = partial(command, ON_RAY, *folder, "--engine", "ray")
-            sides[RAY_KERAS] = lambda: keras.ask("predict", reviews=str(files[count]))
-        sides = {name: side for name, side in sides.items() if self.only in ("", name)}
-        warm_up(sides)
-        taken.clear()
-        count = self.reviews
-        figures = in_turn(sides, self.rounds)
-        speeds = {name: [count / took for took in figures[name]] for name in figures}
+            made = {"known": str(data), "sizes": sizes, "batch": _KERAS_BATCH}
+            keras = self.peer("peers.ray_keras", folder=str(self.folder / "by-keras"), **made)
+            sides[ON_RAY] = partial(self._classify, ON_RAY, *folder, "--engine", "ray")
+            sides[RAY_KERAS] = lambda: keras.ask("predict", reviews=str(self._file))
+        return {name: side for name, side in sides.items() if self.only in ("", name)}
+
+    def _classify(self, way: str, *options: str) -> float:
+        """Run the command on the file; return its seconds."""
+        shutil.rmtree(self.folder / "out", ignore_errors=True)
+        log = self.folder / "command.log"
+        command = ("classify", str(self._file), "--model", f"imdb_lstm@{self._version}", *options)
+        began = time.perf_counter()
+        with (
+            memory_of(self._daemon) as most,
+            running("seqd", log, self._daemon.variables, *command) as program,
+        ):
+            program.wait()
+            seconds = time.perf_counter() - began
+        if program.returncode:
+            raise failure(f"{way} has failed", log)
+        self._taken[way].append(most)
+        return seconds
+
+    def _compare(self, speeds: Mapping[str, list[float]]) -> None:
         self.report.add("reviews a second", [row(one, "a second", speeds[one]) for one in speeds])
-        for other in (THROUGH_REDIS, RAY_KERAS):
-            if other in speeds:
-                beside = [
-                    row(f"{one} / {other}", "times", ratios(speeds[one], speeds[other]))
-                    for one in speeds
-                    if one != other
-                ]
-                self.report.add(f"how many times as fast as {other}", beside)
-        of_whom = ("Redis", "all workers")
-        rows = [
-            row(f"{whom}, {name}", "bytes", [one[at] for one in found])
-            for at, whom in enumerate(of_whom)
-            for name, found in taken.items()
-            if name != ON_RAY
+        for other in filter(speeds.get, (THROUGH_REDIS, RAY_KERAS)):
+            beside = [
+                row(f"{one} / {other}", "times", ratios(speeds[one], speeds[other]))
+                for one in speeds
+                if one != other
+            ]
+            self.report.add(f"how many times as fast as {other}", beside)
+        taken = [
+            row(f"{whose}, {way}", "bytes", [most[whose] for most in rounds])
+            for whose in ("redis", "workers")
+            for way, rounds in self._taken.items()
+            if way != ON_RAY
         ]
-        self.report.add("memory at most, beyond that of before", rows)
+        self.report.add("memory at most, beyond that of before", taken)
 
 
 @contextmanager

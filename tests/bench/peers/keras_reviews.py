@@ -12,6 +12,16 @@ import numpy as np
 from bench.peers.padding import padded, ranks_of, read_reviews
 
 
+def network_of(sizes: dict[str, int]) -> keras.Sequential:
+    layers = [
+        keras.Input((sizes["longest"],), dtype="int32"),
+        keras.layers.Embedding(sizes["words"], sizes["embedding"]),
+        keras.layers.LSTM(sizes["units"]),
+        keras.layers.Dense(1, activation="sigmoid"),
+    ]
+    return keras.Sequential(layers)
+
+
 class Program:
     def __init__(self, reviews: str, sizes: dict[str, int], batch: int, held_out: str = "") -> None:
         ranks, self.batch = ranks_of(read_reviews(reviews)[0], sizes["words"]), batch
@@ -19,13 +29,7 @@ class Program:
         for texts, labels in map(read_reviews, filter(None, (reviews, held_out))):
             targets = np.array([label == max(labels) for label in labels], dtype=np.float32)
             self.sets.append((padded(texts, ranks, sizes["longest"]), targets))
-        layers = [
-            keras.Input((sizes["longest"],), dtype="int32"),
-            keras.layers.Embedding(sizes["words"], sizes["embedding"]),
-            keras.layers.LSTM(sizes["units"]),
-            keras.layers.Dense(1, activation="sigmoid"),
-        ]
-        self.network = keras.Sequential(layers)
+        self.network = network_of(sizes)
         if held_out:
             self.network.compile("adam", "binary_crossentropy", metrics=["accuracy"])
             few = [(ids[:batch], targets[:batch]) for ids, targets in self.sets]

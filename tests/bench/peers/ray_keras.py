@@ -5,23 +5,17 @@ written as JSON Lines. Weights are the fresh network's: they change no speed.
 import shutil
 import time
 
-import keras
 import numpy as np
 import ray
 
+from bench.peers.keras_reviews import network_of
 from bench.peers.padding import padded, ranks_of, read_reviews
 
 
 class Classifier:
     def __init__(self, ranks: dict[str, int], sizes: dict[str, int], batch: int) -> None:
         self.ranks, self.longest, self.batch = ranks, sizes["longest"], batch
-        layers = [
-            keras.Input((sizes["longest"],), dtype="int32"),
-            keras.layers.Embedding(sizes["words"], sizes["embedding"]),
-            keras.layers.LSTM(sizes["units"]),
-            keras.layers.Dense(1, activation="sigmoid"),
-        ]
-        self.network = keras.Sequential(layers)
+        self.network = network_of(sizes)
 
     def __call__(self, rows: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         ids = padded(list(rows["text"]), self.ranks, self.longest)
