@@ -156,5 +156,5 @@ def test_a_child_that_cannot_reach_its_parents_memory_works_without_it(
 
     (said,) = caplog.messages
     assert said.startswith(
-        "no memory shared with the parent: hangs and rules will not be noticed: "
+        "no memory shared with the parent: hangs will not be noticed, rules late: "
     )
