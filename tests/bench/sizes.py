@@ -9,7 +9,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,6 +19,7 @@ from bench.case import Case, option
 from bench.daemon import Daemon, failure, running
 from bench.report import Side, in_turn, ratios, row, say, warm_up
 from bench.texts import TRAIN_FILE, reviews_of
+from seqd.analysis.plots import canvas
 
 THROUGH_REDIS, BY_REFERENCE = "through Redis", "by reference"
 ON_RAY, RAY_KERAS = "--engine ray", "Ray Data with Keras model.predict"
@@ -35,6 +36,28 @@ _LOOK_S = 0.5
 
 
 @dataclass
+class Memory:
+    """What Redis and the workers have taken, in bytes beyond those of before, look by look."""
+
+    seconds: list[float] = field(default_factory=list)
+    bytes_of: dict[str, list[int]] = field(default_factory=lambda: {"redis": [], "workers": []})
+
+    def most(self, whose: str) -> int:
+        """Return the most of it."""
+        return max(self.bytes_of[whose], default=0)
+
+    def draw(self, path: Path, title: str) -> None:
+        """Draw it over time into a PNG file. Raises InvalidRequest where that cannot be."""
+        with canvas(path, 8.0, 4.0) as sheet:
+            axes = sheet.figure.subplots()
+            for whose, taken in self.bytes_of.items():
+                axes.plot(self.seconds, [one / 1e6 for one in taken], label=whose)
+            axes.set(title=title, xlabel="seconds", ylabel="MB beyond those of before")
+            axes.grid(visible=True, alpha=0.25)
+            axes.legend(frameon=False)
+
+
+@dataclass
 class Sizes(Case):
     """Classify a large file through Redis, by reference and on Ray, beside Ray Data with Keras."""
 
@@ -43,6 +66,7 @@ class Sizes(Case):
     reviews: int = option(250_000, "reviews of the file, those of the data again and again")
     rounds: int = option(3, "rounds; sides take turns")
     only: str = option("", f"one of the ways: {THROUGH_REDIS}, {BY_REFERENCE}")
+    picture: Path | None = option(None, "PNG of the memory by reference, in the last round", Path)
 
     def measure(self) -> None:
         known = reviews_of(self.file_or(TRAIN_FILE), 25_000)
@@ -54,8 +78,8 @@ class Sizes(Case):
             sizes = training.tutorial_sizes()
             self._version, _ = training.train(data, "imdb_lstm", "tutorial", epochs=1)
         self._daemon = self.daemon(self.slots)
-        #: The most that each way took, in bytes, in each round.
-        self._taken = defaultdict[str, list[dict[str, int]]](list)
+        #: What each way took in each round.
+        self._taken = defaultdict[str, list[Memory]](list)
         sides = self._sides(data, sizes)
         self._file = known.write(self.folder / "few.jsonl", min(self.reviews, _WARM_UP))
         warm_up(sides)
@@ -87,14 +111,14 @@ class Sizes(Case):
         command = ("classify", str(self._file), "--model", f"imdb_lstm@{self._version}", *options)
         began = time.perf_counter()
         with (
-            memory_of(self._daemon) as most,
+            memory_of(self._daemon) as taken,
             running("seqd", log, self._daemon.variables, *command) as program,
         ):
             program.wait()
             seconds = time.perf_counter() - began
         if program.returncode:
             raise failure(f"{way} has failed", log)
-        self._taken[way].append(most)
+        self._taken[way].append(taken)
         return seconds
 
     def _compare(self, speeds: Mapping[str, list[float]]) -> None:
@@ -107,28 +131,32 @@ class Sizes(Case):
             ]
             self.report.add(f"how many times as fast as {other}", beside)
         taken = [
-            row(f"{whose}, {way}", "bytes", [most[whose] for most in rounds])
+            row(f"{whose}, {way}", "bytes", [each.most(whose) for each in rounds])
             for whose in ("redis", "workers")
             for way, rounds in self._taken.items()
             if way != ON_RAY
         ]
         self.report.add("memory at most, beyond that of before", taken)
+        if self.picture and (rounds := self._taken[BY_REFERENCE]):
+            rounds[-1].draw(self.picture, f"{self.reviews:,} reviews by reference")
 
 
 @contextmanager
-def memory_of(daemon: Daemon) -> Iterator[dict[str, int]]:
-    """Look at a daemon's memory during a block; give the most that was taken, beyond the first."""
-    most, is_over, first = {"redis": 0, "workers": 0}, Event(), daemon.memory_bytes()
+def memory_of(daemon: Daemon) -> Iterator[Memory]:
+    """Look at a daemon's memory during a block."""
+    taken, is_over, first, began = Memory(), Event(), daemon.memory_bytes(), time.monotonic()
 
     def look() -> None:
         while not is_over.wait(_LOOK_S):
-            for name, value in daemon.memory_bytes().items():
-                most[name] = max(most[name], value - first[name])
+            found = daemon.memory_bytes()
+            taken.seconds.append(time.monotonic() - began)
+            for whose, values in taken.bytes_of.items():
+                values.append(found[whose] - first[whose])
 
     looking = Thread(target=look)
     looking.start()
     try:
-        yield most
+        yield taken
     finally:
         is_over.set()
         looking.join()
