@@ -274,7 +274,9 @@ def test_an_upload_that_waits_for_the_workers_does_not_hold_an_interrupted_comma
 
 
 @pytest.mark.parametrize(
-    "words", [("jobs", "list"), ("jobs", "list", "--json"), ("workers", "list")], ids=" ".join
+    "words",
+    [("jobs", "list"), ("jobs", "list", "--json"), ("plugins", "list", "--json")],
+    ids=" ".join,
 )
 def test_a_view_whose_reader_has_gone_ends_with_the_status_of_that(
     commands: Commands, words: tuple[str, ...]
@@ -472,39 +474,6 @@ def test_a_cancelled_job_is_resumed_by_the_same_command_with_the_same_input_alon
         "line-150,held,1.0",
     ]
     assert [path.name for path in tmp_path.iterdir()] == ["r.csv"]
-
-
-#: Options with a mistake, and what is said of it.
-MISTAKES = [
-    (("--resume",), "invalid_request]: --resume needs a file, --out results.jsonl, beside which"),
-    (("--out", "r"), "invalid_request]: --out is 'r', whose form is unknown;"),
-    (
-        ("--keep", "strs", "--out", "r.csv"),
-        "invalid_request]: --keep names 'strs', and the input has no such column; it has: id, "
-        "text, stars",
-    ),
-    (
-        ("--out", "nowhere/r.csv"),
-        "output_unwritable]: --out is 'nowhere/r.csv', which cannot be written (No such file or "
-        "directory).",
-    ),
-    (("-m", "nobody", "--out", "r.csv"), "unknown_model]"),
-]
-
-
-def test_mistakes_are_told_before_there_is_a_job_and_leave_no_note(
-    commands: Commands, cluster: Cluster, tmp_path: Path
-) -> None:
-    a_csv(tmp_path)
-    before = [one.job_id for one in cluster.client().jobs(50)]
-
-    for arguments, message in MISTAKES:
-        done = commands.run("classify", "reviews.csv", "-m", "echo", *arguments)
-
-        assert done.status == 2, arguments
-        assert done.err.startswith(f"error[{message}")
-    assert [one.job_id for one in cluster.client().jobs(50)] == before
-    assert [path.name for path in tmp_path.iterdir()] == ["reviews.csv"]
 
 
 def test_a_folder_of_input_may_hold_the_output_but_no_label_of_it_may(

@@ -6,7 +6,7 @@ from typing import cast
 
 import pytest
 
-from cli_builders import Ended, clean_environment, here, use_ledger
+from cli_builders import Ended, here, use_ledger
 from seqd.testing import RunningServices, ServerForTests, StubModel, running_services
 from worker_fixtures import Cluster
 
@@ -39,12 +39,8 @@ def worker(services: RunningServices) -> str:
 @pytest.fixture
 def elsewhere(services: RunningServices, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Settings of a machine that shares the worker's Redis, and nothing else."""
-    for name, value in clean_environment(
-        SEQD_REDIS_URL=str(services.settings.redis_url),
-        SEQD_PREFIX=services.settings.prefix,
-        SEQD_DATA_DIR=str(tmp_path),
-    ).items():
-        monkeypatch.setenv(name, value)
+    use_ledger(monkeypatch, services.settings)
+    monkeypatch.setenv("SEQD_DATA_DIR", str(tmp_path))
     return tmp_path
 
 

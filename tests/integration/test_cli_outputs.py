@@ -7,7 +7,6 @@ import gzip
 import json
 import os
 import resource
-import secrets
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -624,16 +623,6 @@ UNFIT = [
         "--out is 'v.npy.gz', and an array needs a plain file: its size stands at its beginning "
         "and is known at its end. Name one that ends in .npy",
     ),
-    (
-        "topics tag --out v.txt --columns labels",
-        "a file of plain lines has one column without line breaks; allowed: --columns with one of "
-        "custom_id, truncated. Or write .csv, .tsv, .jsonl or .parquet",
-    ),
-    (
-        "stars score --out v.csv --columns scor",
-        "--columns names 'scor'; allowed: custom_id, score, truncated, version, and columns of the "
-        "input: id, text, stars, date, label, tags",
-    ),
 ]
 
 
@@ -671,47 +660,17 @@ def test_a_pipe_is_read_by_what_it_looks_like(seqd: Seqd, piped: bytes, names: l
     assert found == list(zip(names, ["positive", "negative"], strict=True))
 
 
-@pytest.mark.parametrize(("compress", "name"), [(gzip.compress, "gzip"), (zstd.compress, "zstd")])
-def test_a_pipe_that_ends_in_the_middle_is_called_as_it_is_compressed(
-    seqd: Seqd, compress: Callable[[bytes], bytes], name: str
-) -> None:
-    lines = b"".join(b"%s\n" % secrets.token_hex(500).encode() for _ in range(2_000))
+def test_labels_of_the_input_give_an_accuracy_and_spoil_no_item(seqd: Seqd, tmp_path: Path) -> None:
+    labels = ({"label": "positive"}, {"label": "negative"}, {"label": {"not": "a label"}}, {})
+    write(tmp_path / "in.jsonl", *({"text": "fine", "truth": "positive"} | one for one in labels))
+    command = ("classify", "in.jsonl", "-m", "moods", "--out", "r.jsonl", "--force", "--json")
 
-    ended = seqd("classify", "-", "-m", "moods", stdin=compress(lines)[:-2_000])
+    ended = [seqd(*command, *named) for named in ((), ("--label-field", "truth"))]
 
-    said = ended.err.splitlines()[-1]
-    assert ended.status == 2
-    assert said.startswith(f"error[invalid_input]: the {name} file standard input ends in the mid")
-    assert f"`{name} -t`" in said
-
-
-@pytest.mark.parametrize(
-    ("label", "options", "labelled", "accuracy"),
-    [
-        ({"label": "positive"}, [], 1, 1.0),
-        ({"label": "negative"}, [], 1, 0.0),
-        ({"label": "no", "truth": "positive"}, ["--label-field", "truth"], 1, 1.0),
-        ({"label": {"not": "a label"}}, [], 0, None),
-        ({}, [], 0, None),
-    ],
-)
-def test_labels_of_the_input_give_an_accuracy_and_spoil_no_item(
-    seqd: Seqd,
-    tmp_path: Path,
-    label: dict[str, object],
-    options: list[str],
-    labelled: int,
-    accuracy: float | None,
-) -> None:
-    write(tmp_path / "in.jsonl", {"text": "fine"} | label, {"text": "so-so", "label": "negative"})
-
-    ended = seqd(*("classify", "in.jsonl", "-m", "moods", "--out", "r.jsonl", "--json", *options))
-
-    summary = ended.json()
-    right = ([] if accuracy is None else [accuracy]) + ([] if options else [1.0])
-    assert isinstance(summary, dict)
-    assert summary["labelled_items"] == len(right) == labelled + (not options)
-    assert summary["accuracy"] == (sum(right) / len(right) if right else None)
+    assert [one.status for one in ended] == [0, 0]
+    found = [one.json() for one in ended]
+    told = [(one["labelled_items"], one["accuracy"]) for one in found]  # type: ignore[index]
+    assert told == [(2, 0.5), (4, 1.0)]
 
 
 @pytest.mark.parametrize("source", [("in.jsonl",), ("--text", "fine")])
@@ -774,9 +733,15 @@ UNREAD = [
         "invalid_input]: s3://bucket/in.jsonl is a URL; allowed: the path of a file or folder.",
     ),
     (
-        ("train", "moods", "--data", "s3://bucket/in.jsonl"),
-        "invalid_input]: s3://bucket/in.jsonl is a URL; allowed: the path of a file or folder.",
+        ("classify", "reviews.jsonl", "--resume"),
+        "invalid_request]: --resume needs a file, --out results.jsonl, beside which",
     ),
+    (
+        ("classify", "reviews.jsonl", "-m", "moods", "--out", "nowhere/r.csv"),
+        "output_unwritable]: --out is 'nowhere/r.csv', which cannot be written (No such file or "
+        "directory).",
+    ),
+    (("classify", "reviews.jsonl", "-m", "nobody", "--out", "r.csv"), "unknown_model]"),
     (("train", "moods", "--data", "missing.jsonl"), "invalid_input]: "),
 ]
 
@@ -790,6 +755,7 @@ def test_what_cannot_be_read_is_said(seqd: Seqd, tmp_path: Path) -> None:
         assert (ended.status, ended.out) == (2, ""), command
         assert ended.err.splitlines()[-1].startswith(f"error[{message}"), ended.err
     assert "missing.jsonl does not exist. Check the path" in ended.err
+    assert list(written(tmp_path)) == ["twice.jsonl"], "no note of a job is left"
 
 
 def test_training_data_are_sent_without_the_loss_of_a_character_or_named_by_their_path(

@@ -1,7 +1,6 @@
 """What plugins print beside the JSON of a command: it goes to standard error, whoever writes it."""
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -15,7 +14,6 @@ from checkout import python_path
 from cli_builders import Ended, clean_environment
 from plugin_folders import install_plugin
 from seqd.cli.app import app
-from seqd.cli.exits import UNREAD
 from task_fixtures import PLUGIN as TASKS_PLUGIN
 from up_builders import running_up
 from worker_fixtures import PLUGIN, publish_file
@@ -111,31 +109,6 @@ def test_whatever_a_plugin_prints_goes_to_standard_error_beside_json_and_tables(
     assert "Gives every text back; for tests." in shown.out
     assert not any(f"by {way} " in shown.out for way in (*WAYS, "a thread"))
     assert "by a thread" not in shown.out
-
-
-def test_a_program_that_ends_before_it_has_read_all_costs_no_traceback(
-    tmp_path: Path, plugins: Path
-) -> None:
-    environment = clean_environment(
-        SEQD_DATA_DIR=str(tmp_path),
-        SEQD_ENABLED_PLUGINS="light",
-        PYTHONPATH=python_path(plugins, PLUGIN),
-    )
-    reader, writer = os.pipe()
-    os.close(reader)
-
-    program = subprocess.run(
-        [sys.executable, "-m", "seqd", "plugins", "list", "--json"],
-        env=environment,
-        stdout=writer,
-        stderr=subprocess.PIPE,
-        text=True,
-        timeout=240,
-        check=False,
-    )
-    os.close(writer)
-
-    assert (program.returncode, program.stderr) == (UNREAD, "")
 
 
 @pytest.mark.long

@@ -64,56 +64,17 @@ def _queues(shown: str) -> list[list[str]]:
 _OF_QUEUES = ("task", "model", "state", "waiting", "work left", "ends in")
 
 
-@pytest.mark.parametrize(
-    ("versions", "lines"),
-    [
-        ([], []),
-        ([__version__, __version__], []),
-        (
-            ["0.0.2", "0.0.1", "0.0.2"],
-            [
-                "Workers of 2 releases of seqd are up: 0.0.1 (1), 0.0.2 (2). Bring the upgrade to "
-                "its end: docker/upgrade.md. Workers first, then the services that hand jobs in."
-            ],
-        ),
-        (
-            ["0.0.1", "0.0.1"],
-            [f"The workers are of seqd 0.0.1, this command of {__version__}: docker/upgrade.md"],
-        ),
-    ],
-    ids=["no worker", "all of one", "of two", "none of this command's"],
-)
-def test_status_says_when_workers_are_not_all_of_the_commands_release(
-    versions: list[str],
-    lines: list[str],
-    environment: Environment,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
+def test_status_says_when_no_worker_is_of_the_commands_release(
+    environment: Environment, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("COLUMNS", "400")
-    for number, version in enumerate(versions):
+    said = []
+    for number, version in enumerate(("0.0.1", __version__)):
         worker = a_worker_status(worker=f"w{number}", seqd_version=version)
         environment.ledger.fleet.publish_worker(worker, ttl_s=60)
+        said.append(here(capsys, "status").out)
 
-    shown = here(capsys, "status").out.splitlines()
-
-    assert [line for line in shown if "of seqd" in line] == lines
-
-
-def test_status_says_why_one_of_several_versions_waits_that_nobody_can_run(
-    environment: Environment, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("COLUMNS", "400")
-    served = a_worker_status(worker="w1", versions={"imdb_lstm": (3,)})
-    environment.ledger.fleet.publish_worker(served, ttl_s=60)
-    environment.submit_units(1, job_id="j1")
-    environment.submit(chunk=a_chunk(), job_id="j2", version=4, sealed=True)
-
-    shown = here(capsys, "status").out.splitlines()
-
-    (told,) = [line for line in shown if line.startswith("No worker that is up can do all")]
-    assert "of classify imdb_lstm (4 items). imdb_lstm@4 is new, and not yet found by w1." in told
-    assert told.endswith(" or see what keeps those that are up: `seqd explain j2`.")
+    line = f"The workers are of seqd 0.0.1, this command of {__version__}: docker/upgrade.md\n"
+    assert [line in shown for shown in said] == [True, False]
 
 
 def test_ages_are_by_the_servers_clock_whatever_this_machines_says(
@@ -133,30 +94,19 @@ def test_ages_are_by_the_servers_clock_whatever_this_machines_says(
     assert all(re.search(r" [0-9] s$", row) for row in rows), rows
 
 
-def test_status_counts_what_had_to_make_room_and_what_waits_in_the_inbox(
-    environment: Environment, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+def test_status_counts_what_had_to_make_room(
+    environment: Environment, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("COLUMNS", "400")
-    redis, keys = environment.redis, environment.keys
-    before = here(capsys, "status").out.splitlines()
-    redis.hset(keys.evictions(), mapping={"memory": 1_200, "within_hour": 40})
-    redis.hset(keys.limits(), "inbox_entries", 10_000)
-    seconds, _ = redis.time()
-    for number in range(2):
-        redis.xadd(keys.inbox(), {"id": "a"}, id=f"{seconds - 1_200}000-{number}")
+    counts = {"memory": 1_200, "within_hour": 40}
+    environment.redis.hset(environment.keys.evictions(), mapping=counts)
 
-    shown = here(capsys, "status").out.splitlines()
+    shown = here(capsys, "status").out
     read = json.loads(here(capsys, "status", "--json").out)
 
-    assert [line for line in shown if line not in before] == [
-        "Entries that wait in the inbox: 2 of 10,000, the oldest for 20 min. Start workers: each "
-        "of them empties it. Where they are up, see their logs for `inbox`, and whether Redis is "
-        "full.",
+    assert (
         "Ended jobs removed before their time, to make room: 0 of tenants that kept too much, "
-        "1,200 when Redis was short of memory; 40 of them within an hour of their end",
-    ]
-    assert (read["inbox"]["entries"], read["inbox"]["allowed_entries"]) == (2, 10_000)
-    assert 1_200 <= read["inbox"]["oldest_age_s"] < 1_300
+        "1,200 when Redis was short of memory; 40 of them within an hour of their end"
+    ) in " ".join(shown.split())
     assert read["evicted_jobs"] == {"tenant_kept_bytes": 0, "memory": 1_200, "within_hour": 40}
 
 

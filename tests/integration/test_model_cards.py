@@ -7,7 +7,7 @@ from typing import cast
 
 import pytest
 
-from cli_builders import clean_environment, here
+from cli_builders import here, use_ledger
 from seqd.models.store import ModelStore
 from seqd_schemas import ModelCard
 from worker_fixtures import Cluster
@@ -23,18 +23,8 @@ HELD_OUT = [{"text": "good", "label": "pos"}, {"text": "so so"}]
 @pytest.fixture
 def at_the_store(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Cluster:
     """Settings of a machine that shares the cluster's Redis and its store."""
-    _set(monkeypatch, cluster, cluster.settings.data_dir)
+    use_ledger(monkeypatch, cluster.commands, columns=400, has_store=True)
     return cluster
-
-
-def _set(monkeypatch: pytest.MonkeyPatch, cluster: Cluster, data_dir: Path) -> None:
-    for name, value in clean_environment(
-        SEQD_REDIS_URL=str(cluster.commands.redis_url),
-        SEQD_PREFIX=cluster.settings.prefix,
-        SEQD_DATA_DIR=str(data_dir),
-        COLUMNS="400",
-    ).items():
-        monkeypatch.setenv(name, value)
 
 
 def a_version(

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from builders import a_chunk, a_classify_job
-from cli_builders import clean_environment, here
+from cli_builders import here, use_ledger
 from ledger_fixtures import publish_entries
 from seqd.admission import Admitted
 from seqd.client import Client, UnknownModel
@@ -43,13 +43,8 @@ def model(
     tmp_path: Path,
 ) -> str:
     """A model with versions 1 to 4, of which the first is in service; commands run elsewhere."""
-    variables = clean_environment(
-        SEQD_REDIS_URL=str(module_cluster.commands.redis_url),
-        SEQD_PREFIX=module_cluster.settings.prefix,
-        SEQD_DATA_DIR=str(tmp_path),
-    )
-    for variable, value in variables.items():
-        monkeypatch.setenv(variable, value)
+    use_ledger(monkeypatch, module_cluster.commands)
+    monkeypatch.setenv("SEQD_DATA_DIR", str(tmp_path))
     name = f"m_{secrets.token_hex(4)}"
     for _ in range(4):
         publish(store, name, "echo")

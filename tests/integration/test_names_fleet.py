@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from cli_builders import clean_environment, here
+from cli_builders import here, use_ledger
 from inbox_builders import Producer, a_request
 from seqd.client import Client, JobHandle
 from seqd.errors import JobCancelled
@@ -199,12 +199,7 @@ def test_labels_that_cannot_be_read_cost_no_training(client: Client, store: Mode
 @pytest.fixture
 def data(module_cluster: Cluster, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
     """Training data in a folder that the worker may read, for commands on the cluster."""
-    for variable, value in clean_environment(
-        SEQD_REDIS_URL=str(module_cluster.commands.redis_url),
-        SEQD_PREFIX=module_cluster.settings.prefix,
-        SEQD_DATA_DIR=str(module_cluster.settings.data_dir),
-    ).items():
-        monkeypatch.setenv(variable, value)
+    use_ledger(monkeypatch, module_cluster.commands, has_store=True)
     monkeypatch.chdir(tmp_path)
     path = module_cluster.settings.data_dir.parent / "data.jsonl"
     path.write_text(json.dumps(DATA[0]) + "\n")

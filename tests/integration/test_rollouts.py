@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from cli_builders import Ended, clean_environment, here
+from cli_builders import Ended, here, use_ledger
 from seqd.client import Client
 from seqd.errors import InvalidRequest, WrongState
 from seqd.models.store import ModelStore
@@ -43,13 +43,8 @@ def models(
     tmp_path: Path,
 ) -> Models:
     """The command `seqd models` on a machine that shares the cluster's Redis alone."""
-    variables = clean_environment(
-        SEQD_REDIS_URL=str(module_cluster.commands.redis_url),
-        SEQD_PREFIX=module_cluster.settings.prefix,
-        SEQD_DATA_DIR=str(tmp_path),
-    )
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
+    use_ledger(monkeypatch, module_cluster.commands)
+    monkeypatch.setenv("SEQD_DATA_DIR", str(tmp_path))
     return lambda *words: here(capsys, "models", *words)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from cli_builders import Ended, clean_environment, here
+from cli_builders import Ended, here, use_ledger
 from task_fixtures import TaskCluster
 
 pytestmark = pytest.mark.processes
@@ -22,13 +22,7 @@ Row = Mapping[str, object]
 @pytest.fixture(autouse=True)
 def environment(task_cluster: TaskCluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A machine that shares the cluster's Redis and its store."""
-    variables = clean_environment(
-        SEQD_REDIS_URL=str(task_cluster.commands.redis_url),
-        SEQD_PREFIX=task_cluster.settings.prefix,
-        SEQD_DATA_DIR=str(task_cluster.settings.data_dir),
-    )
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
+    use_ledger(monkeypatch, task_cluster.commands, has_store=True)
     yield
     for kept in task_cluster.settings.store_dir.glob("*/evaluations/*.json"):
         kept.unlink()

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import pytest
 
-from cli_builders import clean_environment, here
+from cli_builders import here, use_ledger
 from seqd.client import Client
 from seqd.errors import InvalidRequest
 from seqd.models.store import ModelStore
@@ -30,13 +30,7 @@ TEXTS = {f"item-{number}": f"text {number}" for number in range(200)}
 @pytest.fixture(autouse=True)
 def environment(task_cluster: TaskCluster, monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine that shares the cluster's Redis and its store."""
-    variables = clean_environment(
-        SEQD_REDIS_URL=str(task_cluster.commands.redis_url),
-        SEQD_PREFIX=task_cluster.settings.prefix,
-        SEQD_DATA_DIR=str(task_cluster.settings.data_dir),
-    )
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
+    use_ledger(monkeypatch, task_cluster.commands, has_store=True)
 
 
 @pytest.fixture

@@ -6,18 +6,14 @@ from time import monotonic
 
 import pytest
 
-from builders import a_catalog_entry
 from cli_builders import a_record
 from seqd.cli.top.frame import frame, page
 from seqd.cli.top.reading import Away, History, TopState
 from seqd.cli.top.view import VIEWS, View
-from seqd.ledger.inbox import RedisMemory
 from seqd.queue_states import WorkerCounts
 from seqd_schemas import (
-    ChildDeath,
     FailureRecord,
     ModelPause,
-    PluginState,
     PluginStatus,
     UnfitVersion,
     WorkerState,
@@ -83,24 +79,6 @@ def test_the_overview_says_how_fast_it_goes_what_waits_and_what_is_wrong() -> No
     assert lines[16] == (
         "classify  topics     nobody can run it   24,000      500           -  none"
     )
-
-
-def test_a_version_in_service_that_a_store_lacks_and_little_memory_are_told_as_by_doctor() -> None:
-    entry = a_catalog_entry(plugin="echo", labels={"production": 3})
-    plugins = (PluginStatus(name="echo", distribution="e", version="1", state=PluginState.READY),)
-    state = a_state(
-        catalog={entry.model: entry},
-        workers=[a_worker(plugins=plugins)],
-        memory=RedisMemory(75_000_000, 100_000_000, 0.8),
-    )
-
-    told = [line.plain for line in page(state, View(), width=400) if line.plain.startswith("! ")]
-
-    memory, missing = sorted(told)
-    assert memory.startswith(
-        "! Redis uses 75% of maxmemory (75 MB of 100 MB); above 80% (SEQD_MAX_MEMORY_SHARE), with"
-    )
-    assert " cannot run imdb_lstm@3: missing: its store has no such version, which is" in missing
 
 
 def test_of_one_kind_ten_are_told_and_how_many_more_there_are() -> None:
@@ -257,19 +235,6 @@ def test_failures_are_the_dead_letters_those_with_one_cause_in_a_row() -> None:
         "20 s  worker_crashed, hang  topics@3      4     1  It ended.",
         "and 997 older dead letters that are not listed",
     ]
-
-
-def test_the_last_deaths_of_a_worker_are_told_in_the_overview() -> None:
-    death = {"cause": "out_of_memory", "message": "It took 2 GB of 2 GB.", "pid": 7}
-    worker = a_worker(deaths=[ChildDeath.model_validate({"at_ms": 50_000, **death})])
-    state = a_state(workers=[worker])
-
-    overview = shown(state, width=100)
-
-    told = (
-        "! Processes that died within the last hour by out_of_memory: gpu:0@host0 once; the last "
-    )
-    assert f"{told}10 s ago. It" in overview
 
 
 def test_who_has_paused_a_model_is_told_in_the_overview() -> None:
