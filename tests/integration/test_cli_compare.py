@@ -361,11 +361,6 @@ REFUSED = [
     ),
     (
         ("exact", "loud"),
-        [],
-        "invalid_input]: data.jsonl is empty; at least one entry is due",
-    ),
-    (
-        ("exact", "loud"),
         [{"text": 7, "label": "films"}],
         "invalid_data]: data.jsonl has no item with both a label and two answers: exact@1 gave 1 "
         "errors and loud@1 1, so there is nothing to compare. `seqd classify` or `seqd run` on the "
@@ -377,14 +372,6 @@ REFUSED = [
         "invalid_data]: no label of data.jsonl is a class of either version, so none could be "
         "right. The file has '7', 'Films'; both versions have 'books', 'films', 'games'. Map "
         "them: --map-label Films=films. Or name another field than 'label' by --label-field.",
-    ),
-    (
-        ("older", "loud"),
-        [{"text": "films 1", "label": "0"}],
-        "invalid_data]: no label of data.jsonl is a class of either version, so none could be "
-        "right. The file has '0'; older@1 has 'books', 'films', loud@1 has 'BOOKS', 'FILMS', "
-        "'GAMES'. Map them: --map-label LABEL=CLASS. Or name another field than 'label' by "
-        "--label-field.",
     ),
     (
         ("markov", "exact"),

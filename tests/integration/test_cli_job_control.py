@@ -193,18 +193,3 @@ def test_a_command_that_breaks_off_fails_its_job_with_the_reason_unless_that_has
     assert capsys.readouterr().err == (
         f"Cancelled job {training.job_id}. Continue it: seqd jobs resume {training.job_id}\n"
     )
-
-
-def test_the_whole_ends_where_another_job_has_taken_the_place_of_one(no_worker: Cluster):
-    client = no_worker.client()
-    first = client.classify(["a"], model="echo")
-    first.cancel()
-    second = client.retry(first.job_id)
-    second.cancel()
-    third = client.retry(second.job_id)
-
-    assert third.origin().job_id == first.job_id
-    first.remove()
-    assert third.origin().job_id == second.job_id
-    client.classify(["b"], model="echo", job_id=first.job_id)
-    assert third.origin().job_id == second.job_id

@@ -5,7 +5,6 @@ import re
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
-from threading import Event, Thread
 
 import pytest
 
@@ -314,28 +313,3 @@ def test_logs_of_a_job_that_is_none_are_refused_with_the_logs_that_there_are(
     assert "error[unknown_job]: No job 'cpu-0'. " in ended.err
     assert ended.err.endswith(" Lines of a worker: seqd logs --worker NAME. There are: cpu-0.\n")
     assert (kept.status, kept.out.count("job=gone")) == (0, 1)
-
-
-def test_figures_of_units_add_up_while_workers_are_at_it(environment: Environment) -> None:
-    publish(environment, "worker-a")
-    environment.submit_units(400, job_id="j1")
-    ended = Event()
-
-    def work() -> None:
-        while (claim := environment.claim("worker-a")) is not None:
-            for unit in claim.units:
-                environment.commit(unit)
-        ended.set()
-
-    worker = Thread(target=work)
-    worker.start()
-    seen = []
-    while not ended.is_set():
-        found = explain(environment, "j1")
-        if not found.state.is_terminal:
-            units = found.units
-            seen.append(units.done + units.in_hand + units.waiting - units.known)
-    worker.join()
-
-    assert seen
-    assert set(seen) == {0}

@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seqd.errors import InvalidInput
-from seqd.inputs.items import ItemRules
 from seqd.inputs.reading import InputFile
 from seqd_schemas import FileSource, Item, RefusedItem
 
@@ -174,9 +173,3 @@ def test_a_folder_gives_its_labels_files_in_order_without_unsup(tmp_path):
     assert entries[0].text == "text of neg/0_1.txt"
     assert entries[3].refused.message.startswith("pos/3_9.txt: byte 0xff at byte 0 is not UTF-8")
     assert entries[4].refused.code == "invalid_input"
-
-
-def test_an_empty_text_is_an_item_where_it_is_allowed(tmp_path):
-    path = a_file(tmp_path, "a.jsonl", '""\n')
-
-    assert read(path, rules=ItemRules(allow_empty=True)) == [Item(custom_id="line-1", text="")]

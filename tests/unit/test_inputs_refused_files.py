@@ -22,10 +22,6 @@ def refusal(path, **fields) -> str:
     return str(raised.value)
 
 
-def test_a_missing_file_is_named(tmp_path):
-    assert refusal(tmp_path / "no.jsonl") == f"{tmp_path}/no.jsonl does not exist. Check the path"
-
-
 def test_a_folder_where_a_file_is_due_is_refused_and_the_other_way_round(tmp_path):
     path = tmp_path / "a.txt"
     path.write_text("a")
@@ -205,13 +201,6 @@ MIB = 2**20
 def written(path: Path, content: bytes) -> Path:
     path.write_bytes(content)
     return path
-
-
-@pytest.mark.parametrize("name", ["a.jsonl.zst", "A.JSONL.ZST"])
-def test_a_zstd_file_is_read_as_what_it_holds(tmp_path, name):
-    path = written(tmp_path / name, zstd.compress(b'{"text": "one"}\n"two"\n'))
-
-    assert [entry.text for entry in InputFile(FileSource(path=str(path))).items()] == ["one", "two"]
 
 
 def test_a_zstd_file_of_several_frames_is_read_to_its_end(tmp_path):

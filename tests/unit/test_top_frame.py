@@ -13,7 +13,6 @@ from seqd.cli.top.view import VIEWS, View
 from seqd.queue_states import WorkerCounts
 from seqd_schemas import (
     FailureRecord,
-    ModelPause,
     PluginStatus,
     UnfitVersion,
     WorkerState,
@@ -235,18 +234,6 @@ def test_failures_are_the_dead_letters_those_with_one_cause_in_a_row() -> None:
         "20 s  worker_crashed, hang  topics@3      4     1  It ended.",
         "and 997 older dead letters that are not listed",
     ]
-
-
-def test_who_has_paused_a_model_is_told_in_the_overview() -> None:
-    queue = a_queue(state="paused", model_pause="Model imdb_lstm is paused by ana@h1.")
-    pause = ModelPause(model="imdb_lstm", by="ana@h1", at_ms=0)
-    state = a_state(queues=[queue], pauses={"imdb_lstm": pause})
-
-    overview = shown(state)
-
-    told = "! The model imdb_lstm is paused by ana@h1. If it may go on: `seqd models resume"
-    assert told in overview
-    assert "  ana@h1. If it may go on: …" in shown(state, width=40)  # and no half of a command
 
 
 def test_a_filter_leaves_the_rows_with_its_text_and_says_where_there_is_none() -> None:
