@@ -98,17 +98,28 @@ def made(job: JobHandle) -> dict[str, TrainedVersion]:
     }
 
 
-def test_a_sweep_trains_each_combination_and_labels_the_best(running: Environment):
+def test_a_sweep_trains_each_combination_and_labels_the_best(
+    running: Environment,
+):
     job = running.sweep(
         {"accuracy": [0.5, 0.9, 0.7], "epochs": [1, 2]}, labels=["candidate"], preset="quick"
     )
 
-    record = job.wait(timeout_s=120)
+    events, record = list(job.events()), job.wait(timeout_s=120)
     versions = made(job)
 
     assert (record.state, record.counts.total, record.counts.succeeded) == ("completed", 6, 6)
-    assert list(versions) == [
-        f"accuracy={accuracy},epochs={epochs}" for accuracy in (0.5, 0.9, 0.7) for epochs in (1, 2)
+    combinations = {
+        f"accuracy={accuracy},epochs={epochs}": epochs
+        for accuracy in (0.5, 0.9, 0.7)
+        for epochs in (1, 2)
+    }
+    assert list(versions) == list(combinations)
+    assert [(event.run, event.epoch) for event in events if isinstance(event, Epoch)] == [
+        (name, epoch) for name, epochs in combinations.items() for epoch in range(1, epochs + 1)
+    ]
+    assert [(event.run, event.message) for event in events if isinstance(event, Log)] == [
+        (name, line) for name in combinations for line in ("begun by shared", "learnt 2 records")
     ]
     best = versions["accuracy=0.9,epochs=1"]
     assert best.parameters == {"accuracy": 0.9, "epochs": 1}
@@ -120,25 +131,9 @@ def test_a_sweep_trains_each_combination_and_labels_the_best(running: Environmen
     wait_until(lambda: running.store.begun() == [], "the last version is confirmed")
 
 
-def test_what_the_trainings_tell_names_the_combination(running: Environment):
-    job = running.sweep({"epochs": [1, 2]})
-
-    events = list(job.events())
-
-    told = [(event.run, event.epoch) for event in events if isinstance(event, Epoch)]
-    assert told == [("epochs=1", 1), ("epochs=2", 1), ("epochs=2", 2)]
-    lines = [(event.run, event.message) for event in events if isinstance(event, Log)]
-    assert lines == [
-        ("epochs=1", "begun by shared"),
-        ("epochs=1", "learnt 2 records"),
-        ("epochs=2", "begun by shared"),
-        ("epochs=2", "learnt 2 records"),
-    ]
-
-
 @pytest.mark.slow
 def test_two_slots_share_a_sweep_which_survives_the_death_of_one(environment: Environment):
-    workers = [environment.start("w1"), environment.start("w2")]
+    workers = [environment.start(name, max_attempts=2) for name in ("w1", "w2")]
     for worker in workers:
         worker.wait_until_ready()
     accuracies = [0.6, 0.9, 0.7, 0.8]
@@ -167,6 +162,16 @@ def test_two_slots_share_a_sweep_which_survives_the_death_of_one(environment: En
     checkpoints = environment.cluster.settings.data_dir / "checkpoints"
     wait_until(lambda: list(checkpoints.iterdir()) == [], "its checkpoints are cleared away")
 
+    # A combination that kills its worker each time is given up, and the others are trained.
+    job = environment.sweep({"trick": ["", "exit"]}, parameters={"epochs": 1}, labels=["alive"])
+
+    fine, killer = job.results()
+    assert isinstance(killer, ItemFailure)
+    assert killer.error.code is ItemErrorCode.WORKER_CRASHED
+    assert killer.error.message.startswith("The worker died each time that it trained this")
+    assert isinstance(fine, ItemSuccess) and isinstance(fine.output, TrainedVersion)
+    assert environment.store.labels("echo")["alive"] == fine.output.version
+
 
 def test_a_cancelled_sweep_keeps_the_versions_that_were_finished(running: Environment):
     before = running.store.labels("echo").get("kept")
@@ -183,46 +188,24 @@ def test_a_cancelled_sweep_keeps_the_versions_that_were_finished(running: Enviro
     assert running.store.labels("echo").get("kept") == before
 
 
-def test_a_combination_that_fails_is_one_error_and_the_others_are_trained(running: Environment):
-    job = running.sweep({"trick": ["bug", ""]}, parameters={"epochs": 1})
+def test_a_combination_that_fails_is_one_error_and_a_retry_keeps_the_best_of_the_whole(
+    running: Environment,
+):
+    grid = {"accuracy": [0.9, 0.5], "trick": ["", "bug"]}
+    first = running.sweep(grid, parameters={"epochs": 1}, labels=["whole"])
+    counts = first.wait(timeout_s=120).counts
+    _, failed, *_ = first.results()
 
-    record = job.wait(timeout_s=120)
+    retry = running.client.retry(first.job_id)
 
-    assert (record.counts.succeeded, record.counts.errored) == (1, 1)
-    failed, fine = job.results()
+    assert (counts.succeeded, counts.errored) == (2, 2)
     assert isinstance(failed, ItemFailure)
-    assert (failed.custom_id, failed.error.code) == ("trick=bug", ItemErrorCode.PLUGIN_ERROR)
+    assert failed.error.code is ItemErrorCode.PLUGIN_ERROR
     assert failed.error.message == (
         "Training echo failed: ValueError: this training was made to fail "
         + place(PLUGIN / "seqd_light.py", 'raise ValueError("this training', "_step")
         + ". The traceback is in the worker's output."
     )
-    assert (fine.custom_id, fine.status) == ('trick=""', "succeeded")
-
-
-@pytest.mark.slow
-def test_a_combination_that_kills_its_worker_each_time_is_given_up(environment: Environment):
-    environment.start("w1", max_attempts=2).wait_until_ready()
-    job = environment.sweep({"trick": ["", "exit"]}, parameters={"epochs": 1}, labels=["alive"])
-
-    record = job.wait(timeout_s=240)
-
-    assert (record.counts.succeeded, record.counts.errored) == (1, 1)
-    fine, killer = job.results()
-    assert isinstance(killer, ItemFailure)
-    assert killer.error.code is ItemErrorCode.WORKER_CRASHED
-    assert killer.error.message.startswith("The worker died each time that it trained this")
-    assert isinstance(fine, ItemSuccess) and isinstance(fine.output, TrainedVersion)
-    assert environment.store.labels("echo")["alive"] == fine.output.version
-
-
-def test_a_retry_trains_what_failed_and_keeps_the_best_of_the_whole(running: Environment):
-    grid = {"accuracy": [0.9, 0.5], "trick": ["", "bug"]}
-    first = running.sweep(grid, parameters={"epochs": 1}, labels=["whole"])
-    assert first.wait(timeout_s=120).counts.errored == 2
-
-    retry = running.client.retry(first.job_id)
-
     assert retry.wait(timeout_s=120).state is JobState.COMPLETED
     assert [result.custom_id for result in retry.results()] == [
         "accuracy=0.9,trick=bug",
@@ -231,40 +214,6 @@ def test_a_retry_trains_what_failed_and_keeps_the_best_of_the_whole(running: Env
     assert len(list(first.merged_results())) == 4
     best = made(first)['accuracy=0.9,trick=""'].version
     assert running.store.labels("echo")["whole"] == best
-
-
-def test_a_paused_sweep_stops_at_a_checkpoint_and_goes_on_there(running: Environment):
-    job = running.sweep({"accuracy": [0.4, 0.6]}, parameters={"epochs": 6, "step_ms": 400})
-    running.wait_for_epoch(job, "accuracy=0.4", 2)
-
-    job.pause()
-    list(running.client.classify(["a"], model="echo").results())
-    state = job.record().state
-    job.resume()
-
-    assert state is JobState.PAUSED
-    assert job.wait(timeout_s=120).counts.succeeded == 2
-    epochs = [(event.run, event.epoch) for event in job.events() if isinstance(event, Epoch)]
-    assert epochs == [(f"accuracy={a}", epoch) for a in (0.4, 0.6) for epoch in range(1, 7)]
-
-
-def test_a_sweep_that_another_language_handed_in_is_trained_like_any(running: Environment):
-    job = {
-        "kind": "sweep",
-        "model": "echo",
-        "grid": {"accuracy": [0.3, 0.4]},
-        "parameters": {"epochs": 1},
-        "source": {"type": "file", "path": running.data},
-    }
-    running.ledger.redis.xadd(
-        running.ledger.keys.inbox(), {"id": "sweep-by-hand", "job": json.dumps(job)}
-    )
-    handle = running.client.job("sweep-by-hand")
-
-    events = [event.event for event in handle.events()]
-
-    assert events[-1] == "completed"
-    assert list(made(handle)) == ["accuracy=0.3", "accuracy=0.4"]
 
 
 def test_data_that_would_have_to_be_uploaded_is_refused(running: Environment):
