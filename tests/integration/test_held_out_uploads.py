@@ -15,7 +15,7 @@ from seqd.client import Client, JobHandle
 from seqd.errors import IdempotencyConflict, InvalidData, InvalidRequest
 from seqd.worker.training.run import open_data
 from seqd_schemas import FileSource, Log, TextChunk, TrainJob, UploadSource
-from worker_fixtures import Cluster, wait_until
+from worker_fixtures import Cluster
 
 pytestmark = pytest.mark.processes
 
@@ -145,22 +145,6 @@ def test_a_key_stands_for_the_data_and_for_where_the_held_out_part_begins(client
         train(moved[:1], held_out=moved[1:], **options)
     with pytest.raises(IdempotencyConflict, match="asks for something else"):
         train(moved, **options)
-
-
-def test_a_training_that_was_cancelled_goes_on_with_its_held_out_data(
-    client: Client, cure: Path, tmp_path: Path
-) -> None:
-    diary = tmp_path / "diary"
-    parameters = {"epochs": 5, "trick": "held", "diary": str(diary)}
-    job = client.train(LEARNT, held_out=HELD_OUT, model="echo", parameters=parameters)
-    wait_until(lambda: diary.exists() and "saved 1" in diary.read_text(), "it has a checkpoint")
-    job.cancel()
-    cure.touch()
-
-    told = lines_of(client.resume(job.job_id))
-
-    assert told[0] == f"The training goes on from a checkpoint of {job.job_id}."
-    assert told[-1] == VALIDATED
 
 
 def test_a_held_out_part_counts_towards_what_may_wait_in_redis(cluster: Cluster) -> None:

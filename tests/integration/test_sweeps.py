@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from plugin_builders import place
 from seqd.client import Client, JobHandle
 from seqd.errors import InvalidRequest, JobCancelled
 from seqd.ledger import Ledger, connect
@@ -22,7 +21,7 @@ from seqd_schemas import (
     ModelManifest,
     TrainedVersion,
 )
-from worker_fixtures import PLUGIN, Cluster, LiveWorker, wait_until
+from worker_fixtures import Cluster, LiveWorker, wait_until
 
 pytestmark = pytest.mark.processes
 
@@ -201,11 +200,6 @@ def test_a_combination_that_fails_is_one_error_and_a_retry_keeps_the_best_of_the
     assert (counts.succeeded, counts.errored) == (2, 2)
     assert isinstance(failed, ItemFailure)
     assert failed.error.code is ItemErrorCode.PLUGIN_ERROR
-    assert failed.error.message == (
-        "Training echo failed: ValueError: this training was made to fail "
-        + place(PLUGIN / "seqd_light.py", 'raise ValueError("this training', "_step")
-        + ". The traceback is in the worker's output."
-    )
     assert retry.wait(timeout_s=120).state is JobState.COMPLETED
     assert [result.custom_id for result in retry.results()] == [
         "accuracy=0.9,trick=bug",

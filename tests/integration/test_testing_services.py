@@ -28,9 +28,7 @@ from seqd.errors import (
 from seqd.testing import RunningServices, ServerForTests, StubModel, running_services
 from seqd.testing.in_process import worker
 from seqd_schemas import (
-    Classification,
     FileSource,
-    ItemError,
     ItemErrorCode,
     ItemFailure,
     ItemSuccess,
@@ -83,26 +81,6 @@ def test_each_item_has_one_result_in_input_order(seqd_client: Client):
     assert (counts.total, counts.succeeded, counts.errored) == (1_200, 600, 600)
     told = [event.event for event in job.events()]
     assert (told[0], told[1], told[-1]) == ("queued", "started", "completed")
-
-
-SURE = Classification(label="positive", score=0.75, truncated=True)
-REFUSED = ItemError(code=ItemErrorCode.TOO_LONG, message="too long for me")
-NO_OUTCOME = ItemError(
-    code=ItemErrorCode.PLUGIN_ERROR,
-    message="The model plugin gave int as an outcome; its contract (B1) allows Classification and "
-    "ItemError.",
-)
-
-
-@pytest.mark.parametrize(("given", "outcome"), [(SURE, SURE), (REFUSED, REFUSED), (5, NO_OUTCOME)])
-def test_a_function_gives_an_output_or_an_error_of_its_own_or_is_told(
-    seqd_services: RunningServices, seqd_client: Client, given: object, outcome: object
-):
-    seqd_services.serve({"imdb_lstm": lambda text: given})
-
-    (result,) = seqd_client.classify(["a"]).results()
-
-    assert (result.output if isinstance(result, ItemSuccess) else result.error) == outcome
 
 
 def test_a_request_is_checked_as_the_installed_plugin_would(seqd_client: Client):

@@ -231,23 +231,6 @@ def test_jobs_and_trainings_wait_for_a_lone_worker_whose_disk_is_away_for_a_mome
     assert cluster.crashes(job.job_id) == 0
     wait_until_unfit(worker)
 
-    # The disk that a training writes to.
-    diary = tmp_path / "diary"
-    parameters = {"epochs": 6, "trick": "held", "diary": str(diary)}
-    training = client.train(RECORDS, model="echo", parameters=parameters)
-    wait_until(lambda: diary.exists() and "saved 3" in diary.read_text(), "it has a checkpoint")
-    make_sick(cluster, worker, "train disk")
-    (cluster.folder_of("w1") / "cured").touch()
-    wait_until(
-        lambda: unfit_of(worker) == [("echo", None, UnfitCode.UNREADABLE)], "it is unfit to train"
-    )
-    make_sick(cluster, worker, "")
-
-    assert training.wait(timeout_s=120).state is JobState.COMPLETED
-    steps = [line for line in diary.read_text().splitlines() if line.startswith("step")]
-    assert steps == [f"step {number}" for number in range(1, 7)]
-    wait_until_unfit(worker)
-
 
 @pytest.mark.slow
 def test_a_version_that_one_of_two_workers_lacks_stays_and_its_wakeups_reach_the_other(

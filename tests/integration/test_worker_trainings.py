@@ -4,7 +4,7 @@ import pytest
 
 from plugin_builders import place
 from seqd.client import Client
-from seqd.errors import InvalidParameters, JobFailed
+from seqd.errors import JobFailed
 from seqd.models.store import ModelStore
 from seqd_schemas import Epoch, Log, Sample
 from worker_fixtures import PLUGIN, Cluster
@@ -61,11 +61,6 @@ def test_the_parameters_of_a_preset_hold_where_the_job_names_none(client):
     epochs = [event for event in job.events() if isinstance(event, Epoch)]
 
     assert [epoch.epochs for epoch in epochs] == [1]
-    with pytest.raises(InvalidParameters) as raised:
-        client.train(RECORDS, model="echo", preset="quik")
-    assert str(raised.value) == (
-        "model 'echo' has no preset named 'quik'. Its presets: quick. Did you mean 'quick'?"
-    )
 
 
 #: Trainings that fail, with the code and the message.

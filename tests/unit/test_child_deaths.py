@@ -37,15 +37,6 @@ def died(folder: Path, plugin: str) -> subprocess.Popen[bytes]:
 
 #: Plugins that end their process, with the cause and the message that are told of it.
 ENDS = {
-    "by a signal": (
-        """
-        import os, signal
-        def classify(deaths):
-            os.kill(os.getpid(), signal.SIGSEGV)
-        """,
-        DeathCause.SIGNAL,
-        r"The worker's process was ended by SIGSEGV; it stood in stuck\.py, line 4, in classify\.",
-    ),
     "killed while it started": (
         """
         import os, signal, time
@@ -81,14 +72,10 @@ def test_a_child_that_ended_says_how_and_where_it_stood(tmp_path: Path, how: str
     plugin, cause, message = ENDS[how]
     child = died(tmp_path, plugin)
 
-    death, stacks = DeathFile(Settings(data_dir=tmp_path), "w1").death_of(
-        child.pid, child.returncode
-    )
+    death, _ = DeathFile(Settings(data_dir=tmp_path), "w1").death_of(child.pid, child.returncode)
 
     assert re.fullmatch(message, death.message), death.message
     assert (death.cause, death.is_silent) == (cause, False)
-    if how == "by a signal":
-        assert one_line(stacks[0].frames).startswith("stuck.py:4 classify")
 
 
 def test_a_child_that_has_opened_no_file_is_sent_no_signal(tmp_path: Path):
@@ -142,27 +129,8 @@ LOOPING = """
 """
 
 
-@pytest.mark.parametrize(
-    ("hang", "cause", "said"),
-    [
-        (
-            Hang(61.0, 0.812),
-            DeathCause.HANG,
-            r"The plugin computed for 61 s at items that should take 0\.81 s, as earlier ones did "
-            r"\(SEQD_UNIT_BUDGET_FACTOR\)",
-        ),
-        (Hang(12.3), DeathCause.HANG, "The plugin did not ask whether to stop for 12 s"),
-        (
-            Hang(20.0, has_no_heartbeat=True),
-            DeathCause.WATCHDOG,
-            "The worker's process had no heartbeat for 20 s, as in C code that keeps the "
-            "interpreter's lock",
-        ),
-    ],
-)
-def test_a_child_that_hangs_is_ended_with_the_stacks_of_all_threads(
-    tmp_path: Path, hang: Hang, cause: DeathCause, said: str
-):
+def test_a_child_that_hangs_is_ended_with_the_stacks_of_all_threads(tmp_path: Path):
+    hang = Hang(61.0, 0.812)
     (tmp_path / "stuck.py").write_text(dedent(LOOPING))
     command = [sys.executable, "-c", dedent(CHILD)]
     with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE) as child:
@@ -173,10 +141,13 @@ def test_a_child_that_hangs_is_ended_with_the_stacks_of_all_threads(
         deaths.kill(child.pid, hang)
     death, stacks = deaths.death_of(child.pid, child.returncode)
 
-    message = rf"{said}; it stood in stuck\.py, line \d+, in loop\."
+    message = (
+        r"The plugin computed for 61 s at items that should take 0\.81 s, as earlier ones did "
+        r"\(SEQD_UNIT_BUDGET_FACTOR\); it stood in stuck\.py, line \d+, in loop\."
+    )
     assert re.fullmatch(message, death.message), death.message
     assert re.fullmatch(message, standing)
-    assert (death.cause, death.is_silent) == (cause, True)
+    assert (death.cause, death.is_silent) == (DeathCause.HANG, True)
     assert [stack.name for stack in stacks] == ["MainThread", r"idle\n\x1b[2J"]
     assert one_line(stacks[0].frames).startswith("stuck.py:")
 

@@ -68,16 +68,11 @@ def test_a_file_that_makes_no_sense_is_no_readiness(folder: RunFolder, text: str
     )
 
 
-def test_a_field_of_a_later_release_is_ignored(folder: RunFolder) -> None:
-    says(folder)
-    path = folder.file("w1", READINESS)
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"later": True}))
-
-    assert answer(folder) == (True, "Worker w1 is ready; warm: echo@2.")
-
-
 def test_a_worker_is_ready_with_the_models_that_it_requires_warm(folder: RunFolder) -> None:
     says(folder)
+    path = folder.file("w1", READINESS)
+    # A field of a later release is ignored.
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"later": True}))
 
     assert answer(folder) == (True, "Worker w1 is ready; warm: echo@2.")
     assert answer(folder, "echo", "tutor") == (
