@@ -8,7 +8,7 @@ each test starts one in the place of the one that the test before has ended.
 import itertools
 import json
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -40,20 +40,12 @@ HOWS = [
     pytest.param("SIGQUIT", signal.SIGTERM, False, 1, marks=pytest.mark.long),
 ]
 
-End = Callable[[Cluster, LiveWorker], None]
-
 
 @pytest.fixture(scope="module")
-def fleet(
-    request: pytest.FixtureRequest, users_server: Server, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Cluster]:
-    """Workers whose environment says, or does not say, `REMAP_SIGTERM=SIGQUIT`."""
+def fleet(users_server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     folder = tmp_path_factory.mktemp("fleet")
-    with pytest.MonkeyPatch.context() as environment:
-        if request.param:
-            environment.setenv("REMAP_SIGTERM", request.param)
-        with cluster_on(users_server, folder, **WAITS, input_roots=(folder,)) as cluster:
-            yield cluster
+    with cluster_on(users_server, folder, **WAITS, input_roots=(folder,)) as cluster:
+        yield cluster
 
 
 @pytest.fixture
@@ -71,11 +63,7 @@ def two_workers(cluster: Cluster) -> list[LiveWorker]:
     return [worker.wait_until_ready() for worker in cluster.workers if worker.is_up()]
 
 
-def by_signal(cluster: Cluster, worker: LiveWorker) -> None:
-    worker.ask_to_end()
-
-
-def by_drain(cluster: Cluster, worker: LiveWorker) -> None:
+def drain(cluster: Cluster, worker: LiveWorker) -> None:
     assert cluster.settings.redis_url is not None
     with connect(cluster.settings.redis_url) as redis:
         ledger = Ledger(redis, cluster.settings)
@@ -84,27 +72,24 @@ def by_drain(cluster: Cluster, worker: LiveWorker) -> None:
         ledger.cordons.change(add=[rule])
 
 
-def ended(cluster: Cluster, worker: LiveWorker, end: End) -> None:
-    """End a worker, and check how it ended."""
-    end(cluster, worker)
-    assert worker.wait_for_end() == 0
-    assert "Traceback" not in worker.whole_log()
+def ends_in_order(worker: LiveWorker) -> bool:
+    return worker.wait_for_end() == 0 and "Traceback" not in worker.whole_log()
 
 
-def in_a_fleet(name: str, values: list[object]) -> pytest.MarkDecorator:
-    """Return marks of a test that runs once with each value, in the fleet without a remap."""
-    cases = [pytest.param("", value, id=getattr(value, "__name__", "")) for value in values]
-    return pytest.mark.parametrize(("fleet", name), cases, indirect=["fleet"])
-
-
-@pytest.mark.parametrize(
-    ("fleet", "number", "to_group", "times"),
-    HOWS,
-    indirect=["fleet"],
-)
+@pytest.mark.parametrize(("remap", "number", "to_group", "times"), HOWS)
 def test_a_busy_worker_ends_in_order_and_the_other_goes_on(
-    fleet: Cluster, cure: Path, number: signal.Signals, to_group: bool, times: int
+    fleet: Cluster,
+    cure: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    remap: str,
+    number: signal.Signals,
+    to_group: bool,
+    times: int,
 ) -> None:
+    if remap:
+        monkeypatch.setenv("REMAP_SIGTERM", remap)
+        for worker in fleet.workers:
+            worker.stop()
     workers = two_workers(fleet)
     job = fleet.client().classify(TEXTS, model="echo")
     ending = fleet.wait_for_holder(job.job_id, workers)
@@ -118,20 +103,17 @@ def test_a_busy_worker_ends_in_order_and_the_other_goes_on(
         wait_until(lambda said=said: said in ending.whole_log(), said)
     assert fleet.wait_for_holder(job.job_id, [other]) is other
     cure.touch()
-    status = ending.wait_for_end()
 
-    assert status == 0
+    assert ends_in_order(ending)
     results = [item.output.label for item in job.results() if isinstance(item, ItemSuccess)]
     assert results == TEXTS
     wait_until(lambda: not processes_of_group(ending.pid), "no process is left")
-    assert "Traceback" not in ending.whole_log()
     assert fleet.starts_of_units(job.job_id) == [2]
     assert fleet.crashes(job.job_id) == 0
 
 
-@in_a_fleet("end", [by_signal])
 def test_a_training_writes_a_checkpoint_and_goes_on_elsewhere_at_once(
-    fleet: Cluster, tmp_path: Path, end: End
+    fleet: Cluster, tmp_path: Path
 ) -> None:
     workers = two_workers(fleet)
     diary = tmp_path / "diary"
@@ -141,7 +123,8 @@ def test_a_training_writes_a_checkpoint_and_goes_on_elsewhere_at_once(
     (other,) = (worker for worker in workers if worker is not ending)
     wait_until(lambda: diary.exists() and "step 5" in diary.read_text(), "it has learnt something")
 
-    ended(fleet, ending, end)
+    ending.ask_to_end()
+    assert ends_in_order(ending)
     assert fleet.wait_for_holder(job.job_id, [other]) is other
 
     assert job.wait(timeout_s=120).state is JobState.COMPLETED
@@ -153,8 +136,7 @@ def test_a_training_writes_a_checkpoint_and_goes_on_elsewhere_at_once(
     assert epochs == list(range(1, 41))
 
 
-@in_a_fleet("end", [by_drain])
-def test_a_text_goes_on_where_it_was_on_another_worker(fleet: Cluster, end: End) -> None:
+def test_a_text_goes_on_where_it_was_on_another_worker(fleet: Cluster) -> None:
     workers, client = two_workers(fleet), fleet.client()
     slow = {"length": 3_000, "step_chars": 50, "delay_ms": 100, "seed": 3}
     undisturbed = client.generate(["a"], model="echo", parameters=slow | {"delay_ms": 0})
@@ -164,7 +146,8 @@ def test_a_text_goes_on_where_it_was_on_another_worker(fleet: Cluster, end: End)
     before = list(itertools.islice(deltas, 5))
     ending = fleet.wait_for_holder(job.job_id, workers)
 
-    ended(fleet, ending, end)
+    drain(fleet, ending)
+    assert ends_in_order(ending)
     after = [next(deltas)]
     after += list(deltas)
 
@@ -174,10 +157,7 @@ def test_a_text_goes_on_where_it_was_on_another_worker(fleet: Cluster, end: End)
     assert fleet.crashes(job.job_id) == 0
 
 
-@in_a_fleet("end", [by_signal])
-def test_a_file_is_read_on_by_another_worker_and_each_line_comes_once(
-    fleet: Cluster, end: End
-) -> None:
+def test_a_file_is_read_on_by_another_worker_and_each_line_comes_once(fleet: Cluster) -> None:
     workers = two_workers(fleet)
     path = fleet.settings.input_roots[0] / "many.jsonl"
     with path.open("w") as file:
@@ -190,7 +170,8 @@ def test_a_file_is_read_on_by_another_worker_and_each_line_comes_once(
     assert not job.record().sealed, "the file was read to its end already"
     ending = who_reads(fleet, workers, job)
 
-    ended(fleet, ending, end)
+    ending.ask_to_end()
+    assert ends_in_order(ending)
     done = job.record().counts.done
     wait_until(lambda: job.record().counts.done > done + 80, "the other goes on")
     assert job.wait(timeout_s=120).state is JobState.COMPLETED
