@@ -156,10 +156,7 @@ def test_an_item_that_kills_each_worker_is_found_and_the_others_are_computed(
     assert labels_of(job) == ["negative", "worker_crashed", "negative"]
     failed = list(job.results())[1]
     assert isinstance(failed, ItemFailure)
-    assert failed.error.message == (
-        "The worker died each time that it worked on this item, at last on it alone. The test had "
-        "this worker killed."
-    )
+    assert failed.error.message.endswith(" The test had this worker killed.")
 
 
 def test_a_job_waits_while_no_worker_is_up_or_it_is_paused(

@@ -12,8 +12,7 @@ from checkout import python_path
 from cli_builders import Ended, clean_environment
 from redis_fixtures import Server
 from seqd.client import Client
-from seqd.errors import UnknownModel
-from worker_fixtures import Cluster, cluster_on, wait_until
+from worker_fixtures import Cluster, cluster_on
 
 # Each starts workers and some commands.
 pytestmark = [pytest.mark.processes, pytest.mark.slow, pytest.mark.timeout(600)]
@@ -126,41 +125,3 @@ def test_what_is_built_in_is_evaluated_and_compared_and_what_cannot_be_loaded_is
         "a trial\n"
     )
     assert weights.client().catalog()["words"].labels["production"] == 1
-
-
-def test_a_plugin_that_is_trained_from_its_next_version_on_says_what_to_put_in_service(
-    weights: WeightsCluster, tmp_path: Path
-) -> None:
-    worker, client = weights.start_ready(), weights.client()
-    weights.add(tmp_path / "greetings", "rule", hello="word")
-    assert versions_of(client, "rule") == [0, 1]
-    worker.stop()
-    weights.plugins = _next_plugin(tmp_path / "next")
-
-    weights.start_ready()
-    wait_until(lambda: versions_of(client, "rule") == [1], "version 0 is gone")
-    with pytest.raises(UnknownModel) as unknown:
-        client.predict("hello you", model="rule")
-    by_number = label_of(client, "hello you", "rule@1")
-    weights.run("models", "promote", "rule@1")
-    promoted = label_of(client, "hello you", "rule")
-
-    assert str(unknown.value) == (
-        "the label 'production' stands for a version that is gone: model 'rule' has no version 0. "
-        "Versions: 1. Labels: latest → 1, production → 0. Put another one in service: seqd models "
-        "promote rule@1."
-    )
-    assert (by_number, promoted) == ("word", "word")
-
-
-def _next_plugin(folder: Path) -> Path:
-    """Install the plugin's next version, whose `rule` is trained and has no version 0."""
-    folder.mkdir()
-    (folder / "seqd_weights-1.0.dist-info").symlink_to(PLUGIN / "seqd_weights-1.0.dist-info")
-    source = (PLUGIN / "seqd_weights.py").read_text()
-    more = (
-        "class Rule(Learner, Rule):\n    name = 'rule'\n    tasks = Learner.tasks | Words.tasks\n"
-    )
-    more += "    load = Words.load\n\n\n@hookimpl\n"
-    (folder / "seqd_weights.py").write_text(source.replace("@hookimpl\n", more))
-    return folder
