@@ -3,7 +3,8 @@
     s3_server    one for the whole run, which checks signatures and rights
     bucket       a bucket of the test's own, which the environment's credentials may write
 
-A server ends with its fixture, and with the test run if that is killed.
+`obliging_server` is one that keeps to no condition. A server ends with its fixture, and with the
+test run if that is killed.
 """
 
 import json
@@ -13,9 +14,11 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -139,6 +142,10 @@ class Bucket:
         content: bytes = self.s3.get_object(Bucket=self.name, Key=f"seqd/{name}")["Body"].read()
         return content
 
+    def remove(self, name: str) -> None:
+        """Remove an object."""
+        self.s3.delete_object(Bucket=self.name, Key=f"seqd/{name}")
+
 
 def answers(address: str, port: int) -> bool:
     with suppress(OSError), socket.create_connection((address, port), timeout=5):
@@ -166,6 +173,59 @@ def running_s3_server(address: str = LOOPBACK, inside: Sequence[str] = ()) -> It
     finally:
         process.terminate()
         process.wait()
+
+
+class Answering(BaseHTTPRequestHandler):
+    """Reads each request to its end, and answers as `answered` says: a status and a content."""
+
+    protocol_version = "HTTP/1.1"
+
+    def answered(self) -> tuple[int, bytes]:
+        raise NotImplementedError
+
+    def do_GET(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        status, content = self.answered()
+        self.send_response(status)
+        self.send_header("ETag", '"1"')
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def do_HEAD(self) -> None:
+        self.do_GET()
+
+    def do_PUT(self) -> None:
+        self.do_GET()
+
+    def log_request(self, code: object = "-", size: object = "-") -> None:
+        """Log nothing."""
+
+
+class _Obliging(Answering):
+    """Holds nothing, and puts whatever it is given, as servers do that know no conditions."""
+
+    def answered(self) -> tuple[int, bytes]:
+        if self.command == "GET" and "list-type" in self.path:
+            return 200, b"<ListBucketResult/>"
+        nothing = b"" if self.command == "HEAD" else b"<Error><Code>NoSuchKey</Code></Error>"
+        return (200, b"") if self.command == "PUT" else (404, nothing)
+
+
+@contextmanager
+def serving(handler: type[Answering]) -> Iterator[str]:
+    """Run a server of our own until the block ends; give its URL."""
+    with ThreadingHTTPServer((LOOPBACK, 0), handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield f"http://{LOOPBACK}:{server.server_port}"
+        finally:
+            server.shutdown()
+
+
+def obliging_server() -> AbstractContextManager[str]:
+    """Run a server that keeps to no condition until the block ends; give its URL."""
+    return serving(_Obliging)
 
 
 @pytest.fixture(scope="session")

@@ -1,8 +1,14 @@
-"""Jobs by reference: workers read a file and write parts of the results, each item once."""
+"""Jobs by reference: workers read a file and write parts of the results, each item once.
 
+Files and results are in a folder, or in a bucket of S3.
+"""
+
+import io
 import json
 import os
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
@@ -12,11 +18,13 @@ import pytest
 
 from cli_builders import here_in
 from inbox_builders import Producer
+from s3_fixtures import Bucket, S3Server, obliging_server
 from seqd.client import Client, FileSource, InvalidRequest, JobFailed, JobHandle, WrongState
 from seqd.errors import InvalidInput
 from seqd.ledger import connect
 from seqd.ledger.blobs import json_lines
 from seqd_schemas import Classification, ItemSuccess, JobState
+from tcp_proxy import TcpProxy
 from worker_fixtures import Cluster, LiveWorker, wait_until
 
 pytestmark = [pytest.mark.processes]
@@ -25,22 +33,108 @@ LINES = 200
 SLOWLY = {"delay_ms": 5.0}
 
 
+@dataclass(frozen=True)
+class Folder:
+    """A folder in which files are read, and results written."""
+
+    root: Path
+
+    def path(self, name: str) -> str:
+        return str(self.root / name)
+
+    def put(self, name: str, content: bytes) -> None:
+        """Write a file; one that was there keeps its times."""
+        path = self.root / name
+        path.parent.mkdir(exist_ok=True)
+        times = path.stat() if path.exists() else None
+        path.write_bytes(content)
+        if times is not None:
+            os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+    def read(self, name: str) -> bytes:
+        return (self.root / name).read_bytes()
+
+    def names(self, folder: str) -> set[str]:
+        return {path.name for path in (self.root / folder).glob("*")}
+
+    def remove(self, name: str) -> None:
+        (self.root / name).unlink()
+
+
+@dataclass(frozen=True)
+class InBucket:
+    """The same in a bucket."""
+
+    bucket: Bucket
+    folder: str = ""
+
+    @property
+    def root(self) -> str:
+        return self.bucket.url
+
+    def path(self, name: str) -> str:
+        return f"{self.bucket.url}/{self.folder}{name}"
+
+    def put(self, name: str, content: bytes) -> None:
+        self.bucket.put(self.folder + name, content)
+
+    def read(self, name: str) -> bytes:
+        return self.bucket.read(self.folder + name)
+
+    def names(self, folder: str) -> set[str]:
+        start = f"{self.folder}{folder}/"
+        return {name.removeprefix(start) for name in self.bucket.names(start)}
+
+    def remove(self, name: str) -> None:
+        self.bucket.remove(self.folder + name)
+
+
+Place = Folder | InBucket
+
+places = pytest.mark.parametrize("place", ["folder", "bucket"], indirect=True)
+own_places = pytest.mark.parametrize("own_place", ["folder", "bucket"], indirect=True)
+
+
+@pytest.fixture(scope="module")
+def stocked(s3_server: S3Server, module_cluster: Cluster) -> Iterator[Bucket]:
+    """A bucket that the worker which the tests share may use."""
+    made = s3_server.bucket("stocked")
+    with pytest.MonkeyPatch.context() as env:
+        for name, value in s3_server.environment.items():
+            env.setenv(name, value)
+        (without,) = module_cluster.workers
+        without.stop()
+        roots = (module_cluster.settings.data_dir.parent, made.url)
+        module_cluster.start_ready(input_roots=roots, output_roots=roots)
+        yield made
+
+
+@pytest.fixture
+def place(request: pytest.FixtureRequest, module_cluster: Cluster, tmp_path: Path) -> Place:
+    """A place of the cluster that tests share in which no worker dies."""
+    if getattr(request, "param", "folder") == "bucket":
+        return InBucket(request.getfixturevalue("stocked"), f"{tmp_path.name}/")
+    root = module_cluster.settings.data_dir.parent / tmp_path.name
+    root.mkdir()
+    return Folder(root)
+
+
+@pytest.fixture
+def own_place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    """A place of the test's own."""
+    if getattr(request, "param", "folder") == "bucket":
+        return InBucket(request.getfixturevalue("bucket"))
+    return Folder(tmp_path)
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Where files are read, and folders written."""
     return tmp_path
 
 
-@pytest.fixture
-def place(module_cluster: Cluster, tmp_path: Path) -> Path:
-    """The same of the cluster that tests share in which no worker dies."""
-    place = module_cluster.settings.data_dir.parent / tmp_path.name
-    place.mkdir()
-    return place
-
-
-def worker(cluster: Cluster, folder: Path, **settings: object) -> LiveWorker:
-    roots = {"input_roots": (folder,), "output_roots": (folder,)}
+def worker(cluster: Cluster, root: Path | str, **settings: object) -> LiveWorker:
+    roots = {"input_roots": (root,), "output_roots": (root,)}
     return cluster.start_ready(**{**roots, **settings})
 
 
@@ -48,24 +142,37 @@ def texts(count: int = LINES) -> list[str]:
     return [f"text {number}" for number in range(count)]
 
 
-def file_of(folder: Path, lines: list[str], name: str = "in.jsonl") -> Path:
-    path = folder / name
+def jsonl(lines: list[str]) -> bytes:
     records = (json.dumps({"custom_id": f"c{n}", "text": one}) for n, one in enumerate(lines))
-    path.write_text("\n".join(records) + "\n")
-    return path
+    return "".join(f"{record}\n" for record in records).encode()
 
 
-def handed_in(client: Client, path: Path, out: Path, **options: object) -> JobHandle:  # type: ignore[type-arg]
-    source = FileSource(path=str(path))
-    return client.classify(source, model="echo", output_folder=str(out), **options)  # type: ignore[arg-type]
+def unnamed(form: str, lines: list[str], end: str = "\n") -> bytes:
+    """Return a file of texts without identifiers."""
+    if form == "parquet":
+        pq.write_table(pa.table({"text": lines}), table := io.BytesIO(), row_group_size=7)
+        return table.getvalue()
+    rows = ["text", *lines] if form == "csv" else [json.dumps({"text": one}) for one in lines]
+    return ("\n".join(rows) + end).encode()
 
 
-def parts_of(out: Path) -> list[dict[str, object]]:
+def handed_in(
+    client: Client,
+    place: Place,
+    name: str = "in.jsonl",
+    out: str = "out",
+    **options: object,
+) -> JobHandle:  # type: ignore[type-arg]
+    source = FileSource(path=place.path(name))
+    return client.classify(source, model="echo", output_folder=place.path(out), **options)  # type: ignore[arg-type]
+
+
+def parts_of(place: Place, out: str = "out") -> list[dict[str, object]]:
     """Return what stands in the parts that the manifest lists, held against its digests."""
-    manifest = json.loads((out / "manifest.json").read_text())
+    manifest = json.loads(place.read(f"{out}/manifest.json"))
     rows = list[dict[str, object]]()
     for part in manifest["parts"]:
-        content = (out / part["name"]).read_bytes()
+        content = place.read(f"{out}/{part['name']}")
         assert sha256(content).hexdigest() == part["sha256"]
         found = [json.loads(line) for line in content.splitlines()]
         assert len(found) == part["items"]
@@ -73,148 +180,173 @@ def parts_of(out: Path) -> list[dict[str, object]]:
     assert manifest["items"] == len(rows)
     assert manifest["errored"] == sum("error" in row for row in rows)
     listed = {part["name"] for part in manifest["parts"]}
-    assert {path.name for path in out.iterdir()} == listed | {"manifest.json", ".seqd-job"}
+    assert place.names(out) == listed | {"manifest.json", ".seqd-job"}
     return rows
 
 
-def assert_whole(job: JobHandle, out: Path, lines: list[str]) -> None:  # type: ignore[type-arg]
+def labels_of(rows: list[dict[str, object]]) -> list[str]:
+    """Return the labels of the rows that have an output."""
+    return [row["output"]["label"] for row in rows if "output" in row]  # type: ignore[index]
+
+
+def assert_whole(job: JobHandle, place: Place, lines: list[str]) -> None:  # type: ignore[type-arg]
     """Assert that each line has its result once, in order, for readers of both kinds."""
-    ids = [f"c{n}" for n in range(len(lines))]
-    rows = parts_of(out)
-    assert [row["custom_id"] for row in rows] == ids
-    results = list(job.results())
-    assert [result.custom_id for result in results] == ids
-    assert [result.output.label for result in results if result.ok] == [
-        line for line, row in zip(lines, rows, strict=True) if "output" in row
-    ]
+    rows = parts_of(place)
+    assert [row["custom_id"] for row in rows] == [f"c{n}" for n in range(len(lines))]
+    assert labels_of(rows) == lines
+    assert [result.unwrap().label for result in job.results()] == lines
 
 
-def wait_for_parts(out: Path, count: int) -> None:
-    wait_until(lambda: len(list(out.glob("part-*"))) >= count, f"{count} parts are written")
+def wait_for_parts(place: Place, count: int) -> None:
+    def are_written() -> bool:
+        return sum(name.startswith("part-") for name in place.names("out")) >= count
+
+    wait_until(are_written, f"{count} parts are written")
+
+
+def cure(cluster: Cluster) -> None:
+    """Let the worker go on with what it holds, and do what it could not."""
+    (cluster.settings.data_dir / "cured").touch()
 
 
 @pytest.mark.parametrize(
     ("name", "written"),
     [
-        ("a.jsonl", "\n".join(json.dumps({"text": one}) for one in texts())),
         ("a.txt", "\n\n".join(texts())),
         ("a.csv", "id,text\r\n" + "".join(f'{n},"text {n}"\r\n' for n in range(LINES))),
     ],
 )
 def test_workers_read_a_file_and_leave_its_results_in_a_folder(
-    module_cluster: Cluster, place: Path, name: str, written: str
+    module_cluster: Cluster, place: Place, name: str, written: str
 ) -> None:
-    path, out = place / name, place / "out"
-    path.write_text(written)
+    place.put(name, written.encode())
 
-    job = handed_in(module_cluster.client(), path, out)
+    job = handed_in(module_cluster.client(), place, name)
 
     assert job.wait(timeout_s=60).state is JobState.COMPLETED
-    assert [row["output"]["label"] for row in parts_of(out)] == texts()  # type: ignore[index]
+    assert labels_of(parts_of(place)) == texts()
     assert [result.unwrap().label for result in job.results()] == texts()
-    assert [result.unwrap().label for result in job.results(offset=21, limit=9)] == texts()[21:30]
     with connect(module_cluster.settings.redis_url) as redis:
         keys = module_cluster.settings.keys
         assert redis.exists(keys.input(job.job_id), keys.failed(job.job_id)) == 0
         assert all(row.startswith(b"@") for row in redis.hvals(keys.output(job.job_id)))
 
 
-def a_table(path: Path, lines: list[str | None], name: str = "text", **more: object) -> Path:
+def a_table(place: Place, lines: list[object], name: str = "text", **more: object) -> None:
     """Write a file of Parquet in row groups that are no units."""
     rows = pa.array(lines, None if lines else pa.string())
     columns = {"custom_id": [f"c{n}" for n in range(len(lines))], name: rows}
-    pq.write_table(pa.table({**columns, **more}), path, row_group_size=30)
-    return path
+    pq.write_table(pa.table({**columns, **more}), table := io.BytesIO(), row_group_size=30)
+    place.put("in.parquet", table.getvalue())
 
 
 def test_rows_of_parquet_are_read_and_no_other_columns(
-    module_cluster: Cluster, place: Path
+    module_cluster: Cluster, place: Place
 ) -> None:
     lines = texts()
-    path = a_table(place / "in.parquet", [*lines[:7], None, *lines[8:]], other=[b"x"] * LINES)
-    out = place / "out"
+    a_table(place, [*lines[:7], None, *lines[8:]], other=[b"x"] * LINES)
 
-    job = handed_in(module_cluster.client(), path, out)
+    job = handed_in(module_cluster.client(), place, "in.parquet")
 
     assert job.wait(timeout_s=60).counts.errored == 1
-    rows = parts_of(out)
+    rows = parts_of(place)
     assert [row["custom_id"] for row in rows] == [f"c{n}" for n in range(LINES)]
-    assert [row["output"]["label"] for row in rows if "output" in row] == lines[:7] + lines[8:]  # type: ignore[index]
+    assert labels_of(rows) == lines[:7] + lines[8:]
     assert rows[7]["error"]["message"].startswith("row 8: ")  # type: ignore[index]
 
 
 @pytest.mark.slow
-def test_a_killed_worker_costs_no_row_of_parquet(empty_cluster: Cluster, folder: Path) -> None:
-    workers = [worker(empty_cluster, folder) for _ in range(2)]
+@pytest.mark.parametrize(
+    ("own_place", "form"), [("folder", "parquet"), ("bucket", "jsonl")], indirect=["own_place"]
+)
+def test_a_killed_worker_costs_nothing(empty_cluster: Cluster, own_place: Place, form: str) -> None:
+    workers = [worker(empty_cluster, own_place.root) for _ in range(2)]
     for number in range(2):
         lines = texts()[number * 100 : (number + 1) * 100]
-        pq.write_table(pa.table({"text": lines}), folder / f"in-{number}.parquet", row_group_size=7)
-    out = folder / "out"
+        own_place.put(f"in-{number}.{form}", unnamed(form, lines))
 
-    job = handed_in(empty_cluster.client(), folder / "in-*.parquet", out, parameters=SLOWLY)
-    wait_for_parts(out, 5)
+    job = handed_in(empty_cluster.client(), own_place, f"in-*.{form}", parameters=SLOWLY)
+    wait_for_parts(own_place, 5)
     workers[0].kill_child()
-    wait_for_parts(out, 14)
+    wait_for_parts(own_place, 14)
     workers[1].kill()
 
     assert job.wait(timeout_s=60).state is JobState.COMPLETED
-    rows = parts_of(out)
-    assert [row["output"]["label"] for row in rows] == texts()  # type: ignore[index]
-    assert [row["custom_id"] for row in rows[99:101]] == [
-        "in-0.parquet:row-100",
-        "in-1.parquet:row-1",
+    rows, row = parts_of(own_place), "row" if form == "parquet" else "line"
+    assert labels_of(rows) == texts()
+    assert [one["custom_id"] for one in rows[99:101]] == [
+        f"in-0.{form}:{row}-100",
+        f"in-1.{form}:{row}-1",
     ]
+    assert [result.unwrap().label for result in job.results()] == texts()
 
 
 @pytest.mark.parametrize(
-    ("written", "said"),
+    ("spoil", "said"),
     [
-        (lambda path: path.write_bytes(path.read_bytes()[:-9]), "is no Parquet file that can be"),
-        (lambda path: a_table(path, ["a"], "body"), "has no column 'text'; it has: custom_id, bod"),
-        (lambda path: a_table(path, [1]), "the column 'text' of .* holds int64; allowed: strings"),
-        (lambda path: a_table(path, []), "holds no entry; at least one is due"),
+        (lambda place: cut(place, slice(-9)), "is no Parquet file that can be"),
+        (lambda place: a_table(place, ["a"], "body"), "has no column 'text'; it has: custom_id, b"),
         (
-            lambda path: path.write_bytes(b"PAR1" + bytes(900) + path.read_bytes()[904:]),
-            "is damaged behind row 0",
+            lambda place: a_table(place, [1]),
+            "the column 'text' of .* holds int64; allowed: strings",
         ),
+        (lambda place: a_table(place, []), "holds no entry; at least one is due"),
+        (lambda place: cut(place, slice(904, None), b"PAR1" + bytes(900)), "is damaged behind row"),
     ],
     ids=["truncated", "no column", "no text", "empty", "damaged"],
 )
 def test_a_file_of_parquet_that_will_not_do_fails_the_job(
-    module_cluster: Cluster, place: Path, written: Callable[[Path], object], said: str
+    module_cluster: Cluster, place: Place, spoil: Callable[[Place], object], said: str
 ) -> None:
-    written(path := a_table(place / "in.parquet", texts()))
+    a_table(place, [*texts()])
+    spoil(place)
 
-    job = handed_in(module_cluster.client(), path, place / "out")
+    job = handed_in(module_cluster.client(), place, "in.parquet")
 
     with pytest.raises(JobFailed, match=said) as failed:
         job.wait(timeout_s=60)
     assert failed.value.failure.code == "invalid_input"
 
 
-@pytest.mark.parametrize("end", ["\n", "", "\n\n"])
-@pytest.mark.parametrize("form", ["jsonl", "csv"])
-def test_files_whose_names_fit_a_pattern_are_read_as_one_in_the_order_of_their_names(
-    module_cluster: Cluster, place: Path, form: str, end: str
-) -> None:
-    for number in (1, 2, 0):
-        some = texts(LINES)[number * 70 : (number + 1) * 70]
-        lines = some if form == "csv" else [json.dumps({"text": one}) for one in some]
-        head = ["text"] if form == "csv" else []
-        (place / f"part-{number}.{form}").write_text("\n".join(head + lines) + end)
-    (place / f"part-1-b.{form}").touch()
-    (place / f".part-3.{form}").write_text("hidden")
-    out = place / "out"
+def cut(place: Place, kept: slice, begin: bytes = b"") -> None:
+    place.put("in.parquet", begin + place.read("in.parquet")[kept])
 
-    job = handed_in(module_cluster.client(), place / f"part-*.{form}", out)
+
+@places
+@pytest.mark.parametrize("form", ["jsonl", "csv", "parquet"])
+def test_files_whose_names_fit_a_pattern_are_read_as_one_in_the_order_of_their_names(
+    module_cluster: Cluster, place: Place, form: str
+) -> None:
+    for number, end in ((1, ""), (2, "\n"), (0, "\n\n")):
+        some = texts()[number * 70 : (number + 1) * 70]
+        place.put(f"part-{number}.{form}", unnamed(form, some, end))
+    place.put(f"part-1-b.{form}", b"")
+    place.put(f"part-1/inner.{form}", b"is in another folder")
+    place.put(f".part-3.{form}", b"hidden")
+
+    job = handed_in(module_cluster.client(), place, f"part-*.{form}")
 
     assert job.wait(timeout_s=60).counts.succeeded == LINES
-    rows, first = parts_of(out), 2 if form == "csv" else 1
-    assert [row["output"]["label"] for row in rows] == texts()  # type: ignore[index]
-    assert [row["custom_id"] for row in rows[69:71]] == [
-        f"part-0.{form}:line-{69 + first}",
-        f"part-1.{form}:line-{first}",
+    rows = parts_of(place)
+    row, first = {"csv": ("line", 2), "parquet": ("row", 1)}.get(form, ("line", 1))
+    assert labels_of(rows) == texts()
+    assert [one["custom_id"] for one in rows[69:71]] == [
+        f"part-0.{form}:{row}-{69 + first}",
+        f"part-1.{form}:{row}-{first}",
     ]
+    assert [result.unwrap().label for result in job.results(offset=21, limit=9)] == texts()[21:30]
+
+
+@places
+def test_a_file_whose_name_looks_like_a_pattern_is_read(
+    module_cluster: Cluster, place: Place
+) -> None:
+    place.put("one[1].jsonl", jsonl(texts(3)))
+    place.put("one1.jsonl", jsonl(texts(5)))
+
+    job = handed_in(module_cluster.client(), place, "one[1].jsonl")
+
+    assert job.wait(timeout_s=60).counts.succeeded == 3
 
 
 @pytest.mark.slow
@@ -228,37 +360,42 @@ def test_files_whose_names_fit_a_pattern_are_read_as_one_in_the_order_of_their_n
     ],
 )
 def test_a_worker_that_is_killed_at_a_step_of_the_writing_costs_nothing(
-    empty_cluster: Cluster, folder: Path, step: str, name: str
+    empty_cluster: Cluster, own_place: Place, step: str, name: str
 ) -> None:
-    dies, out = empty_cluster.settings.data_dir / "dies", folder / "out"
+    dies = empty_cluster.settings.data_dir / "dies"
     dies.write_text(f"{step} {name}")
-    killed = worker(empty_cluster, folder)
-    lines = ["held", *texts(30)]
-    job = handed_in(empty_cluster.client(), file_of(folder, lines), out)
-    wait_until(lambda: job.record().units == 4, "all units are added")
-    (out / "part-00000099.jsonl").touch()
+    killed = worker(empty_cluster, own_place.root)
+    job, lines = held_at_its_first_unit(empty_cluster, own_place)
+    own_place.put("out/part-00000099.jsonl", b"")
 
-    (empty_cluster.settings.data_dir / "cured").touch()
+    cure(empty_cluster)
 
     assert job.wait(timeout_s=60).state is JobState.COMPLETED
     assert not dies.exists(), "it was killed"
     assert "SIGKILL" in killed.log()
-    assert_whole(job, out, lines)
+    assert_whole(job, own_place, lines)
+
+
+def held_at_its_first_unit(cluster: Cluster, place: Place) -> tuple[JobHandle, list[str]]:  # type: ignore[type-arg]
+    """Hand a job of four units in whose first one is held until `cure`; its lines."""
+    lines = ["held", *texts(30)]
+    place.put("in.jsonl", jsonl(lines))
+    job = handed_in(cluster.client(), place)
+    wait_until(lambda: job.record().units == 4, "all units are added")
+    return job, lines
 
 
 @pytest.mark.slow
 def test_a_folder_that_is_away_for_a_while_is_waited_for_and_never_made_anew(
-    empty_cluster: Cluster, folder: Path
+    empty_cluster: Cluster, own_place: Place, tmp_path: Path
 ) -> None:
-    first, out, away = worker(empty_cluster, folder), folder / "out", folder / "away"
-    lines = ["held", *texts(30)]
-    job = handed_in(empty_cluster.client(), file_of(folder, lines), out)
-    wait_until(lambda: job.record().units == 4, "all units are added")
+    first, out, away = worker(empty_cluster, tmp_path), tmp_path / "out", tmp_path / "away"
+    job, lines = held_at_its_first_unit(empty_cluster, own_place)
     out.rename(away)
     first.kill()
-    (empty_cluster.settings.data_dir / "cured").touch()
+    cure(empty_cluster)
 
-    second = worker(empty_cluster, folder, unfit_grace_s=300.0)
+    second = worker(empty_cluster, tmp_path, unfit_grace_s=300.0)
     wait_until(lambda: "could not be written here" in second.log(), "it has tried")
     faults = empty_cluster.settings.keys.faults(job.job_id)
     with connect(empty_cluster.settings.redis_url) as redis:
@@ -267,61 +404,90 @@ def test_a_folder_that_is_away_for_a_while_is_waited_for_and_never_made_anew(
     assert not out.exists()
     away.rename(out)
     assert job.wait(timeout_s=60).state is JobState.COMPLETED
-    assert_whole(job, out, lines)
+    assert_whole(job, own_place, lines)
+
+
+@pytest.mark.slow
+def test_a_bucket_that_does_not_answer_for_a_while_is_waited_for(
+    empty_cluster: Cluster, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with TcpProxy(bucket.server.url) as line:
+        with monkeypatch.context() as env:
+            env.setenv("AWS_ENDPOINT_URL_S3", line.url)
+            one = worker(empty_cluster, bucket.url, unfit_grace_s=300.0)
+        job, lines = held_at_its_first_unit(empty_cluster, InBucket(bucket))
+        line.refuse()
+        cure(empty_cluster)
+        wait_until(lambda: "does not answer" in one.log(), "it has tried")
+        line.accept()
+
+        assert job.wait(timeout_s=60).state is JobState.COMPLETED
+    assert_whole(job, InBucket(bucket), lines)
 
 
 @pytest.mark.slow
 def test_a_part_that_was_written_and_not_committed_is_taken_as_it_is(
-    empty_cluster: Cluster, folder: Path
+    empty_cluster: Cluster, own_place: Place
 ) -> None:
-    client, out = empty_cluster.client(), folder / "out"
-    path = file_of(folder, ["held", *texts(30)])
-    first = worker(empty_cluster, folder)
-    job = handed_in(client, path, out)
-    wait_until(lambda: job.record().units == 4, "all units are added")
+    first = worker(empty_cluster, own_place.root)
+    job, _ = held_at_its_first_unit(empty_cluster, own_place)
     output = Classification(label="x", score=1.0, truncated=False)
     earlier = [ItemSuccess(custom_id=f"c{n}", output=output) for n in range(8)]
-    (out / "part-00000000.jsonl").write_bytes(b"".join(json_lines(earlier)))
+    own_place.put("out/part-00000000.jsonl", b"".join(json_lines(earlier)))
 
-    (empty_cluster.settings.data_dir / "cured").touch()
+    cure(empty_cluster)
 
     assert job.wait(timeout_s=60).state is JobState.COMPLETED
-    assert [row["output"]["label"] for row in parts_of(out)[:8]] == ["x"] * 8  # type: ignore[index]
+    assert labels_of(parts_of(own_place))[:8] == ["x"] * 8
     assert [result.unwrap().label for result in job.results(limit=8)] == ["x"] * 8
     assert "Traceback" not in first.log()
 
 
 @pytest.mark.slow
 def test_a_part_that_is_taken_away_before_the_end_ends_the_job(
-    empty_cluster: Cluster, folder: Path
+    empty_cluster: Cluster, own_place: Place
 ) -> None:
-    worker(empty_cluster, folder)
-    out = folder / "out"
-    job = handed_in(empty_cluster.client(), file_of(folder, [*texts(8), "held"]), out)
+    worker(empty_cluster, own_place.root)
+    own_place.put("in.jsonl", jsonl([*texts(8), "held"]))
+    job = handed_in(empty_cluster.client(), own_place)
     wait_until(lambda: job.record().units_done == 1, "a unit is done")
 
-    (out / "part-00000000.jsonl").unlink()
-    (empty_cluster.settings.data_dir / "cured").touch()
+    own_place.remove("out/part-00000000.jsonl")
+    cure(empty_cluster)
 
     with pytest.raises(JobFailed, match=r"part-00000000\.jsonl, which the workers wrote, is gone"):
         job.wait(timeout_s=60)
 
 
 @pytest.mark.slow
-def test_a_retry_computes_what_has_no_result_and_nothing_else(
-    empty_cluster: Cluster, folder: Path
+def test_an_item_that_kills_its_worker_is_found_and_stands_in_the_parts(
+    empty_cluster: Cluster, own_place: Place
 ) -> None:
-    worker(empty_cluster, folder)
-    client, out, calls = empty_cluster.client(), folder / "out", folder / "calls"
-    lines = [*texts(12), "uncured", *texts(12)]
-    path = file_of(folder, lines)
-    noting = {"parameters": {"calls": str(calls)}}
-    job = handed_in(client, path, out, **noting)
+    worker(empty_cluster, own_place.root, max_attempts=1)
+    own_place.put("in.jsonl", jsonl([*texts(10), "kill", *texts(10)]))
+
+    job = handed_in(empty_cluster.client(), own_place)
+
     assert job.wait(timeout_s=60).counts.errored == 1
-    assert json.loads((out / "manifest.json").read_text())["errors"] == {"plugin_error": 1}
-    (empty_cluster.settings.data_dir / "cured").touch()
+    assert parts_of(own_place)[10]["error"]["code"] == "worker_crashed"  # type: ignore[index]
+    assert [result.ok for result in job.results()] == [n != 10 for n in range(21)]
+
+
+@pytest.mark.slow
+@own_places
+def test_a_retry_computes_what_has_no_result_and_nothing_else(
+    empty_cluster: Cluster, own_place: Place, tmp_path: Path
+) -> None:
+    worker(empty_cluster, own_place.root)
+    client, calls = empty_cluster.client(), tmp_path / "calls"
+    lines = [*texts(12), "uncured", *texts(12)]
+    own_place.put("in.jsonl", jsonl(lines))
+    job = handed_in(client, own_place, parameters={"calls": str(calls)})
+    assert job.wait(timeout_s=60).counts.errored == 1
+    assert json.loads(own_place.read("out/manifest.json"))["errors"] == {"plugin_error": 1}
+    cure(empty_cluster)
     calls.unlink()
-    (out / "part-of-mine.jsonl").touch()
+    own_place.put("out/part-of-mine.jsonl", b"")
     (left,) = client.replay(job=job.job_id)
     empty_cluster.operator().pause_model("echo")
     cancelled = client.retry(job.job_id)
@@ -335,9 +501,9 @@ def test_a_retry_computes_what_has_no_result_and_nothing_else(
     assert retry.wait(timeout_s=60).counts.succeeded == len(lines)
     assert calls.read_text().split("\n") == ["uncured", ""]
     assert [use.items for use in empty_cluster.operator().tenant_usage()] == [len(lines) + 1]
-    (out / "part-of-mine.jsonl").unlink()
+    own_place.remove("out/part-of-mine.jsonl")
     assert left.left_because.startswith(f"Job {job.job_id} has its items in a file")
-    assert_whole(retry, out, lines)
+    assert_whole(retry, own_place, lines)
     assert [result.unwrap().label for result in job.merged_results()] == lines
     with pytest.raises(WrongState, match="no failed items"):
         client.retry(retry.job_id)
@@ -345,157 +511,161 @@ def test_a_retry_computes_what_has_no_result_and_nothing_else(
 
 @pytest.mark.slow
 def test_a_cancelled_job_keeps_its_parts_and_a_retry_does_the_rest(
-    empty_cluster: Cluster, folder: Path
+    empty_cluster: Cluster, own_place: Place, tmp_path: Path
 ) -> None:
-    worker(empty_cluster, folder)
-    client, out, calls = empty_cluster.client(), folder / "out", folder / "calls"
-    path = file_of(folder, texts())
-    options = {"parameters": {**SLOWLY, "calls": str(calls)}}
-    job = handed_in(client, path, out, **options)
-    wait_for_parts(out, 5)
+    worker(empty_cluster, own_place.root)
+    client, calls = empty_cluster.client(), tmp_path / "calls"
+    own_place.put("in.jsonl", jsonl(texts()))
+    job = handed_in(client, own_place, parameters={**SLOWLY, "calls": str(calls)})
+    wait_for_parts(own_place, 5)
 
     job.cancel()
     done = [result.custom_id for result in job.results()]
 
     assert done == [f"c{n}" for n in range(len(done))]
-    assert not (out / "manifest.json").exists()
+    assert "manifest.json" not in own_place.names("out")
     retry = client.retry(job.job_id)
     assert retry.wait(timeout_s=60).state is JobState.COMPLETED
-    assert_whole(retry, out, texts())
+    assert_whole(retry, own_place, texts())
     computed = calls.read_text().split("\n")
     assert len(computed) < LINES + LINES // 2
 
 
-@pytest.mark.slow
-def test_another_header_of_a_file_ends_its_job(empty_cluster: Cluster, folder: Path) -> None:
-    worker(empty_cluster, folder)
-    out, path = folder / "out", folder / "in.csv"
-    path.write_text("text,note\nheld,held\n" + "".join(f"text {n},note {n}\n" for n in range(99)))
-    job = handed_in(empty_cluster.client(), path, out)
-    wait_until(lambda: job.record().units == 13, "all units are added")
-    times = path.stat()
-    path.write_text(path.read_text().replace("text,note", "note,text"))
-    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
-
-    (empty_cluster.settings.data_dir / "cured").touch()
-
-    with pytest.raises(JobFailed, match=r"in\.csv was changed while it was read"):
-        job.wait(timeout_s=60)
+ROWS = "text,note\nheld,held\n" + "".join(f"text {n},note {n}\n" for n in range(199))
 
 
 @pytest.mark.slow
-def test_a_file_that_is_changed_under_a_job_ends_it(empty_cluster: Cluster, folder: Path) -> None:
-    worker(empty_cluster, folder)
-    out, path = folder / "out", file_of(folder, ["held", *texts(199)])
-    job = handed_in(empty_cluster.client(), path, out)
+@pytest.mark.parametrize(
+    ("own_place", "name", "content", "before", "after"),
+    [
+        ("folder", "in.csv", ROWS.encode(), b"text,note", b"note,text"),
+        ("folder", "in.jsonl", jsonl(["held", *texts(199)]), b"text 190", b"tixt 190"),
+        ("bucket", "in.jsonl", jsonl(["held", *texts(199)]), b"text 190", b"tixt 190"),
+    ],
+    ids=["header", "line", "object"],
+    indirect=["own_place"],
+)
+def test_a_file_that_is_changed_under_a_job_ends_it(
+    empty_cluster: Cluster,
+    own_place: Place,
+    name: str,
+    content: bytes,
+    before: bytes,
+    after: bytes,
+) -> None:
+    worker(empty_cluster, own_place.root)
+    own_place.put(name, content)
+    job = handed_in(empty_cluster.client(), own_place, name)
     wait_until(lambda: job.record().units == 25, "all units are added")
-    times = path.stat()
-    path.write_bytes(path.read_bytes().replace(b"text 90", b"tixt 90"))
-    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
 
-    (empty_cluster.settings.data_dir / "cured").touch()
+    own_place.put(name, content.replace(before, after))
+    empty_cluster.workers[0].kill_child()  # which has all of it in memory
+    cure(empty_cluster)
 
-    with pytest.raises(JobFailed, match=r"in\.jsonl was changed while it was read") as failed:
+    with pytest.raises(JobFailed, match=rf"{name} was changed while it was read") as failed:
         job.wait(timeout_s=60)
     assert failed.value.failure.code == "invalid_input"
-    assert not (out / "manifest.json").exists()
+    assert "manifest.json" not in own_place.names("out")
 
 
-def test_what_readers_find_changed_or_gone_is_told(module_cluster: Cluster, place: Path) -> None:
-    out = place / "out"
-    job = handed_in(module_cluster.client(), file_of(place, texts(20)), out)
+@places
+def test_what_readers_find_changed_or_gone_is_told(module_cluster: Cluster, place: Place) -> None:
+    place.put("in.jsonl", jsonl(texts(20)))
+    job = handed_in(module_cluster.client(), place)
     job.wait(timeout_s=60)
-    part = out / "part-00000001.jsonl"
+    name, part = "out/part-00000001.jsonl", re.escape(place.path("out/part-00000001.jsonl"))
 
-    part.write_text(part.read_text().replace("text", "tixt"))
+    place.put(name, place.read(name).replace(b"text", b"tixt"))
     with pytest.raises(InvalidInput, match=f"{part} is not what the workers wrote"):
         list(job.results())
-    part.unlink()
+    place.remove(name)
     with pytest.raises(InvalidInput, match=f"{part}, which has results of the job, cannot be read"):
         list(job.results())
 
 
-def _not_empty(folder: Path) -> None:
-    (folder / "out").mkdir()
-    (folder / "out" / "mine.txt").touch()
+#: What stands where these jobs are handed in; `lost.jsonl` leads nowhere.
+GIVEN = {
+    "in.jsonl": jsonl(texts(5)),
+    "in.jsonl.gz": b"\x1f\x8b",
+    "in.parquet": b"PAR1",
+    "empty.jsonl": b"",
+    "blank.jsonl": b"\n\n",
+    "file": b"",
+    "full/mine.txt": b"mine",
+    "taken/.seqd-job": b"job-1",
+}
+
+EVERYWHERE: list[tuple[str, str, str]] = [
+    ("{}/in.jsonl", "{}/full", r"/full is not empty: it holds mine\.txt\. Name a new"),
+    ("{}/in.jsonl", "{}/taken", r"/taken holds the results of job job-1\. N"),
+    ("{}/in-*.jsonl", "{}/out", r"in-\*\.jsonl fits 0 files; allowed: 1 to 10,000"),
+    ("{}/no.jsonl", "{}/out", r"/no\.jsonl does not exist\."),
+    ("{}/in.jsonl.gz", "{}/out", r"is compressed, or a folder, which workers cannot read"),
+    ("{}/in.parquet", "{}/out", r"in\.parquet is no Parquet file that"),
+]
+UNUSABLE: list[tuple[str, str, str, str]] = [
+    *((where, *row) for where in ("folder", "bucket") for row in EVERYWHERE),
+    ("folder", "{}/in.jsonl", "{}/file", r"/file cannot be written to by the workers \(Not a dir"),
+    ("folder", "{}/in.jsonl", "{}/no/out", r"cannot be written to by the workers \(No such file"),
+    ("folder", "{}/in.jsonl", "/elsewhere", r"/elsewhere is outside the folders that jobs may wri"),
+    ("folder", "{}/in.jsonl", "out", r"^out is a relative path; allowed: an absolute one"),
+    ("folder", "{}/in.jsonl", "gs://a/b", r"^gs://a/b is a URL; allowed: a path, or s3"),
+    ("folder", "{}/in.jsonl", "s3://key:se/cret@b/c", r"^s3://\*\*\*@b/c is a URL"),
+    ("folder", "http://a/b.jsonl", "{}/out", r"^http://a/b\.jsonl is a URL; allowed: a"),
+    ("folder", "{}/in.jsonl*", "{}/out", r"is compressed, or a folder, which workers cannot read"),
+    ("folder", "{}/lost*", "{}/out", r"gone\.jsonl does not exist"),
+    ("folder", "{}/blank.jsonl", "{}/out", r"holds no entry; at least one is due"),
+    ("bucket", "{}/in.jsonl", "{}/../out", r"/\.\./out is a URL; allowed: a path, or s"),
+    ("bucket", "{}/in.jsonl", "s3://stocked/seqd2", r"is outside the folders that jobs"),
+    ("bucket", "s3://other/in.jsonl", "{}/out", r"is outside the folders that jobs may"),
+    ("bucket", "{}/empty.jsonl", "{}/out", r"/empty\.jsonl is empty; at least one"),
+]
 
 
-def _no_rights(folder: Path) -> None:
-    (folder / "out").touch()
-
-
-@pytest.mark.parametrize(
-    ("name", "out", "prepare", "said"),
-    [
-        ("in.jsonl", "{}/out", _not_empty, r"/out is not empty: it holds mine\.txt\. Name a new"),
-        ("in.jsonl", "{}/out", _no_rights, r"/out cannot be written to by the workers \(Not a dir"),
-        ("in.jsonl", "{}/no/out", None, r"cannot be written to by the workers \(No such file"),
-        ("in.jsonl", "/elsewhere", None, r"/elsewhere is outside the folders that jobs may write"),
-        ("in.jsonl", "out", None, r"^out is a relative path; allowed: an absolute one"),
-        ("in.jsonl", "s3://a/b", None, r"^s3://a/b is a URL"),
-        ("in-*.jsonl", "{}/out", None, r"in-\*\.jsonl fits 0 files; allowed: 1 to 10,000"),
-        ("in.jsonl*", "{}/out", None, r"is compressed, or a folder, which workers cannot read"),
-        ("lost*", "{}/out", None, r"gone\.jsonl does not exist"),
-        ("in.jsonl.gz", "{}/out", None, r"is compressed, or a folder, which workers cannot read"),
-        ("empty.jsonl", "{}/out", None, r"holds no entry; at least one is due"),
-    ],
-)
+@pytest.mark.parametrize(("place", "path", "out", "said"), UNUSABLE, indirect=["place"])
 def test_what_cannot_be_done_fails_the_job_before_anything_is_computed(
-    module_cluster: Cluster,
-    place: Path,
-    name: str,
-    out: str,
-    prepare: Callable[[Path], None] | None,
-    said: str,
+    module_cluster: Cluster, place: Place, path: str, out: str, said: str
 ) -> None:
-    file_of(place, texts(5))
-    (place / "empty.jsonl").write_text("\n\n")
-    (place / "in.jsonl.gz").write_bytes(b"\x1f\x8b")
-    (place / "lost.jsonl").symlink_to("gone.jsonl")
-    if prepare:
-        prepare(place)
+    for name, content in GIVEN.items():
+        place.put(name, content)
+    if isinstance(place, Folder):
+        (place.root / "lost.jsonl").symlink_to("gone.jsonl")
+    url = place.path("").rstrip("/")
 
-    source = FileSource(path=str(place / name))
-    job = module_cluster.client().classify(source, model="echo", output_folder=out.format(place))
+    source = FileSource(path=path.format(url))
+    job = module_cluster.client().classify(source, model="echo", output_folder=out.format(url))
 
-    with pytest.raises(JobFailed, match=said):
+    with pytest.raises(JobFailed, match=said) as failed:
         job.wait(timeout_s=60)
-    assert not list(place.glob("out/part-*"))
-
-
-def test_two_jobs_do_not_share_a_folder(module_cluster: Cluster, place: Path) -> None:
-    client, out, path = module_cluster.client(), place / "out", file_of(place, texts(20))
-    first = handed_in(client, path, out)
-    first.wait(timeout_s=60)
-
-    second = handed_in(client, path, out)
-
-    with pytest.raises(JobFailed, match=f"holds the results of job {first.job_id}") as failed:
-        second.wait(timeout_s=60)
-    assert failed.value.failure.code == "output_exists"
-    assert_whole(first, out, texts(20))
+    is_taken = out in ("{}/full", "{}/taken")
+    assert (failed.value.failure.code == "output_exists") is is_taken
+    assert not [name for name in place.names("out") if name.startswith("part-")]
 
 
 def test_a_folder_is_taken_over_only_by_who_asks_for_the_same(
-    module_cluster: Cluster, place: Path
+    module_cluster: Cluster, place: Place
 ) -> None:
-    client, out, path = module_cluster.client(), place / "out", file_of(place, texts(20))
-    first = handed_in(client, path, out)
+    client = module_cluster.client()
+    place.put("in.jsonl", jsonl(texts(20)))
+    first = handed_in(client, place)
     first.wait(timeout_s=60)
     asked = first.record().job.model_dump(mode="json", exclude_defaults=True)
     others = {"kind": "classify", "continues": first.job_id, "tenant": "other"}
 
+    second = handed_in(client, place)
     with connect(module_cluster.settings.redis_url) as redis:
         producer = Producer(redis, module_cluster.settings.keys)
-        second = client.job(producer.add(asked | others))
+        third = client.job(producer.add(asked | others))
         wait_until(lambda: producer.waiting() == 0, "it is taken")
 
-    with pytest.raises(JobFailed, match="asks for something else, or for another tenant"):
+    with pytest.raises(JobFailed, match=f"holds the results of job {first.job_id}"):
         second.wait(timeout_s=60)
-    assert_whole(first, out, texts(20))
+    with pytest.raises(JobFailed, match="asks for something else, or for another tenant"):
+        third.wait(timeout_s=60)
+    assert_whole(first, place, texts(20))
 
 
-def test_input_that_looks_like_a_reference_is_none(module_cluster: Cluster, place: Path) -> None:
+def test_input_that_looks_like_a_reference_is_none(module_cluster: Cluster) -> None:
     client, operator = module_cluster.client(), module_cluster.operator()
     operator.pause_model("echo")
     jobs = [client.classify([one], model="echo") for one in ("looks", "is well")]
@@ -510,41 +680,98 @@ def test_input_that_looks_like_a_reference_is_none(module_cluster: Cluster, plac
         jobs[0].wait(timeout_s=60)
 
 
-def test_a_folder_is_asked_for_with_a_file_alone(module_cluster: Cluster) -> None:
+def test_a_folder_is_asked_for_with_a_file_alone_and_a_url_with_a_folder(
+    module_cluster: Cluster,
+) -> None:
+    client = module_cluster.client()
     with pytest.raises(InvalidRequest, match="output_folder is for a job of items whose input is"):
-        module_cluster.client().classify(["a"], model="echo", output_folder="/out")
+        client.classify(["a"], model="echo", output_folder="/out")
+
+    job = client.classify(FileSource(path="s3://stocked/seqd/in.jsonl"), model="echo")
+
+    with pytest.raises(JobFailed, match="workers read s3:// of a job that names a folder for its"):
+        job.wait(timeout_s=60)
 
 
+@places
 def test_a_command_leaves_a_folder_and_goes_on_with_it(
     module_cluster: Cluster,
-    place: Path,
+    place: Place,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
-    run = here_in(place, capsys, monkeypatch)
+    run = here_in(tmp_path, capsys, monkeypatch)
     monkeypatch.setenv("SEQD_REDIS_URL", module_cluster.commands.redis_url or "")
     monkeypatch.setenv("SEQD_PREFIX", module_cluster.settings.prefix)
-    lines = [*texts(12), "uncured"]
-    file_of(place, lines)
-    file_of(place, lines, "other.jsonl")
-    command = ("classify", "in.jsonl", "-m", "echo", "--output-folder", "out")
+    (module_cluster.settings.data_dir / "cured").unlink(missing_ok=True)
+    lines, out = [*texts(12), "uncured"], place.path("out")
+    for name in ("in.jsonl", "other.jsonl"):
+        place.put(name, jsonl(lines))
+    command = ("classify", place.path("in.jsonl"), "-m", "echo", "--output-folder", f"{out}/")
 
     first = run(*command)
     again = run(*command)
-    (module_cluster.settings.data_dir / "cured").touch()
-    other = run("classify", "other.jsonl", *command[2:], "--resume")
+    cure(module_cluster)
+    other = run("classify", place.path("other.jsonl"), *command[2:], "--resume")
     resumed = run(*command, "--resume")
     refused = run(*command, "--out", "r.jsonl")
 
     assert first.status == 2
     assert "12 classified by echo@1" in first.out
     assert "1 have an error instead, in their place" in first.out
-    assert f"The results, part by part: {place}/out/manifest.json" in first.out
+    assert f"The results, part by part: {out}/manifest.json" in first.out
     assert again.status != 0
     assert "holds the results of job" in again.err
     assert other.status == 2
     assert "the file, the model or an option is another than in the command that" in other.err
     assert resumed.status == 0
-    assert [row["output"]["label"] for row in parts_of(place / "out")] == lines  # type: ignore[index]
+    assert labels_of(parts_of(place)) == lines
     assert refused.status == 2
     assert "--output-folder takes the results as workers write them" in refused.err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("variables", "code", "said"),
+    [
+        ("reader", "output_unwritable", r"may not be written with the credentials .*\(AccessDenie"),
+        ("nobody", "invalid_input", r"may not be read with the credentials of this host \(\w+\): "),
+        ("nowhere", "store_unreachable", r"does not answer \(\w+\)\. Workers try it again for SEQ"),
+        ("obliging", "output_unwritable", r"puts an object whatever the condition \(If-None-Match"),
+    ],
+)
+def test_a_bucket_that_workers_cannot_use_is_told_with_a_reason(
+    empty_cluster: Cluster,
+    bucket: Bucket,
+    monkeypatch: pytest.MonkeyPatch,
+    variables: str,
+    code: str,
+    said: str,
+    tmp_path: Path,
+) -> None:
+    for where in (InBucket(bucket), Folder(tmp_path)):
+        where.put("in.jsonl", jsonl(texts(5)))
+    with obliging_server() as url:
+        of = {
+            "reader": bucket.server.reader,
+            "nobody": {"AWS_SECRET_ACCESS_KEY": "wrong"},
+            "nowhere": {"AWS_ENDPOINT_URL_S3": "http://u:secret@127.0.0.1:9"},
+            "obliging": {"AWS_ENDPOINT_URL_S3": url},
+        }
+        with monkeypatch.context() as env:
+            for name, value in of[variables].items():
+                env.setenv(name, value)
+            roots = (bucket.url, tmp_path)
+            worker(empty_cluster, bucket.url, unfit_grace_s=0.0, input_roots=roots)
+        source = FileSource(path=f"{tmp_path if variables == 'obliging' else bucket.url}/in.jsonl")
+
+        job = empty_cluster.client().classify(
+            source, model="echo", output_folder=f"{bucket.url}/out"
+        )
+
+        with pytest.raises(JobFailed) as failed:
+            job.wait(timeout_s=60)
+    assert failed.value.failure.code == code
+    assert re.search(said, str(failed.value))
+    assert "secret" not in str(failed.value)

@@ -6,13 +6,10 @@ import re
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from hashlib import sha256
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -20,7 +17,7 @@ import pytest
 
 from checkout import python_path
 from cli_builders import here
-from s3_fixtures import Bucket
+from s3_fixtures import Answering, Bucket, obliging_server, serving
 from seqd.batch import Predictor
 from seqd.errors import (
     ArtifactDamaged,
@@ -77,17 +74,6 @@ def line(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> Iterator[TcpProxy]:
     with TcpProxy(bucket.server.url) as proxy:
         monkeypatch.setenv("AWS_ENDPOINT_URL_S3", proxy.url)
         yield proxy
-
-
-@contextmanager
-def serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
-    """Run a server of our own until the block ends; give its URL."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
 
 
 def needed(bucket: Bucket, store: ModelStore) -> list[str]:
@@ -415,6 +401,7 @@ def test_a_host_that_is_given_the_right_to_write_uses_it(
         ({"AWS_ACCESS_KEY_ID": "nobody"}, r"may not be read with the credentials .* \(\w+\)"),
         ({"AWS_SECRET_ACCESS_KEY": "wrong"}, r"may not be read with the credentials .* \(\w+\)"),
         ({"AWS_ENDPOINT_URL_S3": "http://u:secret@127.0.0.1:9"}, r"does not answer \(\w+\)"),
+        ({"SEQD_STORE_URL": "s3://no-such-bucket/seqd"}, r"s3://no-such-bucket/seqd has no bucket"),
     ],
 )
 def test_a_store_that_cannot_be_reached_is_told_with_a_reason(
@@ -427,32 +414,17 @@ def test_a_store_that_cannot_be_reached_is_told_with_a_reason(
     for name, value in changed.items():
         monkeypatch.setenv(name, value)
 
-    with pytest.raises(StoreUnreachable) as caught:
-        a_host(bucket, tmp_path / "host")
-
-    assert re.search(said, str(caught.value))
+    with pytest.raises(StoreUnreachable, match=said):
+        a_host(bucket, tmp_path / "host", store_url=changed.get("SEQD_STORE_URL", bucket.url))
 
 
-class Telling(BaseHTTPRequestHandler):
+class Telling(Answering):
     """Refuses whatever it is asked, and says whose key that was, as Amazon's servers do."""
 
-    protocol_version = "HTTP/1.1"
-
-    def do_GET(self) -> None:
+    def answered(self) -> tuple[int, bytes]:
         key = "AKIA-OF-THE-HOST"
         said = f"<Message>Nobody has {key}</Message><AWSAccessKeyId>{key}</AWSAccessKeyId>"
-        content = f"<Error><Code>InvalidAccessKeyId</Code>{said}</Error>".encode()
-        self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        self.send_response(403)
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
-    def do_PUT(self) -> None:
-        self.do_GET()
-
-    def log_request(self, code: object = "-", size: object = "-") -> None:
-        """Log nothing."""
+        return 403, f"<Error><Code>InvalidAccessKeyId</Code>{said}</Error>".encode()
 
 
 def test_what_a_server_says_of_a_key_is_not_told(
@@ -469,11 +441,6 @@ def test_what_a_server_says_of_a_key_is_not_told(
 
     assert "may not be written" in caplog.text
     assert "AKIA-OF-THE-HOST" not in f"{caught.value} {caplog.text}"
-
-
-def test_a_bucket_that_is_not_there_is_named(bucket: Bucket, tmp_path: Path) -> None:
-    with pytest.raises(StoreUnreachable, match=r"s3://no-such-bucket/seqd has no bucket"):
-        a_host(bucket, tmp_path / "host", store_url="s3://no-such-bucket/seqd")
 
 
 def test_while_the_store_is_away_a_host_has_what_it_has_and_changes_nothing(
@@ -641,26 +608,10 @@ def test_a_mirror_that_a_killed_process_left_in_mid_change_is_as_the_store_is(
     assert files_of(folder) == before
 
 
-class Obliging(BaseHTTPRequestHandler):
-    """Puts whatever it is given, as servers do that know no conditions."""
-
-    protocol_version = "HTTP/1.1"
-
-    def do_PUT(self) -> None:
-        self.rfile.read(int(self.headers["Content-Length"]))
-        self.send_response(200)
-        self.send_header("ETag", '"1"')
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    def log_request(self, code: object = "-", size: object = "-") -> None:
-        """Log nothing."""
-
-
 def test_a_server_that_keeps_to_no_condition_is_refused(
     bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with serving(Obliging) as url:
+    with obliging_server() as url:
         monkeypatch.setenv("AWS_ENDPOINT_URL_S3", url)
         with pytest.raises(InvalidSettings, match=r"puts an object whatever the condition"):
             a_host(bucket, tmp_path / "host")
