@@ -1,55 +1,21 @@
 """How jobs end and what is left of them, beside what `tests/model` says of it after each step."""
 
-import inspect
-import re
-from dataclasses import replace
-from pathlib import Path
-
 import pytest
 
 from builders import (
-    a_catalog_entry,
     a_chunk,
     a_classify_job,
-    a_failure,
-    a_generate_job,
-    a_train_job,
-    a_worker_status,
-    an_epoch,
     inline,
-    some_deltas,
 )
-from clock_fixtures import ClockServer
 from ledger_fixtures import (
-    BRIEFLY_S,
-    CLASSIFY,
-    GENERATE,
     Environment,
-    open_environment,
-    publish_entries,
-    queues_of,
 )
 from seqd.admission import Admitted
 from seqd.errors import UnknownJob, WrongState
-from seqd.ledger import connect
-from seqd.ledger.blobs import pack, split_chunk, unpack_items
-from seqd.ledger.ingests import IngestPosition
 from seqd.ledger.jobs import ResultPosition
-from seqd.ledger.ranges import Range, ReadUnit
-from seqd.ledger.rollouts import VersionWork
 from seqd.ledger.submissions import BatchTemplate
-from seqd.settings import Settings
 from seqd_schemas import (
-    CordonAction,
-    CordonRule,
-    FileSource,
     JobState,
-    Keys,
-    ModelOrder,
-    ModelPause,
-    PlacementRule,
-    TaskSchema,
-    TenantLimits,
 )
 
 pytestmark = pytest.mark.processes
@@ -116,24 +82,6 @@ def test_a_job_that_was_not_done_in_time_says_so(environment: Environment, reads
     )
 
 
-def test_a_job_is_out_of_time_by_the_clock_of_the_server_alone(
-    clock_server: ClockServer, tmp_path: Path
-) -> None:
-    settings = Settings(redis_url=clock_server.url, data_dir=tmp_path)
-    with connect(clock_server.url) as redis:
-        environment = open_environment(redis, settings)
-        jobs, limited = environment.ledger.jobs, a_classify_job(expires_in_s=60)
-        read, read_by_results = (environment.submit_units(1, limited) for _ in range(2))
-        clock_server.step(61)
-
-        states = [
-            jobs.get(read).state,
-            jobs.results(read_by_results, ResultPosition(0)).record.state,
-        ]
-
-    assert states == [JobState.EXPIRED] * 2
-
-
 def test_of_more_overdue_jobs_than_a_claim_ends_none_is_handed_out(
     environment: Environment,
 ) -> None:
@@ -188,127 +136,3 @@ def test_a_client_that_takes_its_jobs_leaves_no_list_and_no_completion_stream(
 
     after = environment.redis.exists(stream), environment.redis.llen(environment.keys.small_jobs())
     assert (before, after) == ((1, 1), (0, 0))
-
-
-def patterns_of(keys: Keys) -> dict[str, re.Pattern[str]]:
-    """Return for each method of Keys the pattern of the names that it can make."""
-    # Not inspect.getmembers: on some 3.11 it trips over `__weakref__` of a slotted dataclass.
-    names = [name for name in dir(keys) if not name.startswith("_") and name != "prefix"]
-    patterns = {}
-    for name in names:
-        method = getattr(keys, name)
-        marks = ["MARK"] * len(inspect.signature(method).parameters)
-        patterns[name] = re.compile(re.escape(method(*marks)).replace("MARK", "[^{}]+"))
-    return patterns
-
-
-def end_jobs(environment: Environment) -> list[str]:
-    """Have jobs of each kind end in each way."""
-    work, control = environment.ledger.work, environment.ledger.control
-    partly = environment.submit_units(4, a_classify_job(idempotency_key="7", expires_in_s=600))
-    environment.commit(environment.claim_unit())
-    environment.claim_unit()
-    work.release_unit(environment.claim_unit(), wait_s=0.001, crashed=True)
-    control.cancel(partly)
-    training = environment.submit(a_train_job(), version=None, unit_items=1)
-    unit = environment.claim_unit()
-    work.publish(unit, an_epoch(training))
-    work.fail_job(unit, a_failure())
-    upload = environment.submit(chunk=a_chunk())
-    control.fail_abandoned(0.0, environment.ledger.fleet.now_ms() + 1)
-    file = environment.submit(a_classify_job(source=FileSource(path="/data/a.jsonl")))
-    control.cancel(file)
-    streams = environment.submit_units(2, a_generate_job(stream=True))
-    for _ in range(2):
-        unit = environment.claim_unit(routes=(GENERATE,))
-        work.publish_deltas("worker-a", [(unit, some_deltas("one", unit=unit.name))])
-        environment.commit(unit)
-    return [partly, training, upload, file, streams]
-
-
-def split_and_stream(environment: Environment) -> None:
-    """Have a unit crash, be split, be released by an unfit worker, and write a text."""
-    quick = environment.with_settings(lease_s=BRIEFLY_S)
-    quick.submit_units(3)
-    quick.claim_unit()
-    quick.expire_due()
-    unit = environment.claim_unit()
-    parts = split_chunk(unpack_items(unit.blob))
-    assert parts is not None
-    environment.ledger.work.split(unit, parts)
-    environment.ledger.work.release_unit(environment.claim_unit(), faulted_by="worker-a")
-    part = environment.claim_unit()
-    environment.ledger.work.publish_deltas("worker-a", [(part, some_deltas("one", unit=part.name))])
-
-
-def read_ahead(environment: Environment) -> None:
-    """Have a worker read the first unit of a file that another worker ingests."""
-    environment.submit(a_generate_job(source=FileSource(path="/data/a.jsonl")))
-    unit = environment.claim_unit(routes=(GENERATE,))
-    begins = IngestPosition(
-        units=0, entries=0, offset=0, line=0, file_bytes=9, modified_ns=1, checksum=0
-    )
-    ranges = environment.ledger.ranges
-    ranges.offer(unit, [Range(begins, 1)])
-    taken = ranges.take("worker-b", queues_of((GENERATE,)))
-    assert taken is not None
-    read = ReadUnit(begins, replace(begins, units=1, entries=2, offset=9, line=2))
-    assert ranges.put(taken, "worker-b", read, pack(a_chunk()), b"") == "read"
-
-
-def rule_the_fleet(environment: Environment) -> None:
-    """Publish what workers say of themselves, and what operators set."""
-    ledger = environment.ledger
-    ledger.fleet.publish_limits(environment.settings)
-    ledger.fleet.publish_worker(a_worker_status())
-    task = TaskSchema(parameters={}, unit_items=1, result={}, digest="0" * 64)
-    publish_entries(ledger.fleet, [a_catalog_entry(run_tasks={"embed": task})])
-    ledger.fleet.take_lock("reconciler", "worker-a", 60.0)
-    ledger.tenants.set_limits("default", TenantLimits(jobs=1_000, weight=2))
-    rule = CordonRule(target="host:h1", action=CordonAction.CORDON, by="ops@h1", at_ms=1)
-    ledger.cordons.change(add=[rule])
-    ledger.backlog.note_rate("classify.imdb_lstm@3", 10, 1.0)
-    placed = PlacementRule(model="topics", targets=("host:h1",), by="ops@h1", at_ms=1)
-    ledger.placements.place(placed)
-    ledger.audit.note("models.place", "topics")
-    ledger.model_pauses.pause(ModelPause(model="topics", at_ms=1))
-    order = ModelOrder(order_id="o1", action="promote", model="topics", version=2, ordered_at_ms=1)
-    ledger.orders.place(order, 60.0)
-    ledger.rollouts.add("topics", "0" * 16, VersionWork(2, items=1))
-    ledger.failures.note_replayed(["1-1"], "again")
-    environment.redis.xadd(environment.keys.inbox(), {"id": "theirs", "job": "{}"})
-    (entry,) = ledger.inbox.read_new("worker-a", None)
-    ledger.inbox.reject(entry, "theirs", a_failure(), None)
-
-
-def test_every_key_that_the_scripts_write_is_one_that_the_schemas_name(
-    environment: Environment,
-) -> None:
-    template = BatchTemplate(a_classify_job(), Admitted(3, 2), "c1")
-    environment.ledger.submissions.submit_each(template, [("told", a_chunk())])
-    environment.commit(environment.claim_unit())
-    end_jobs(environment)
-    owned = environment.submit(a_classify_job(expires_in_s=60), chunk=a_chunk(), owner="client-a")
-    environment.append(owned, 1, owner="client-a", digest="0" * 32)
-    environment.commit(environment.claim_unit(), errored=1)
-    environment.commit(environment.claim_unit())
-    split_and_stream(environment)
-    rule_the_fleet(environment)
-    environment.submit(chunk=a_chunk())
-    environment.queue_wakeup(CLASSIFY)
-    environment.submit_units(1, a_classify_job(priority="bulk"))
-    environment.claim()
-    read_ahead(environment)
-
-    found = set(environment.redis.scan_iter(f"{environment.keys.prefix}:*"))
-    environment.ledger.fleet.publish_limits(environment.with_settings(min_kept_s=0).settings)
-    environment.redis.set(environment.keys.memory(), "short")
-    environment.ledger.retention.evict()
-    found |= set(environment.redis.scan_iter(f"{environment.keys.prefix}:*"))
-
-    named, names = patterns_of(environment.keys), [key.decode() for key in found]
-    unnamed = [key for key in names if not any(name.fullmatch(key) for name in named.values())]
-    unseen = [method for method, name in named.items() if not any(map(name.fullmatch, names))]
-    assert unnamed == []
-    # Written by whoever waits until the disk has it all.
-    assert unseen == ["durability_mark"]

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass, replace
 from datetime import date
+from inspect import signature
 from typing import cast
 
 from redis import Redis
@@ -48,6 +49,7 @@ from seqd_schemas import (
     Job,
     JobRecord,
     JobState,
+    Keys,
     NamedSource,
     TaskSchema,
     TenantRecord,
@@ -511,6 +513,13 @@ class Adapter:
         names = {name.removeprefix(prefix) for name in self._for_ever(prefix)}
         return {name for name in names if re.fullmatch(MORTAL, name)}
 
+    def unnamed_keys(self) -> list[str]:
+        """Return the keys that are none of those which the schemas name."""
+        keys = self._settings.keys
+        found = [key.decode() for key in self._redis.scan_iter(f"{keys.prefix}:*", count=1_000)]
+        names = _patterns_of(keys)
+        return [key for key in found if not any(name.fullmatch(key) for name in names)]
+
     def _for_ever(self, start: str) -> list[str]:
         script = """
         local found = {}
@@ -642,6 +651,17 @@ class Adapter:
         names = {name.decode().removeprefix(prefix) for name in found}
         of_no_job = (*STAY, *OF_PAST) if has_past else STAY
         return strays | {name for name in names if not re.fullmatch("|".join(of_no_job), name)}
+
+
+def _patterns_of(keys: Keys) -> list[re.Pattern[str]]:
+    """Return for each method of Keys the pattern of the names that it can make."""
+    # Not inspect.getmembers: on some 3.11 it trips over `__weakref__` of a slotted dataclass.
+    patterns = []
+    for name in [name for name in dir(keys) if not name.startswith("_") and name != "prefix"]:
+        method = getattr(keys, name)
+        marks = ["MARK"] * len(signature(method).parameters)
+        patterns.append(re.compile(re.escape(method(*marks)).replace("MARK", "[^{}]+")))
+    return patterns
 
 
 def _digest(request: Job, items: Sequence[Item]) -> str:

@@ -54,6 +54,8 @@ class TimeRules(Machine):
         assert found == due, f"dead are {found}, due are {due}"
         assert self.adapter.usage() == self.ledger.usage
         assert self.adapter.evictions() == self.evicted
+        unnamed = self.adapter.unnamed_keys()
+        assert not unnamed, f"the schemas do not name {unnamed}"
         for_ever = self.adapter.names_for_ever()
         assert not for_ever, f"these have no time to live: {for_ever}"
 
