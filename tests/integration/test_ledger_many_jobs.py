@@ -118,13 +118,6 @@ def test_a_client_is_told_once_of_all_its_jobs_that_a_step_has_ended(
     assert 0 < environment.redis.ttl(environment.keys.completions(CLIENT)) <= 3_600
 
 
-def test_a_completion_stream_that_is_none_is_in_nobodys_way(environment: Environment) -> None:
-    environment.redis.set(environment.keys.completions(CLIENT), "what is this?")
-    submit_each(environment, ["a", "b"])
-
-    assert commit_all(environment, claim_all(environment)) == [COMPLETED] * 2
-
-
 @pytest.mark.parametrize("step", ["submit", "commit", "cancel"])
 def test_the_streams_that_jobs_share_are_bounded_whichever_step_adds_to_them(
     environment: Environment, step: str

@@ -7,13 +7,12 @@ it does not draw: uploaded training sets, messages, bounds of bytes, and a Redis
 import pytest
 
 from builders import a_chunk, a_classify_job, a_text_chunk, a_train_job, inline
-from ledger_fixtures import CLASSIFY, TRAIN, Environment
+from ledger_fixtures import TRAIN, Environment
 from seqd.admission import Admitted
-from seqd.errors import IdempotencyConflict, InvalidRequest, QuotaExceeded, RedisFull, UploadLost
+from seqd.errors import IdempotencyConflict, QuotaExceeded, RedisFull, UploadLost
 from seqd.ledger.blobs import unpack_items
 from seqd.ledger.submissions import Accepted
-from seqd.ledger.work import CommitOutcome
-from seqd_schemas import Completed, Counts, JobState, UploadSource
+from seqd_schemas import Counts, UploadSource
 
 pytestmark = [pytest.mark.processes, pytest.mark.smoke]
 
@@ -22,32 +21,6 @@ def account(environment: Environment) -> dict[str, int]:
     """Return what of the tenant is open and waits."""
     found = environment.ledger.tenants.record("default")
     return {"jobs": found.open_jobs, "items": found.waiting_items, "bytes": found.waiting_bytes}
-
-
-def test_a_job_is_handed_in_claimed_committed_and_completed_and_each_step_counts_once(
-    environment: Environment,
-) -> None:
-    job = a_classify_job(metadata={"shop": "north"}, tenant="acme", priority="bulk")
-    job_id = environment.submit_units(2, job)
-    queued = environment.record(job_id)
-
-    units = [environment.claim_unit(), environment.claim_unit()]
-    outcomes = [environment.commit(unit, label=f"of {unit.name}") for unit in units]
-    again = environment.commit(units[0], label="late")
-
-    assert (queued.state, queued.job) == (JobState.QUEUED, job)
-    assert queued.counts == Counts(total=4, processing=4)
-    assert outcomes == [CommitOutcome.COMMITTED, CommitOutcome.COMPLETED]
-    assert again is CommitOutcome.DUPLICATE
-    assert (
-        environment.labels(job_id, 0) + environment.labels(job_id, 1) == ["of 0"] * 2 + ["of 1"] * 2
-    )
-    record = environment.record(job_id)
-    assert (record.state, record.counts) == (JobState.COMPLETED, Counts(total=4, succeeded=4))
-    completed = environment.ledger.jobs.events(job_id, longest_wait_s=0)[-1]
-    assert isinstance(completed, Completed)
-    assert (completed.counts, completed.at_ms) == (record.counts, record.ended_at_ms)
-    assert set(environment.notified) == {CLASSIFY}
 
 
 def test_inline_items_become_the_only_unit_and_leave_the_request(environment: Environment) -> None:
@@ -149,35 +122,6 @@ def test_a_training_set_that_does_not_fit_is_too_large(environment: Environment)
     assert outcomes == ["added", "too_large"]
 
 
-@pytest.mark.parametrize(
-    ("limits", "open_jobs", "said"),
-    [
-        ({"max_tenant_jobs": 1}, 1, "1 open job; allowed: 1 (SEQD_MAX_TENANT_JOBS"),
-        ({"max_tenant_jobs": 2}, 2, "2 open jobs; allowed: 2 (SEQD_MAX_TENANT_JOBS"),
-        ({"max_tenant_items": 1}, 1, "1 item waiting; allowed: 1 (SEQD_MAX_TENANT_ITEMS"),
-        ({"max_tenant_items": 3}, 3, "3 items waiting; allowed: 3 (SEQD_MAX_TENANT_ITEMS"),
-    ],
-)
-def test_a_tenant_that_has_as_much_as_it_may_is_refused_more_with_the_time_to_wait(
-    environment: Environment, limits: dict[str, object], open_jobs: int, said: str
-) -> None:
-    environment.publish_limits(**limits)
-    shop = a_classify_job(source=inline("good"), tenant="shop")
-    jobs = [environment.submit(shop) for _ in range(open_jobs)]
-
-    with pytest.raises(QuotaExceeded) as refused:
-        environment.submit(shop)
-
-    assert str(refused.value) == (
-        f"Tenant 'shop' has {said} of the workers). Nothing was written. Try again in 5 s, when "
-        "some are done."
-    )
-    assert refused.value.retry_after_s == 5.0
-    environment.submit(shop.model_copy(update={"tenant": "other"}))
-    environment.ledger.control.cancel(jobs[0])
-    environment.submit(shop)
-
-
 def test_a_tenant_with_as_many_bytes_waiting_as_it_may_have_is_refused_more(
     environment: Environment,
 ) -> None:
@@ -186,20 +130,6 @@ def test_a_tenant_with_as_many_bytes_waiting_as_it_may_have_is_refused_more(
 
     with pytest.raises(QuotaExceeded, match="has 65,530 bytes of input waiting; allowed: 65,536"):
         environment.submit_units(1)
-
-
-def test_results_that_are_kept_longer_than_the_operator_allows_are_refused(
-    environment: Environment,
-) -> None:
-    environment.publish_limits(max_results_ttl_s=3_600)
-
-    with pytest.raises(InvalidRequest) as refused:
-        environment.submit_units(1, a_classify_job(results_ttl_s=3_601))
-
-    assert str(refused.value) == (
-        "results_ttl_s is 3,601; allowed: at most 3,600 (SEQD_MAX_RESULTS_TTL_S of the workers). "
-        "Fetch the results within that time."
-    )
 
 
 def test_new_work_is_refused_before_redis_is_full_and_when_it_is_with_the_time_to_wait(
