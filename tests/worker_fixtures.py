@@ -5,12 +5,13 @@
     module_cluster   the same for one file, whose tests make models in its store
     empty_cluster    a ledger and a store of the test's own; start and kill workers at will
     own_cluster      the same on `own_server`, which a test may kill and fill
+    private_cluster  the same on `private_server`
 
 A worker is started as `seqd up` starts it, with the plugin of `light_plugin/` and no other,
 short leases, and a log that is shown when something does not come in time. Whatever a test
 does, its cluster ends every process that it started.
 
-But for `own_cluster`, workers, clients, operators and producers have users of Redis with the rights
+But for the last two, workers, clients, operators and producers have users of Redis with the rights
 of their roles and no others; a right that is missing fails the test, or the run as its cluster is
 closed.
 """
@@ -22,7 +23,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
@@ -603,11 +604,14 @@ def module_cluster(
 
 @pytest.fixture
 def own_cluster(own_server: PrivateServer, tmp_path: Path) -> Iterator[Cluster]:
-    own = Cluster(live_settings(own_server, tmp_path), tmp_path)
-    try:
+    with closing(Cluster(live_settings(own_server, tmp_path), tmp_path)) as own:
         yield own
-    finally:
-        own.close()
+
+
+@pytest.fixture
+def private_cluster(private_server: PrivateServer, tmp_path: Path) -> Iterator[Cluster]:
+    with closing(Cluster(live_settings(private_server, tmp_path), tmp_path)) as own:
+        yield own
 
 
 @pytest.fixture

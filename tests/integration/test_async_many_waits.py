@@ -3,17 +3,15 @@
 import asyncio
 import time
 import tracemalloc
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
 import redis
 
 from async_builders import an_async_client, run
-from redis_fixtures import PrivateServer
 from seqd.client import AsyncClient, AsyncJobHandle
 from seqd.ledger.async_transport import LOOKS_A_SECOND, MAX_CONNECTIONS
-from worker_fixtures import Cluster, live_settings
+from worker_fixtures import Cluster
 
 pytestmark = [pytest.mark.processes, pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -30,16 +28,6 @@ class Watch:
     blocked: int = 0
     commands_a_second: float = 0.0
     cpu_share: float = 0.0
-
-
-@pytest.fixture
-def cluster_on(private_server: PrivateServer, tmp_path) -> Iterator[Cluster]:
-    own = Cluster(live_settings(private_server, tmp_path), tmp_path)
-    own.publish_catalog()
-    try:
-        yield own
-    finally:
-        own.close()
 
 
 async def watched(cluster: Cluster) -> Watch:
@@ -81,9 +69,11 @@ async def results_of(job: AsyncJobHandle) -> list[object]:
     return [result async for result in job.results()]
 
 
-def test_many_jobs_are_waited_for_by_one_connection(cluster_on: Cluster) -> None:
+def test_many_jobs_are_waited_for_by_one_connection(private_cluster: Cluster) -> None:
+    private_cluster.publish_catalog()
+
     async def use() -> tuple[Watch, float]:
-        async with an_async_client(cluster_on) as client:
+        async with an_async_client(private_cluster) as client:
             jobs = []
             for first in range(0, TASKS, 200):
                 texts = [f"text {number}" for number in range(first, first + 200)]
@@ -95,8 +85,8 @@ def test_many_jobs_are_waited_for_by_one_connection(cluster_on: Cluster) -> None
             await all_wait(client, TASKS)
             bytes_each = tracemalloc.get_traced_memory()[0] / TASKS
             tracemalloc.stop()
-            watch = await watched(cluster_on)
-            cluster_on.start()
+            watch = await watched(private_cluster)
+            private_cluster.start()
             await asyncio.gather(*waits)
             return watch, bytes_each
 

@@ -11,7 +11,7 @@ import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from socketserver import BaseRequestHandler, ThreadingTCPServer
@@ -49,12 +49,6 @@ PROMPTS = ["a", "b"]
 WRITING = {"delay_ms": 50.0, "length": 100}
 
 
-@pytest.fixture
-def cluster_on(private_server: PrivateServer, tmp_path: Path) -> Iterator[Cluster]:
-    with closing(Cluster(live_settings(private_server, tmp_path), tmp_path)) as own:
-        yield own
-
-
 def wait_until_told(
     caplog: pytest.LogCaptureFixture, count: int, what: str = "; waiting for it"
 ) -> None:
@@ -80,16 +74,16 @@ def has_called(admin: Redis, command: str) -> bool:
 
 
 def test_whoever_reads_goes_on_where_it_was_after_an_outage(
-    cluster_on: Cluster,
+    private_cluster: Cluster,
     private_server: PrivateServer,
     proxy: TcpProxy,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.INFO, "seqd.ledger.outage")
-    cluster_on.start_ready()
-    observer = cluster_on.client()
+    private_cluster.start_ready()
+    observer = private_cluster.client()
     with (
-        both_of(cluster_on, redis_url=proxy.url, redis_timeout_s=3.0) as both,
+        both_of(private_cluster, redis_url=proxy.url, redis_timeout_s=3.0) as both,
         ThreadPoolExecutor(10) as pool,
     ):
         client = both[0].client
@@ -155,11 +149,11 @@ def test_whoever_reads_goes_on_where_it_was_after_an_outage(
 
 
 def test_jobs_that_are_sent_in_an_outage_are_made_once(
-    cluster_on: Cluster, private_server: PrivateServer, caplog: pytest.LogCaptureFixture
+    private_cluster: Cluster, private_server: PrivateServer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    cluster_on.publish_catalog()
+    private_cluster.publish_catalog()
     with (
-        both_of(cluster_on) as both,
+        both_of(private_cluster) as both,
         ThreadPoolExecutor(2) as pool,
         Redis.from_url(private_server.url) as redis,
     ):
@@ -205,10 +199,10 @@ READERS: dict[str, Callable[[Client, JobHandle], object]] = {
 
 
 def test_an_iterator_that_is_closed_in_an_outage_does_not_wait_for_its_end(
-    cluster_on: Cluster, private_server: PrivateServer, caplog: pytest.LogCaptureFixture
+    private_cluster: Cluster, private_server: PrivateServer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    cluster_on.publish_catalog()
-    with cluster_on.client() as client, ThreadPoolExecutor(1) as pool:
+    private_cluster.publish_catalog()
+    with private_cluster.client() as client, ThreadPoolExecutor(1) as pool:
         results = client.classify(["a"], model="echo").results()
         read = pool.submit(list, results)
         private_server.kill()
@@ -221,9 +215,12 @@ def test_an_iterator_that_is_closed_in_an_outage_does_not_wait_for_its_end(
 
 @faces
 def test_who_has_waited_for_long_enough_hears_how_to_go_on(
-    cluster_on: Cluster, private_server: PrivateServer, face: str, caplog: pytest.LogCaptureFixture
+    private_cluster: Cluster,
+    private_server: PrivateServer,
+    face: str,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    cluster_on.publish_catalog()
+    private_cluster.publish_catalog()
     address = f"127.0.0.1:{private_server.port}"
 
     def heard(client: Face, job: JobHandle, name: str) -> JobOutOfReach:
@@ -232,10 +229,10 @@ def test_who_has_waited_for_long_enough_hears_how_to_go_on(
         return error.value
 
     with (
-        face_of(cluster_on, face, outage_s=0.0) as hasty,
-        face_of(cluster_on, face) as bounded,
-        face_of(cluster_on, face, outage_s=1.0) as one,
-        face_of(cluster_on, face, outage_s=1.0) as other,
+        face_of(private_cluster, face, outage_s=0.0) as hasty,
+        face_of(private_cluster, face) as bounded,
+        face_of(private_cluster, face, outage_s=1.0) as one,
+        face_of(private_cluster, face, outage_s=1.0) as other,
         ThreadPoolExecutor(len(READERS)) as pool,
     ):
         jobs = {
@@ -289,13 +286,13 @@ TURNS = 12
 
 @pytest.mark.parametrize("is_connected", [True, False], ids=["connected", "not connected"])
 def test_waits_and_calls_that_are_cancelled_end_in_time_though_redis_hangs(
-    cluster_on: Cluster, private_server: PrivateServer, is_connected: bool
+    private_cluster: Cluster, private_server: PrivateServer, is_connected: bool
 ) -> None:
     """A call is cancelled at any moment: before Python 3.12 that was lost as the write ended."""
-    cluster_on.publish_catalog()
+    private_cluster.publish_catalog()
 
     async def use() -> tuple[str, list[asyncio.Task[JobRecord]], list[object]]:
-        async with an_async_client(cluster_on) as client:
+        async with an_async_client(private_cluster) as client:
             job = await client.classify(["a"], model="echo")
             if is_connected:
                 await asyncio.gather(*(job.record() for _ in range(50)))
@@ -324,12 +321,12 @@ def test_waits_and_calls_that_are_cancelled_end_in_time_though_redis_hangs(
 
 
 def test_a_text_whose_time_is_over_before_redis_answers_holds_no_other_to_its_time(
-    cluster_on: Cluster, private_server: PrivateServer
+    private_cluster: Cluster, private_server: PrivateServer
 ) -> None:
-    cluster_on.start_ready()
+    private_cluster.start_ready()
 
     async def use() -> tuple[str, str, list[JobRecord]]:
-        async with an_async_client(cluster_on) as client:
+        async with an_async_client(private_cluster) as client:
             await client.predict("before", model="echo")
             private_server.freeze()
             try:
@@ -342,7 +339,7 @@ def test_a_text_whose_time_is_over_before_redis_answers_holds_no_other_to_its_ti
             finally:
                 private_server.thaw()
             label = (await second).label
-        return str(error.value), label, cluster_on.client().open_jobs()
+        return str(error.value), label, private_cluster.client().open_jobs()
 
     said, label, left = run(use())
 
@@ -355,13 +352,16 @@ def test_a_text_whose_time_is_over_before_redis_answers_holds_no_other_to_its_ti
 
 
 def test_a_wait_goes_on_though_redis_is_full(
-    cluster_on: Cluster, private_server: PrivateServer
+    private_cluster: Cluster, private_server: PrivateServer
 ) -> None:
     """It waits for events of another client's job, which no wake-up can be written for."""
-    cluster_on.publish_catalog()
+    private_cluster.publish_catalog()
 
     async def use() -> tuple[JobState, str]:
-        async with an_async_client(cluster_on) as client, an_async_client(cluster_on) as other:
+        async with (
+            an_async_client(private_cluster) as client,
+            an_async_client(private_cluster) as other,
+        ):
             jobs = [await client.classify(["a"], model="echo") for _ in range(2)]
             first = asyncio.create_task(other.job(jobs[0].job_id).wait())
             with Redis.from_url(private_server.url) as admin:
@@ -384,9 +384,9 @@ def test_a_wait_goes_on_though_redis_is_full(
 
 
 def test_an_upload_waits_while_redis_is_full_however_long_and_says_so_once(
-    cluster_on: Cluster, private_server: PrivateServer, caplog: pytest.LogCaptureFixture
+    private_cluster: Cluster, private_server: PrivateServer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    cluster_on.publish_catalog()
+    private_cluster.publish_catalog()
     is_full = Event()
     with Redis.from_url(private_server.url) as admin:
 
@@ -401,7 +401,7 @@ def test_an_upload_waits_while_redis_is_full_however_long_and_says_so_once(
             # Of a script, Redis 6.2 does not count an error by its own code.
             return sum(int(row["count"]) for row in admin.info("errorstats").values())
 
-        job = cluster_on.client(outage_s=0).classify(draw(), model="echo")
+        job = private_cluster.client(outage_s=0).classify(draw(), model="echo")
         assert is_full.wait(60.0)
         wait_until(lambda: refusals() >= 6, "it has been tried again and again")
         admin.config_set("maxmemory", 0)
@@ -464,10 +464,10 @@ def test_an_address_at_which_no_redis_can_be_used_is_told_of_at_once(
 
 
 def test_an_outage_in_which_something_else_has_the_address_is_waited_for(
-    cluster_on: Cluster, private_server: PrivateServer
+    private_cluster: Cluster, private_server: PrivateServer
 ) -> None:
-    cluster_on.publish_catalog()
-    client = cluster_on.client()
+    private_cluster.publish_catalog()
+    client = private_cluster.client()
     before = client.catalog()
     private_server.kill()
 
@@ -539,11 +539,11 @@ def its_job(client: Client, server: PrivateServer) -> str:
 
 
 def test_a_command_that_gives_up_or_is_interrupted_names_its_job_and_how_to_go_on(
-    cluster_on: Cluster, private_server: PrivateServer, tmp_path: Path
+    private_cluster: Cluster, private_server: PrivateServer
 ) -> None:
-    cluster_on.publish_catalog()
-    command = classifying(cluster_on, SEQD_OUTAGE_S="1")
-    job_id = its_job(cluster_on.client(), private_server)
+    private_cluster.publish_catalog()
+    command = classifying(private_cluster, SEQD_OUTAGE_S="1")
+    job_id = its_job(private_cluster.client(), private_server)
     private_server.kill()
 
     _, err = command.communicate(timeout=60)
@@ -558,13 +558,13 @@ def test_a_command_that_gives_up_or_is_interrupted_names_its_job_and_how_to_go_o
         f"seqd jobs results {job_id}"
     )
     assert "Traceback" not in err
-    job = cluster_on.client().job(job_id)
+    job = private_cluster.client().job(job_id)
     assert job.record().state is JobState.QUEUED
 
     job.cancel()
     job.remove()
-    command = classifying(cluster_on)
-    job_id = its_job(cluster_on.client(), private_server)
+    command = classifying(private_cluster)
+    job_id = its_job(private_cluster.client(), private_server)
     private_server.kill()
     assert command.stderr is not None
     said = next(line for line in command.stderr if "waiting for it" in line)

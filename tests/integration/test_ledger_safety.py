@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -131,11 +132,8 @@ def test_a_server_that_is_weak_or_tells_little_is_taken_without_a_word(
 @pytest.fixture
 def cluster(start_server: StartServer, tmp_path: Path) -> Iterator[Cluster]:
     """A cluster on a server that writes nothing to disk."""
-    own = Cluster(live_settings(start_server(*VOLATILE), tmp_path), tmp_path)
-    try:
+    with closing(Cluster(live_settings(start_server(*VOLATILE), tmp_path), tmp_path)) as own:
         yield own
-    finally:
-        own.close()
 
 
 def test_a_worker_ends_with_status_78_and_says_what_to_set(cluster: Cluster) -> None:

@@ -4,7 +4,6 @@ Celery's own results would subscribe a producer to one channel a job and keep a 
 """
 
 import asyncio
-from pathlib import Path
 
 import pytest
 
@@ -14,7 +13,7 @@ from seqd.client import Client
 from seqd.errors import ClientMisused
 from seqd.ledger import connect
 from seqd_schemas import JobRecord, route_of
-from worker_fixtures import Cluster, live_settings, wait_until
+from worker_fixtures import Cluster, wait_until
 
 pytestmark = pytest.mark.processes
 
@@ -23,12 +22,11 @@ JOBS = 1_000
 
 @pytest.mark.slow
 def test_a_thousand_jobs_leave_no_channel_no_result_and_no_connection(
-    private_server: PrivateServer, tmp_path: Path
+    private_server: PrivateServer, private_cluster: Cluster
 ) -> None:
-    cluster = Cluster(live_settings(private_server, tmp_path), tmp_path)
-    cluster.publish_catalog()
-    wakeup = cluster.settings.keys.wakeup(route_of("classify", "echo"))
-    with connect(private_server.url) as operator, cluster.client() as client:
+    private_cluster.publish_catalog()
+    wakeup = private_cluster.settings.keys.wakeup(route_of("classify", "echo"))
+    with connect(private_server.url) as operator, private_cluster.client() as client:
         client.classify(["a"], model="echo")
         connections = len(operator.client_list())
 
@@ -41,19 +39,18 @@ def test_a_thousand_jobs_leave_no_channel_no_result_and_no_connection(
         assert list(operator.scan_iter("*celery-task-meta*", count=10_000)) == []
         # The server takes a moment to see that a connection has ended, such as one that timed out.
         wait_until(lambda: len(operator.client_list()) == connections, "no connection is left")
-        assert operator.zcard(cluster.settings.keys.jobs()) == JOBS
+        assert operator.zcard(private_cluster.settings.keys.jobs()) == JOBS
 
 
 def test_a_client_that_is_closed_leaves_no_connection(
-    private_server: PrivateServer, tmp_path: Path
+    private_server: PrivateServer, private_cluster: Cluster
 ) -> None:
-    cluster = Cluster(live_settings(private_server, tmp_path), tmp_path)
-    cluster.publish_catalog()
+    private_cluster.publish_catalog()
     with connect(private_server.url) as operator:
-        client = Client(settings=cluster.settings)
+        client = Client(settings=private_cluster.settings)
         job = client.classify((f"text {number}" for number in range(2_000)), model="echo")
         job.pause()
-        operator.delete(cluster.settings.keys.wakeup(route_of("classify", "echo")))
+        operator.delete(private_cluster.settings.keys.wakeup(route_of("classify", "echo")))
         job.resume()  # sends a wakeup, by a connection of its own
         held = len(operator.client_list())
 
@@ -66,13 +63,12 @@ def test_a_client_that_is_closed_leaves_no_connection(
 
 
 def test_an_async_client_that_is_closed_amid_calls_leaves_no_connection(
-    private_server: PrivateServer, tmp_path: Path
+    private_server: PrivateServer, private_cluster: Cluster
 ) -> None:
-    cluster = Cluster(live_settings(private_server, tmp_path), tmp_path)
-    cluster.publish_catalog()
+    private_cluster.publish_catalog()
 
     async def use() -> list[object]:
-        async with an_async_client(cluster) as client:
+        async with an_async_client(private_cluster) as client:
             job = await client.classify(["a"], model="echo")
             # Many more than a client has connections, so most wait for their turn.
             calls = [asyncio.create_task(job.record()) for _ in range(200)]

@@ -4,6 +4,7 @@ Step by step that is held beside the model, which loses a reply in seven (`model
 """
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -16,12 +17,8 @@ pytestmark = [pytest.mark.processes, pytest.mark.slow]
 
 @pytest.fixture
 def cluster_behind(proxy: TcpProxy, tmp_path: Path) -> Iterator[Cluster]:
-    cluster = Cluster(live_settings(proxy, tmp_path), tmp_path)
-    try:
+    with closing(Cluster(live_settings(proxy, tmp_path), tmp_path)) as cluster:
         yield cluster
-    finally:
-        proxy.drop_every(0)
-        cluster.close()
 
 
 def test_a_worker_hears_wakeups_after_celerys_own_replies_were_lost(

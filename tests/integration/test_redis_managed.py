@@ -1,6 +1,7 @@
 """Servers that lack commands for administration, as managed ones do: work goes on without them."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -34,8 +35,7 @@ def managed(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[PrivateS
 def test_work_is_done_on_a_server_without_commands_for_administration(
     managed: PrivateServer, tmp_path: Path
 ) -> None:
-    cluster = Cluster(live_settings(managed, tmp_path), tmp_path)
-    try:
+    with closing(Cluster(live_settings(managed, tmp_path), tmp_path)) as cluster:
         worker = cluster.start_ready()
         client = cluster.client()
 
@@ -46,5 +46,3 @@ def test_work_is_done_on_a_server_without_commands_for_administration(
 
         assert not job.durable  # nobody can tell
         assert worker.warnings() == []
-    finally:
-        cluster.close()

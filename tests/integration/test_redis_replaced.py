@@ -4,9 +4,6 @@ The workers go on living, the owner of the job is told that it is gone, and hand
 with the same idempotency key runs it to its end.
 """
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from builders import a_classify_job, inline
@@ -15,20 +12,11 @@ from seqd.client import Client, JobHandle
 from seqd.errors import UnknownJob
 from seqd.ledger import connect
 from seqd_schemas import ItemSuccess
-from worker_fixtures import Cluster, LiveWorker, live_settings, wait_until
+from worker_fixtures import Cluster, LiveWorker, wait_until
 
 pytestmark = pytest.mark.processes
 
 TEXTS = [f"text {n}" for n in range(160)]
-
-
-@pytest.fixture
-def cluster_on(private_server: PrivateServer, tmp_path: Path) -> Iterator[Cluster]:
-    cluster = Cluster(live_settings(private_server, tmp_path), tmp_path)
-    try:
-        yield cluster
-    finally:
-        cluster.close()
 
 
 def hand_in(client: Client) -> JobHandle:
@@ -45,10 +33,10 @@ def wait_until_back(worker: LiveWorker, client: Client) -> None:
 
 @pytest.mark.slow
 def test_a_fleet_goes_on_with_an_empty_redis_and_runs_a_job_again_that_went_with_the_former(
-    cluster_on: Cluster, private_server: PrivateServer
+    private_cluster: Cluster, private_server: PrivateServer
 ) -> None:
-    worker = cluster_on.start_ready()
-    client = cluster_on.client()
+    worker = private_cluster.start_ready()
+    client = private_cluster.client()
     lost = hand_in(client)
     events = lost.events()
     next(events)
@@ -77,7 +65,7 @@ def test_a_fleet_goes_on_with_an_empty_redis_and_runs_a_job_again_that_went_with
     job = a_classify_job(model="echo", source=inline("a", "b"))
     with connect(private_server.url) as producer:
         fields = {"id": "from-php", "job": job.model_dump_json()}
-        producer.xadd(cluster_on.settings.keys.inbox(), fields)
+        producer.xadd(private_cluster.settings.keys.inbox(), fields)
 
     wait_until(lambda: is_done(client, "from-php"), "the inbox job is done")
 
