@@ -13,7 +13,7 @@ from redis import Redis
 from async_builders import LOOPS, an_async_client, run
 from ledger_fixtures import Environment
 from seqd.client import AsyncClient, AsyncJobHandle
-from seqd.errors import ClientMisused, JobCancelled
+from seqd.errors import ClientMisused
 from seqd_schemas import JobState
 from tcp_proxy import TcpProxy
 from worker_fixtures import Cluster, wait_until
@@ -178,20 +178,6 @@ def test_a_cancelled_wait_leaves_the_job_alone_and_another_one_goes_on(
             return first.cancelled(), (await second).state
 
     assert run(use()) == (True, JobState.COMPLETED)
-
-
-def test_whoever_waits_for_a_job_that_somebody_cancels_hears_of_it(
-    cluster: Cluster, cure: Path
-) -> None:
-    async def use() -> None:
-        async with an_async_client(cluster) as client:
-            job = await client.classify(["held"], model="echo")
-            waits = asyncio.create_task(job.wait())
-            await job.cancel()
-            with pytest.raises(JobCancelled):
-                await waits
-
-    run(use())
 
 
 READERS = {

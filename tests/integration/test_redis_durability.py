@@ -134,23 +134,6 @@ def test_a_job_that_a_crash_took_away_is_made_again(crashing, private_server):
     assert second == the_only_job(crashing)
 
 
-def test_a_job_known_to_be_durable_outlives_a_crash_of_redis(valkey):
-    """What outlives the end of the machine it cannot show: a killed server's pages stay in memory.
-
-    That the answer waits for the sync to the disk is shown by a server that never syncs, in
-    `test_a_sync_that_takes_too_long_is_not_waited_for`; the sync itself is Valkey's.
-    """
-    with connect(valkey.url) as redis:
-        environment = open_environment(redis, Settings(redis_url=valkey.url))
-        job_id = hand_in(environment)
-
-        assert is_durable(redis, environment.keys, 30)
-        valkey.kill()
-        valkey.start()
-
-        assert hand_in(environment) == job_id
-
-
 def test_a_call_that_is_cancelled_as_it_waits_for_the_disk_leaves_no_upload(
     valkey: PrivateServer, tmp_path: Path
 ) -> None:

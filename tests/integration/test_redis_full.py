@@ -3,10 +3,7 @@
 Workers wait meanwhile. Nothing is lost, and the job completes by itself.
 """
 
-import json
-import logging
 import os
-import random
 import re
 import signal
 import subprocess
@@ -22,7 +19,6 @@ from redis import Redis
 
 from builders import a_chunk
 from checkout import python_path
-from inbox_builders import Producer, a_request
 from ledger_fixtures import BRIEFLY_S, Environment, open_environment
 from redis_fixtures import PrivateServer, installed_servers
 from seqd.ledger import connect
@@ -51,7 +47,9 @@ def refusals(redis: Redis) -> int:
     return sum(int(row["count"]) for row in redis.info("errorstats").values())
 
 
-def test_a_lease_that_runs_out_while_redis_is_full_is_woken(tight: Environment) -> None:
+def test_a_lease_that_runs_out_while_redis_is_full_is_woken_and_the_missing_lock_told_of(
+    tight: Environment, caplog: pytest.LogCaptureFixture
+) -> None:
     environment = tight.with_settings(lease_s=BRIEFLY_S)
     environment.submit(chunk=a_chunk())
     unit = environment.claim_unit()
@@ -63,15 +61,6 @@ def test_a_lease_that_runs_out_while_redis_is_full_is_woken(tight: Environment) 
     reconciler.run_once()
 
     assert tight.redis.zrange(tight.keys.todo(unit.job_id), 0, -1) == [b"0"]
-
-
-def test_the_reconciler_says_that_it_looks_without_its_lock(tight, caplog):
-    reconciler = Reconciler(tight.ledger, tight.settings, "w", (), tuple, lambda: None)
-    fill(tight.redis)
-
-    with caplog.at_level(logging.WARNING):
-        reconciler.run_once()
-
     assert [message.partition(":")[0] for message in caplog.messages] == [
         "reconciling without the lock"
     ]
@@ -178,12 +167,11 @@ def test_a_worker_that_starts_on_a_full_redis_waits_for_room_and_both_logs_say_s
 
 
 def test_a_listener_that_a_full_redis_breaks_again_and_again_logs_no_traceback(
-    private_server: PrivateServer, tmp_path: Path
+    private_server: PrivateServer, private_cluster: Cluster
 ) -> None:
-    cluster = Cluster(live_settings(private_server, tmp_path), tmp_path)
-    worker = cluster.start_ready()
+    worker = private_cluster.start_ready()
     worker.freeze()
-    job = cluster.client().classify(["a"], model="echo")
+    job = private_cluster.client().classify(["a"], model="echo")
 
     with Redis.from_url(private_server.url) as operator:
 
@@ -197,7 +185,6 @@ def test_a_listener_that_a_full_redis_breaks_again_and_again_logs_no_traceback(
         operator.config_set("maxmemory", 0)
     job.wait(timeout_s=120)
     lines = worker.whole_log().splitlines()
-    cluster.close()
 
     assert [line for line in lines if "Traceback" in line or " py.warnings " in line] == []
     assert sum("reconciling without the lock" in line for line in lines) <= 1
@@ -223,27 +210,3 @@ def test_a_job_completes_when_a_full_redis_has_room_again(supervised: Supervised
     results = list(job.results())
     assert all(isinstance(result, ItemSuccess) for result in results)
     assert [result.custom_id for result in results] == [f"row-{n}" for n in range(1, 801)]
-
-
-def test_workers_empty_an_inbox_that_has_filled_redis(supervised: Supervised) -> None:
-    supervised.give_room()
-    client, keys = supervised.cluster.client(), supervised.cluster.settings.keys
-    text = "".join(random.Random(7).choices("abcdefgh ", k=20_000))
-    operator = supervised.redis
-    producer = Producer(operator, keys)
-    operator.config_set("maxmemory", int(operator.info("memory")["used_memory"]) + 8 * 2**20)
-    with operator.pipeline(transaction=False) as pipe:
-        for n in range(600):
-            pipe.xadd(keys.inbox(), {"id": f"p{n}", "job": json.dumps(a_request([text]))})
-        added = [entry for entry in pipe.execute(raise_on_error=False) if type(entry) is bytes]
-
-    wait_until(lambda: producer.waiting() == 0, "an empty inbox", timeout_s=120)
-    answers = producer.all_answers()
-    wait_until(lambda: not client.open_jobs(), "all jobs are done", timeout_s=120)
-
-    assert len(added) < 600
-    assert [answer.entry for answer in answers] == [entry.decode() for entry in added]
-    accepted = [answer for answer in answers if answer.outcome == "accepted"]
-    print(f"{len(added)} of 600 entries were taken by Redis, {len(accepted)} became jobs")
-    assert accepted
-    assert {client.job(answer.job_id).record().state for answer in accepted} == {"completed"}

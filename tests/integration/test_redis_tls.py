@@ -11,7 +11,6 @@ from redis_fixtures import PrivateServer
 from seqd.errors import InvalidSettings, RedisRefused, RedisUnreachable
 from seqd.ledger import connect, redis_errors
 from seqd.ledger.outage import Outage
-from seqd.ledger.redis import outage_of
 from seqd.local.redis_access import RedisAccess
 from tls_fixtures import TlsProxy, a_client_certificate, a_server_context
 from worker_fixtures import Cluster, live_settings, wait_until
@@ -105,30 +104,6 @@ def test_a_port_without_tls_is_named_as_such(private_server):
         "does. Set SEQD_REDIS_URL to its TLS port (tls-port), or begin it with redis:// if it may "
         "go unencrypted; if the address is right, it hangs: try again later."
     )
-
-
-def test_a_certificate_that_expires_at_work_is_waited_for_until_it_is_renewed(
-    tls_proxy, private_server, authority, authority_file, caplog
-):
-    outage = Outage(limit_s=20, promise="waiting")
-    url = tls_proxy.url_of(private_server.url)
-    with connect(url, outage=outage, access=RedisAccess(ca_file=authority_file)) as redis:
-        redis.ping()
-
-        def renew_when_it_waits() -> bool:
-            if outage_of(redis).seconds() > 1:
-                tls_proxy.context = a_server_context(authority)
-            return False
-
-        outage.gives_up = renew_when_it_waits
-        tls_proxy.context = a_server_context(authority, expired=True)
-        tls_proxy.cut()
-
-        assert redis.ping()
-
-    lines = [record.getMessage() for record in caplog.records if "is away" in record.getMessage()]
-    assert len(lines) == 1
-    assert "certificate has expired" in lines[0]
 
 
 def test_a_worker_starts_on_no_expired_certificate_and_waits_out_one_that_expires_at_work(

@@ -24,10 +24,6 @@ def read(job: Job, **options: object) -> list[str]:
     return [result.custom_id for result in job.results(**options)]  # type: ignore[arg-type]
 
 
-def handle_of(environment: Environment, job_id: str) -> JobHandle:
-    return environment.handle(job_id)
-
-
 def completed_job(environment: Environment, sizes: list[int], unit_items: int) -> JobHandle:
     """Run a job whose units have so many items each."""
     job, first = a_classify_job(), sizes[0]
@@ -42,7 +38,7 @@ def completed_job(environment: Environment, sizes: list[int], unit_items: int) -
         chunk = unpack_items(unit.blob)
         results = some_results(len(chunk.items), first=chunk.first_index)
         environment.ledger.work.commit(unit, results, chunk)
-    return handle_of(environment, job_id)
+    return environment.handle(job_id)
 
 
 def begun_job(environment: Environment, *done: int, errored: int = -1) -> JobHandle:
@@ -51,7 +47,7 @@ def begun_job(environment: Environment, *done: int, errored: int = -1) -> JobHan
     units = [environment.claim_unit() for _ in range(3)]
     for number in done:
         environment.commit(units[number], errored=int(number == errored))
-    return handle_of(environment, job_id)
+    return environment.handle(job_id)
 
 
 def test_a_page_does_not_read_what_is_in_front_of_it(environment: Environment) -> None:
@@ -66,7 +62,7 @@ def test_a_page_does_not_read_what_is_in_front_of_it(environment: Environment) -
 def test_a_page_of_a_failed_job_raises_nothing_and_the_rest_without_a_limit_does(
     environment: Environment,
 ) -> None:
-    job = handle_of(environment, environment.submit_units(2))
+    job = environment.handle(environment.submit_units(2))
     failure = Failure(code="internal", message="made to fail")
     environment.ledger.control.fail(job.job_id, failure)
 
@@ -93,14 +89,14 @@ def test_a_page_that_there_cannot_be_is_refused_at_once(
     environment: Environment, options: dict[str, object], message: str
 ) -> None:
     with pytest.raises(InvalidRequest) as raised:
-        handle_of(environment, "none").results(**options)  # type: ignore[arg-type]
+        environment.handle("none").results(**options)  # type: ignore[arg-type]
 
     assert str(raised.value) == message
 
 
 def test_a_result_is_found_by_its_name(environment: Environment) -> None:
     job = completed_job(environment, [4, 4, 1], 4)
-    early = handle_of(environment, environment.submit_units(1))
+    early = environment.handle(environment.submit_units(1))
 
     assert job.result("item-6").custom_id == "item-6"
     with pytest.raises(UnknownItem) as unknown:
@@ -127,7 +123,7 @@ def test_errors_are_read_up_to_the_last_one(environment: Environment) -> None:
 
 
 def test_a_training_has_no_results_by_page_nor_errors(environment: Environment) -> None:
-    job = handle_of(environment, environment.submit(a_train_job(), version=None))
+    job = environment.handle(environment.submit(a_train_job(), version=None))
 
     for reading in (
         lambda: list(job.results(limit=1)),

@@ -11,7 +11,6 @@ import redis
 
 from clock_fixtures import HeldClock
 from seqd.client import Client
-from seqd.local.endpoint import redis_url_of
 from seqd.local.redis_server import EmbeddedServer
 from seqd.local.redis_watchdog import (
     HUNG_S,
@@ -104,25 +103,6 @@ class Watched:
 def watched(tmp_path: Path) -> Iterator[Watched]:
     with EmbeddedServer(Settings(data_dir=tmp_path)) as server:
         yield Watched(server)
-
-
-def test_a_server_that_died_comes_back_at_its_address_with_its_data(watched: Watched) -> None:
-    url, settings = watched.server.url, Settings(data_dir=watched.server.folder.parent)
-    with redis.Redis.from_url(url) as client:
-        watched.watchdog.look()
-        client.set("job", "kept")
-        os.kill(watched.server.pid, signal.SIGKILL)
-
-        watched.look_until(ServerEvent.DIED)
-        watched.clock.now_s += 2.5
-        watched.look_until(ServerEvent.READY)
-
-        assert client.get("job") == b"kept"
-    assert redis_url_of(settings) == watched.server.url == url
-    assert watched.told() == [
-        (ServerEvent.DIED, "starts again now"),
-        (ServerEvent.READY, "away for 2.5 s"),
-    ]
 
 
 def test_a_server_that_cannot_start_again_is_tried_with_growing_waits_until_it_can(
