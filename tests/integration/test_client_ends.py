@@ -35,6 +35,19 @@ async def texts(count: int, hangs: asyncio.Event | None = None) -> AsyncIterator
         await asyncio.Event().wait()
 
 
+class Watched:
+    """An endless input that knows whether it was closed."""
+
+    is_closed = False
+
+    async def texts(self) -> AsyncIterator[str]:
+        try:
+            async for text in texts(40, asyncio.Event()):
+                yield text
+        finally:
+            self.is_closed = True
+
+
 def state_of(cluster: Cluster, job_id: str) -> tuple[JobState, str]:
     record = cluster.client().job(job_id).record()
     return record.state, record.failure.message if record.failure else ""
@@ -106,16 +119,17 @@ def test_leaving_the_block_by_an_error_fails_the_job_and_does_not_wait_for_its_i
     cluster: Cluster, face: str, error: BaseException, reason: str
 ) -> None:
     endless = (f"text {number}" for number in count())
-    hanging = texts(40, asyncio.Event())
+    hanging = Watched()
 
     with pytest.raises(type(error)), face_of(cluster, face) as asked:
-        items = endless if face == "blocking" else hanging
+        items = endless if face == "blocking" else hanging.texts()
         job = asked.do(lambda: asked.client.classify(items, model="echo"))  # type: ignore[arg-type]
         raise error
 
     state, message = state_of(cluster, job.job_id)
     assert state is JobState.FAILED
     assert re.fullmatch(rf"The input broke off after unit \d+: {reason}", message)
+    assert hanging.is_closed is (face == "async")
 
 
 def test_who_leaves_the_block_by_an_error_after_closing_the_client_gets_that_error(
@@ -150,33 +164,6 @@ def test_who_is_cancelled_while_an_input_is_sent_fails_the_job(
 
     assert state is JobState.FAILED
     assert message.startswith("The input broke off after unit ")
-
-
-class Watched:
-    """An endless input that knows whether it was closed."""
-
-    is_closed = False
-
-    async def texts(self) -> AsyncIterator[str]:
-        try:
-            async for text in texts(40, asyncio.Event()):
-                yield text
-        finally:
-            self.is_closed = True
-
-
-def test_a_generator_that_is_left_half_way_is_closed(cluster: Cluster) -> None:
-    watched = Watched()
-
-    async def use() -> None:
-        async with an_async_client(cluster) as client:
-            job = await client.classify(watched.texts(), model="echo")
-            await job.cancel()
-            raise ZeroDivisionError
-
-    with pytest.raises(ZeroDivisionError):
-        run(use())
-    assert watched.is_closed
 
 
 def test_a_generator_is_closed_whose_job_is_refused(cluster: Cluster) -> None:

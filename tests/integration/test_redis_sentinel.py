@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -125,15 +126,12 @@ def test_what_is_set_about_sentinels_is_shown_without_the_password_refused_and_w
 
     settings = live_settings(sentinels, tmp_path)
     named = settings.model_copy(update={"redis_url": sentinels.url_of("other")})
-    cluster = Cluster(named, tmp_path)
-    try:
+    with closing(Cluster(named, tmp_path)) as cluster:
         worker = cluster.start()
 
         assert worker.wait_for_end() == 78
         assert "error[invalid_settings]" in worker.log()
         assert "watch no primary 'other'; they watch mymaster" in worker.log()
-    finally:
-        cluster.close()
 
     caplog.clear()
     with connect(sentinels.url) as redis:
@@ -161,8 +159,7 @@ def test_commits_that_no_replica_had_are_done_again_and_counted_once(
     for server in sentinels.servers:
         with server.client() as client:
             client.config_set("min-replicas-to-write", 0)
-    cluster = Cluster(live_settings(sentinels, tmp_path), tmp_path)
-    try:
+    with closing(Cluster(live_settings(sentinels, tmp_path), tmp_path)) as cluster:
         # So long that no lease runs out on a busy machine but that of a commit which was lost.
         cluster.start_ready(lease_s=10.0)
         client = cluster.client()
@@ -193,8 +190,6 @@ def test_commits_that_no_replica_had_are_done_again_and_counted_once(
         labels = {result.custom_id: result.output.label for result in job.results()}
         assert labels == {f"row-{n}": f"text {n - 1}" for n in range(1, 401)}
         assert max(cluster.starts_of_units(job.job_id)) <= 2
-    finally:
-        cluster.close()
 
 
 @pytest.mark.slow
@@ -298,13 +293,10 @@ def test_sentinels_and_their_primary_are_reached_over_tls_by_ledger_and_worker(
             assert ping(url, RedisAccess(ca_file=authority_file))
             with pytest.raises(RedisRefused) as refusal:
                 ping(url)
-            cluster = Cluster(settings, tmp_path)
-            try:
+            with closing(Cluster(settings, tmp_path)) as cluster:
                 cluster.start_ready()
                 job = cluster.client().classify(["a", "b"], model="echo")
                 assert job.wait(timeout_s=120).counts.succeeded == 2
-            finally:
-                cluster.close()
     finally:
         group.kill()
     assert str(refusal.value).startswith(

@@ -1,6 +1,7 @@
 """Redis over TLS: who is trusted, what a refusal says, and that none is waited for at a start."""
 
 import ssl
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -123,8 +124,7 @@ def test_a_worker_starts_on_no_expired_certificate_and_waits_out_one_that_expire
             "redis_key_file": key_file,
         }
     )
-    cluster = Cluster(settings, tmp_path)
-    try:
+    with closing(Cluster(settings, tmp_path)) as cluster:
         refused = cluster.start()
 
         assert refused.wait_for_end() == 78
@@ -146,8 +146,6 @@ def test_a_worker_starts_on_no_expired_certificate_and_waits_out_one_that_expire
         assert record.counts.succeeded == record.counts.total == 200
         assert "certificate has expired" in worker.log()
         assert worker.stop() == 0
-    finally:
-        cluster.close()
 
 
 def test_tls_is_asked_for_by_the_address_and_not_by_a_file_alone(authority_file):

@@ -5,6 +5,7 @@ import signal
 import socket
 import stat
 import tempfile
+from contextlib import closing
 from pathlib import Path
 from threading import Thread
 
@@ -151,8 +152,7 @@ def test_a_server_with_a_port_listens_there_too(tmp_path: Path) -> None:
 def test_a_worker_and_a_client_share_a_database_behind_a_socket(tmp_path: Path) -> None:
     with EmbeddedServer(Settings(data_dir=tmp_path / "server")) as server:
         settings = Settings(redis_url=f"{server.url}?db=3", data_dir=tmp_path / "seqd", **QUICK)
-        cluster = Cluster(settings, tmp_path)
-        try:
+        with closing(Cluster(settings, tmp_path)) as cluster:
             cluster.start_ready()
             job = cluster.client().classify(["a", "b"], model="echo")
 
@@ -162,5 +162,3 @@ def test_a_worker_and_a_client_share_a_database_behind_a_socket(tmp_path: Path) 
             assert record.counts.succeeded == 2
             with connect(server.url) as other:
                 assert other.dbsize() == 0
-        finally:
-            cluster.close()
