@@ -146,17 +146,6 @@ def test_whoever_waits_at_a_full_server_is_not_told_that_no_worker_is_up(
     assert "nobody can run it" not in status
 
 
-def test_a_server_that_is_full_says_so_and_one_in_order_nothing(
-    redis: Redis, settings: Settings
-) -> None:
-    with Client(settings.redis_url, settings=settings) as client:
-        before = client.why_no_writes()
-        redis.config_set("maxmemory", 1)
-        full = client.why_no_writes()
-
-    assert (before, full) == (None, "it has reached its maxmemory")
-
-
 def test_doctor_finds_no_worker_missing_and_says_whose_replica_it_is(
     redis: Redis, settings: Settings
 ) -> None:

@@ -175,20 +175,6 @@ class ClientMethods:
         return self._ledger.failures.get.steps(failure_id)
 
     @call
-    def failure_count(self) -> "Exchange[int]":
-        """Return how many dead letters are kept."""
-        return self._ledger.failures.count.steps()
-
-    @call
-    def why_no_writes(self) -> "Exchange[str | None]":
-        """Return why Redis takes no writes just now, such as `it is a read-only replica`.
-
-        None where it takes them, and where the user may not try. While it takes none, workers that
-        run cannot report: `workers` has no more than those that did before.
-        """
-        return self._ledger.writing.refusal.steps()
-
-    @call
     def failure_groups(
         self, by: str = "failure", **filters: "Unpack[FailureFilters]"
     ) -> "Exchange[FailureGroups]":

@@ -236,11 +236,6 @@ class Jobs(Part):
         return [one for one in records if not one.state.is_terminal], items_left(left)
 
     @exchange
-    def uploading(self) -> Exchange[int]:
-        """Return the number of jobs whose input is not complete."""
-        return cast(int, (yield from command("ZCARD", self._keys.uploads())))
-
-    @exchange
     def uploads_short_of_memory(self, since_ms: int) -> Exchange[list[str]]:
         """Return the jobs whose upload was heard of since then and waits for memory of Redis.
 
