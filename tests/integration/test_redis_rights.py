@@ -42,20 +42,15 @@ DATABASE = 1
 class Fleet:
     """A server whose users have the rights of their roles, and a cluster on it."""
 
-    def __init__(self, server: PrivateServer, folder: Path, **settings: object) -> None:
+    def __init__(self, server: PrivateServer, folder: Path) -> None:
         self.server = server
         self.admin = redis.Redis.from_url(server.url, db=DATABASE, protocol=2)
         self.prefix = f"test-{secrets.token_hex(4)}"
         base = {"prefix": self.prefix, "data_dir": folder / "seqd", "input_roots": (folder,)}
-        self._settings = Settings(redis_url=self.url(Role.WORKER), **base, **QUICK | settings)
+        self.settings = Settings(redis_url=self.url(Role.WORKER), **base, **QUICK)
         self.folder = folder
-        self.cluster = Cluster(self._settings, folder)
+        self.cluster = Cluster(self.settings, folder)
         self._clients: list[Client] = []
-        self._ledgers: dict[Role, Ledger] = {}
-
-    @property
-    def settings(self) -> Settings:
-        return self._settings
 
     def url(self, role: Role) -> str:
         """Return the address with a role's user, who is called like the role."""
@@ -77,29 +72,15 @@ class Fleet:
             self.allow(role, *self.rules(role))
         self.admin.execute_command("ACL", "LOG", "RESET")
 
-    def denials(self) -> list[tuple[str, str, str]]:
-        """Return what the server denied since: user, command or key, and the command's context."""
-        return [(row["username"], row["object"], row["context"]) for row in self.admin.acl_log()]
-
     def allow(self, role: Role, *rules: str) -> None:
         """Give a role's user these rights and no others."""
         self.admin.execute_command("ACL", "SETUSER", role, "reset", "on", f">secret-{role}", *rules)
 
-    def client(self, role: Role = Role.CLIENT, **settings: object) -> Client:
-        changed = self._settings.model_copy(update={"redis_url": self.url(role)} | settings)
-        client = Client(settings=changed)
+    def client(self) -> Client:
+        url = self.url(Role.CLIENT)
+        client = Client(settings=self.settings.model_copy(update={"redis_url": url}))
         self._clients.append(client)
         return client
-
-    def ledger(self, role: Role) -> Ledger:
-        """Return the ledger as a role's user has it; closed with the fleet.
-
-        A recorder cannot tell who it was that connected for a moment, as a command does.
-        """
-        if role not in self._ledgers:
-            connection = connect(self.url(role), role=role)
-            self._ledgers[role] = Ledger(connection, self.settings)
-        return self._ledgers[role]
 
     def variables(self, role: Role) -> dict[str, str]:
         """Return the environment of a command that connects as a role's user."""
@@ -116,8 +97,6 @@ class Fleet:
     def close(self) -> None:
         for client in self._clients:
             client.close()
-        for ledger in self._ledgers.values():
-            ledger.redis.close()
         self.cluster.close()
         self.admin.close()
 
@@ -277,10 +256,11 @@ def test_a_client_that_would_do_what_an_operator_does_is_told_of_that_role(
     assert (refused.status, done.status) == (2, 0)
     assert f"in the script '{script}'. " in refused.err
     assert "`seqd redis acl --role operator --user client`" in refused.err
-    ledger = fleet.ledger(Role.CLIENT)
-    rules, records = ledger.cordons.rules(), ledger.tenants.all()
+    with connect(fleet.url(Role.OPERATOR), role=Role.OPERATOR) as redis:
+        ledger = Ledger(redis, fleet.settings)
+        rules, records = ledger.cordons.rules(), ledger.tenants.all()
+        acts = ledger.audit.newest(10, AuditFilter())
     assert (len(rules), len(records)) == ((1, 0) if script == "set_rules" else (0, 1))
-    acts = fleet.ledger(Role.OPERATOR).audit.newest(10, AuditFilter())
     assert [one.outcome for one in acts] == ["", "redis_no_permission", ""]
 
 
@@ -352,7 +332,7 @@ def test_a_seqd_up_needs_a_workers_rights_alone_and_goes_on_when_they_are_taken_
     with running_up(fleet) as screen:
         restarted = here(capsys, "workers", "restart", "--wait", "--timeout-s", "120")
         assert restarted.status == 0, restarted.err
-        assert {row[1] for row in fleet.denials()} <= NOT_NEEDED
+        assert {row["object"] for row in fleet.admin.acl_log()} <= NOT_NEEDED
 
         fleet.allow(Role.WORKER)
         wait_until(lambda: "rules of operators not followed" in screen.read_text(), "it says so")
