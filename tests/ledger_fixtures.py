@@ -65,10 +65,6 @@ def disturbed(steps: Exchange[T], between: Callable[[], object]) -> Exchange[T]:
         return cast(T, end.value)
 
 
-#: A wakeup that no worker takes.
-STANDING = b"a message"
-
-
 @dataclass
 class Environment:
     """A ledger, and what happened to it."""
@@ -92,9 +88,8 @@ class Environment:
         """
         start = self.keys.wakeup("")
         for key in sorted(self.redis.keys(f"{start}*")):
-            sent = [message for message in self.redis.lrange(key, 0, -1) if message != STANDING]
-            taken = sum(self.redis.lrem(key, 1, message) for message in sent)
-            self.told += [key.decode().removeprefix(start)] * taken
+            while self.redis.rpop(key):
+                self.told.append(key.decode().removeprefix(start))
         return self.told
 
     def handle(self, job_id: str) -> JobHandle:
@@ -187,10 +182,6 @@ class Environment:
     def events(self, job_id: str) -> list[str]:
         """Return the names of a job's events."""
         return [event.event for event in self.ledger.jobs.events(job_id, longest_wait_s=0)]
-
-    def queue_wakeup(self, route: str) -> None:
-        """Queue a wakeup that no worker has taken yet, as Celery does."""
-        self.redis.lpush(self.keys.wakeup(route), STANDING)
 
     @contextmanager
     def on(self, server: Server) -> "Iterator[Environment]":

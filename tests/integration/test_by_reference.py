@@ -156,23 +156,18 @@ def unnamed(form: str, lines: list[str], end: str = "\n") -> bytes:
     return ("\n".join(rows) + end).encode()
 
 
-def handed_in(
-    client: Client,
-    place: Place,
-    name: str = "in.jsonl",
-    out: str = "out",
-    **options: object,
-) -> JobHandle:  # type: ignore[type-arg]
-    source = FileSource(path=place.path(name))
-    return client.classify(source, model="echo", output_folder=place.path(out), **options)  # type: ignore[arg-type]
+def handed_in(client: Client, place: Place, name: str = "in.jsonl", **options: object) -> JobHandle:  # type: ignore[type-arg]
+    """Hand a job in on a file, whose results go into the folder `out`."""
+    source, out = FileSource(path=place.path(name)), place.path("out")
+    return client.classify(source, model="echo", output_folder=out, **options)  # type: ignore[arg-type]
 
 
-def parts_of(place: Place, out: str = "out") -> list[dict[str, object]]:
+def parts_of(place: Place) -> list[dict[str, object]]:
     """Return what stands in the parts that the manifest lists, held against its digests."""
-    manifest = json.loads(place.read(f"{out}/manifest.json"))
+    manifest = json.loads(place.read("out/manifest.json"))
     rows = list[dict[str, object]]()
     for part in manifest["parts"]:
-        content = place.read(f"{out}/{part['name']}")
+        content = place.read(f"out/{part['name']}")
         assert sha256(content).hexdigest() == part["sha256"]
         found = [json.loads(line) for line in content.splitlines()]
         assert len(found) == part["items"]
@@ -180,7 +175,7 @@ def parts_of(place: Place, out: str = "out") -> list[dict[str, object]]:
     assert manifest["items"] == len(rows)
     assert manifest["errored"] == sum("error" in row for row in rows)
     listed = {part["name"] for part in manifest["parts"]}
-    assert place.names(out) == listed | {"manifest.json", ".seqd-job"}
+    assert place.names("out") == listed | {"manifest.json", ".seqd-job"}
     return rows
 
 

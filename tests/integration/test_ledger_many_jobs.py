@@ -13,7 +13,7 @@ from seqd.ledger.blobs import unpack_items
 from seqd.ledger.submissions import SUBMIT_JOBS, Accepted, BatchTemplate
 from seqd.ledger.units import Unit
 from seqd.ledger.work import CommitOutcome, Finished, MiscountedResults
-from seqd_schemas import ClassifyJob, ItemChunk, JobState
+from seqd_schemas import ItemChunk, JobState
 
 pytestmark = pytest.mark.processes
 
@@ -30,13 +30,10 @@ FILL = "for _ = 1, ARGV[1] do redis.call('XADD', KEYS[1], '*', 'filler', '') end
 
 
 def submit_each(
-    environment: Environment,
-    job_ids: Sequence[str],
-    job: ClassifyJob | None = None,
-    chunk: ItemChunk | None = None,
+    environment: Environment, job_ids: Sequence[str], chunk: ItemChunk | None = None
 ) -> list[Accepted | SeqdError]:
     """Hand in a job of one item for each identifier."""
-    template = BatchTemplate(job or a_classify_job(), Admitted(3, 256), CLIENT)
+    template = BatchTemplate(a_classify_job(), Admitted(3, 256), CLIENT)
     inputs = [(job_id, chunk or a_chunk(1)) for job_id in job_ids]
     return environment.ledger.submissions.submit_each(template, inputs)
 
@@ -47,8 +44,8 @@ def claim_all(environment: Environment) -> list[Unit]:
     return list(claim.units)
 
 
-def finished(unit: Unit, results: int = 1) -> Finished:
-    return Finished(unit, some_results(results), unpack_items(unit.blob))
+def finished(unit: Unit) -> Finished:
+    return Finished(unit, some_results(1), unpack_items(unit.blob))
 
 
 def commit_all(environment: Environment, units: Sequence[Unit]) -> list[object]:
