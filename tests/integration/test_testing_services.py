@@ -136,16 +136,6 @@ def test_an_item_fails_as_often_as_ordered_and_a_retry_succeeds(
     assert [type(result) for result in merged] == [ItemSuccess, ItemSuccess]
 
 
-def test_a_worker_that_is_killed_once_loses_and_doubles_nothing(
-    seqd_services: RunningServices, seqd_client: Client
-):
-    seqd_services.kill_worker("a fine film")
-
-    job = seqd_client.classify(["b", "a fine film", "c"])
-
-    assert labels_of(job) == ["negative", "positive", "negative"]
-
-
 def test_an_item_that_kills_each_worker_is_found_and_the_others_are_computed(
     seqd_services: RunningServices, seqd_client: Client
 ):

@@ -45,11 +45,6 @@ def error_of(spec: str, kind: type[SeqdError], machine: Machine | None = None) -
             "cuDevicePrimaryCtxRetain says CUDA_ERROR_OUT_OF_MEMORY (2)",
         ),
         (
-            "cuDevicePrimaryCtxRetain 46",
-            DeviceUnavailable,
-            "cuDevicePrimaryCtxRetain says CUDA_ERROR_DEVICE_UNAVAILABLE (46)",
-        ),
-        (
             "cuCtxSynchronize 214",
             DeviceLost,
             "cuCtxSynchronize says CUDA_ERROR_ECC_UNCORRECTABLE (214)",

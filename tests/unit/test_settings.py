@@ -29,18 +29,12 @@ def written(monkeypatch: pytest.MonkeyPatch, **variables: str) -> None:
     ("name", "meant"),
     [
         ("SEQD_LAESE_S", "SEQD_LEASE_S"),  # swapped
-        ("SEQD_LEASES", "SEQD_LEASE_S"),  # dropped
         ("SEQD_LEASE", "SEQD_LEASE_S"),  # two dropped
         ("SEQD_LEASE_SX", "SEQD_LEASE_S"),  # added
         ("SEQD_HEARTBEET_S", "SEQD_HEARTBEAT_S"),  # replaced
-        ("SEQD_REDISURL", "SEQD_REDIS_URL"),
         ("seqd_laese_s", "SEQD_LEASE_S"),
-        ("SEQD_SLOTZ", "SEQD_SLOTS"),
-        ("SEQD_LAESE_SX", "SEQD_LEASE_S"),
         ("SEQD_LAESEXYS", None),  # three edits
         ("SEQD_ROOT", None),  # two of four letters make another word than SLOT
-        ("SEQD_ROOTS", None),
-        ("SEQD_HOST", None),
         ("SEQD_REDIZ_PORT", "SEQD_REDIS_PORT"),  # with a number, which no service of Kubernetes has
     ],
 )
@@ -61,10 +55,8 @@ def test_a_name_within_two_edits_of_a_settings_is_a_slip(
     ("name", "value"),
     [
         ("SEQD_SERVICE_HOST", "10.0.0.1"),
-        ("SEQD_SERVICE_PORT", "6379"),
         ("SEQD_SERVICE_PORT_METRICS", "9808"),
         ("SEQD_PORT", "tcp://10.0.0.1:6379"),
-        ("SEQD_PORT_6379_TCP", "tcp://10.0.0.1:6379"),
         ("SEQD_PORT_6379_TCP_ADDR", "10.0.0.1"),
         ("SEQD_REDIS_PORT_6379_TCP_PORT", "6379"),
         ("SEQD_REDIZ_PORT", "tcp://10.0.0.1:6379"),  # a service that is called seqd-rediz
@@ -162,7 +154,6 @@ CLASHING_PORT = {"REDIS_URL": "redis://127.0.0.1:1/0", "REDIS_PORT": "6379"}
             {"WORKER_LABELS": "pool"},
             "SEQD_WORKER_LABELS is 'pool': 'pool' is no label; allowed: KEY=VALUE of letters, ",
         ),
-        ({"WORKER_LABELS": "=a"}, "SEQD_WORKER_LABELS is '=a': '=a' is no label"),
         ({"WORKER_LABELS": "pool=a b"}, "SEQD_WORKER_LABELS is 'pool=a b': 'pool=a b' is no label"),
         (
             {"WORKER_LABELS": "pool=a,pool=b"},
@@ -177,7 +168,6 @@ CLASHING_PORT = {"REDIS_URL": "redis://127.0.0.1:1/0", "REDIS_PORT": "6379"}
             {"STORE_URL": "s3://key:secret@models/seqd"},
             "SEQD_STORE_URL is ***: allowed: s3://BUCKET or s3://BUCKET/FOLDER, of letters, ",
         ),
-        ({"STORE_URL": "gs://models"}, "SEQD_STORE_URL is ***: allowed: s3://BUCKET or s3://"),
         (
             {"STORE_URL": "file:///srv/models"},
             "SEQD_STORE_URL is ***: allowed: s3://BUCKET or s3://BUCKET/FOLDER, of letters, "
@@ -244,12 +234,9 @@ def test_what_nothing_can_be_started_with_ends_with_78(
 @pytest.mark.parametrize(
     ("typed", "meant"),
     [
-        (" redis://h:1/0\t", "redis://h:1/0"),
         ('"redis://:secret@h:1/0"', "redis://:secret@h:1/0"),
         ("'redis://h:1/0'", "redis://h:1/0"),
         ('" redis://h:1/0 "', "redis://h:1/0"),
-        ("", None),
-        ("  ", None),
         ('""', None),
     ],
 )

@@ -71,17 +71,13 @@ def test_an_array_of_any_type_and_byte_order_is_its_numbers(numbers, dtype):
     ("values", "message"),
     [
         (np.ones((2, 2), np.float32), "it has the shape (2, 2); allowed: one axis"),
-        (np.float32(1), "it has the shape (); allowed: one axis"),
         (np.array(1.0), "it has the shape (); allowed: one axis"),
         ([], "it has 0 numbers; allowed: 1 to 65,536"),
-        (np.zeros(0, np.float32), "it has 0 numbers; allowed: 1 to 65,536"),
         ([0.0] * (MAX_DIMENSIONS + 1), "it has 65,537 numbers; allowed: 1 to 65,536"),
         (b"12345", "it has 5 bytes; allowed: four of each number"),
         ([1.0, math.nan], "a number of it is not finite; allowed: finite numbers"),
-        ([math.inf, -math.inf], "a number of it is not finite; allowed: finite numbers"),
         (np.array([1, np.nan]), "a number of it is not finite; allowed: finite numbers"),
         ([1.0, "2"], "it is no vector of 32-bit floats: must be real number, not str"),
-        ([1.0, None], "it is no vector of 32-bit floats: must be real number, not NoneType"),
         ([[1.0]], "it is no vector of 32-bit floats: must be real number, not list"),
     ],
 )

@@ -1,9 +1,7 @@
 """A claim goes to the plugin in calls of bounded tokens, and what it took is divided again."""
 
-import tracemalloc
 from collections.abc import Iterator, Sequence
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -61,24 +59,6 @@ def test_usual_texts_and_those_of_which_a_model_reads_little_are_one_call() -> N
 
     assert ([len(call) for call in calls], asked) == ([512], [])
     assert [len(call) for call in with_a_long_one] == [512]
-
-
-def test_one_long_text_costs_a_plugin_that_pads_bounded_memory() -> None:
-    def pad(items: Sequence[WorkItem]) -> list[Classification]:
-        ids = np.zeros((len(items), max(tokens(item.text) for item in items)), np.int32)
-        ids[:] = 1
-        return labels(items)
-
-    unit = a_unit([SHORT] * 255 + [LONG] + [SHORT] * 256)
-
-    tracemalloc.start()
-    (results,) = compute(pad, [unit], Classification, no_faults(), tokens, never)
-    _, peak_bytes = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-
-    assert [result.status for result in results] == ["succeeded"] * 512
-    # In one call it takes 106 MB.
-    assert peak_bytes < 1.1 * 4 * MAX_CALL_TOKENS
 
 
 @given(chars=st.lists(st.integers(0, 300_000), max_size=40))
