@@ -147,8 +147,7 @@ def open_files(path: Path) -> int:
     )
 
 
-@pytest.mark.parametrize("second", [0, 599])
-@pytest.mark.parametrize("batch", [64, 65_536])
+@pytest.mark.parametrize(("second", "batch"), [(0, 65_536), (599, 64)])
 def test_an_identifier_that_comes_twice_is_found_whoever_read_it_first(
     environment, readers, tmp_path, monkeypatch, second, batch
 ):

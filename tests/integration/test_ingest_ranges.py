@@ -147,8 +147,7 @@ def test_a_line_that_is_longer_than_a_range_is_read_by_one(
     assert chunks_in(environment, job_id) == chunks_by_one(path)
 
 
-@pytest.mark.parametrize("first", [0, 40, 150])
-@pytest.mark.parametrize("batch", [16, 65_536])
+@pytest.mark.parametrize(("first", "batch"), [(0, 16), (40, 65_536), (150, 16)])
 def test_an_identifier_that_comes_twice_is_found_whoever_read_it(
     environment, readers, tmp_path, monkeypatch, first, batch
 ):

@@ -3,7 +3,7 @@
 import os
 import resource
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -55,12 +55,6 @@ class Environment:
 
     def wait_for(self, line: str) -> None:
         wait_until(lambda: line in self.diary(), f"{line!r} in {self.diary()}")
-
-    def holder(self, job: JobHandle, workers: Sequence[LiveWorker]) -> LiveWorker:
-        """Return the worker that holds the training."""
-        lease = self.ledger.redis.hget(self.ledger.keys.leases(job.job_id), "train")
-        name = lease.decode().split()[1]
-        return next(worker for worker in workers if worker.name == name)
 
     def wakeups_being_answered(self) -> list[bytes]:
         """Return the delivery tags of the messages that Celery has not acknowledged."""
@@ -122,7 +116,7 @@ def test_a_training_goes_on_from_its_last_checkpoint_when_its_worker_is_frozen_o
     job = environment.train(epochs=12, step_ms=500, trick="deaf")
     # In a step, after which it saves: between save and report another refusal would come first.
     environment.wait_for("step 3")
-    zombie = environment.holder(job, workers)
+    zombie = environment.cluster.wait_for_holder(job.job_id, workers)
 
     zombie.freeze()
     wait_until(lambda: environment.diary().count("begin") == 2, "the other worker took over")
@@ -147,7 +141,7 @@ def test_a_training_goes_on_from_its_last_checkpoint_when_its_worker_is_frozen_o
 
     job = environment.train(epochs=8, step_ms=500)
     environment.wait_for("saved 3")
-    environment.holder(job, workers).kill()
+    environment.cluster.wait_for_holder(job.job_id, workers).kill()
     told = epochs_told(job)
 
     record = job.record()
@@ -363,7 +357,7 @@ def test_a_training_goes_on_elsewhere_from_its_checkpoint_when_its_worker_become
         (environment.data_dir / "cured").unlink(missing_ok=True)
         job = environment.train(epochs=6, step_ms=0, trick="held")
         environment.wait_for("saved 3")
-        worker = environment.holder(job, workers)
+        worker = environment.cluster.wait_for_holder(job.job_id, workers)
 
         make_sick(environment, worker, f"train {sick}\nwarm_up {sick}")
         (environment.data_dir / "cured").touch()
