@@ -104,7 +104,10 @@ def test_to_go_on_from_an_earlier_job_whose_files_are_in_no_store_is_refused(
     shutil.rmtree(training.data_dir / "checkpoints")
     for name in bucket.names("checkpoints/"):
         objects.remove(name)
-    assert training.checkpoints(objects=objects).load() is None  # the job's own begins anew
+    assert training.checkpoints(objects=objects).load() is None  # the job's own
+    assert training.reported == [
+        "Its checkpoints are on another host, and none is in the store: it begins anew."
+    ]
     training.unit = training.claim()
 
     with pytest.raises(CheckpointDamaged, match="Hand the training in again without `continues`"):
