@@ -151,16 +151,11 @@ def a_generation(*samples: object, **fields: object) -> Generation:
 LABEL_FAULTS = {
     "score is inf: Input should be less than or equal to 1": a_label(score=math.inf),
     "score is '0.5': Input should be a valid number": a_label(score="0.5"),
-    "unknown_share is -1.0: Input should be greater than or equal to 0": a_label(
-        unknown_share=-1.0
-    ),
-    "truncated is 1: Input should be a valid boolean": a_label(truncated=1),
     "label is '\\ud800': Input should be a valid string, unable to parse raw data as a unicode "
     "string": a_label("\ud800"),
     "probabilities.pos is nan: Input should be less than or equal to 1": a_label(
         probabilities={"pos": NAN}
     ),
-    "type is 'other': Input should be 'classification'": a_label(type="other"),
     "truncated: Field required": Classification.model_construct(label="pos", score=0.5),
     "its probabilities add up to 1.1; allowed: 1, and 0.05 more for rounding": a_label(
         probabilities={"pos": 0.6, "neg": 0.5}
