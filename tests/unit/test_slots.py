@@ -25,12 +25,10 @@ FORMS = (
         ("cpu:0", "cpu", ("classify", "generate"), "-1", 1),
         ("gpu:0", "gpu", ("classify", "generate"), "0", 1),
         ("gpu:MIG-41b3-9", "gpu", ("classify", "generate"), "MIG-41b3-9", 1),
-        ("gpu:GPU-41b3-9", "gpu", ("classify", "generate"), "GPU-41b3-9", 1),
         ("gpu:MIG-GPU-41b3-9/3/0", "gpu", ("classify", "generate"), "MIG-GPU-41b3-9/3/0", 1),
         ("gpu:0=0.25", "gpu", ("classify", "generate"), "0", 1),
         ("train@gpu:0=6GiB", "gpu", ("train",), "0", 1),
         ("train@cpu", "cpu", ("train",), "-1", cores()),
-        ("train@gpu:1", "gpu", ("train",), "1", 1),
         ("all@cpu:0", "cpu", ("classify", "generate", "train"), "-1", cores()),
     ],
 )

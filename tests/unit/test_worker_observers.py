@@ -126,7 +126,5 @@ def test_observers_are_told_of_each_job_and_the_log_has_one_line_of_many_or_brie
     ended = [(job_id,) for job_id in told]
     assert context.registry.told == [*begun, *ended]  # type: ignore[attr-defined]
     assert caplog.messages == lines
-    failed = [record for record in caplog.records if record.levelname == "WARNING"]
-    assert len(failed) == lines.count(
-        f"job failed: job=broken {FIGURES} reason=plugin_fault: it broke"
-    )
+    warnings = [record.message for record in caplog.records if record.levelname == "WARNING"]
+    assert warnings == [line for line in lines if line.startswith("job failed: ")]
