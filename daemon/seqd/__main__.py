@@ -87,8 +87,8 @@ def _print_version() -> None:
 
 def _answer_probe() -> None:
     """Answer a probe that needs no library, and exit; return for any other."""
-    from seqd.cli.quick_probe import quick_answer
     from seqd.escaping import printable
+    from seqd.local.probes import quick_answer
 
     answer = quick_answer(sys.argv[2:], os.environ)
     if answer is None:

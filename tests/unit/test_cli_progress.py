@@ -12,9 +12,8 @@ from cli_builders import a_record, last_line_of
 from seqd.cli.bulk import bulk_view
 from seqd.cli.ui.progress import ProgressView
 from seqd.cli.ui.screen import Screen
-from seqd.cli.ui.sweeps import SweepView
 from seqd.cli.ui.texts import GenerationPrinter, LiveTexts
-from seqd.cli.ui.training import TrainingView, sample_lines
+from seqd.cli.ui.training import SweepView, TrainingView, sample_lines
 from seqd.client import StreamedText
 from seqd_schemas import (
     Counts,

@@ -18,8 +18,8 @@ from seqd.cli.ui.outputs import OutputPrinter, output_line
 from seqd.cli.ui.placements import print_placed, print_placements, record_of
 from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.summary import BulkOutcome, ResultCounts, say_bulk_summary, say_headline
-from seqd.cli.ui.sweeps import print_sweep, say_best, say_sweep_headline
 from seqd.cli.ui.tables import print_facts, print_rows
+from seqd.cli.ui.training import print_sweep, say_best, say_sweep_headline
 from seqd.cli.ui.workers import memory_lines, print_workers
 from seqd.escaping import printable
 from seqd.local.slots import parse_slots

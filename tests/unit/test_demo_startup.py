@@ -7,7 +7,7 @@ from threading import Thread, current_thread
 
 import pytest
 
-from seqd.cli.demo.startup import Startup
+from seqd.cli.demo.script import Startup
 from seqd.errors import InvalidSettings, WorkersNotReady
 from seqd.local.slots import parse_slot
 from seqd.local.supervisor import Change, WorkerChange

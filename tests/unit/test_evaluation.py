@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seqd.analysis.examples import HighestScored
+from seqd.analysis.evaluation import HighestScored
 from seqd.analysis.measures import CLASSIFICATION, Report
 from seqd_schemas import (
     MAX_CONFUSIONS,

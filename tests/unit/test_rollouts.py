@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from builders import a_catalog_entry, a_classify_job
 from seqd.admission import admit
-from seqd.cli.models.rollouts import parse_percent
+from seqd.cli.models.promotion import parse_percent
 from seqd.errors import InvalidRequest
 from seqd.ledger.units import Death, Unit
 from seqd.worker.promotion import percent

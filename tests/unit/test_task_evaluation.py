@@ -217,7 +217,7 @@ def test_the_nearest_vector_is_that_of_the_largest_cosine_also_of_huge_numbers()
 
 
 def test_vectors_beyond_the_limit_are_counted_and_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("seqd.analysis.embeddings.MOST_ITEMS", 3)
+    monkeypatch.setattr("seqd.analysis.measures.MOST_ITEMS", 3)
 
     report = report_of("embedding", *(("x", at(1.0, number)) for number in range(5)))
 

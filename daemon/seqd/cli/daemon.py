@@ -6,11 +6,12 @@ is away it waits with both, and the watchdog of an embedded server brings that b
 """
 
 import logging
+import os
+import socket
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from seqd.cli.fleet_rules import FleetRules
-from seqd.errors import REDIS_ERRORS
+from seqd.errors import REDIS_ERRORS, RedisRefused
 from seqd.ledger import Ledger, connect
 from seqd.ledger.acl import Role
 from seqd.ledger.writing import SHORT_OF_MEMORY
@@ -21,8 +22,8 @@ from seqd.local.slots import Slot
 from seqd.local.supervisor import Change, OnChange, Supervisor, WorkerChange
 from seqd.serving import is_drained, is_listening
 from seqd.settings import Settings
-from seqd.targets import option_of
-from seqd_schemas import WorkerState, WorkerStatus
+from seqd.targets import Place, is_meant, option_of
+from seqd_schemas import CordonAction, CordonRule, WorkerState, WorkerStatus
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +38,122 @@ _RELEASE_EVERY_S = 1.0
 
 #: Gets the records of workers.
 OnLook = Callable[[Sequence[WorkerStatus]], None]
+
+#: Seconds between two looks at the rules.
+_RULES_LOOK_S = 0.5
+
+#: Name of the lock by which the workers of all hosts are replaced one after the other, and the
+#: seconds for which it is held after the last look.
+_RESTART_LOCK = "restart"
+_LOCK_S = 15.0
+
+
+class _FleetRules:
+    """Operators' rules, as `seqd up` follows them: which of its workers it replaces, and when.
+
+    It looks twice a second, at one number as long as nothing changes. What was seen last holds
+    while Redis is away.
+    """
+
+    def __init__(self, ledger: "Ledger", settings: Settings) -> None:
+        self._ledger = ledger
+        self._settings = settings
+        self._host = socket.gethostname()
+        #: Who holds the lock; several `seqd up` may run on a host.
+        self._holder = f"{self._host}-{os.getpid()}"
+        self._rules: list[CordonRule] = []
+        self._version: tuple[bytes | None] | None = None
+        self._looked_s = float("-inf")
+        #: The requests to restart that were known when a slot's last worker was started.
+        self._known_at_start: dict[str, list[CordonRule]] = {}
+        self._has_turn = False
+        #: True since a look was refused, for lack of a right or for another password.
+        self._is_refused = False
+        #: Requests to restart that are not followed any more, since a new worker did not come up.
+        self._given_up: set[CordonRule] = set()
+
+    def look(self) -> None:
+        """Read the rules where they have changed."""
+        now_s = time.monotonic()
+        if now_s - self._looked_s >= _RULES_LOOK_S:
+            self._looked_s = now_s
+            self._try(self._read)
+
+    def note_started(self, slot_name: str) -> None:
+        """Note that a slot's worker was started now, after the requests that stand."""
+        self._looked_s = float("-inf")  # the first is started before anybody has looked
+        self.look()
+        self._known_at_start[slot_name] = self._restarts()
+
+    def has_restarts(self) -> bool:
+        """Return True where somebody has asked for workers to be restarted."""
+        return any(rule not in self._given_up for rule in self._restarts())
+
+    def due_to_restart(self, ours: Iterable[tuple[Slot, str]]) -> str | None:
+        """Return the next worker of ours to be replaced; None while another host has its turn.
+
+        A request means the workers that were started before it was known. When a worker's child
+        was started, which its record says, is another matter: that may have died since.
+        """
+        due = [
+            worker_id
+            for slot, worker_id in ours
+            if any(
+                is_meant(self._place(slot, worker_id), rule.target)
+                for rule in self._restarts()
+                if rule not in self._given_up and rule not in self._known_at_start[slot.name]
+            )
+        ]
+        if due:
+            return due[0] if self.holds_turn() else None
+        if self._has_turn:
+            self._has_turn = False
+            self._try(lambda: self._ledger.fleet.take_lock(_RESTART_LOCK, self._holder, 0.001))
+        return None
+
+    def holds_turn(self) -> bool:
+        """Take the turn to replace a worker, or keep it; False while another host has it."""
+        taken: list[bool] = []
+
+        def take() -> None:
+            taken.append(self._ledger.fleet.take_lock(_RESTART_LOCK, self._holder, _LOCK_S))
+
+        self._try(take)
+        self._has_turn = taken == [True]
+        return self._has_turn
+
+    def give_up_restarts(self) -> None:
+        """Replace no more workers: a new one did not come up, and the next would not either."""
+        rules = [rule for rule in self._restarts() if rule not in self._given_up]
+        self._given_up |= set(rules)
+        self._try(lambda: self._ledger.cordons.change(remove=rules))
+
+    def _restarts(self) -> list[CordonRule]:
+        return [rule for rule in self._rules if rule.action is CordonAction.RESTART]
+
+    def _read(self) -> None:
+        version = self._ledger.cordons.version()
+        if self._version != (version,):
+            self._rules = self._ledger.cordons.rules()
+            self._version = (version,)
+
+    def _place(self, slot: Slot, worker_id: str) -> Place:
+        return Place(worker_id, slot.name, self._host, self._settings.labels)
+
+    def _try(self, step: Callable[[], object]) -> None:
+        """Take a step that a Redis which is away or refuses us puts off, to the next look.
+
+        What it refuses somebody has to change, so that is logged, once.
+        """
+        try:
+            step()
+        except REDIS_ERRORS as error:
+            is_refused = isinstance(error, RedisRefused)
+            level = logging.WARNING if is_refused and not self._is_refused else logging.DEBUG
+            log.log(level, "rules of operators not followed just now: %s", error)
+            self._is_refused = self._is_refused or is_refused
+        else:
+            self._is_refused = False
 
 
 class DeadWorkers:
@@ -121,7 +238,7 @@ class Daemon:
         #: Workers of ours that run, with their last change: `STARTED`, or `READY` once they were.
         self._running: dict[str, WorkerChange] = {}
         self._workers: Mapping[str, WorkerStatus] = {}
-        self._rules = FleetRules(self._ledger, settings)
+        self._rules = _FleetRules(self._ledger, settings)
         self._slots = {slot.name: slot for slot in slots}
         self._dead = DeadWorkers(self._ledger)
         self._supervisor = Supervisor(

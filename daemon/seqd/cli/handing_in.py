@@ -40,7 +40,7 @@ from seqd_schemas import JobAction, JobRecord, JobState, output_folder_of
 
 if TYPE_CHECKING:
     from seqd.cli.bulk import Result
-    from seqd.cli.job_note import JobNote
+    from seqd.cli.drafts import JobNote
     from seqd.cli.sources import Feed
 
 #: Seconds for which Ctrl-C waits for a Redis that is away, to cancel the job.

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from seqd.cli.drafts import JobNote
 from seqd.cli.handing_in import Begun, HandIn
-from seqd.cli.job_note import JobNote
 from seqd.cli.ui.screen import Screen
 from seqd.client import Client, JobHandle
 from seqd.errors import (

@@ -260,7 +260,7 @@ def follow_sweep(
     """
     from seqd.analysis.sweeps import report_of, sweep_job_of
     from seqd.cli.ui.progress import seconds_of
-    from seqd.cli.ui.sweeps import print_sweep, say_best, say_sweep_headline
+    from seqd.cli.ui.training import print_sweep, say_best, say_sweep_headline
 
     _show_sweep(handle, screen)
     record = handle.record()
@@ -330,7 +330,7 @@ def _default_picture(job_id: str) -> Path | None:
 
 
 def _show_sweep(handle: "JobHandle", screen: Screen) -> None:
-    from seqd.cli.ui.sweeps import SweepView
+    from seqd.cli.ui.training import SweepView
     from seqd_schemas import TERMINAL_EVENTS
 
     with SweepView(screen, handle.record()) as view:

@@ -6,11 +6,12 @@ ledger, and back with their results. Their ends are heard in one completion stre
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from math import inf
 from time import monotonic
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 from seqd.client.prediction import (
     TRIES,
@@ -23,14 +24,13 @@ from seqd.client.prediction import (
     lost,
 )
 from seqd.client.sending import admission_of
-from seqd.client.together import Together
 from seqd.client.waiting import Announced, Announcements, WaitingNotice
 from seqd.errors import SeqdError
 from seqd.ledger import LedgerParts
 from seqd.ledger.async_transport import AsyncTransport
 from seqd.ledger.exchange import Exchange
 from seqd.ledger.jobs import EndedRow
-from seqd.ledger.outage import waiting_at_most
+from seqd.ledger.outage import unbounded_context, waiting_at_most
 from seqd.ledger.submissions import (
     SUBMIT_JOBS,
     Accepted,
@@ -48,6 +48,8 @@ TAKE_JOBS, CANCEL_JOBS = 64, 16
 LAST_ANSWER_S = 1.0
 
 T = TypeVar("T")
+A = TypeVar("A")
+R = TypeVar("R")
 
 _Sent = tuple[str, TextRequest]
 
@@ -67,9 +69,9 @@ class AsyncPredictor:
         self._transport = transport
         self._completions = completions
         self._announcements = announcements
-        self._sending = Together[_Sent, Accepted](self._send, SUBMIT_JOBS)
-        self._taking = Together[str, EndedRow](self._take, TAKE_JOBS)
-        self._cancelling = Together[str, EndedRow](self._cancel, CANCEL_JOBS)
+        self._sending = _Together[_Sent, Accepted](self._send, SUBMIT_JOBS)
+        self._taking = _Together[str, EndedRow](self._take, TAKE_JOBS)
+        self._cancelling = _Together[str, EndedRow](self._cancel, CANCEL_JOBS)
         #: What still goes on for tasks that were cancelled.
         self._leaving = set[asyncio.Task[None]]()
 
@@ -185,3 +187,62 @@ def _alike(asked: Sequence[_Sent]) -> list[tuple[Job, list[tuple[str, ItemChunk]
         _, inputs = found.setdefault(id(request.job), (request.job, []))
         inputs.append((job_id, request.chunk))
     return list(found.values())
+
+
+class _Together(Generic[A, R]):
+    """One call for many that ask: at once where none is under way, else when that is answered.
+
+    So who asks alone waits for nobody, and those who ask at the same time share the round trips.
+    """
+
+    def __init__(
+        self, call: Callable[[Sequence[A]], Awaitable[Sequence[R | Exception]]], most: int
+    ) -> None:
+        """`call` answers at most `most` at a time, each with a result or its own error."""
+        self._call = call
+        self._most = most
+        self._asked = deque[tuple[A, asyncio.Future[R]]]()
+        self._task: asyncio.Task[None] | None = None
+
+    def ask(self, argument: A) -> "asyncio.Future[R]":
+        """Return the future answer; it is asked also where that is cancelled."""
+        answer: asyncio.Future[R] = asyncio.get_running_loop().create_future()
+        self._asked.append((argument, answer))
+        if self._task is None:
+            # Not as long as whoever asks first waits for Redis: others ask on, for longer.
+            self._task = asyncio.create_task(
+                self._run(), name="seqd-together", context=unbounded_context()
+            )
+        return answer
+
+    async def finish(self) -> None:
+        """Wait until all that was asked is answered."""
+        while self._task is not None:
+            await asyncio.wait([self._task])
+
+    async def _run(self) -> None:
+        try:
+            while self._asked:
+                count = min(self._most, len(self._asked))
+                asked = [self._asked.popleft() for _ in range(count)]
+                for (_, answer), outcome in zip(asked, await self._outcomes(asked), strict=True):
+                    _resolve(answer, outcome)
+        finally:
+            self._task = None
+
+    async def _outcomes(
+        self, asked: Sequence[tuple[A, "asyncio.Future[R]"]]
+    ) -> Sequence[R | Exception]:
+        try:
+            return await self._call([argument for argument, _ in asked])
+        except Exception as error:  # noqa: BLE001 - raised in whoever asked
+            return [error] * len(asked)
+
+
+def _resolve(answer: "asyncio.Future[R]", outcome: R | Exception) -> None:
+    if answer.done():
+        return
+    if isinstance(outcome, Exception):
+        answer.set_exception(outcome)
+    else:
+        answer.set_result(outcome)

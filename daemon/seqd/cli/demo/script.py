@@ -13,16 +13,15 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 
 from seqd.cli.bulk import Output, follow_bulk_job
 from seqd.cli.daemon import Daemon
 from seqd.cli.demo.sample_data import Review, compose_reviews, compose_text
-from seqd.cli.demo.startup import Startup
 from seqd.cli.exits import MISTAKE
 from seqd.cli.output_options import OutputOptions, opened_output
 from seqd.cli.sources import feed_of
@@ -32,14 +31,16 @@ from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.summary import ResultCounts
 from seqd.cli.ui.texts import GenerationPrinter
 from seqd.client import Client
-from seqd.errors import RedisUnreachable
+from seqd.errors import InvalidSettings, RedisUnreachable, WorkersNotReady
 from seqd.kinds import CLASSIFY
 from seqd.ledger import connect
 from seqd.ledger.redis import redis_errors
+from seqd.local.child import last_lines
 from seqd.local.pinning import slots_here
 from seqd.local.redis_access import RedisAccess
 from seqd.local.redis_server import running_server
 from seqd.local.slots import Slot
+from seqd.local.supervisor import Change, WorkerChange
 from seqd.masking import without_password
 from seqd.settings import Settings, load_settings
 from seqd_schemas import Classification, FileFormat, FileSource, ItemSuccess, ParameterValue
@@ -70,6 +71,15 @@ PROMPTS = (
 
 #: A worker has 30 s for its unit once it is to stop; then it is killed.
 _STOP_TIMEOUT_S = 45.0
+
+#: Workers import the plugins and nothing heavier, which takes seconds. At a load of 30 on two
+#: processors it took 223 s.
+_LIMIT_S = 900.0
+#: The same where one of them has died, which another follows.
+_DEATH_LIMIT_S = 90.0
+_SAY_AFTER_S = 20.0
+_POLL_S = 0.05
+_LOG_LINES = 8
 
 
 def run_demo(
@@ -292,3 +302,76 @@ def _removing_keys(settings: Settings, url: str) -> Iterator[None]:
             with suppress(RedisUnreachable), redis_errors(redis):
                 for key in redis.scan_iter(match=f"{settings.prefix}:*", count=1_000):
                     redis.unlink(key)
+
+
+class Startup:
+    """The workers that a supervisor starts, until each has been reported ready."""
+
+    def __init__(
+        self,
+        slots: Sequence[Slot],
+        say: Callable[[str], None],
+        *,
+        limit_s: float = _LIMIT_S,
+        say_after_s: float = _SAY_AFTER_S,
+    ) -> None:
+        """`say` gets a sentence when they take long."""
+        self._missing = {slot.name for slot in slots}
+        self._say = say
+        self._limit_s, self._say_after_s = limit_s, say_after_s
+        self._ready = Event()
+        self._fault = ""
+        self._has_given_up = False
+        self._logs: Path | None = None
+
+    def update(self, change: WorkerChange) -> None:
+        """Note a change; runs in the supervisor's thread."""
+        self._logs = change.log.parent
+        if change.change is Change.READY:
+            self._missing.discard(change.slot)
+        elif change.change in (Change.GAVE_UP, Change.DIED, Change.LOST):
+            end = "\n".join(last_lines(change.log, _LOG_LINES))
+            self._fault = f" The one on {change.slot} {change.change}. Its log ends with:\n{end}\n"
+            self._has_given_up |= change.change is Change.GAVE_UP
+        if not self._missing:
+            self._ready.set()
+
+    def wait_until_ready(self, supervisor: Thread) -> None:
+        """Return once every slot's worker is ready.
+
+        Raises InvalidSettings where one has given up, WorkersNotReady after `limit_s`, sooner where
+        one has died; their logs are kept.
+        """
+        began_s, is_told = time.monotonic(), False
+        while not self._ready.wait(_POLL_S):
+            waited_s = time.monotonic() - began_s
+            limit_s = min(self._limit_s, _DEATH_LIMIT_S) if self._fault else self._limit_s
+            if self._has_given_up or not supervisor.is_alive() or waited_s > limit_s:
+                raise self._failed(waited_s)
+            if waited_s > self._say_after_s and not is_told:
+                is_told = True
+                self._say(
+                    f"The workers on {self._named()} are still starting after {waited_s:.0f} s; "
+                    f"{_load()}. They are waited for, up to {self._limit_s:.0f} s."
+                )
+
+    def _failed(self, waited_s: float) -> InvalidSettings | WorkersNotReady:
+        kept = tempfile.mkdtemp(prefix="seqd-demo-logs-")
+        if self._logs is not None:
+            shutil.copytree(self._logs, kept, dirs_exist_ok=True)
+        said = (
+            f"the workers on {self._named()} did not get ready within {waited_s:.0f} s; {_load()}."
+            f"{self._fault} Their logs are kept in {kept}."
+        )
+        if self._has_given_up:
+            return InvalidSettings(said)
+        return WorkersNotReady(
+            f"{said} Try again when the machine is less busy, or with one worker: SEQD_SLOTS=cpu:0."
+        )
+
+    def _named(self) -> str:
+        return ", ".join(sorted(self._missing))
+
+
+def _load() -> str:
+    return f"the load of this machine is {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors"

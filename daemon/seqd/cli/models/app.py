@@ -15,8 +15,7 @@ from seqd.cli.models.compare import compare
 from seqd.cli.models.evaluate import evaluate
 from seqd.cli.models.files import collect, export_version, import_version, remove
 from seqd.cli.models.params import params
-from seqd.cli.models.pausing import disable, pause, resume
-from seqd.cli.models.placing import place
+from seqd.cli.models.placing import disable, pause, place, resume
 from seqd.cli.models.promotion import history, label, promote, rollback
 from seqd.cli.showing import Found, shown
 from seqd.cli.ui.numbers import counted

@@ -100,7 +100,7 @@ def _evaluate_text(
 def _evaluate_items(
     model: str, asked: "Asked", plot: Path | None, screen: Screen, *, keeps_texts: bool
 ) -> None:
-    from seqd.analysis.examples import HighestScored
+    from seqd.analysis.evaluation import HighestScored
     from seqd.analysis.plots import check_plot
     from seqd.cli.exits import MISTAKE, OK
     from seqd.cli.models.kept_evaluations import keep_evaluation_here, now_ms, version_here

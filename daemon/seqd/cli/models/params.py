@@ -36,8 +36,13 @@ def params(
 
     Of a plugin's own task also the fields of its input and of its output.
     """
-    from seqd.cli.ui.model_tasks import print_presets, print_task
-    from seqd.cli.ui.params import input_of, output_of, parameters_of
+    from seqd.cli.ui.model_tasks import (
+        input_of,
+        output_of,
+        parameters_of,
+        print_presets,
+        print_task,
+    )
     from seqd.kinds import TRAIN
 
     with naming_local(f"params {model}"):

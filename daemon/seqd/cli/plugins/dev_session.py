@@ -4,10 +4,12 @@ A line that begins with a colon is a command. What the plugin prints, and what c
 of its files, goes to standard error.
 """
 
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Protocol, Self
 
 from seqd.authoring.messages import Compute, Computed, Load
 from seqd.authoring.plugin_child import pinned_to
@@ -15,7 +17,6 @@ from seqd.authoring.reloading import News, ReloadedPlugin
 from seqd.authoring.watching import Watched
 from seqd.cli import readers
 from seqd.cli.exits import Terminated, print_error
-from seqd.cli.plugins.dev_prompt import Prompt, prompt_for
 from seqd.cli.plugins.outcomes import print_results, said_of
 from seqd.cli.plugins.subjects import (
     checked_parameters,
@@ -85,7 +86,7 @@ class Session:
 
     def run(self) -> None:
         """Read lines until there are no more."""
-        prompt = prompt_for([*COMMANDS])
+        prompt = _prompt_for([*COMMANDS])
         with prompt.beside():
             self._wait_for_the_first()
             while (line := self._read(prompt)) is not None and line.strip() != ":quit":
@@ -111,7 +112,7 @@ class Session:
             "dim",
         )
 
-    def _read(self, prompt: Prompt) -> str | None:
+    def _read(self, prompt: "_Prompt") -> str | None:
         """Return the next line; "" after Ctrl-C, which ends a load or throws a line away."""
         try:
             return prompt.read(self._label)
@@ -241,3 +242,60 @@ def _parameter_line(
     now = given.get(name, field.get("default", "to be given"))
     said = f"{name} = {now}  {allowed(field, root)}"
     return f"{said}  {field.get('description', '')}".rstrip()
+
+
+class _Prompt(Protocol):
+    """Reads lines."""
+
+    def read(self, label: Callable[[], str]) -> str | None:
+        """Return the next line, without its end; None behind the last. Raises KeyboardInterrupt."""
+
+    def beside(self) -> AbstractContextManager[object]:
+        """Return a block in which other threads may print while a line is being typed."""
+
+
+def _prompt_for(commands: Sequence[str]) -> _Prompt:
+    """Return what reads standard input; on a terminal `commands` are completed."""
+    if sys.stdin.isatty() and sys.stdout.isatty():
+        return _TerminalPrompt(commands)
+    return _PipePrompt()
+
+
+class _PipePrompt:
+    """Reads the lines of a pipe or a file; shows no prompt."""
+
+    def read(self, label: Callable[[], str]) -> str | None:
+        """Return the next line; None behind the last."""
+        line = sys.stdin.readline()
+        return line.rstrip("\r\n") if line else None
+
+    def beside(self) -> AbstractContextManager[object]:
+        """Return a block that changes nothing."""
+        return nullcontext()
+
+
+class _TerminalPrompt:
+    """Reads what a person types, with the keys of Emacs; the arrows give earlier lines again."""
+
+    def __init__(self, commands: Sequence[str]) -> None:
+        """`commands` are completed."""
+        from prompt_toolkit import PromptSession
+        from prompt_toolkit.completion import WordCompleter
+
+        completer = WordCompleter(list(commands), sentence=True)
+        self._session: PromptSession[str] = PromptSession(
+            completer=completer, complete_while_typing=False
+        )
+
+    def read(self, label: Callable[[], str]) -> str | None:
+        """Return the next line; None at Ctrl-D. Raises KeyboardInterrupt."""
+        try:
+            return self._session.prompt(label)
+        except EOFError:
+            return None
+
+    def beside(self) -> AbstractContextManager[object]:
+        """Return a block in which what is printed stands above the line that is typed."""
+        from prompt_toolkit.patch_stdout import patch_stdout
+
+        return patch_stdout(raw=True)
