@@ -14,7 +14,7 @@ from seqd.kinds import SERVED_TASKS
 from seqd.models.catalog import built_in_version
 from seqd.models.descriptions import check_model
 from seqd.models.loading import as_plugin
-from seqd.plugin.marks import decorated_models
+from seqd.plugin.decorated import decorated_models
 from seqd.testing import CPU, MemoryRunContext
 
 

@@ -1,13 +1,15 @@
 """Whom an operator's rule means: a worker by name, a slot of a host, a host, a label, a kind.
 
-Pure: reads records, changes nothing.
+A rule on a model says who serves it; one that no rule names is served wherever its plugin is. That
+is of items alone: who trains is decided by slots. Pure: reads records, changes nothing.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Self
 
-from seqd_schemas import CordonAction, CordonRule, WorkerStatus
+from seqd.validation import did_you_mean
+from seqd_schemas import CordonAction, CordonRule, PlacementRule, WorkerStatus
 
 #: Means every worker, also one that starts later: no host has such a name.
 EVERY_WORKER = "host:*"
@@ -81,3 +83,40 @@ def option_of(target: str) -> str:
 
 def _strictest_first(rule: CordonRule) -> tuple[bool, int, str]:
     return rule.action is not CordonAction.DRAIN, rule.at_ms, rule.target
+
+
+def is_placed_on(rule: PlacementRule, place: Place) -> bool:
+    """Return True where a rule means the worker."""
+    return any(is_meant(place, target) for target in rule.targets)
+
+
+def serves_model(
+    model: str, served: Collection[str], rules: Mapping[str, PlacementRule], place: Place
+) -> bool:
+    """Return True where a worker serves the items of a model.
+
+    Both have to allow it: its own setting `served`, which allows all where it is empty, and the
+    rule of the model, where one stands.
+    """
+    if served and model not in served:
+        return False
+    rule = rules.get(model)
+    return rule is None or is_placed_on(rule, place)
+
+
+def unknown_served(served: Collection[str], known: Collection[str]) -> list[str]:
+    """Return a sentence for each name to be served that no model of a worker has."""
+    return [
+        f"SEQD_SERVES (--serves) names {name!r}, and no model here has that name: nothing is "
+        f"served by it until one is trained or imported.{did_you_mean(name, known)}"
+        for name in served
+        if name not in known
+    ]
+
+
+def targets_in_words(targets: Iterable[str]) -> str:
+    """Return targets as they are typed: `--on gpu --label zone=a`."""
+    return " ".join(
+        option if (option := option_of(target)).startswith("--") else f"--on {option}"
+        for target in targets
+    )

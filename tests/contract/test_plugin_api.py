@@ -22,7 +22,7 @@ def test_the_contract_breaks_no_plugin_of_its_version():
 
     assert found == [], (
         "A change of the contract breaks plugins. Undo it; or raise the major of "
-        "PLUGIN_API_VERSION in seqd/hookspecs/hooks.py, with a way for plugins of the old one, "
+        "PLUGIN_API_VERSION in seqd/hookspecs/model.py, with a way for plugins of the old one, "
         f"and write the snapshot by `make reference`: {found}"
     )
 
@@ -32,7 +32,7 @@ def test_an_addition_to_the_contract_raises_the_minor():
 
     major, minor = PLUGIN_API_VERSION
     assert found == [], (
-        f"New in the contract: {found}. Raise PLUGIN_API_VERSION in seqd/hookspecs/hooks.py to "
+        f"New in the contract: {found}. Raise PLUGIN_API_VERSION in seqd/hookspecs/model.py to "
         f"{major}.{minor + 1}, unless no release has {major}.{minor}; write the snapshot by `make "
         "reference`; and say in plugins/contract.md what the version adds."
     )

@@ -75,7 +75,7 @@ TAKEN = """python -c '
 import sys
 from importlib import import_module
 from seqd.models.descriptions import check_model
-from seqd.plugin.marks import decorated_models
+from seqd.plugin.decorated import decorated_models
 for name in sys.argv[1:]:
     for model in decorated_models(import_module(name.removesuffix(".py"))):
         check_model(model)

@@ -8,7 +8,7 @@ from authoring_builders import write_plugin
 from cli_builders import here_in
 from s3_fixtures import Bucket
 from seqd.doctor.findings import Report
-from seqd.doctor.running import run_checks
+from seqd.doctor.server import run_checks
 from seqd.doctor.store import store_checks
 from seqd.models.store import ModelStore
 from store_builders import publish

@@ -19,8 +19,7 @@ from seqd.admission import Admitted
 from seqd.doctor.examination import examine
 from seqd.doctor.findings import Report, Severity
 from seqd.doctor.fleet import fleet_checks
-from seqd.doctor.running import run_checks
-from seqd.doctor.server import Server
+from seqd.doctor.server import Server, run_checks
 from seqd.ledger.units import Death
 from seqd.local.process_states import start_ticks_of
 from seqd.local.run_files import HEARTBEAT, Heartbeat, RunFolder

@@ -22,8 +22,7 @@ from sentinel_fixtures import SentinelGroup
 from seqd.doctor.findings import Check, Finding, Report, Severity
 from seqd.doctor.fleet import fleet_checks
 from seqd.doctor.redis import redis_checks
-from seqd.doctor.running import run_checks
-from seqd.doctor.server import Server, open_server
+from seqd.doctor.server import Server, open_server, run_checks
 from seqd.ledger.acl import Role, rights_of
 from seqd.local.endpoint import ENDPOINT_NAME, LOCK_NAME, Endpoint, server_folder, write_endpoint
 from seqd.settings import Settings

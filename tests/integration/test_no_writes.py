@@ -16,8 +16,7 @@ from seqd.client import Client, Waiting, WaitingCode
 from seqd.doctor.findings import Finding, Report
 from seqd.doctor.fleet import fleet_checks
 from seqd.doctor.redis import redis_checks
-from seqd.doctor.running import run_checks
-from seqd.doctor.server import Server
+from seqd.doctor.server import Server, run_checks
 from seqd.ledger import Ledger, connect
 from seqd.settings import Settings
 

@@ -29,8 +29,7 @@ from seqd.worker.fitness import Fitness
 from seqd.worker.ingest import Ingest
 from seqd.worker.leases import LeaseKeeper
 from seqd.worker.training.checkpoints import lineage_of
-from seqd.worker.training.garbage import collect_garbage
-from seqd.worker.training.publish import Publisher, Trained, TrainingCommit
+from seqd.worker.training.publish import Publisher, Trained, TrainingCommit, collect_garbage
 from seqd.worker.training.run import (
     Run,
     TrainingData,

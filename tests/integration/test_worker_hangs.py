@@ -11,8 +11,7 @@ from cli_builders import here, use_ledger
 from redis_fixtures import Server as RedisServer
 from redis_fixtures import forget_keys
 from seqd.doctor.fleet import fleet_checks
-from seqd.doctor.running import run_checks
-from seqd.doctor.server import Server
+from seqd.doctor.server import Server, run_checks
 from seqd.errors import JobFailed
 from seqd.ledger import connect
 from seqd.local.probes import liveness, readiness

@@ -17,7 +17,7 @@ from plugin_folders import install_plugin
 from seqd.doctor.devices import _covers, device_checks
 from seqd.doctor.findings import Check, Finding, NotChecked, Report, Severity, finding
 from seqd.doctor.machine import machine_checks, plugin_checks
-from seqd.doctor.running import Running, run_checks
+from seqd.doctor.server import Running, run_checks
 from seqd.doctor.store import store_checks
 from seqd.errors import RedisUnreachable
 from seqd.models.store import ModelStore

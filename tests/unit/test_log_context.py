@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 from seqd import log_context
 from seqd.escaping import printable
 from seqd.log_context import LoggedWork, LoggedWorker, name_worker, trace_of, working_on
-from seqd.log_lines import FORMAT, JsonFormatter, LineFormatter
-from seqd.log_repeats import BoundedHandler
+from seqd.log_lines import FORMAT, BoundedHandler, JsonFormatter, LineFormatter
 from seqd.masking import remember_password
 
 WORK = LoggedWork(("j1",), unit="7", model="echo@1", trace="ab" * 16)

@@ -3,7 +3,7 @@
 import io
 import logging
 
-from seqd.log_repeats import (
+from seqd.log_lines import (
     MOST_OTHERS,
     MOST_WARNINGS,
     BoundedHandler,

@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seqd.placement import is_placed_on, serves_model
-from seqd.targets import Place
+from seqd.targets import Place, is_placed_on, serves_model
 from seqd.worker.placement import Placement
 from seqd_schemas import PlacementRule
 

@@ -8,7 +8,7 @@ import pytest
 from seqd.models.checkpoints import CheckpointFolder, encode
 from seqd.models.store import ModelStore
 from seqd.models.version_files import VersionDraft
-from seqd.worker.training.garbage import ENDED_S, FORGOTTEN_S, collect_garbage
+from seqd.worker.training.publish import ENDED_S, FORGOTTEN_S, collect_garbage
 from seqd_schemas import DataFingerprint, JobState
 
 NOW_S = time.time()

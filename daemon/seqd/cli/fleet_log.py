@@ -9,7 +9,7 @@ from seqd.kinds import TRAIN
 from seqd.local.redis_watchdog import ServerChange, ServerEvent
 from seqd.local.slots import Slot
 from seqd.local.supervisor import Change, WorkerChange
-from seqd.placement import unknown_served
+from seqd.targets import unknown_served
 from seqd_schemas import (
     ChildDeath,
     DeathCause,

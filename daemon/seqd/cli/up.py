@@ -148,7 +148,7 @@ def check_required_plugins(settings: "Settings", load_s: float = PLUGINS_LOAD_S)
 def _warn_of_limits() -> None:
     """Say before the start what the system will not let its processes have."""
     from seqd.doctor.machine import limit_checks
-    from seqd.doctor.running import run_checks
+    from seqd.doctor.server import run_checks
 
     for found in run_checks(limit_checks()).findings:
         typer.echo(f"warning: {found.what} {found.why} {found.do}", err=True)

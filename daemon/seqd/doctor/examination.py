@@ -12,8 +12,7 @@ from seqd.doctor.findings import Finding, Report, Unchecked
 from seqd.doctor.fleet import fleet_checks
 from seqd.doctor.machine import machine_checks, plugin_checks
 from seqd.doctor.redis import redis_checks
-from seqd.doctor.running import Running, run_checks
-from seqd.doctor.server import Server, open_server
+from seqd.doctor.server import Running, Server, open_server, run_checks
 from seqd.doctor.store import store_checks
 
 if TYPE_CHECKING:

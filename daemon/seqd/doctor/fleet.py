@@ -15,7 +15,7 @@ from redis.exceptions import ResponseError
 from seqd.doctor import judging
 from seqd.doctor.findings import Check, Finding, NotChecked, Severity, bounded, finding
 from seqd.doctor.judging import MINUTE_S, Process
-from seqd.doctor.running import reason_of
+from seqd.doctor.server import reason_of
 from seqd.errors import RedisNoPermission
 from seqd.ledger.overview import FleetOverview, fleet_overview
 from seqd.ledger.redis import redis_errors

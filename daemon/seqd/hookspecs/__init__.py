@@ -28,16 +28,19 @@ from seqd.hookspecs.contexts import (
     restore_variables,
     saved_variables,
 )
-from seqd.hookspecs.hooks import PLUGIN_API_VERSION, SeqdHooks, hookimpl, hookspec
 from seqd.hookspecs.model import (
+    PLUGIN_API_VERSION,
     Distribution,
     Inspection,
     LoadedModel,
     Model,
     Needs,
     PluginParameters,
+    SeqdHooks,
     TaskSpec,
     TrainedModel,
+    hookimpl,
+    hookspec,
 )
 
 __all__ = [

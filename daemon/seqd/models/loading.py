@@ -22,13 +22,13 @@ from pydantic_core import SchemaError
 import seqd
 from seqd.errors import NameTaken, PluginFault, schema_fault
 from seqd.hookspecs import Model
-from seqd.hookspecs.hooks import PROJECT
+from seqd.hookspecs.model import PROJECT
 from seqd.local.process_states import RunDelay
 from seqd.models.descriptions import check_model
 from seqd.models.plugin_frames import frame_of, place_of, with_place
 from seqd.models.task_schemas import check_publishable
 from seqd.plugin.calls import OneProcess, text_of
-from seqd.plugin.marks import DecoratedPlugin, decorated_models
+from seqd.plugin.decorated import DecoratedPlugin, decorated_models
 from seqd.validation import did_you_mean, listed
 from seqd_schemas import MAX_MODELS, PluginState, PluginStatus
 

@@ -9,7 +9,7 @@ import pluggy
 
 from seqd.errors import InvalidSettings, NameTaken, UnknownModel
 from seqd.hookspecs import Device, Model, SeqdHooks
-from seqd.hookspecs.hooks import PROJECT
+from seqd.hookspecs.model import PROJECT
 from seqd.models.loading import PluginSource, discover, implements, load_plugin, refuse, status_of
 from seqd.models.store import ModelStore
 from seqd.plugin.calls import PluginCall

@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import cast
 
 from seqd.errors import InvalidInput, InvalidRequest, UnknownPlugin
-from seqd.hookspecs.hooks import PROJECT
+from seqd.hookspecs.model import PROJECT
 from seqd.models.loading import UNPACKAGED, PluginSource
 from seqd.models.registry import Registry
 from seqd.validation import did_you_mean, listed

@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
 from typing import Any, ClassVar, Final, TypeVar, cast
 
 from seqd.errors import PluginFault
@@ -17,8 +18,8 @@ from seqd.hookspecs import (
     RunContext,
     TaskSpec,
     WorkItem,
+    hookimpl,
 )
-from seqd.plugin.marks import MODEL_MARK
 from seqd.plugin.running import Outcome, TaskFunction
 from seqd_schemas import Classification, Generation, ItemError
 
@@ -26,6 +27,9 @@ Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 #: What a model is taken to need at least: 0 would say that unloading it frees nothing.
 MIN_BYTES: Final = 2**20
+
+#: Attribute of a function or class that was decorated.
+_MODEL_MARK: Final = "__seqd_model__"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +77,7 @@ def mark(
     The model's class is of the author's module, where its starter would lie. `tasks` are those
     beside its functions, `more` its other attributes. Raises PluginFault for a second model.
     """
-    if MODEL_MARK in vars(author):
+    if _MODEL_MARK in vars(author):
         raise PluginFault(
             f"{author.__module__}.{author.__qualname__} is decorated twice. Write a function "
             "for each model; a class has several tasks."
@@ -90,7 +94,7 @@ def mark(
         "about": about,
     }
     kind = type(f"{author.__name__}_model", (base,), attributes | more)
-    setattr(author, MODEL_MARK, kind())
+    setattr(author, _MODEL_MARK, kind())
     return author
 
 
@@ -195,3 +199,32 @@ def resident_bytes() -> int:
     except OSError:
         return 0
     return int(pages) * os.sysconf("SC_PAGE_SIZE")
+
+
+class DecoratedPlugin:
+    """The plugin object of decorated functions and classes."""
+
+    def __init__(self, models: Sequence[Model]) -> None:
+        self.models = tuple(models)
+
+    @hookimpl
+    def seqd_register_models(self) -> Sequence[Model]:
+        """Return their models."""
+        return self.models
+
+
+def decorated_models(loaded: object) -> list[Model]:
+    """Return the model of what was decorated, or those of all that a module has decorated.
+
+    What a package takes from its own modules is its own; what it takes from elsewhere is not.
+    """
+    if isinstance(loaded, ModuleType):
+        own = {id(one): one for one in vars(loaded).values() if _is_of(one, loaded.__name__)}
+        return [model for one in own.values() for model in decorated_models(one)]
+    marked = getattr(loaded, "__dict__", {})
+    return [marked[_MODEL_MARK]] if _MODEL_MARK in marked else []
+
+
+def _is_of(thing: object, module: str) -> bool:
+    where = getattr(thing, "__module__", None)
+    return isinstance(where, str) and (where == module or where.startswith(f"{module}."))

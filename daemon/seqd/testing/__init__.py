@@ -34,9 +34,9 @@ if TYPE_CHECKING:
     from seqd.testing.in_process.models import StubModel as StubModel
     from seqd.testing.in_process.orders import Held as Held
     from seqd.testing.in_process.running import RunningServices as RunningServices
+    from seqd.testing.in_process.running import ServerForTests as ServerForTests
     from seqd.testing.in_process.running import running_services as running_services
-    from seqd.testing.in_process.server import ServerForTests as ServerForTests
-    from seqd.testing.in_process.server import server_for_tests as server_for_tests
+    from seqd.testing.in_process.running import server_for_tests as server_for_tests
     from seqd.testing.training import train_to_artifact as train_to_artifact
 
 #: The names of each module, which is imported when one of them is first asked for.

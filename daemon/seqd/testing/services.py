@@ -27,8 +27,12 @@ import pytest
 from seqd.client import AsyncClient, Client
 from seqd.errors import SeqdError
 from seqd.testing.in_process.models import ModelFunction
-from seqd.testing.in_process.running import RunningServices, running_services
-from seqd.testing.in_process.server import ServerForTests, server_for_tests
+from seqd.testing.in_process.running import (
+    RunningServices,
+    ServerForTests,
+    running_services,
+    server_for_tests,
+)
 
 _ASYNC_CLIENT = "seqd_async_client"
 

@@ -40,10 +40,9 @@ from seqd.worker.counting import WorkCounts, WorkerStats
 from seqd.worker.drain import DrainFlag, GivesUpInDrain, ask_parent_to_end
 from seqd.worker.faults import Unfit, is_out_of_memory, sentence_of, unfit_code
 from seqd.worker.fitness import Fitness
-from seqd.worker.job_log import LOG as JOB_LOG
-from seqd.worker.job_log import log_end, named
 from seqd.worker.leases import LeaseKeeper
-from seqd.worker.logs import try_now
+from seqd.worker.logs import LOG as JOB_LOG
+from seqd.worker.logs import log_end, named, try_now
 from seqd.worker.placement import Placement
 from seqd.worker.unit_budgets import NO_BUDGETS, BudgetRule
 from seqd_schemas import (

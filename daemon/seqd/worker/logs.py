@@ -12,7 +12,7 @@ import socket
 import sys
 import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import cache
 from types import TracebackType
@@ -22,9 +22,9 @@ from seqd.errors import RedisFull, RedisRefused, RedisUnreachable
 from seqd.escaping import printable
 from seqd.ledger.outage import waiting_at_most
 from seqd.log_context import PRINTED, LoggedWorker, name_worker
-from seqd.log_lines import FORMAT, JsonFormatter, LineFormatter
-from seqd.log_repeats import BoundedHandler
+from seqd.log_lines import FORMAT, BoundedHandler, JsonFormatter, LineFormatter
 from seqd.settings import Settings
+from seqd_schemas import JobRecord, JobState
 
 log = logging.getLogger(__name__)
 _printed = logging.getLogger(PRINTED)
@@ -33,6 +33,11 @@ _printed = logging.getLogger(PRINTED)
 MAX_LINE_BYTES = 2_048
 
 _STDOUT, _STDERR = 1, 2
+
+LOG = logging.getLogger("seqd.jobs")
+
+#: Jobs that a line names.
+_NAMED = 8
 
 
 class _Lines(io.RawIOBase):
@@ -250,3 +255,37 @@ def try_now(what_failed: str, step: Callable[[], None], *, is_repeated: bool = F
     """Take a step as `log_and_continue` does, which is worth no wait for a Redis that is away."""
     with waiting_at_most(0):
         return log_and_continue(what_failed, step, is_repeated=is_repeated)
+
+
+def named(job_ids: Sequence[str]) -> str:
+    """Return jobs as a line of the log names them: `job=a job=b and 3 others`."""
+    more = len(job_ids) - _NAMED
+    names = " ".join(f"job={job_id}" for job_id in job_ids[:_NAMED])
+    return f"{names} and {more} others" if more > 0 else names
+
+
+def log_end(job: JobRecord, slot: str) -> None:
+    """Log how a job ended; a failed one as a warning, with its reason."""
+    level = logging.WARNING if job.state is JobState.FAILED else logging.INFO
+    LOG.log(
+        level,
+        "job %s: job=%s model=%s slot=%s succeeded=%d errored=%d seconds=%.1f%s",
+        job.state,
+        job.job_id,
+        _model(job),
+        slot,
+        job.counts.succeeded,
+        job.counts.errored,
+        _seconds(job),
+        f" reason={job.failure.code}: {job.failure.message}" if job.failure else "",
+    )
+
+
+def _model(job: JobRecord) -> str:
+    return job.model if job.version is None else f"{job.model}@{job.version}"
+
+
+def _seconds(job: JobRecord) -> float:
+    if job.started_at_ms is None or job.ended_at_ms is None:
+        return 0.0
+    return (job.ended_at_ms - job.started_at_ms) / 1_000

@@ -36,9 +36,8 @@ from seqd.masking import without_password
 from seqd.models.registry import Registry
 from seqd.models.shared_store import shared_store
 from seqd.models.trial_load import trial_of
-from seqd.placement import unknown_served
 from seqd.settings import ROOTS, Settings, load_settings
-from seqd.targets import rule_for
+from seqd.targets import rule_for, unknown_served
 from seqd.worker.background import Reconciler, StoreMirror
 from seqd.worker.broker import create_app
 from seqd.worker.channel import Channel, HeartbeatFile

@@ -8,8 +8,7 @@ import logging
 from collections.abc import Collection, Mapping
 
 from seqd.ledger.rules import Cordons, Placements
-from seqd.placement import is_placed_on, serves_model, targets_in_words
-from seqd.targets import Place, rule_for
+from seqd.targets import Place, is_placed_on, rule_for, serves_model, targets_in_words
 from seqd_schemas import CordonRule, PlacementRule
 
 log = logging.getLogger(__name__)

@@ -8,8 +8,7 @@ from seqd.cli.ui.numbers import age
 from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.tables import Column, print_table
 from seqd.kinds import TRAIN
-from seqd.placement import is_placed_on, targets_in_words
-from seqd.targets import Place
+from seqd.targets import Place, is_placed_on, targets_in_words
 from seqd_schemas import ModelReference, PlacementRule, WorkerStatus
 
 

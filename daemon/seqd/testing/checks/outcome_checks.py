@@ -480,7 +480,7 @@ def stated_memory(version: Version) -> None:
 @CHECKS.add("D2", "Another process gives the same outcomes.", limit_factor=2)
 def in_another_process(version: Version) -> None:
     """Load the version in a process of its own, whose hashes of texts are others."""
-    from seqd.testing.checks.children import outcomes_in_a_child
+    from seqd.testing.checks.running import outcomes_in_a_child
 
     assert version.spec is not None, "a child has one"
     here = outcomes_as_json(version)

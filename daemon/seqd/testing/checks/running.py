@@ -1,24 +1,27 @@
 """Runs all checks of a plugin, some processes side by side, and makes the report."""
 
+import os
+import re
 import shutil
+import signal
+import sys
 import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
 from time import monotonic
 from typing import Final, Literal
 
-from seqd.authoring.messages import Begun, Found, Has, Report, RunChecks
+from seqd.authoring.messages import Begun, Found, Has, Outcomes, Report, RunChecks
 from seqd.authoring.plugin_child import PluginChild
-from seqd.errors import InvalidRequest
+from seqd.errors import InvalidRequest, PluginFault, SeqdError
 from seqd.hookspecs import PLUGIN_API_VERSION
 from seqd.models.loading import PluginSource
-from seqd.models.plugin_frames import place_among
+from seqd.models.plugin_frames import Frame, dumped_frames, place_among
 from seqd.testing.checks.catalog import FIRST, RETIRED, Check, Part, checks_of, known_ids
-from seqd.testing.checks.children import STACK_LINES, Ended, run_child
 from seqd.testing.checks.examples import PluginExamples
 from seqd.testing.checks.report import LOADS, CheckResult, CheckState, Place, loads_result
 from seqd.testing.checks.report import Report as CheckReport
@@ -35,6 +38,105 @@ _MOST_PROCESSES: Final = 4
 
 #: What is told while the checks run: how many have ended, how many there are, and what runs.
 Progress = Callable[[int, int, str], None]
+
+#: What begins the stack of the thread that was running, or the only one.
+_CURRENT: Final = re.compile(r"^(?:Current thread|Thread|Stack).*$", re.MULTILINE)
+
+#: What `faulthandler` writes first where a limit has passed, behind a line that was begun.
+_TIMED_OUT: Final = re.compile(r"Timeout \((\d+):(\d+):(\d+)[^)]*\)!$", re.MULTILINE)
+
+#: Lines of a stack that are shown.
+_STACK_LINES: Final = 5
+
+#: Seeds of Python's hashes of texts: another process must not give other outcomes for it (D2).
+_HASH_SEED, _OTHER_HASH_SEED = "1", "2"
+
+
+@dataclass(frozen=True, slots=True)
+class _Ended:
+    """What a child has told, and how it ended before it had told all."""
+
+    reports: Sequence[Report]
+    #: How, in words; "" where it has told all.
+    how: str = ""
+    printed: str = ""
+
+    @property
+    def results(self) -> list[CheckResult]:
+        """The results of the checks that have ended."""
+        return [one.result for one in self.reports if isinstance(one, Found)]
+
+    @property
+    def hung_s(self) -> float | None:
+        """The limit in seconds that it was ended after; None where it was not."""
+        if (found := _TIMED_OUT.search(self.printed)) is None:
+            return None
+        hours, minutes, seconds = map(int, found.groups())
+        return hours * 3_600.0 + minutes * 60 + seconds
+
+    @property
+    def stack(self) -> list[Frame]:
+        """Where the main thread stood when it hung or died, the innermost frame first."""
+        threads = _CURRENT.split(self.printed)[1:] or [self.printed]
+        # `faulthandler` writes the main thread last; of a fatal signal the one that got it first.
+        chosen = threads[0] if "Fatal Python error" in self.printed else threads[-1]
+        return dumped_frames(chosen)
+
+
+def _run_child(
+    spec: RunChecks,
+    *,
+    hash_seed: str = _HASH_SEED,
+    live: set[PluginChild] | None = None,
+    told: Callable[[Report], None] = lambda report: None,
+) -> _Ended:
+    """Run a child by its spec, and return what it has told and how it ended.
+
+    While it runs it is in `live`, and `told` is called with each of its reports. It ends with this
+    thread, whatever ends that.
+    """
+    printed, reports = list[str](), list[Report]()
+    running = set[PluginChild]() if live is None else live
+    child = PluginChild(_environment(hash_seed), printed.append)
+    running.add(child)
+    try:
+        for reply in child.call(spec):
+            if isinstance(reply, Report):
+                reports.append(reply)
+                told(reply)
+    except SeqdError as error:
+        how = _ending_of(child.ended_with()) if child.has_died else str(error)
+        return _Ended(reports, how, "\n".join(printed))
+    finally:
+        child.kill("its checks have ended")
+        running.discard(child)
+    return _Ended(reports)
+
+
+def _ending_of(status: int) -> str:
+    if status < 0:
+        with suppress(ValueError):
+            return f"the process was ended by {signal.Signals(-status).name}"
+    return f"the process ended itself with exit status {status}"
+
+
+def _environment(hash_seed: str) -> dict[str, str]:
+    """Return the variables of a child, which imports what this process would."""
+    path = os.pathsep.join(os.path.abspath(folder) for folder in sys.path if folder)  # noqa: PTH100
+    return {"PYTHONPATH": path, "PYTHONHASHSEED": hash_seed, "PYTHONSAFEPATH": "1"}
+
+
+def outcomes_in_a_child(spec: RunChecks) -> dict[str, list[str]]:
+    """Return a version's outcomes as another process computes them, as JSON by task.
+
+    Raises PluginFault where that process ends before it has them.
+    """
+    wanted = spec.model_copy(update={"mode": "outcomes"})
+    ended = _run_child(wanted, hash_seed=_OTHER_HASH_SEED)
+    for report in ended.reports:
+        if isinstance(report, Outcomes):
+            return report.by_task
+    raise PluginFault(f"in another process {ended.how}: {ended.printed[-300:]}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,10 +259,10 @@ class Run:
     def describe(self) -> Described:
         """Load the plugin in a child, and run the checks of its descriptions."""
         self._tell("its description")
-        ended = run_child(self._spec("describe"))
+        ended = _run_child(self._spec("describe"))
         if any(one.id == "I2" and one.state is CheckState.FAILED for one in ended.results):
             # Files had to be compiled, or read from a disk.
-            ended = run_child(self._spec("describe"))
+            ended = _run_child(self._spec("describe"))
         results, has = ended.results, [one for one in ended.reports if isinstance(one, Has)]
         if ended.how:
             results.append(self._died(ended, loads_result(self.source.name)))
@@ -222,7 +324,7 @@ class Run:
 
     def _child(
         self, model: str, part: Part, checks: "Sequence[Check[object]]", folder: Path
-    ) -> Ended:
+    ) -> _Ended:
         ids = tuple(check.id for check in checks)
         asked = {"model": model, "part": part, "checks": ids, "folder": str(folder)}
 
@@ -234,7 +336,7 @@ class Run:
                 self._tell_found([report.result])
 
         spec = self._spec("checks").model_copy(update=asked)
-        return run_child(spec, live=self._live, told=told)
+        return _run_child(spec, live=self._live, told=told)
 
     def _spec(self, mode: Literal["describe", "checks"]) -> RunChecks:
         return RunChecks(
@@ -256,14 +358,14 @@ class Run:
                 if result.state is CheckState.FAILED and self.found is not None:
                     self.found(result)
 
-    def _died(self, ended: Ended, result: CheckResult) -> CheckResult:
+    def _died(self, ended: _Ended, result: CheckResult) -> CheckResult:
         """Return the result of a check that ended its process, with where it stood."""
         stack = [Place(file=one.path, line=one.line, function=one.function) for one in ended.stack]
         own = place_among(ended.stack, self.source.package)
         package = own.package if own is not None else self.source.package
         its_own = [at for at, one in enumerate(ended.stack) if one.package == package]
         # To the plugin's last call, or the first ones.
-        shown = stack[: min(STACK_LINES, its_own[-1] + 1 if its_own else STACK_LINES)]
+        shown = stack[: min(_STACK_LINES, its_own[-1] + 1 if its_own else _STACK_LINES)]
         if ended.hung_s is not None:
             seen = f"it hung for more than {ended.hung_s:g} s"
             cure = "Ask context.stop_requested() as you go, and give what waits a time limit."

@@ -43,8 +43,13 @@ from seqd.worker.context import WorkerContext
 from seqd.worker.faults import reading_fault, sentence_of
 from seqd.worker.logs import log_and_continue, try_now
 from seqd.worker.training.checkpoints import WorkerCheckpoints, lineage_of_run
-from seqd.worker.training.garbage import collect_garbage
-from seqd.worker.training.publish import Publisher, RunCommit, Trained, TrainingCommit
+from seqd.worker.training.publish import (
+    Publisher,
+    RunCommit,
+    Trained,
+    TrainingCommit,
+    collect_garbage,
+)
 from seqd.worker.training.run import (
     Run,
     TrainingPlan,
