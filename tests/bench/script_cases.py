@@ -26,11 +26,10 @@ from seqd.ledger.control import fail_damaged
 from seqd.ledger.exchange import script
 from seqd.ledger.failures import PAGE_ENTRIES
 from seqd.ledger.inbox import Entry
-from seqd.ledger.ingests import IngestPosition
 from seqd.ledger.job_filter import job_filter
 from seqd.ledger.jobs import ResultPosition
 from seqd.ledger.many_jobs import Selection
-from seqd.ledger.ranges import Range, ReadUnit
+from seqd.ledger.ranges import IngestPosition, Range, ReadUnit
 from seqd.ledger.submissions import BatchTemplate
 from seqd.ledger.units import Unit
 from seqd.ledger.work import CheckpointRecord, Finished, LeftQueues

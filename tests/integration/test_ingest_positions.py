@@ -12,7 +12,7 @@ from backports import zstd
 from ingest_builders import Reader, chunks_in, jsonl, submitted
 from ledger_fixtures import Environment
 from seqd.inputs import duplicates
-from seqd.ledger import ingests
+from seqd.ledger import ranges
 from seqd.worker.ingest import MAX_OPEN, SLICE_UNITS
 from seqd_schemas import JobState
 
@@ -35,7 +35,7 @@ def path(tmp_path: Path) -> Path:
 @pytest.fixture(autouse=True)
 def no_unit_is_enough(monkeypatch):
     # Units are not computed here, so that all of a file waits.
-    monkeypatch.setattr(ingests, "ENOUGH_UNITS", 2**31)
+    monkeypatch.setattr(ranges, "ENOUGH_UNITS", 2**31)
 
 
 def ingested_by_turns(

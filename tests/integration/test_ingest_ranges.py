@@ -15,7 +15,7 @@ from ingest_builders import UNIT_ITEMS, Reader, chunks_in, jsonl, submitted
 from ledger_fixtures import CLASSIFY, Environment
 from seqd.inputs import duplicates
 from seqd.inputs.reading import InputFile
-from seqd.ledger import blobs, ingests
+from seqd.ledger import blobs, ranges
 from seqd.ledger.blobs import chunks_of
 from seqd.worker import ingest, ingest_ranges
 from seqd_schemas import FileSource, ItemChunk, JobState
@@ -37,7 +37,7 @@ def path(tmp_path: Path) -> Path:
 @pytest.fixture(autouse=True)
 def small_ranges(monkeypatch):
     # Units are not computed here, so that all of a file waits, and none is too small to be shared.
-    monkeypatch.setattr(ingests, "ENOUGH_UNITS", 2**31)
+    monkeypatch.setattr(ranges, "ENOUGH_UNITS", 2**31)
     monkeypatch.setattr(ingest, "FEW_UNITS", 2**31)
     monkeypatch.setattr(ingest, "ASK_S", 0)
     monkeypatch.setattr(ingest, "SLICE_UNITS", 3)

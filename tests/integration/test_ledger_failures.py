@@ -9,7 +9,7 @@ from builders import a_chunk, a_classify_job, a_failure, a_train_job
 from ledger_fixtures import Environment
 from seqd.errors import InvalidRequest, UnknownFailure
 from seqd.ledger.exchange import Taken
-from seqd.ledger.failure_filter import ANY_FAILURE, FailureFilter
+from seqd.ledger.job_filter import ANY_FAILURE, FailureFilter
 from seqd.ledger.units import Death
 from seqd.ledger.work import Finished
 from seqd_schemas import (

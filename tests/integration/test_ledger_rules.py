@@ -10,7 +10,7 @@ import pytest
 
 from ledger_fixtures import Environment
 from seqd.errors import InvalidRequest, QuotaExceeded
-from seqd.ledger.orders import ModelOrders, Taking
+from seqd.ledger.rules import ModelOrders, Taking
 from seqd_schemas import (
     MAX_CORDON_RULES,
     MAX_MODEL_ORDERS,

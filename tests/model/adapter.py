@@ -33,9 +33,8 @@ from seqd.ledger.blobs import (
     unpack_results,
 )
 from seqd.ledger.digests import InputDigest
-from seqd.ledger.ingests import IngestPosition
 from seqd.ledger.jobs import StreamPosition
-from seqd.ledger.ranges import Range, ReadUnit, TakenRange
+from seqd.ledger.ranges import IngestPosition, Range, ReadUnit, TakenRange
 from seqd.ledger.units import Death, Unit
 from seqd.ledger.work import CheckpointRecord, Finished
 from seqd.settings import Settings

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from seqd.client.failures import FailureGroup, FailureGroups, place_in, shape_of
 from seqd.errors import InvalidRequest
-from seqd.ledger.failure_filter import ANY_FAILURE, failure_filter
 from seqd.ledger.failures import cut_traceback
+from seqd.ledger.job_filter import ANY_FAILURE, failure_filter
 from seqd_schemas import MAX_TRACEBACK_BYTES, DeathCause, FailureRecord, FailureScope
 
 

@@ -20,12 +20,12 @@ from seqd.batch.predictor import Predictor
 from seqd.errors import InvalidInput, InvalidRequest, OutputExists, OutputUnwritable, SeqdError
 from seqd.inputs.items import ItemRules
 from seqd.inputs.many_files import InputFiles, is_pattern
-from seqd.inputs.parquet_input import opened_file
+from seqd.inputs.parquet_rows import opened_file
 from seqd.inputs.parts import MANIFEST, PartFolder, owner_of, part_name, real_folder
 from seqd.inputs.paths import shown
 from seqd.inputs.reading import InputFile
 from seqd.ledger.blobs import PartReference, UnitReference, json_lines
-from seqd.ledger.ingests import IngestPosition
+from seqd.ledger.ranges import IngestPosition
 from seqd.objects import is_url
 from seqd.worker.ingest_ranges import ReferenceUnits
 from seqd.worker.references import entries_of, manifest, part_reference, results_in

@@ -116,7 +116,7 @@ def list_failures(
 
     from seqd.cli.ui.failures import print_failures, print_groups
     from seqd.client.failures import GroupBy, failures_found, groups_found
-    from seqd.ledger.failure_filter import failure_filter
+    from seqd.ledger.job_filter import failure_filter
 
     by = readers.choice("--by", by, get_args(GroupBy))
     wanted, is_filtered = failure_filter(filters), bool(filters)

@@ -1,6 +1,6 @@
 """`seqd probe`: whether a worker of this machine lives, or is ready.
 
-It reads files and asks no Redis. `quick_probe` answers its plain forms at less cost.
+It reads files and asks no Redis. `quick_answer` answers its plain forms at less cost.
 """
 
 from pathlib import Path

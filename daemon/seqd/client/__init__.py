@@ -85,7 +85,7 @@ if TYPE_CHECKING:
     from seqd.errors import UploadLost as UploadLost
     from seqd.errors import UserError as UserError
     from seqd.errors import WrongState as WrongState
-    from seqd.ledger.failure_filter import FailureFilters as FailureFilters
+    from seqd.ledger.job_filter import FailureFilters as FailureFilters
     from seqd.ledger.job_filter import FoundJobs as FoundJobs
     from seqd.ledger.job_filter import JobFilters as JobFilters
     from seqd_schemas import EVENT as EVENT
@@ -175,8 +175,7 @@ _NAMES = {
         "RedisUnreachable SeqdError ServiceChanged StoreUnwritable UnknownFailure UnknownItem "
         "UnknownJob UnknownModel UnknownTenant UploadLost UserError WrongState"
     ),
-    "seqd.ledger.failure_filter": "FailureFilters",
-    "seqd.ledger.job_filter": "FoundJobs JobFilters",
+    "seqd.ledger.job_filter": "FailureFilters FoundJobs JobFilters",
     "seqd_schemas": (
         "Cancelled CatalogEntry Classification Completed Counts DeathCause EVENT Embedding Epoch "
         "Event Expired Expiring Failed Failure FailureRecord FailureScope FileFormat FileSource "

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from seqd.client.requests import ItemOptions, RecordOptions
     from seqd.client.sources import Value, Values
     from seqd.inputs.items import ItemRules
-    from seqd.ledger.failure_filter import FailureFilters
     from seqd.ledger.inbox import InboxState
+    from seqd.ledger.job_filter import FailureFilters
     from seqd.ledger.overview import FleetOverview
     from seqd.ledger.retention import Evictions
     from seqd.queue_states import QueueState
@@ -165,7 +165,7 @@ class ClientMethods:
         SEQD_FAILURES_TTL_S. Raises InvalidRequest for a filter that nothing can match.
         """
         from seqd.client.failures import failures_found
-        from seqd.ledger.failure_filter import failure_filter
+        from seqd.ledger.job_filter import failure_filter
 
         return failures_found(self._ledger, failure_filter(filters), limit)
 
@@ -184,7 +184,7 @@ class ClientMethods:
         message; or `by` one of `code`, `model`, `worker`, `cause`, `job` and `tenant` alone.
         """
         from seqd.client.failures import groups_found
-        from seqd.ledger.failure_filter import failure_filter
+        from seqd.ledger.job_filter import failure_filter
 
         return groups_found(self._ledger, failure_filter(filters), by)
 
@@ -219,7 +219,7 @@ class ClientMethods:
         `every=True`. Raises InvalidRequest for a filter that nothing can match.
         """
         from seqd.client.failures import Replay
-        from seqd.ledger.failure_filter import failures_meant
+        from seqd.ledger.job_filter import failures_meant
 
         replay = Replay(
             self._ledger,
@@ -245,7 +245,7 @@ class ClientMethods:
         filter that nothing can match.
         """
         from seqd.client.failures import purged
-        from seqd.ledger.failure_filter import failures_meant
+        from seqd.ledger.job_filter import failures_meant
 
         wanted = failures_meant("purge", filters, every=every)
         return purged(self._ledger, wanted, dry_run=dry_run)

@@ -20,7 +20,7 @@ from seqd.errors import InvalidRequest, JobDamaged, RedisUnreachable, SeqdError,
 from seqd.ledger import LedgerParts
 from seqd.ledger.blobs import unpack_items
 from seqd.ledger.exchange import Exchange, Taken
-from seqd.ledger.failure_filter import FailureFilter
+from seqd.ledger.job_filter import FailureFilter
 from seqd.ledger.jobs import RetryableUnit
 from seqd.validation import shown
 from seqd_schemas import FailureRecord, FailureScope, Item, ModelReference, TrainJob

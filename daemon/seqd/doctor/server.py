@@ -24,7 +24,7 @@ from seqd.errors import (
 from seqd.ledger import Ledger, connect
 from seqd.ledger.denials import denial_of
 from seqd.ledger.redis import MARK_TTL_S, address_of, passing_code, redis_errors
-from seqd.ledger.tls import tls_fault_of
+from seqd.ledger.refusals import tls_fault_of
 from seqd.ledger.writing import REASONS
 from seqd.local.endpoint import owner_of, redis_url_of, server_folder
 from seqd.local.redis_access import RedisAccess

@@ -13,7 +13,7 @@ from seqd.errors import InvalidInput
 from seqd.inputs.buckets import is_object, objects_below, state_of
 from seqd.inputs.file_state import FileState
 from seqd.inputs.items import ItemRules
-from seqd.inputs.parquet_input import opened_file
+from seqd.inputs.parquet_rows import opened_file
 from seqd.inputs.paths import READ, Roots, below_roots, check_path, compression_of, shown
 from seqd.inputs.reading import InputFile
 from seqd.inputs.records import Entries, Entry

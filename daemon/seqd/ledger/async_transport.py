@@ -31,6 +31,7 @@ from redis.exceptions import ConnectionError as NoConnection
 from redis.exceptions import TimeoutError as NoAnswerInTime
 
 from seqd.errors import REDIS_ERRORS, ClientMisused
+from seqd.ledger.async_redis import Listener, ended
 from seqd.ledger.exchange import (
     LOOK_S,
     Command,
@@ -51,7 +52,6 @@ from seqd.ledger.exchange import (
     V,
     run_awaiting,
 )
-from seqd.ledger.listener import Listener, ended
 from seqd.ledger.outage import seconds_left, unbounded_context
 from seqd.ledger.redis import outage_of, redis_errors
 from seqd.ledger.transport import steps_of

@@ -30,7 +30,7 @@ from seqd.ledger.exchange import (
     pipeline,
     script,
 )
-from seqd.ledger.failure_filter import ANY_FAILURE, FailureFilter, checked_failure_id
+from seqd.ledger.job_filter import ANY_FAILURE, FailureFilter, checked_failure_id
 from seqd.validation import fault_sentence
 from seqd_schemas import (
     MAX_FAILURE_MESSAGE_CHARS,

@@ -19,15 +19,12 @@ if TYPE_CHECKING:
     from seqd.ledger.backlog import Backlog
     from seqd.ledger.failures import Failures
     from seqd.ledger.inbox import InboxStream
-    from seqd.ledger.ingests import Ingests
-    from seqd.ledger.looks import Looks
     from seqd.ledger.many_jobs import ManyJobs
     from seqd.ledger.model_pauses import ModelPauses
-    from seqd.ledger.orders import ModelOrders
     from seqd.ledger.queues import Queues
-    from seqd.ledger.ranges import Ranges
+    from seqd.ledger.ranges import Ingests, Ranges
     from seqd.ledger.rollouts import RolloutCounts
-    from seqd.ledger.rules import Cordons, Placements
+    from seqd.ledger.rules import Cordons, Looks, ModelOrders, Placements
     from seqd.ledger.tenants import Tenants
     from seqd.ledger.work import CheckpointRecords, Work
     from seqd.ledger.writing import Writing

@@ -52,14 +52,19 @@ from seqd.errors import (
 from seqd.ledger.denials import DeniedCommand, denial_of, no_permission
 from seqd.ledger.exchange import Command, Exchange, pipeline, run
 from seqd.ledger.outage import SHORTEST_S, Attempts, Outage, Trouble, waiting_at_most
-from seqd.ledger.refusals import cluster_sentence, is_lasting, is_of_a_cluster, refusal_of
+from seqd.ledger.refusals import (
+    cluster_sentence,
+    is_lasting,
+    is_of_a_cluster,
+    is_silent_at_tls,
+    refusal_of,
+)
 from seqd.ledger.sentinel import (
     PrimaryConnection,
     PrimaryTlsConnection,
     Sentinels,
     sentinel_login,
 )
-from seqd.ledger.tls import is_silent_at_tls
 from seqd.local.endpoint import FoundServer
 from seqd.local.redis_access import RedisAccess, without_tls_options
 from seqd.local.redis_address import (

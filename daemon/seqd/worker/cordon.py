@@ -17,8 +17,8 @@ from time import monotonic, sleep
 from types import FrameType
 
 from seqd.ledger import Ledger
-from seqd.ledger.looks import NOTICE_S
 from seqd.ledger.outage import waiting_at_most
+from seqd.ledger.rules import NOTICE_S
 from seqd.models.registry import Registry
 from seqd.settings import Settings
 from seqd.targets import Place, drain_for, option_of

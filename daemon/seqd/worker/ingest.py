@@ -39,9 +39,8 @@ from seqd.inputs.file_state import changed
 from seqd.inputs.reading import InputFile
 from seqd.inputs.streams import FilePosition
 from seqd.ledger.blobs import PackedChunk, UnitReference, chunks_of
-from seqd.ledger.ingests import FEW_UNITS, IngestPosition
 from seqd.ledger.ledger import Ledger
-from seqd.ledger.ranges import Range, ReadUnit
+from seqd.ledger.ranges import FEW_UNITS, IngestPosition, Range, ReadUnit
 from seqd.ledger.submissions import AppendOutcome
 from seqd.ledger.units import Unit
 from seqd.ledger.work import Claim

@@ -18,15 +18,14 @@ from seqd.hookspecs import Model
 from seqd.inputs.duplicates import digests_of
 from seqd.inputs.items import ItemRules, task_rules
 from seqd.inputs.many_files import InputFiles, is_pattern
-from seqd.inputs.parquet_input import opened_file
+from seqd.inputs.parquet_rows import opened_file
 from seqd.inputs.paths import refuse_url, require_root
 from seqd.inputs.reading import InputFile
 from seqd.inputs.streams import FilePosition
 from seqd.kinds import KINDS
 from seqd.ledger.blobs import UNIT_CHARS, PackedChunk, UnitReference, chunks_of
-from seqd.ledger.ingests import IngestPosition
 from seqd.ledger.jobs import JOB
-from seqd.ledger.ranges import Range, Ranges, ReadOutcome, ReadUnit, TakenRange
+from seqd.ledger.ranges import IngestPosition, Range, Ranges, ReadOutcome, ReadUnit, TakenRange
 from seqd.models.task_schemas import task_schema
 from seqd.settings import Settings
 from seqd.worker.context import WorkerContext

@@ -24,8 +24,8 @@ from seqd.errors import (
 )
 from seqd.hookspecs import Artifact
 from seqd.ledger import Ledger
-from seqd.ledger.orders import Taking
 from seqd.ledger.outage import waiting_at_most
+from seqd.ledger.rules import Taking
 from seqd.models.model_records import LATEST, PRODUCTION
 from seqd.models.store import ModelStore
 from seqd.settings import Settings
