@@ -49,8 +49,7 @@ _NAMES = {
     ),
     ".in_process.models": "StubModel",
     ".in_process.orders": "Held",
-    ".in_process.running": "RunningServices running_services",
-    ".in_process.server": "ServerForTests server_for_tests",
+    ".in_process.running": "RunningServices ServerForTests running_services server_for_tests",
     ".training": "train_to_artifact",
 }
 

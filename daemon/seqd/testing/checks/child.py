@@ -15,10 +15,9 @@ from typing import cast
 
 from seqd.authoring.messages import Begun, Found, Has, Outcomes, Report, RunChecks
 from seqd.errors import PluginFault, VersionDiffers
-from seqd.hookspecs import Artifact, Model, WorkItem
+from seqd.hookspecs import Artifact, Model
 from seqd.kinds import TRAIN
 from seqd.models.catalog import built_in_version
-from seqd.models.made_records import with_record
 from seqd.models.registry import Registry
 from seqd.models.store import ModelStore
 from seqd.models.version_files import (
@@ -30,8 +29,9 @@ from seqd.models.version_files import (
     seal_folder,
 )
 from seqd.plugin.calls import OneProcess
-from seqd.testing.checks.catalog import FIRST, Check, Checks, Part, checks_of
-from seqd.testing.checks.examples import PluginExamples, author_object, author_packages, examples_of
+from seqd.testing.checks.catalog import FIRST, Check, Part, checks_of
+from seqd.testing.checks.description_checks import Description
+from seqd.testing.checks.examples import PluginExamples, author_packages, examples_of
 from seqd.testing.checks.failures import (
     CheckFailed,
     DoesNotApply,
@@ -39,13 +39,12 @@ from seqd.testing.checks.failures import (
     place_in,
     place_of,
 )
-from seqd.testing.checks.importing import ImportRecord, load_observed
+from seqd.testing.checks.importing import load_observed
 from seqd.testing.checks.outcome_checks import outcomes_as_json
 from seqd.testing.checks.report import CheckState, loads_result
 from seqd.testing.checks.subjects import (
     Training,
     Version,
-    made_text,
     parts_of,
     small_parameters,
     tiny_data,
@@ -59,9 +58,6 @@ _TRAINING_FACTOR = 10.0
 _LOADING_FACTOR = 4.0
 
 _NO_DATA = "none: a folder that was given to the checks"
-
-#: Seconds that an import may take besides what seqd imports itself.
-_IMPORT_LIMIT_S = 1.0
 
 
 @dataclass
@@ -101,7 +97,7 @@ class Child:
             parts = tuple(parts_of(model, has_folder=self.spec.version_folder is not None))
             expected = dict(examples.expected_failures)
             self.say(Has(model=name, parts=parts, expected=expected))
-            make = partial(_Description, model, imported, examples)
+            make = partial(Description, model, imported, examples)
             self.run_all(name, checks_of(Part.DESCRIPTION), make)
 
     def check(self) -> None:
@@ -229,69 +225,3 @@ def run_checks(spec: RunChecks, say: Callable[[Report], None], stacks: int) -> N
         spec.mode
     ]()
     faulthandler.cancel_dump_traceback_later()
-
-
-@dataclass
-class _Description:
-    """A model's description, and what importing its plugin did."""
-
-    model: Model
-    imported: ImportRecord
-    examples: PluginExamples
-
-
-_CHECKS: Checks[_Description] = Checks()
-
-
-@_CHECKS.add("I1", "Importing and describing open nothing and import no deep-learning library.")
-def _opens_nothing(description: _Description) -> None:
-    """Read what was opened and imported while the plugin was."""
-    imported = description.imported
-    if imported.opened:
-        raise CheckFailed(
-            f"importing and describing does this: {', '.join(imported.opened[:3])}",
-            "Open files, connections and processes inside load() or train().",
-            author_object(description.model),
-        )
-    if imported.heavy:
-        raise CheckFailed(
-            f"importing and describing imports {', '.join(imported.heavy)}",
-            "Import them inside load() or train(), in a module of their own.",
-            author_object(description.model),
-        )
-
-
-@_CHECKS.add("I2", "Importing takes less than a second.")
-def _imports_quickly(description: _Description) -> None:
-    """Read what the import took, and which modules took it."""
-    imported = description.imported
-    if imported.seconds > _IMPORT_LIMIT_S:
-        slowest = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in imported.slow_modules)
-        raise CheckFailed(
-            f"it takes {imported.seconds:.1f} s{slowest and f'; most of it: {slowest}'}",
-            "Work, wait and import slow libraries inside load() or train(): each command and each "
-            "process pays.",
-            imported.slowest or author_object(description.model),
-        )
-
-
-@_CHECKS.add("O3", "What a task of your own takes and gives is published as JSON Schemas.")
-def _records_are_published(description: _Description) -> None:
-    """Make a record of each task of the plugin's own. One with an open schema is not loaded."""
-    own = {task: spec for task, spec in description.model.tasks.items() if spec.output is not None}
-    if not own:
-        raise DoesNotApply("no task of its own")
-    for task, spec in own.items():
-        if not spec.summary:
-            raise CheckFailed(
-                f"nobody is told what {task} does",
-                "Say it in a sentence: TaskSpec(summary=...).",
-                author_object(description.model),
-            )
-        given = description.examples.records.get(task, ())
-        if spec.input and with_record(WorkItem(0, made_text(1)), spec.input, given) is None:
-            raise CheckFailed(
-                f"no record of {spec.input.__name__} could be made by its schema",
-                'Give model_config = ConfigDict(json_schema_extra={"examples": [{...}]}).',
-                spec.input,
-            )
