@@ -588,18 +588,18 @@ def test_checkpoints_of_another_network_or_without_the_best_weights_are_refused(
 
 
 def test_patience_ends_a_training_that_gets_worse_and_keeps_the_best_epochs_weights(tmp_path):
-    context = a_context(tmp_path / "1", good_and_bad())
-    # Steps so large that what was learnt is lost again.
-    parameters = {"learning_rate": 0.9, "validation_split": 0.3}
+    # What is learnt is wrong of the reviews that it is validated on.
+    swapped = [(text, {"pos": "neg", "neg": "pos"}[label]) for text, label in good_and_bad(12)]
+    context = a_context(tmp_path / "1", good_and_bad(), swapped)
 
-    figures = trained(context, epochs=40, patience=2, **parameters).metrics
+    figures = trained(context, epochs=40, patience=2, learning_rate=0.1).metrics
 
     losses = [epoch.metrics["validation_loss"] for epoch in context.epochs]
     best = losses.index(min(losses))
     assert len(losses) == best + 3 < 40
     assert figures == context.epochs[best].metrics
-    until_then = a_context(tmp_path / "2", good_and_bad())
-    trained(until_then, epochs=best + 1, **parameters)
+    until_then = a_context(tmp_path / "2", good_and_bad(), swapped)
+    trained(until_then, epochs=best + 1, learning_rate=0.1)
     assert files_of(context) == files_of(until_then)
 
 
