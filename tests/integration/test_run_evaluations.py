@@ -166,13 +166,6 @@ def test_figures_are_printed_with_their_intervals_and_what_was_left_out(
             "are no figures; allowed: Labels, Score, Spans, Text, Embedding, and classes that "
             "derive from them",
         ),
-        (
-            "stars",
-            {"text": "a", "score": 1},
-            ("--map-label", "a=b"),
-            "error[invalid_request]: --map-label is for models that classify; 'stars' is measured "
-            "by its task 'score', leave it away",
-        ),
     ],
 )
 def test_what_cannot_be_evaluated_is_refused_with_what_is_allowed(

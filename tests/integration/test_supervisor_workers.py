@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from clock_fixtures import HeldClock
-from seqd.errors import InvalidSettings
 from seqd.local.child import FORGIVEN_AFTER_S, LONGEST_WAIT_S, log_path
 from seqd.local.endpoint import is_alive
 from seqd.local.run_files import DRAINING, HEARTBEAT, RunFolder
@@ -272,20 +271,6 @@ def test_a_worker_finds_its_slot_and_settings_in_its_environment_and_begins_a_lo
     assert environment["KERAS_BACKEND"] == "jax"
     assert log.read_text().splitlines()[1:] == ["up", "asked to end"]
     assert (log.parent / "cpu-0.log.1").stat().st_size == 17 * 1024 * 1024
-
-
-def test_a_log_folder_that_cannot_be_made_is_reported_before_any_start(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    stage = Stage(tmp_path / "file")
-
-    with pytest.raises(InvalidSettings) as refusal:
-        stage.run(OBEDIENT)
-
-    assert str(refusal.value) == (
-        f"SEQD_DATA_DIR is {tmp_path / 'file'}, where {tmp_path / 'file' / 'logs'} cannot be made "
-        "(Not a directory): set it to a folder that this user may write."
-    )
-    assert stage.changes == []
 
 
 def test_a_program_that_cannot_be_started_is_a_death_with_a_reason(stage: Stage) -> None:

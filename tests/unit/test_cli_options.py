@@ -113,16 +113,6 @@ DAYS = ("soon", "2x", "2026-13-01", "9" * 7 + "d")
             (*CLASSIFY, "-p", 'a={"b": 1}'),
             "invalid_parameters]: parameter 'a' is an object; allowed: a number",
         ),
-        (
-            (*CLASSIFY, "--results-ttl", "5"),
-            "invalid_request]: --results-ttl is '5'; allowed: whole seconds, 60 to 31,622,400 (366 "
-            "days)",
-        ),
-        (
-            (*CLASSIFY, "--max-running-units", "few"),
-            "invalid_request]: --max-running-units is 'few'; allowed: whole numbers, 1 to "
-            "1,000,000",
-        ),
         *(
             (
                 ("jobs", "list", "-n", typed),

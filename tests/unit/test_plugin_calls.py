@@ -135,10 +135,6 @@ def forked():
 def one(text: str) -> str:
     return forked()
 
-@classifier("several", batch_items=1)
-def several(texts: list[str]) -> list[str]:
-    return [forked()]
-
 @classifier("drawn")
 def drawn(texts: list[str]) -> Iterator[str]:
     return (forked() for text in texts)
@@ -147,10 +143,6 @@ def drawn(texts: list[str]) -> Iterator[str]:
 def parts(prompt: str) -> Iterator[str]:
     for _ in range(int(prompt)):
         yield forked()
-
-@task("translate", model="translated")
-def translated(text: str) -> Iterator[str]:
-    yield forked()
 
 @model("kind")
 class Kind:
@@ -166,18 +158,17 @@ def outcomes_of(decorated, texts):
     run = getattr(loaded, name, None)
     return len(run(items, *given) if run else loaded.run(name, items, *given))
 
-for decorated in (one, several, drawn, parts, translated, Kind):
+for decorated in (one, drawn, parts, Kind):
     texts = "123" if decorated is parts else "abcdef"
     called(decorated.__name__, lambda: outcomes_of(decorated, texts))
 """,
         str(notes),
     )
 
-    assert len(notes.read_text().splitlines()) == 36
-    assert lines.count(FORKED) == 36
-    assert [line for line in lines if line not in (FORKED, "nobody is left")] == [
-        "one: 6", "several: 6", "drawn: 6", "parts: 3", "translated: 6", "Kind: 6",
-    ]  # fmt: skip
+    assert len(notes.read_text().splitlines()) == 24
+    assert lines.count(FORKED) == 24
+    told = [line for line in lines if line not in (FORKED, "nobody is left")]
+    assert told == ["one: 6", "drawn: 6", "parts: 3", "Kind: 6"]
 
 
 def test_programs_and_processes_that_a_plugin_starts_work_as_without_a_worker():
