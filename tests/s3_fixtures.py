@@ -3,7 +3,8 @@
     s3_server    one for the whole run, which checks signatures and rights
     bucket       a bucket of the test's own, which the environment's credentials may write
 
-`obliging_server` is one that keeps to no condition. A server ends with its fixture, and with the
+`obliging_server` is one that keeps to no condition, `silent_server` one that denies without a
+reason. A server ends with its fixture, and with the
 test run if that is killed.
 """
 
@@ -212,6 +213,13 @@ class _Obliging(Answering):
         return (200, b"") if self.command == "PUT" else (404, nothing)
 
 
+class _Silent(Answering):
+    """Denies everything and gives no reason, as proxies do."""
+
+    def answered(self) -> tuple[int, bytes]:
+        return 403, b""
+
+
 @contextmanager
 def serving(handler: type[Answering]) -> Iterator[str]:
     """Run a server of our own until the block ends; give its URL."""
@@ -226,6 +234,11 @@ def serving(handler: type[Answering]) -> Iterator[str]:
 def obliging_server() -> AbstractContextManager[str]:
     """Run a server that keeps to no condition until the block ends; give its URL."""
     return serving(_Obliging)
+
+
+def silent_server() -> AbstractContextManager[str]:
+    """Run a server that denies without a reason until the block ends; give its URL."""
+    return serving(_Silent)
 
 
 @pytest.fixture(scope="session")

@@ -36,6 +36,12 @@ _TRIES: Final = 3
 #: A put on condition is refused: another object is there, none is, or another put is under way.
 _REFUSED: Final = frozenset({"PreconditionFailed", "NoSuchKey", "ConditionalRequestConflict"})
 
+#: What no other credentials of the same user would be answered either.
+NO_RIGHT: Final = frozenset({"AccessDenied", "AllAccessDisabled"})
+
+#: Of a refused HEAD, whose answer has no body, and so no reason: of a right, credentials, a clock.
+_NO_REASON: Final = frozenset({"400", "403"})
+
 #: Errors of botocore that tell of credentials, beside the answers of a server that s3fs knows.
 _NO_CREDENTIALS: Final = frozenset(
     {"NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError", "ProfileNotFound"}
@@ -158,7 +164,13 @@ class Objects:
     def stat(self, name: str) -> Stat | None:
         """Return what is known of an object; None where there is none."""
         with self._asking(), _perhaps():
-            answer = self._s3.call_s3("head_object", **self._named(name))
+            try:
+                answer = self._s3.call_s3("head_object", **self._named(name))
+            except OSError as error:
+                if code_of(error) not in _NO_REASON:
+                    raise
+                answer = self._s3.call_s3("get_object", **self._named(name))  # which says it
+                answer["Body"].close()
             return Stat(str(answer["ETag"]), int(answer["ContentLength"]))
         return None
 
@@ -239,22 +251,26 @@ class Objects:
         except Exception as error:  # botocore, aiohttp and asyncio raise their own
             if isinstance(error, OSError) and error.errno in DISK_ERRNOS:
                 raise
+            if isinstance(error, PermissionError) and code_of(error) not in NO_RIGHT:
+                self._opened = None  # the next one reads its credentials anew
             raise self._told(error, writes=writes) from error
 
     def _told(self, error: Exception, *, writes: bool) -> StoreUnwritable:
         code, called, wording = code_of(error), self._called, self._wording
+        check = "Check also that they have not expired, and this host's clock"
+        check = "" if code in NO_RIGHT | _NO_CREDENTIALS else f". {check}"
         if code == "NoSuchBucket":
             return StoreUnreachable(f"{called} has no bucket: make it, or {wording.bucket}")
         if writes and isinstance(error, PermissionError):
             return StoreUnwritable(
                 f"{called} may not be written with the credentials of this host ({code}): "
-                f"{wording.writers} s3:PutObject and s3:DeleteObject"
+                f"{wording.writers} s3:PutObject and s3:DeleteObject{check}"
             )
         if isinstance(error, PermissionError) or code in _NO_CREDENTIALS:
             return StoreUnreachable(
                 f"{called} may not be read with the credentials of this host "
                 f"({code}): it needs s3:ListBucket and s3:GetObject, by AWS_ACCESS_KEY_ID, "
-                "AWS_PROFILE or the machine's role"
+                f"AWS_PROFILE or the machine's role{check}"
             )
         return StoreUnreachable(f"{called} does not answer ({code}). {wording.meanwhile}")
 

@@ -18,7 +18,7 @@ import pytest
 
 from cli_builders import here_in
 from inbox_builders import Producer
-from s3_fixtures import Bucket, S3Server, obliging_server
+from s3_fixtures import Bucket, S3Server, obliging_server, silent_server
 from seqd.client import Client, FileSource, InvalidRequest, JobFailed, JobHandle, WrongState
 from seqd.errors import InvalidInput
 from seqd.ledger import connect
@@ -31,6 +31,7 @@ pytestmark = [pytest.mark.processes]
 
 LINES = 200
 SLOWLY = {"delay_ms": 5.0}
+SECRET = "AWS_SECRET_ACCESS_KEY"
 
 
 @dataclass(frozen=True)
@@ -421,6 +422,29 @@ def test_a_bucket_that_does_not_answer_for_a_while_is_waited_for(
 
 
 @pytest.mark.slow
+def test_credentials_that_are_wrong_are_read_anew_until_they_are_right(
+    empty_cluster: Cluster, bucket: Bucket, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    place, lines = InBucket(bucket), texts(30)
+    place.put("in.jsonl", jsonl(lines))
+    key, secret = (bucket.server.writer[name] for name in ("AWS_ACCESS_KEY_ID", SECRET))
+    file = tmp_path / "credentials"
+    file.write_text(f"[default]\naws_access_key_id = {key}\naws_secret_access_key = old\n")
+    with monkeypatch.context() as env:
+        env.delenv("AWS_ACCESS_KEY_ID")
+        env.delenv(SECRET)
+        env.setenv("AWS_SHARED_CREDENTIALS_FILE", str(file))
+        one = worker(empty_cluster, bucket.url, unfit_grace_s=300.0)
+    job = handed_in(empty_cluster.client(), place)
+    wait_until(lambda: "may not be read" in one.log(), "it has tried")
+
+    file.write_text(file.read_text().replace("old", secret))
+
+    assert job.wait(timeout_s=60).state is JobState.COMPLETED
+    assert_whole(job, place, lines)
+
+
+@pytest.mark.slow
 def test_a_part_that_was_written_and_not_committed_is_taken_as_it_is(
     empty_cluster: Cluster, own_place: Place
 ) -> None:
@@ -731,7 +755,8 @@ def test_a_command_leaves_a_folder_and_goes_on_with_it(
     ("variables", "code", "said"),
     [
         ("reader", "output_unwritable", r"may not be written with the credentials .*\(AccessDenie"),
-        ("nobody", "invalid_input", r"may not be read with the credentials of this host \(\w+\): "),
+        ("nobody", "store_unreachable", r"\(SignatureDoesNotMatch\): .*they have not expired"),
+        ("silent", "store_unreachable", r"may not be read .* \(403\): .*they have not expired"),
         ("nowhere", "store_unreachable", r"does not answer \(\w+\)\. Workers try it again for SEQ"),
         ("obliging", "output_unwritable", r"puts an object whatever the condition \(If-None-Match"),
     ],
@@ -747,12 +772,13 @@ def test_a_bucket_that_workers_cannot_use_is_told_with_a_reason(
 ) -> None:
     for where in (InBucket(bucket), Folder(tmp_path)):
         where.put("in.jsonl", jsonl(texts(5)))
-    with obliging_server() as url:
+    with obliging_server() as obliging, silent_server() as silent:
         of = {
             "reader": bucket.server.reader,
-            "nobody": {"AWS_SECRET_ACCESS_KEY": "wrong"},
+            "nobody": {SECRET: "wrong"},
             "nowhere": {"AWS_ENDPOINT_URL_S3": "http://u:secret@127.0.0.1:9"},
-            "obliging": {"AWS_ENDPOINT_URL_S3": url},
+            "obliging": {"AWS_ENDPOINT_URL_S3": obliging},
+            "silent": {"AWS_ENDPOINT_URL_S3": silent},
         }
         with monkeypatch.context() as env:
             for name, value in of[variables].items():

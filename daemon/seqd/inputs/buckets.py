@@ -21,7 +21,7 @@ from seqd.errors import (
 )
 from seqd.inputs.file_state import FileState, changed
 from seqd.inputs.paths import check_url, shown
-from seqd.objects import SCHEME, Objects, Stat, Wording, code_of
+from seqd.objects import NO_RIGHT, SCHEME, Objects, Stat, Wording, code_of
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -35,7 +35,7 @@ _BLOCKS: Final = 4
 _BUCKETS: Final = 16
 
 #: What no other host would be answered either.
-_REFUSALS: Final = frozenset({"AccessDenied", "AllAccessDisabled", "403", "NoSuchBucket"})
+_REFUSALS: Final = NO_RIGHT | {"NoSuchBucket"}
 
 _DATA: Final = Wording(
     called="",
@@ -69,7 +69,7 @@ def refusals_as(kind: type[UserError]) -> Iterator[None]:
     """Raise an error of another kind where a bucket is not there, or may not be used.
 
     Trying it again is of no use, as it is where nothing answers, or where one host's credentials
-    have run out.
+    have run out, or may have: a refusal may come without a reason.
     """
     try:
         yield
