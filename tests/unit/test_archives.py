@@ -9,6 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from seqd.cli.drafts import placed
+from seqd.cli.output_forms import Form, Target
 from seqd.errors import ArtifactDamaged, InvalidData
 from seqd.models.archives import import_archive, read_archived_manifest, write_archive
 from seqd.models.store import ModelStore
@@ -58,6 +60,22 @@ def written(path: Path, members: list[Member]) -> Path:
             member.linkname = "/etc/passwd" if kind == tarfile.SYMTYPE else ""
             archive.addfile(member, io.BytesIO(content))
     return path
+
+
+def test_a_file_that_goes_while_a_version_is_exported_is_named_and_no_archive_is_left(
+    store: ModelStore, tmp_path: Path
+):
+    artifact, out = store.open("topics", 1), tmp_path / "out.tar"
+    gone = artifact.folder / max(artifact.manifest.files)
+    gone.unlink()
+
+    with (
+        pytest.raises(ArtifactDamaged, match=f"^{gone} cannot be read: No such file"),
+        placed(Target(out, Form.JSONL), "FILE", replaces=False) as file,
+    ):
+        write_archive(artifact, file)
+
+    assert not out.exists()
 
 
 def test_an_imported_version_says_what_it_is_elsewhere_and_nothing_of_that_stores_jobs(

@@ -57,21 +57,50 @@ def open_outlet(target: Target, option: str) -> Outlet:
 def placed(target: Target, option: str, *, replaces: bool) -> Iterator[BinaryIO]:
     """Yield a file that gets its name once the `with` block has ended well, and else is gone.
 
-    Raises OutputExists unless it `replaces`, and OutputUnwritable.
+    Raises OutputExists unless it `replaces`, and OutputUnwritable, also from the file's `write`;
+    what else is raised in the block is of other files, and stays as it is.
     """
     if not target.is_stream and not replaces:
         refuse_to_replace(target.path, option)
     outlet = open_outlet(target, option)
     try:
-        yield outlet.file
-        outlet.seal()
-        outlet.place(replaces=replaces)
+        yield cast(BinaryIO, _Named(outlet.file, target.path, option))
+        with _named(target.path, option):
+            outlet.seal()
+            outlet.place(replaces=replaces)
+    finally:
+        outlet.discard()
+
+
+@contextmanager
+def _named(path: Path, option: str) -> Iterator[None]:
+    """Raise OutputUnwritable, which names the output, where it cannot be written."""
+    try:
+        yield
     except BrokenPipeError:
         raise
     except OSError as error:
-        raise unwritable(target.path, error, option) from None
-    finally:
-        outlet.discard()
+        raise unwritable(path, error, option) from None
+
+
+class _Named(io.RawIOBase):
+    """Writes to an output, whose errors name it."""
+
+    def __init__(self, file: BinaryIO, path: Path, option: str) -> None:
+        self._file, self._path, self._option = file, path, option
+
+    def writable(self) -> bool:
+        """Say that it can be written."""
+        return True
+
+    def tell(self) -> int:
+        """Return how much was written."""
+        return self._file.tell()
+
+    def write(self, data: object, /) -> int:
+        """Write bytes. Raises OutputUnwritable."""
+        with _named(self._path, self._option):
+            return self._file.write(cast(bytes, data))
 
 
 def refuse_to_replace(path: Path, option: str) -> None:

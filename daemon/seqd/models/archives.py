@@ -40,13 +40,17 @@ _STAGED_FOR: Final = "import"
 
 
 def write_archive(artifact: Artifact, file: IO[bytes]) -> None:
-    """Write a version whose files have been checked; raises OSError."""
+    """Write a version whose files have been checked; raises OSError, and ArtifactDamaged."""
     with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as archive:
         manifest = manifest_bytes(artifact.manifest)
         archive.addfile(_header(artifact, MANIFEST_NAME, len(manifest)), io.BytesIO(manifest))
         for name in sorted(artifact.manifest.files):
             path = artifact.folder / name
-            with path.open("rb") as content:
+            try:
+                content = path.open("rb")
+            except OSError as error:
+                raise ArtifactDamaged(f"{path} cannot be read: {error.strerror}") from error
+            with content:
                 archive.addfile(_header(artifact, name, path.stat().st_size), content)
 
 
