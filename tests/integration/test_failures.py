@@ -282,6 +282,29 @@ def test_a_retry_whose_first_job_was_lost_is_left(client: Client, cluster: Clust
 
 
 @pytest.mark.usefixtures("shell")
+def test_a_command_replays_what_it_has_shown_and_nothing_that_came_since(
+    cluster: Cluster, client: Client, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    operator = cluster.operator()
+    job, other = (failed(client, "raise", tenant="late") for _ in range(2))
+    operator.pause_model("echo")
+    try:
+        retried = client.retry(other)
+        retried.pause()
+    finally:
+        operator.resume_model("echo")
+    monkeypatch.setattr("seqd.cli.options.ask", lambda *_: retried.cancel())  # as it is asked
+
+    done = here(capsys, "failures", "replay", "--tenant", "late")
+
+    (letter,) = client.failures(job=job.job_id)
+    assert "1 item of 1 job (1 dead letter) will be tried again" in done.out
+    assert f"{job.job_id} is tried again by job {letter.replayed_by}." in done.out
+    assert f"Job {other.job_id} was left: Job {retried.job_id} is paused." in done.out
+    assert client.failures(job=other.job_id)[0].replayed_by is None
+
+
+@pytest.mark.usefixtures("shell")
 def test_the_commands_list_show_replay_and_purge(
     client: Client, capsys: Capture, cure: Path
 ) -> None:

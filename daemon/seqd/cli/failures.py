@@ -186,20 +186,15 @@ def replay(
     filters |= {"ids": failures} if failures else {}
     _refuse_nothing(filters, "replay", every=every)
     with options.open_client() as client:
-        _end_at_the_newest(client, filters)
-        replays = partial(
-            client.replay,
-            every=not filters,  # `--all` has an end by now where there is a dead letter
-            again=again,
-            current_version=current_version,
-            **filters,
-        )
-        done = replays(dry_run=True)
+        replays = partial(client.replay, again=again, current_version=current_version)
+        done = replays(every=every, dry_run=True, **filters)
         ready = [one for one in done if not one.left_because]
         if ready and not dry_run:
             say_plan(screen, ready, current_version=current_version)
             _confirm("replay", is_confirmed=yes)
-            done = replays()
+            left = [one for one in done if one.left_because]
+            # By their ids: what fails or ends meanwhile was not shown.
+            done = [*replays(ids=[id_ for one in ready for id_ in one.failure_ids]), *left]
     return Found(
         [asdict(one) for one in done],
         lambda screen: say_replayed(screen, done, is_dry_run=dry_run),
@@ -240,7 +235,7 @@ def purge(
 
 
 def _end_at_the_newest(client: "Client", filters: "FailureFilters") -> None:
-    """Leave out what fails from now on, while somebody is asked and later."""
+    """Leave out what fails from now on, while somebody is asked."""
     newest = client.failures(1, **filters)
     if newest and filters.get("until") is None and newest[0].at_ms < _CALENDAR_ENDS_MS:
         filters["until"] = datetime.fromtimestamp((newest[0].at_ms + 1) / 1000, UTC)
