@@ -3,6 +3,7 @@
 The models are functions of the test, so that each result is known.
 """
 
+import errno
 import gzip
 import json
 import os
@@ -23,7 +24,10 @@ from pydantic import Field
 
 from cli_builders import Ended, here_in, records_in, use_ledger
 from seqd.cli.app import app
+from seqd.cli.drafts import placed
 from seqd.cli.exits import run
+from seqd.cli.output_forms import Form, Target
+from seqd.errors import OutputUnwritable
 from seqd.hookspecs import LabelledRecord
 from seqd.testing import RunningServices, ServerForTests, StubModel, running_services
 from seqd_schemas import (
@@ -789,3 +793,28 @@ def test_training_data_are_sent_without_the_loss_of_a_character_or_named_by_thei
         "id_field": "custom_id", "text_field": "review", "label_field": "mood",
     }  # fmt: skip
     assert isinstance(elsewhere, dict) and elsewhere["path"] == "/nowhere/test.jsonl"
+
+
+def test_an_error_of_another_file_is_not_said_of_the_output(tmp_path: Path):
+    target = Target(tmp_path / "out.jsonl", Form.JSONL)
+
+    with (
+        pytest.raises(OSError, match="of the data") as raised,
+        placed(target, "--changed", replaces=False) as file,
+    ):
+        file.write(b"{}\n")
+        raise OSError(errno.EIO, "of the data")
+
+    assert raised.value.errno == errno.EIO
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("size_bytes", [1, 1_000_000])
+def test_an_output_without_room_is_named_when_it_is_written_or_closed(size_bytes: int):
+    target = Target(Path("/dev/full"), Form.CSV, is_stream=True)
+
+    with (
+        pytest.raises(OutputUnwritable, match=r"^--changed is '/dev/full', which .*\(No space"),
+        placed(target, "--changed", replaces=False) as file,
+    ):
+        file.write(b"x" * size_bytes)

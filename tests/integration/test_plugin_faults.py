@@ -94,6 +94,20 @@ def copies_of(child: int) -> list[int]:
     return [pid for pids in lists for pid in map(int, pids.split()) if is_alive(pid)]
 
 
+def test_a_copy_of_a_worker_that_a_plugin_has_forked_ends_with_the_call_and_is_named(
+    faulty: Misbehaving,
+) -> None:
+    worker = faulty.workers[0].wait_until_ready()
+    stayed = {*copies_of(worker.child_pid())}  # of a test before, in their calls
+
+    results = list(faulty.client().classify(["a", "b"], model="forks_and_returns").results())
+
+    assert all(isinstance(one, ItemSuccess) for one in results)
+    wait_until(lambda: {*copies_of(worker.child_pid())} <= stayed, "the copy is gone")
+    named = "plugin_forked: A plugin forked its process in a call, and came back in the copy too"
+    wait_until(lambda: named in worker.whole_log(), "it is named")
+
+
 @pytest.mark.slow
 def test_a_copy_that_stays_in_its_call_ends_with_the_worker_that_it_is_one_of(
     faulty: Misbehaving,
