@@ -3,6 +3,7 @@
 Files and results are in a folder, or in a bucket of S3.
 """
 
+import asyncio
 import io
 import json
 import os
@@ -11,16 +12,18 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from threading import Event
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from async_builders import an_async_client, run
 from cli_builders import here_in
 from inbox_builders import Producer
-from s3_fixtures import Bucket, S3Server, obliging_server, silent_server
+from s3_fixtures import Answering, Bucket, S3Server, obliging_server, serving, silent_server
 from seqd.client import Client, FileSource, InvalidRequest, JobFailed, JobHandle, WrongState
-from seqd.errors import InvalidInput
+from seqd.errors import InvalidInput, SeqdError
 from seqd.ledger import connect
 from seqd.ledger.blobs import json_lines
 from seqd_schemas import Classification, ItemSuccess, JobState
@@ -628,13 +631,9 @@ UNUSABLE: list[tuple[str, str, str, str]] = [
     ("folder", "{}/in.jsonl", "{}/no/out", r"cannot be written to by the workers \(No such file"),
     ("folder", "{}/in.jsonl", "/elsewhere", r"/elsewhere is outside the folders that jobs may wri"),
     ("folder", "{}/in.jsonl", "out", r"^out is a relative path; allowed: an absolute one"),
-    ("folder", "{}/in.jsonl", "gs://a/b", r"^gs://a/b is a URL; allowed: a path, or s3"),
-    ("folder", "{}/in.jsonl", "s3://key:se/cret@b/c", r"^s3://\*\*\*@b/c is a URL"),
-    ("folder", "http://a/b.jsonl", "{}/out", r"^http://a/b\.jsonl is a URL; allowed: a"),
     ("folder", "{}/in.jsonl*", "{}/out", r"is compressed, or a folder, which workers cannot read"),
     ("folder", "{}/lost*", "{}/out", r"gone\.jsonl does not exist"),
     ("folder", "{}/blank.jsonl", "{}/out", r"holds no entry; at least one is due"),
-    ("bucket", "{}/in.jsonl", "{}/../out", r"/\.\./out is a URL; allowed: a path, or s"),
     ("bucket", "{}/in.jsonl", "s3://stocked/seqd2", r"is outside the folders that jobs"),
     ("bucket", "s3://other/in.jsonl", "{}/out", r"is outside the folders that jobs may"),
     ("bucket", "{}/empty.jsonl", "{}/out", r"/empty\.jsonl is empty; at least one"),
@@ -659,6 +658,63 @@ def test_what_cannot_be_done_fails_the_job_before_anything_is_computed(
     is_taken = out in ("{}/full", "{}/taken")
     assert (failed.value.failure.code == "output_exists") is is_taken
     assert not [name for name in place.names("out") if name.startswith("part-")]
+
+
+@pytest.mark.parametrize(
+    ("path", "out", "said"),
+    [
+        ("/in.jsonl", "gs://a/b", "gs://a/b"),
+        ("/in.jsonl", "s3://a/../b", "s3://a/../b"),
+        ("/in.jsonl", "s3://key:se/cret@b/c", "s3://***@b/c"),
+        ("https://ana:secret@a/b.jsonl", "/out", "https://***@a/b.jsonl"),
+    ],
+)
+def test_a_url_that_names_nothing_in_a_bucket_is_refused_before_it_is_stored(
+    module_cluster: Cluster, path: str, out: str, said: str
+) -> None:
+    client = module_cluster.client()
+
+    with pytest.raises(InvalidInput) as refused:
+        client.classify(FileSource(path=path), model="echo", output_folder=out)
+
+    told = f"{said} is a URL; allowed: a path, or s3://BUCKET/FOLDER/NAME"
+    assert str(refused.value) == told
+
+
+class Slow(Answering):
+    """Denies everything, once it may answer."""
+
+    asked, may_answer = Event(), Event()
+
+    def answered(self) -> tuple[int, bytes]:
+        self.asked.set()
+        self.may_answer.wait(20)
+        return 403, b""
+
+
+@pytest.mark.slow
+def test_a_part_that_takes_long_to_read_holds_up_nobody_else_of_an_event_loop(
+    empty_cluster: Cluster, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    InBucket(bucket).put("in.jsonl", jsonl(texts(5)))
+    worker(empty_cluster, bucket.url)
+    done = handed_in(empty_cluster.client(), InBucket(bucket))
+    done.wait(timeout_s=60)
+
+    async def goes_on_meanwhile() -> bool:
+        async with an_async_client(empty_cluster) as client:
+            first = asyncio.create_task(anext(aiter(client.job(done.job_id).results())))
+            while not Slow.asked.is_set():
+                await asyncio.sleep(0.01)
+            is_waiting = not first.done()
+            Slow.may_answer.set()
+            with pytest.raises(SeqdError, match="may not be read"):
+                await first
+            return is_waiting
+
+    with serving(Slow) as url:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", url)
+        assert run(goes_on_meanwhile())
 
 
 def test_a_folder_is_taken_over_only_by_who_asks_for_the_same(

@@ -13,8 +13,10 @@ from typing import TypedDict
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from seqd.errors import InvalidRequest, JobsRefused, SeqdError, WrongState, wire_text
+from seqd.inputs.paths import check_url
 from seqd.ledger.jobs import JOB
 from seqd.ledger.submissions import Accepted, new_job_id
+from seqd.objects import is_url
 from seqd.validation import faults_of, shown
 from seqd_schemas import (
     OUTPUT_FORMAT,
@@ -199,7 +201,10 @@ _OF_ONE_JOB = ("job_id", "idempotency_key")
 
 
 def job_of(kind: str, model: str, options: JobOptions, **fields: object) -> Job:
-    """Make a job; raises InvalidRequest, which names the field and what is allowed."""
+    """Make a job; raises InvalidRequest, which names the field and what is allowed.
+
+    And InvalidInput for a URL that names nothing in a bucket of S3.
+    """
     refuse_unknown(options, _OPTIONS.get(kind, JobOptions))
     given = {
         name: value
@@ -213,6 +218,12 @@ def job_of(kind: str, model: str, options: JobOptions, **fields: object) -> Job:
                 "output_folder is for a job of items whose input is a FileSource, which workers "
                 "read. Leave it out, or name the file so."
             )
+    for place in (
+        given.get("output_folder"),
+        *(getattr(one, "path", "") for one in fields.values()),
+    ):
+        if isinstance(place, str) and is_url(place):
+            check_url(place)  # before it is stored, for it may hold a secret
     try:
         return JOB.validate_python({"kind": kind, "model": model, **given, **fields})
     except ValidationError as error:

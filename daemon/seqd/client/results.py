@@ -12,6 +12,7 @@ service needs no plugin for that: the class may be the plugin's, one of `seqd_sc
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import count, islice
 from math import inf
 from typing import TYPE_CHECKING, Generic, cast
@@ -34,7 +35,7 @@ from seqd.ledger.blobs import (
     unpack_lines,
     unpack_results,
 )
-from seqd.ledger.exchange import Exchange, Give, Reading, Taken
+from seqd.ledger.exchange import Aside, Exchange, Give, Reading, Taken
 from seqd.ledger.jobs import READ_ROWS, Jobs, ResultPosition
 from seqd.validation import fault_sentence, shown
 from seqd_schemas import (
@@ -185,7 +186,7 @@ class ResultReader:
             read = yield from jobs.results.steps(job_id, position, rows_at_once)
             record, position = read.record, read.position
             for row in read.rows:
-                yield Give(lines_of(row, record))
+                yield Give((yield from lines_of(row, record)))
             is_at_end = position.unit >= record.units or not read.rows
             if record.state.is_terminal and is_at_end:
                 yield from _rest(jobs, record, position.unit)
@@ -335,7 +336,7 @@ def rest_of_unit(jobs: Jobs, record: JobRecord, unit: int) -> Reading[ResultLine
     for name in (yield from jobs.parts.steps(job_id, unit)):
         number = 0
         while (row := (yield from jobs.row.steps(job_id, name, number))) is not None:
-            yield Give(lines_of(row, record))
+            yield Give((yield from lines_of(row, record)))
             number += 1
         if number:
             continue
@@ -345,17 +346,17 @@ def rest_of_unit(jobs: Jobs, record: JobRecord, unit: int) -> Reading[ResultLine
         yield Give(_undone(blob, record))
 
 
-def lines_of(row: bytes, record: JobRecord) -> Iterator[ResultLine]:
-    """Yield the results of a row; of a job by reference, those of the part that it names.
+def lines_of(row: bytes, record: JobRecord) -> Exchange[Iterable[ResultLine]]:
+    """Return the results of a row; of a job by reference, those of the part that it names.
 
     Raises InvalidInput for what is no row, and for a part that is not there, or another.
     """
     part = reference_in(row, PartReference)
     if part is None:
-        yield from unpack_lines(row)
-        return
-    content = read_part(output_folder_of(record.job) or "", part.name, part.sha256)
-    yield from lines_in(content.split(b"\n")[:-1])
+        return unpack_lines(row)
+    folder = output_folder_of(record.job) or ""
+    read = Aside(partial(read_part, folder, part.name, part.sha256))
+    return lines_in(cast(bytes, (yield read)).split(b"\n")[:-1])
 
 
 def _undone(blob: bytes, record: JobRecord) -> Iterator[ResultLine]:

@@ -129,7 +129,7 @@ class StreamReader:
             for unit in (yield from self._jobs.committed.steps(self._job_id, units)):
                 number = 0
                 while row := (yield from self._jobs.row.steps(self._job_id, unit, number)):
-                    for line in lines_of(row, record):
+                    for line in (yield from lines_of(row, record)):
                         yield Give(self._rest_of(unit, line.result))
                     number += 1
                 self._close(unit)

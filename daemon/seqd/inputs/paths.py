@@ -110,10 +110,7 @@ def below_roots(path: str | Path, roots: Roots, access: Access) -> str:
 def check_url(url: str) -> None:
     """Raise InvalidInput for a URL that names nothing in a bucket of S3."""
     if not is_place(url):
-        before, has_credentials, behind = url.rpartition("@")
-        scheme = before.partition("://")[0]
-        told = f"{scheme}://***@{behind}" if has_credentials else url
-        raise InvalidInput(f"{shown(told)} is a URL; allowed: a path, or s3://BUCKET/FOLDER/NAME")
+        raise InvalidInput(f"{shown(url)} is a URL; allowed: a path, or s3://BUCKET/FOLDER/NAME")
 
 
 def _is_below(real: str, root: Path | str) -> bool:
@@ -199,10 +196,16 @@ def open_regular(path: Path) -> int:
 
 
 def shown(path: str | Path) -> str:
-    """Return a path as a message shows it: control characters and surrogates escaped."""
+    """Return a path as a message shows it: control characters and surrogates escaped.
+
+    Of a URL without its credentials.
+    """
     text = str(path)
     if isinstance(path, Path) and text.startswith("s3:/"):
         text = text.replace("/", "//", 1)  # a URL has lost one as a path
+    if is_url(text):
+        before, has_credentials, behind = text.rpartition("@")
+        text = f"{before.partition('://')[0]}://***@{behind}" if has_credentials else text
     return text if text.isprintable() else ascii(text)
 
 

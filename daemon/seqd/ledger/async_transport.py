@@ -34,6 +34,7 @@ from seqd.errors import REDIS_ERRORS, ClientMisused
 from seqd.ledger.async_redis import Listener, ended
 from seqd.ledger.exchange import (
     LOOK_S,
+    Aside,
     Command,
     Durable,
     Exchange,
@@ -197,6 +198,8 @@ class AsyncTransport:
                 await self._finish(sources)
             case Pause(seconds):
                 await asyncio.sleep(seconds)
+            case Aside(function):
+                return await asyncio.to_thread(function)
             case Durable():
                 return await self._until_on_disk(request)
             case Listen(wait_s=wait_s) if wait_s > 0:

@@ -126,6 +126,13 @@ class Pause:
 
 
 @dataclass(frozen=True, slots=True)
+class Aside:
+    """Call a function that blocks, aside from an event loop; the reply is what it returns."""
+
+    function: "Callable[[], object]"
+
+
+@dataclass(frozen=True, slots=True)
 class Next:
     """Ask a source for its next value; the reply is that, or None at its end."""
 
@@ -164,7 +171,19 @@ class Start:
     is_daemon: bool = False
 
 
-Request = Command | Pipeline | ScriptCall | Listen | Until | Pause | Durable | Next | Finish | Start
+Request = (
+    Command
+    | Pipeline
+    | ScriptCall
+    | Listen
+    | Until
+    | Pause
+    | Aside
+    | Durable
+    | Next
+    | Finish
+    | Start
+)
 
 A = TypeVar("A")
 T = TypeVar("T")

@@ -13,6 +13,7 @@ from redis import Redis
 from seqd.errors import REDIS_ERRORS, ClientMisused
 from seqd.ledger.exchange import (
     LOOK_S,
+    Aside,
     Command,
     Durable,
     Exchange,
@@ -173,6 +174,8 @@ class Transport:
                 pass
             case Pause(seconds):
                 sleep(seconds)
+            case Aside(function):
+                return function()
             case _:
                 with redis_errors(self._redis):
                     return self._answer(request)

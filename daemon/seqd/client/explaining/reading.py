@@ -192,7 +192,7 @@ def _in_unit(
             row = yield from jobs.row.steps(job_id, name, 0)
         number = 0
         while row is not None:
-            result = _result(row, facts.record, custom_id)
+            result = yield from _result(row, facts.record, custom_id)
             if result is not None:
                 return _Found(name, result)
             number += 1
@@ -207,12 +207,14 @@ def _in_unit(
     return None
 
 
-def _result(row: bytes, record: JobRecord, custom_id: str) -> ItemSuccess | ItemFailure | None:
+def _result(
+    row: bytes, record: JobRecord, custom_id: str
+) -> Exchange[ItemSuccess | ItemFailure | None]:
     """Return the result of an item in a row; none of a row that somebody has written over."""
     try:
         if reference_in(row, PartReference) is None:
             return next(results_named(row, custom_id), None)
-        results = (line.result for line in lines_of(row, record))
+        results = (line.result for line in (yield from lines_of(row, record)))
         return next((result for result in results if result.custom_id == custom_id), None)
     except (InvalidInput, ValidationError):
         return None
