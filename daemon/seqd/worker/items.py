@@ -14,7 +14,7 @@ from operator import index
 from time import monotonic, perf_counter
 from typing import SupportsFloat, SupportsIndex
 
-from seqd.errors import FILE_ERRORS, REDIS_ERRORS, InvalidRequest, SeqdError
+from seqd.errors import FILE_ERRORS, REDIS_ERRORS, InvalidInput, InvalidRequest, SeqdError
 from seqd.hookspecs import Device, LoadedModel, WorkItem
 from seqd.ledger.blobs import split_chunk
 from seqd.ledger.units import Unit
@@ -301,7 +301,8 @@ class ItemRunner:
         ended, committed = list[str](), list[Results]()
         for (items, results), outcome in zip(written, outcomes, strict=True):
             if isinstance(outcome, MiscountedResults):
-                raise outcome  # a fault of ours: the unit is tried again, and not for ever
+                self._fail([items], _miscounted(items))
+                continue
             if isinstance(outcome, OversizedResults):
                 # Of one item it would be no more than `MAX_RESULT_BYTES`.
                 log.warning("job=%s: %s", items.unit.job_id, outcome)
@@ -415,6 +416,13 @@ def _named_in(claim: Claim) -> int | None:
     """Return the version in service, where the results of a claim name which one computed them."""
     is_canary = claim.rollout is not None and claim.rollout.kind == RolloutKind.CANARY
     return claim.version if is_canary else None
+
+
+def _miscounted(items: UnitItems) -> InvalidInput:
+    return InvalidInput(
+        f"unit {items.unit.name} holds {len(items.chunk.items)} items, which is not the number "
+        "that the ledger knows of: its chunk was replaced. Upload through seqd.client."
+    )
 
 
 def _was_tried_elsewhere(unit: Unit, worker: str) -> bool:
