@@ -194,7 +194,8 @@ def replay(
             _confirm("replay", is_confirmed=yes)
             left = [one for one in done if one.left_because]
             # By their ids: what fails or ends meanwhile was not shown.
-            done = [*replays(ids=[id_ for one in ready for id_ in one.failure_ids]), *left]
+            filters |= {"ids": [id_ for one in ready for id_ in one.failure_ids]}
+            done = [*replays(**filters), *left]
     return Found(
         [asdict(one) for one in done],
         lambda screen: say_replayed(screen, done, is_dry_run=dry_run),
