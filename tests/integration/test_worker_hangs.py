@@ -249,6 +249,7 @@ def test_an_item_that_loops_and_goes_on_asking_is_found_and_the_511_others_succe
     client.classify(texts, model="echo").wait(timeout_s=120)
 
     job = client.classify([*texts[:300], "loop", *texts[301:]], model="echo")
+    job.wait(timeout_s=300)  # which says what it waits for where it does not end
     results = list(job.results())
 
     assert [result.custom_id for result in results if isinstance(result, ItemFailure)] == [
