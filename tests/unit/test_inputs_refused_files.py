@@ -278,11 +278,18 @@ def test_a_line_of_any_length_is_one_refusal(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "url", ["http://host/a.jsonl", "s3://bucket/a.jsonl", "file:///etc/passwd", "HTTPS://a"]
+    ("url", "told"),
+    [
+        *(
+            (url, url)
+            for url in ("http://host/a.jsonl", "s3://bucket/a@b", "file:///etc", "HTTPS://a")
+        ),
+        ("https://ana:secret@host/a.jsonl", "https://***@host/a.jsonl"),
+    ],
 )
-def test_a_url_is_refused_with_or_without_roots(tmp_path, url):
+def test_a_url_is_refused_with_or_without_roots_and_shown_without_credentials(tmp_path, url, told):
     expected = (
-        f"{url} is a URL; allowed: the path of a file or folder. Download it first; workers read "
+        f"{told} is a URL; allowed: the path of a file or folder. Download it first; workers read "
         "s3:// of a job that names a folder for its results"
     )
 

@@ -203,7 +203,7 @@ def shown(path: str | Path) -> str:
     text = str(path)
     if isinstance(path, Path) and text.startswith("s3:/"):
         text = text.replace("/", "//", 1)  # a URL has lost one as a path
-    if is_url(text):
+    if is_url(text) and not is_place(text):  # an object's name may hold what parts them
         before, has_credentials, behind = text.rpartition("@")
         text = f"{before.partition('://')[0]}://***@{behind}" if has_credentials else text
     return text if text.isprintable() else ascii(text)
