@@ -82,7 +82,9 @@ class FileSource(WireModel):
     format: FileFormat = Field(default=FileFormat.AUTO, description="How the records are held.")
     id_field: FieldName = "custom_id"
     """Field with the item's identifier; `id` is taken too."""
-    text_field: FieldName = Field(default="text", description="Field with the text.")
+    text_field: FieldName = "text"
+    """Field with the text; of JSON Lines also one inside objects, `body.input`, where the record
+    has no field of that very name."""
     label_field: FieldName = Field(default="label", description="Field with the class.")
 
 

@@ -49,6 +49,24 @@ def test_other_fields_can_be_named():
     assert entry == Item(custom_id="k", text="t")
 
 
+@pytest.mark.parametrize(
+    ("record", "text"),
+    [
+        ({"body": {"input": "t"}}, "t"),
+        ({"body.input": "named so", "body": {"input": "t"}}, "named so"),
+    ],
+)
+def test_the_text_may_stand_inside_an_object_unless_a_field_has_the_whole_name(record, text):
+    assert only(record, text_field="body.input") == Item(custom_id="row-1", text=text)
+
+
+@pytest.mark.parametrize("record", [{"body": "t"}, {"body": {}}, {"body": {"input": None}}])
+def test_a_record_without_the_text_inside_is_told_which_fields_it_has(record):
+    entry = only(record, text_field="body.input")
+
+    assert entry.refused.message.startswith("row 1: it has no field 'body.input'; its fields: body")
+
+
 def test_a_record_without_text_is_told_which_fields_it_has():
     assert refusal({"id": "a", "review": "t"}) == (
         "a",

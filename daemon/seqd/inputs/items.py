@@ -195,8 +195,13 @@ def record_of(value: object) -> Mapping[str, object]:
 
 
 def text_of(record: Mapping[str, object], text_field: str) -> object:
-    """Return a record's text field; raise BadEntry naming the fields there are if it is missing."""
+    """Return a record's text field; raise BadEntry naming the fields there are if it is missing.
+
+    A record without the field `a.b` may have an `a` that is a record with `b`.
+    """
     text = record.get(text_field)
+    if text is None and text_field not in record and "." in text_field:
+        text = _inner(record, text_field)
     if text is None and text_field in record:
         raise invalid(f"its field {text_field!r} is null; allowed: a string")
     if text is None:
@@ -207,6 +212,13 @@ def text_of(record: Mapping[str, object], text_field: str) -> object:
             "Name the one with the text as text_field (--text-field)"
         )
     return text
+
+
+def _inner(record: object, path: str) -> object:
+    """Return what stands inside records at a path, `body.input`; None where nothing does."""
+    for name in path.split("."):
+        record = record.get(name) if isinstance(record, Mapping) else None
+    return record
 
 
 def check_text(text: object, *, allow_empty: bool = False) -> str:
