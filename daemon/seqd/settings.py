@@ -429,6 +429,16 @@ class Settings(BaseSettings):
         "goes before a file.",
     )
 
+    gateway_host: str = Field(
+        default="127.0.0.1",
+        min_length=1,
+        max_length=253,
+        description="Address on which `seqd gateway` listens; 0.0.0.0 for all of the machine.",
+    )
+    gateway_port: int = Field(
+        default=8080, ge=0, le=65_535, description="Port of `seqd gateway`; 0: any that is free."
+    )
+
     exporter_host: str = Field(
         default="127.0.0.1",
         min_length=1,

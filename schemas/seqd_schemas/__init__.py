@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from seqd_schemas.events import *
     from seqd_schemas.failures import *
     from seqd_schemas.fleet import *
+    from seqd_schemas.gateway import *
     from seqd_schemas.inbox import *
     from seqd_schemas.items import *
     from seqd_schemas.jobs import *
@@ -59,6 +60,7 @@ _NAMES = {
         "PluginStatus TaskSchema UnfitCode UnfitVersion VersionSummary WorkerState WorkerStatus "
         "WorkTotals"
     ),
+    ".gateway": "KeyRole",
     ".inbox": "InboxAnswer MAX_GIVEN_ID_CHARS",
     ".items": "Item ItemChunk LabelledText RefusedItem TextChunk",
     ".jobs": (

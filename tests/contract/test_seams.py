@@ -17,6 +17,7 @@ PUBLIC = {
 SEAMS = {
     "analysis": "seqd.analysis.measures",
     "cli": "seqd.cli.app",
+    "gateway": "seqd.gateway.app",
     "inputs": "seqd.inputs.datasets",
     "ledger": "seqd.ledger",
     "local": "seqd.local.slots",

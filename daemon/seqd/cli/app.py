@@ -26,6 +26,7 @@ _COMMANDS = {
     "demo": _Source("demo", "demo", _RUN),
     "up": _Source("up", "up", _RUN),
     "worker": _Source("up", "worker", _RUN),
+    "gateway": _Source("gateway", "gateway", _RUN),
     "exporter": _Source("exporter", "exporter", _RUN),
     "probe": _Source("probe", "app", _RUN),
     "classify": _Source("classify", "classify", _WORK),

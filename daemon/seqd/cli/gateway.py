@@ -1,0 +1,46 @@
+"""`seqd gateway`: serve the daemon over HTTP."""
+
+import logging
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from seqd.cli import options
+from seqd.errors import LibraryMissing
+
+if TYPE_CHECKING:
+    from seqd.gateway.server import GatewayServer
+    from seqd.settings import Settings
+
+
+def gateway(
+    host: Annotated[
+        str | None, typer.Option("--host", help="Address to listen on; 0.0.0.0 for all.")
+    ] = None,
+    port: Annotated[int | None, typer.Option("--port", help="Port to listen on.")] = None,
+) -> None:
+    """Serve the daemon over HTTP, by OpenAI's routes and its own, until SIGTERM or Ctrl-C.
+
+    Needs the extra `gateway` of seqd, and no plugin. Open requests are finished at the end, for 30
+    seconds at most.
+    """
+    options.tell_unknown_variables()
+    given = {"gateway_host": host, "gateway_port": port}
+    settings = options.read_settings(**{k: v for k, v in given.items() if v is not None})
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    server = _open(settings)
+    typer.echo(f"http://{settings.gateway_host}:{settings.gateway_port}/v1")
+    server.run()
+
+
+def _open(settings: "Settings") -> "GatewayServer":
+    try:
+        from seqd.gateway.app import gateway_app
+        from seqd.gateway.server import server_of
+    except ModuleNotFoundError as error:
+        if (error.name or "seqd").partition(".")[0] == "seqd":
+            raise
+        raise LibraryMissing(
+            f"seqd gateway needs {error.name}, which is not installed: pip install 'seqd[gateway]'"
+        ) from error
+    return server_of(gateway_app(settings), settings.gateway_host, settings.gateway_port)

@@ -1,0 +1,90 @@
+"""The application: its routes, its one client of the ledger, and what all responses have."""
+
+import asyncio
+import logging
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Final
+from uuid import uuid4
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from seqd import __version__
+from seqd.errors import SeqdError
+from seqd.gateway import classifications, completions, models
+from seqd.gateway.ledger_client import GatewayClient
+from seqd.gateway.refusals import (
+    refuse_error,
+    refuse_fault,
+    refuse_invalid,
+    refuse_late,
+    refuse_status,
+)
+from seqd.settings import Settings
+
+log = logging.getLogger(__name__)
+
+#: A request's own name for itself, which its response and its lines in the log bear.
+_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+_Handler = Callable[..., Awaitable[object]]
+
+
+def gateway_app(settings: Settings) -> FastAPI:
+    """Return the application for the daemon that the settings name."""
+
+    @asynccontextmanager
+    async def connected(_: FastAPI) -> AsyncIterator[dict[str, GatewayClient]]:
+        async with GatewayClient(settings=settings) as client:
+            yield {"seqd": client}
+
+    app = FastAPI(
+        title="seqd",
+        version=__version__,
+        summary="Classification, generation and training by sequence models.",
+        lifespan=connected,
+        docs_url=None,  # it would be drawn by scripts from elsewhere
+        redoc_url=None,
+    )
+    app.state.settings = settings
+    #: Set once the gateway is told to end: streams end then.
+    app.state.stopped = asyncio.Event()
+    for routes in (models, classifications, completions):
+        app.include_router(routes.router)
+    app.add_exception_handler(SeqdError, refuse_error)
+    app.add_exception_handler(TimeoutError, refuse_late)
+    app.add_exception_handler(RequestValidationError, refuse_invalid)
+    app.add_exception_handler(HTTPException, refuse_status)
+    app.add_exception_handler(Exception, refuse_fault)
+    app.add_middleware(RequestIds)
+    return app
+
+
+class RequestIds:
+    """Gives each request an identifier: its own `x-request-id`, else a new one."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Run the application, and put the identifier into the response's head."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        given = dict(scope["headers"]).get(b"x-request-id", b"").decode("latin-1")
+        request_id = given if _REQUEST_ID.fullmatch(given) else f"req_{uuid4().hex}"
+        scope.setdefault("state", {})["request_id"] = request_id
+
+        async def identified(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [
+                    *message["headers"],
+                    (b"x-request-id", request_id.encode()),
+                ]
+            await send(message)
+
+        await self._app(scope, receive, identified)

@@ -1,0 +1,64 @@
+"""What the bodies of requests have in common."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Annotated, Final, TypeAlias, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from seqd.client import AsyncJob
+from seqd.client.requests import ItemOptions
+from seqd_schemas import (
+    MAX_INLINE_ITEMS,
+    MAX_TEXT_CHARS,
+    ItemError,
+    Parameters,
+    ParameterValue,
+    Priority,
+)
+
+Out = TypeVar("Out")
+
+#: A body of a response.
+Answer: TypeAlias = dict[str, object]
+
+Text = Annotated[str, StringConstraints(max_length=MAX_TEXT_CHARS)]
+#: One text, or several.
+Texts = Text | Annotated[list[Text], Field(min_length=1, max_length=MAX_INLINE_ITEMS)]
+
+#: Seconds for which a request waits for its answer.
+ANSWER_S: Final = 60.0
+
+
+class RequestBody(BaseModel):
+    """A request's body: closed, so that a typing mistake never passes silently."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ModelRequest(RequestBody):
+    """A request to a model."""
+
+    model: str = Field(max_length=128, description="NAME, NAME@3 (a version) or NAME@LABEL.")
+    parameters: Parameters = Field(default_factory=dict)
+    """The model's own parameters, by name; `/v1/models/NAME` has their schema."""
+
+
+def waited_for(tenant: str, parameters: Mapping[str, ParameterValue]) -> ItemOptions:
+    """Return the options of a job whose results a request waits for.
+
+    Nobody computes what nobody waits for any more, and its results are kept for the shortest time.
+    """
+    return {
+        "tenant": tenant,
+        "parameters": parameters,
+        "priority": Priority.INTERACTIVE,
+        "expires_in_s": int(ANSWER_S) + 1,
+        "results_ttl_s": 60,
+    }
+
+
+async def answers_of(job: AsyncJob[Out]) -> list[Out | ItemError]:
+    """Return the output of each item, in order, or its error; raises TimeoutError."""
+    async with asyncio.timeout(ANSWER_S):
+        return [one.output if one.ok else one.error async for one in job.results()]

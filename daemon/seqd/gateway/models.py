@@ -1,0 +1,37 @@
+"""`/v1/models`: the models that requests may name."""
+
+from fastapi import APIRouter
+
+from seqd.gateway.bodies import Answer
+from seqd.gateway.callers import Reader, SeqdClient
+from seqd_schemas import CatalogEntry
+
+router = APIRouter(prefix="/v1/models", tags=["models"])
+
+
+@router.get("")
+async def list_models(_: Reader, seqd: SeqdClient) -> Answer:
+    """Return the models that have a version, sorted by name."""
+    return {"object": "list", "data": [_shown(one.entry) for one in await seqd.models()]}
+
+
+@router.get("/{name}")
+async def show_model(name: str, _: Reader, seqd: SeqdClient) -> Answer:
+    """Return one model: its tasks with the schemas of their parameters, and its versions."""
+    entry = (await seqd.model(name)).entry
+    parameters = {task: one.parameters for task, one in entry.all_tasks.items()}
+    return {**_shown(entry), "parameters": parameters}
+
+
+def _shown(entry: CatalogEntry) -> Answer:
+    made_at_ms = [version.created_at_ms for version in entry.versions]
+    return {
+        "id": entry.model,
+        "object": "model",
+        "created": min(made_at_ms, default=entry.published_at_ms) // 1_000,
+        "owned_by": entry.plugin,
+        "summary": entry.summary,
+        "tasks": list(entry.all_tasks),
+        "versions": [version.version for version in entry.versions],
+        "in_service": entry.labels.get("production"),
+    }

@@ -1,0 +1,159 @@
+"""What an error is over HTTP: its status, and a body in the form that OpenAI's clients read."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from fastapi import Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from seqd.errors import (
+    IdempotencyConflict,
+    ItemFailed,
+    NotAllowed,
+    QuotaExceeded,
+    SeqdError,
+    UnknownFailure,
+    UnknownItem,
+    UnknownJob,
+    UnknownModel,
+    UserError,
+    WrongState,
+)
+from seqd.gateway.bodies import ANSWER_S, Answer
+from seqd.validation import shown
+
+#: The status of an error by its class, the first that fits; others are told by who is to blame.
+_STATUS: Final[tuple[tuple[type[SeqdError], int], ...]] = (
+    (QuotaExceeded, 429),
+    (UnknownJob, 404),
+    (UnknownModel, 404),
+    (UnknownItem, 404),
+    (UnknownFailure, 404),
+    (NotAllowed, 403),
+    (IdempotencyConflict, 409),
+    (WrongState, 409),
+)
+
+#: OpenAI's name of an error's kind, by status; of any other above 499 it is `server_error`.
+_TYPES: Final[Mapping[int, str]] = {
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    409: "conflict_error",
+    429: "rate_limit_error",
+}
+
+#: Seconds after which a client tries again where the error says none.
+_RETRY_S: Final = 1.0
+
+#: Said in the place of what is for operators: addresses, commands, and what Redis said.
+_LATER: Final = "This cannot be answered now. Try again later."
+
+
+def refusal(
+    status: int,
+    code: str,
+    message: str,
+    *,
+    param: str | None = None,
+    retry_after_s: float | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> JSONResponse:
+    """Return a response with an error body, and headers that say whether to try again."""
+    told = dict(headers or {})
+    may_retry = retry_after_s is not None
+    told["x-should-retry"] = "true" if may_retry else "false"
+    if retry_after_s is not None:
+        told["retry-after-ms"] = str(max(1, round(retry_after_s * 1_000)))
+        told["retry-after"] = str(max(1, round(retry_after_s)))
+    return JSONResponse(error_body(status, code, message, param), status, told)
+
+
+def error_body(status: int, code: str, message: str, param: str | None = None) -> Answer:
+    """Return what a body says of an error, with a status or within a stream."""
+    kind = _TYPES.get(status, "server_error" if status >= 500 else "invalid_request_error")
+    return {"error": {"message": message, "type": kind, "param": param, "code": code}}
+
+
+def error_body_of(error: SeqdError) -> Answer:
+    """Return what a stream says of an error of ours: it is too late for a status."""
+    return error_body(status_of(error), error.code, message_of(error))
+
+
+def refusal_of(error: SeqdError) -> JSONResponse:
+    """Return the response to a request that an error of ours has ended."""
+    status = status_of(error)
+    retry_after_s = (error.retry_after_s or _RETRY_S) if error.retryable else None
+    return refusal(status, error.code, message_of(error), retry_after_s=retry_after_s)
+
+
+def status_of(error: SeqdError) -> int:
+    """Return the status of an error."""
+    for kind, status in _STATUS:
+        if isinstance(error, kind):
+            return status
+    if error.retryable:
+        return 503
+    return 400 if isinstance(error, UserError | ItemFailed) else 500
+
+
+def message_of(error: SeqdError) -> str:
+    """Return what a caller is told: of an error that passes by itself, no more than that."""
+    if error.retryable and not isinstance(error, QuotaExceeded | ItemFailed):
+        return _LATER
+    return str(error)
+
+
+async def refuse_error(_: Request, error: Exception) -> JSONResponse:
+    """Answer a request that an error of ours has ended."""
+    assert isinstance(error, SeqdError)
+    return refusal_of(error)
+
+
+async def refuse_late(_: Request, __: Exception) -> JSONResponse:
+    """Answer a request whose answer did not come in time."""
+    message = f"No answer came within {ANSWER_S:g} s. Try again later, or hand a job in."
+    return refusal(504, "timeout", message, retry_after_s=_RETRY_S)
+
+
+async def refuse_invalid(_: Request, error: Exception) -> JSONResponse:
+    """Answer a request whose fields are not those of its route, with the first of them."""
+    assert isinstance(error, RequestValidationError)
+    fault = error.errors()[0]
+    where, *path = fault["loc"]
+    field = ".".join(str(part) for part in path)
+    if fault["type"] == "json_invalid":
+        message = f"The body is no JSON: {fault['ctx']['error']} at character {field}."
+        return refusal(400, "invalid_json", message)
+    what = field if where == "body" else f"{where} {field}"
+    said = fault["msg"].removeprefix("Value error, ")
+    if fault["type"] == "missing":
+        message = f"{what or 'The body'} is missing: it is required."
+    elif fault["type"] == "extra_forbidden":
+        message = f"There is no field {field!r} here. Leave it out."
+    else:
+        message = f"{what or 'The body'} is {shown(fault['input'])}: {said}."
+    return refusal(400, "invalid_request", message, param=field or None)
+
+
+async def refuse_status(_: Request, error: Exception) -> JSONResponse:
+    """Answer what the router refuses: a path or a method that there is not, a body in no form."""
+    assert isinstance(error, HTTPException)
+    codes = {404: "unknown_url", 405: "method_not_allowed"}
+    messages = {
+        404: "There is no such URL here. The routes stand in /openapi.json.",
+        405: "This URL does not take the method of the request.",
+    }
+    return refusal(
+        error.status_code,
+        codes.get(error.status_code, "invalid_request"),
+        messages.get(error.status_code, str(error.detail)),
+        headers=error.headers,
+    )
+
+
+async def refuse_fault(_: Request, error: Exception) -> JSONResponse:
+    """Answer a request that met a fault of ours, without a word of it; the log has it."""
+    return refusal(500, "internal", "The gateway met an error of its own, which its log tells.")

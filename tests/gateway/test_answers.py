@@ -1,0 +1,119 @@
+"""Answers at once: models, classification and completions, by the stock client and by HTTP."""
+
+import httpx
+import openai as stock
+import pytest
+from openai import OpenAI
+
+pytestmark = pytest.mark.processes
+
+
+def test_models_are_listed_with_their_tasks_and_versions(openai: OpenAI) -> None:
+    found = {model.id: model for model in openai.models.list()}
+
+    assert set(found) == {"char_lstm", "imdb_lstm"}
+    one = openai.models.retrieve("imdb_lstm").model_dump()
+    assert (one["tasks"], one["versions"], one["in_service"]) == (["classify", "train"], [1], 1)
+    assert "probabilities" in one["parameters"]["classify"]["properties"]
+
+
+def test_one_text_is_classified(web: httpx.Client) -> None:
+    reply = web.post("/v1/classify", json={"input": "a fine film"}).json()
+
+    assert (reply["object"], reply["model"]) == ("list", "imdb_lstm")
+    (found,) = reply["data"]
+    assert (found["index"], found["label"], found["score"]) == (0, "positive", 1.0)
+
+
+def test_of_many_texts_a_bad_one_has_its_error_in_its_place(web: httpx.Client) -> None:
+    texts = ["a fine film", "raise", "", "dreadful"]
+
+    data = web.post("/v1/classify", json={"input": texts}).json()["data"]
+
+    assert [one["index"] for one in data] == [0, 1, 2, 3]
+    assert [one.get("label") for one in data] == ["positive", None, None, "negative"]
+    assert [one["error"]["code"] for one in data[1:3]] == ["plugin_error", "invalid_input"]
+
+
+def test_a_prompt_is_continued(openai: OpenAI) -> None:
+    reply = openai.completions.create(model="char_lstm", prompt="one", max_tokens=7, n=2)
+
+    assert [choice.text for choice in reply.choices] == ["one and so on"] * 2
+    assert reply.choices[0].finish_reason in ("length", "stop")
+    assert reply.usage is not None
+    assert (reply.usage.prompt_tokens, reply.usage.completion_tokens) == (3, 26)
+
+
+def test_texts_are_streamed_while_they_are_written(openai: OpenAI) -> None:
+    texts, ends = {0: "", 1: ""}, dict[int, str]()
+
+    for chunk in openai.completions.create(model="char_lstm", prompt=["one", "two"], stream=True):
+        (choice,) = chunk.choices
+        texts[choice.index] += choice.text
+        if choice.finish_reason:
+            ends[choice.index] = choice.finish_reason
+
+    assert texts == {0: "one and so on", 1: "two and so on"}
+    assert ends.keys() == {0, 1}
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "code", "message"),
+    [
+        ("/v1/classify", {}, 400, "invalid_request", "input is missing"),
+        ("/v1/classify", {"input": 7}, 400, "invalid_request", "input"),
+        ("/v1/classify", {"input": ""}, 400, "invalid_input", "text is empty"),
+        ("/v1/classify", {"input": "x", "inputt": 1}, 400, "invalid_request", "'inputt'"),
+        ("/v1/classify", {"input": "x", "model": "imdb_lst"}, 404, "unknown_model", "imdb_lst"),
+        (
+            "/v1/completions",
+            {"prompt": "x", "parameters": {"temprature": 1}},
+            400,
+            "invalid_parameters",
+            "temprature",
+        ),
+        (
+            "/v1/completions",
+            {"prompt": "x", "n": 1, "parameters": {"samples": 2}},
+            400,
+            "invalid_request",
+            "'samples' is given twice",
+        ),
+    ],
+)
+def test_a_bad_request_is_refused_with_what_is_allowed(
+    web: httpx.Client, path: str, body: object, status: int, code: str, message: str
+) -> None:
+    reply = web.post(path, json=body)
+
+    error = reply.json()["error"]
+    assert (reply.status_code, error["code"]) == (status, code)
+    assert message in error["message"]
+    assert reply.headers["x-should-retry"] == "false"
+
+
+def test_a_body_that_is_no_json_and_a_url_that_there_is_not_are_refused(
+    web: httpx.Client,
+) -> None:
+    broken = web.post(
+        "/v1/classify", content=b'{"input": ', headers={"content-type": "application/json"}
+    )
+    nowhere = web.get("/v1/nowhere")
+
+    assert (broken.status_code, broken.json()["error"]["code"]) == (400, "invalid_json")
+    assert (nowhere.status_code, nowhere.json()["error"]["code"]) == (404, "unknown_url")
+
+
+def test_the_stock_client_raises_its_own_error_with_our_code(openai: OpenAI) -> None:
+    with pytest.raises(stock.NotFoundError) as raised:
+        openai.completions.create(model="char_lst", prompt="x")
+
+    assert raised.value.code == "unknown_model"
+
+
+def test_a_response_bears_the_requests_own_name_or_a_new_one(web: httpx.Client) -> None:
+    named = web.get("/v1/models", headers={"x-request-id": "order-17"})
+    unnamed = web.get("/v1/models", headers={"x-request-id": "a b"})
+
+    assert named.headers["x-request-id"] == "order-17"
+    assert unnamed.headers["x-request-id"].startswith("req_")
