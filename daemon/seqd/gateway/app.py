@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from seqd import __version__
 from seqd.errors import SeqdError
-from seqd.gateway import classifications, completions, models
+from seqd.gateway import classifications, completions, events, jobs, models
 from seqd.gateway.ledger_client import GatewayClient
 from seqd.gateway.refusals import (
     refuse_error,
@@ -53,7 +53,7 @@ def gateway_app(settings: Settings) -> FastAPI:
     app.state.settings = settings
     #: Set once the gateway is told to end: streams end then.
     app.state.stopped = asyncio.Event()
-    for routes in (models, classifications, completions):
+    for routes in (models, classifications, completions, jobs, events):
         app.include_router(routes.router)
     app.add_exception_handler(SeqdError, refuse_error)
     app.add_exception_handler(TimeoutError, refuse_late)

@@ -24,9 +24,10 @@ class Caller:
     #: None where there are no keys.
     key_id: str | None = None
 
-    def sees(self, tenant: str) -> bool:
-        """Return whether what a tenant has is there for this caller."""
-        return self.role is KeyRole.ADMIN or tenant == self.tenant
+    @property
+    def only_tenant(self) -> str | None:
+        """The tenant whose jobs, files and models are there for this caller; None for all."""
+        return None if self.role is KeyRole.ADMIN else self.tenant
 
 
 async def client_of(request: Request) -> GatewayClient:

@@ -1,7 +1,73 @@
 """What the gateway asks of the ledger beside what any client does."""
 
-from seqd.client import AsyncClient
+from collections.abc import Sequence
+from typing import Final
+
+from seqd.client import AsyncClient, AsyncJob
+from seqd.client.faces import call, reading
+from seqd.errors import UnknownJob
+from seqd.ledger.exchange import Exchange, Give, Reading
+from seqd_schemas import Event, Job, JobRecord
+
+#: Jobs whose tenants one reader of all events remembers.
+_MAX_REMEMBERED: Final = 10_000
 
 
 class GatewayClient(AsyncClient):
     """A client of the ledger for all requests of one gateway."""
+
+    async def hand_in(self, job: Job, job_id: str) -> AsyncJob:
+        """Hand a job in whose input is in the request itself, or in a file that workers read.
+
+        Under an identifier that stands for the same request already it joins that job. Raises
+        IdInUse for another request, and what admission raises.
+        """
+        return await self._begun(self._sender.send(job, {"job_id": job_id}))
+
+    async def found_job(self, job_id: str, tenant: str | None) -> tuple[AsyncJob, JobRecord]:
+        """Return a job and its record; without a tenant it may be anybody's.
+
+        Raises UnknownJob where it is not kept, and in the same words where it is another tenant's.
+        """
+        job: AsyncJob = self.job(job_id)
+        try:
+            record = await job.record()
+        except UnknownJob:
+            raise _unknown(job_id) from None
+        if tenant is not None and record.tenant != tenant:
+            raise _unknown(job_id)
+        return job, record
+
+    @call
+    def last_event_id(self) -> Exchange[str]:
+        """Return the stream id of the newest change of state of any job, `0-0` without one."""
+        return self._ledger.jobs.last_event_id_of_all.steps()
+
+    @reading
+    def all_events(self, after: str, tenant: str | None) -> Reading[Event]:
+        """Follow the changes of state of all jobs, or of a tenant's; never ends.
+
+        Behind the stream id `after`, as far as they are kept.
+        """
+        jobs, tenants, place = self._ledger.jobs, dict[str, str](), after
+        while True:
+            events = yield from jobs.events_of_all.steps(place, longest_wait_s=self._ledger.look_s)
+            if tenant is not None:
+                yield from self._learn_tenants(events, tenants)
+            for event in events:
+                place = event.id
+                if tenant is None or tenants.get(event.job_id) == tenant:
+                    yield Give((event,))
+
+    def _learn_tenants(self, events: Sequence[Event], tenants: dict[str, str]) -> Exchange[None]:
+        """Look up whose jobs events are about; one that is not kept any more is nobody's."""
+        if len(tenants) > _MAX_REMEMBERED:
+            tenants.clear()
+        unknown = {event.job_id for event in events} - tenants.keys()
+        if unknown:
+            records = yield from self._ledger.jobs.kept.steps(list(unknown))
+            tenants.update({record.job_id: record.tenant for record in records})
+
+
+def _unknown(job_id: str) -> UnknownJob:
+    return UnknownJob(f"There is no job {job_id}; one that has ended is kept for a time only.")

@@ -475,6 +475,23 @@ class Jobs(Part):
         """Return the stream id of a job's newest event, `0-0` when it has none."""
         return (yield from _last_id(self._keys.events(job_id)))
 
+    @exchange
+    def events_of_all(
+        self, after: str, *, longest_wait_s: float = LOOK_S
+    ) -> "Exchange[list[Event]]":
+        """Return changes of state of all jobs behind a stream id; waits for one as long as it may.
+
+        The newest 10,000 or so are kept.
+        """
+        key = self._keys.all_events()
+        heard = yield from listen({key: after}, longest_wait_s)
+        return list(read_events(heard.get(key, [])))
+
+    @exchange
+    def last_event_id_of_all(self) -> Exchange[str]:
+        """Return the stream id of the newest change of state of any job, `0-0` without one."""
+        return (yield from _last_id(self._keys.all_events()))
+
     def _get(self, job_id: str) -> Exchange[tuple[JobRecord, int]]:
         """Return a job's record, and the time on the server's clock in milliseconds."""
         asked = (Command(("HGETALL", self._keys.job(job_id))), Command(("TIME",)))
