@@ -14,6 +14,7 @@
     │   ├── UnknownPlugin            no such plugin
     │   ├── UnknownJob               no such job
     │   ├── UnknownItem              the job has no item of that name, or no result of it yet
+    │   ├── UnknownKey               the gateway has no key of that name
     │   ├── UnknownWorker            no worker, slot, host or label of that name, and no rule
     │   ├── Unconfirmed              it needs a confirmation, and nobody can be asked for one
     │   ├── IdempotencyConflict      the key already stands for another request
@@ -188,6 +189,12 @@ class UnknownFailure(UserError):
     """No such dead letter is kept."""
 
     code = "unknown_failure"
+
+
+class UnknownKey(UserError):
+    """The gateway has no key of that name."""
+
+    code = "unknown_key"
 
 
 class UnknownWorker(UserError):

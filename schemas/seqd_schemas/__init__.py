@@ -60,7 +60,7 @@ _NAMES = {
         "PluginStatus TaskSchema UnfitCode UnfitVersion VersionSummary WorkerState WorkerStatus "
         "WorkTotals"
     ),
-    ".gateway": "KeyRole",
+    ".gateway": "ApiKey ApiKeyRecord KeyRole MAX_REQUESTS_PER_MINUTE",
     ".inbox": "InboxAnswer MAX_GIVEN_ID_CHARS",
     ".items": "Item ItemChunk LabelledText RefusedItem TextChunk",
     ".jobs": (

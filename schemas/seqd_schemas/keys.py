@@ -202,6 +202,13 @@ class Keys:
     """HASH model → `PlacementRule` as JSON: who serves it; `:version` counts their changes."""
     notices = _key("notices")
     """STREAM of one entry, which says nothing: cordons, placements or orders have changed."""
+    api_keys = _key("api_keys")
+    """HASH SHA-256 of a key's secret → `ApiKey` as JSON; `:version` counts the changes. So it stays
+    when the last key goes, and the gateway goes on to ask for one."""
+    api_keys_used = _key("api_keys:used")
+    """HASH key → milliseconds: when it was used last, noted once a minute."""
+    api_key_rate = _key_of("api_key_rate:%s")
+    """STRING with a TTL: milliseconds at which a key has all requests of its minute again."""
     paused_models = _key("paused_models")
     """HASH model → `ModelPause` as JSON: models whose jobs wait, by operators' rules."""
     catalog = _key("catalog")

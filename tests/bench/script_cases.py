@@ -40,12 +40,14 @@ from seqd_schemas import (
     CordonAction,
     CordonRule,
     JobAction,
+    KeyRole,
     Log,
     ModelOrder,
     ModelPause,
     OrderAnswer,
     TenantLimits,
     queue_of,
+    to_stored,
 )
 
 #: A case: the scripts that it is about, and what they meet.
@@ -543,6 +545,16 @@ def checkpoints(world: World) -> None:
         for number in range(5):
             record = CheckpointRecord(f"c{number}", "0" * 64)
             world.watched.checkpoints.commit(unit, record)
+
+
+@case("as many keys of the gateway as there may be, each with a rate", "admit_request")
+def admission_beside_all_keys(world: World) -> None:
+    made = world.ledger.api_keys.new("reviews", KeyRole.SUBMIT, requests_per_minute=100)
+    rows = {f"{number:064x}": to_stored(made.key) for number in range(9_999)}
+    world.redis.hset(world.keys.api_keys(), mapping=rows)
+    for _ in range(101):
+        world.watched.api_keys.admitted(made.secret)
+    world.redis.unlink(world.keys.api_keys())
 
 
 @case("as many rules on workers as may stand, changed at once", "set_rules")

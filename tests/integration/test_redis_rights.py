@@ -18,7 +18,7 @@ from redis.exceptions import NoPermissionError
 
 from builders import a_chunk
 from checkout import python_path
-from cli_builders import clean_environment, here
+from cli_builders import Ended, clean_environment, here
 from ledger_fixtures import open_environment
 from readme_blocks import ROOT
 from redis_fixtures import LOOPBACK, PrivateServer, servers
@@ -297,6 +297,31 @@ def test_what_is_in_the_audit_is_neither_changed_nor_removed_by_who_adds_to_it(
                 5, AuditFilter()
             )
         ] == [str(role)]
+
+
+@on_servers_with_key_access
+def test_operators_make_keys_of_the_gateway_which_looks_them_up_and_clients_do_neither(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def typed(role: Role, *words: str) -> Ended:
+        monkeypatch.setenv("SEQD_REDIS_URL", fleet.url(role))
+        return here(capsys, "keys", *words)
+
+    monkeypatch.setenv("SEQD_PREFIX", fleet.prefix)
+    new = ("new", "--tenant", "a", "--role", "read", "--rate", "10")
+    secret = typed(Role.OPERATOR, *new).out.strip()
+
+    for role in (Role.CLIENT, Role.GATEWAY):
+        refused = typed(role, *new)
+        assert refused.status == 2 and "error[redis_no_permission]" in refused.err
+    assert "`seqd redis acl --role operator --user client`" in typed(Role.CLIENT, "list").err
+    with connect(fleet.url(Role.GATEWAY), role=Role.GATEWAY) as redis:
+        assert Ledger(redis, fleet.settings).api_keys.admitted(secret).left == 9
+    with connect(fleet.url(Role.CLIENT)) as redis, pytest.raises(RedisNoPermission):
+        Ledger(redis, fleet.settings).api_keys.admitted(secret)
+    (listed,) = json.loads(typed(Role.OPERATOR, "list", "--json").out)
+    assert listed["last_used_at_ms"] is not None
+    assert typed(Role.OPERATOR, "revoke", listed["id"]).status == 0
 
 
 def test_a_user_for_backups_needs_no_more_than_the_guide_says(fleet: Fleet, tmp_path: Path) -> None:

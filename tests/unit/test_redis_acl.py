@@ -64,7 +64,7 @@ def test_json_has_the_rules_one_by_one(capsys):
     [
         (
             ["--role", "boss"],
-            "--role is 'boss'; allowed: worker, client, operator, exporter, doctor, inbox",
+            "--role is 'boss'; allowed: worker, client, operator, gateway, exporter, doctor, inbox",
         ),
         (
             ["--role", "inbox", "--user", "a b"],

@@ -49,6 +49,7 @@ _COMMANDS = {
     "redis": _Source("redis_users", "app", _LOOK),
     "settings": _Source("settings", "settings", _LOOK),
     "tenants": _Source("tenants", "app", _RUN),
+    "keys": _Source("keys", "app", _RUN),
     "audit": _Source("audit", "audit", _LOOK),
 }
 

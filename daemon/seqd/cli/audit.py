@@ -46,7 +46,7 @@ def audit(
     target: _Target = None,
     limit: _Limit = 20,
 ) -> Found:
-    """Show who did what, when and from where: acts on jobs, models, workers and tenants.
+    """Show who did what, when and from where: acts on jobs, models, workers, tenants and keys.
 
     The newest first. An act is written down before it is done. One that was refused has a second
     line with the error's code, one on many jobs a second line with their number.

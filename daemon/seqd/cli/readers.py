@@ -18,9 +18,10 @@ from seqd.errors import InvalidParameters, InvalidRequest, UserError
 if TYPE_CHECKING:
     from seqd_schemas import ParameterValue
 
-#: What a moment may be for so long ago.
+#: A time span; of a moment, so long ago.
 _AGO = re.compile(r"([0-9]{1,6})([smhd])")
 _SPANS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+_LONGEST_SPAN = timedelta(days=3_660)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +101,17 @@ def _moment(option: str, text: str) -> datetime:
         ) from None
 
 
+def _span(option: str, text: str) -> timedelta:
+    given = _AGO.fullmatch(text)
+    span = timedelta() if given is None else timedelta(**{_SPANS[given[2]]: int(given[1])})
+    if not timedelta() < span <= _LONGEST_SPAN:
+        raise InvalidRequest(
+            f"{option} is {text!r}; allowed: a span such as 30m, 12h or 90d, at most "
+            f"{_LONGEST_SPAN.days}d"
+        )
+    return span
+
+
 def _day(option: str, text: str) -> date:
     try:
         return date.fromisoformat(text)
@@ -111,6 +123,9 @@ def _day(option: str, text: str) -> date:
 
 #: Reads a moment: so long ago, or a day or time.
 moment = Reader(_moment, "TIME")
+
+#: Reads how long something is to last.
+span = Reader(_span, "SPAN")
 
 #: Reads a day.
 day = Reader(_day, "DAY")

@@ -31,7 +31,9 @@ def redis() -> None:
 def acl(
     role: Annotated[
         str,
-        typer.Option("--role", help="worker, client, operator, exporter, doctor or inbox."),
+        typer.Option(
+            "--role", help="worker, client, operator, gateway, exporter, doctor or inbox."
+        ),
     ],
     user: Annotated[
         str, typer.Option("--user", help="Name of the user. Without it that of the role.")

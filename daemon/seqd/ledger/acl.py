@@ -8,8 +8,10 @@ needs no entry here, and no user needs new rights for it.
     client     hands jobs in, follows and steers them, and reads results, models and workers; adds
                to the audit
     operator   what a client may; steers many jobs by a filter, sets rules on workers and models,
-               limits and weights of tenants, orders which version of a model is in service, and
-               reads the audit
+               limits and weights of tenants, makes keys of the gateway, orders which version of a
+               model is in service, and reads the audit
+    gateway    what a client may; reads keys and notes when they are used, and orders which version
+               of a model is in service
     exporter   reads figures: queues, jobs, workers and rules on them, the server's memory;
                changes nothing
     doctor     reads that, the slow log, and whether another Celery application has keys there;
@@ -46,6 +48,7 @@ class Role(StrEnum):
     WORKER = "worker"
     CLIENT = "client"
     OPERATOR = "operator"
+    GATEWAY = "gateway"
     EXPORTER = "exporter"
     DOCTOR = "doctor"
     INBOX = "inbox"
@@ -123,6 +126,7 @@ _COMMANDS = {
     ),
     Role.CLIENT: _CLIENT,
     Role.OPERATOR: _CLIENT,
+    Role.GATEWAY: _CLIENT,
     Role.EXPORTER: _EXPORTER,
     # Not `config|get`, which tells the server's passwords.
     Role.DOCTOR: (*_EXPORTER, "set", "slowlog|get"),
@@ -172,12 +176,11 @@ def _keys_of(role: Role, keys: Keys) -> tuple[KeyPattern, ...]:
             KeyPattern(keys.limits(), Access.READ),
             KeyPattern(f"{keys.job('*')}*", Access.READ),
         )
-    is_operator = role is Role.OPERATOR
-    own = _written_by_operators(keys)
-    written = [*_written_by_clients(keys), *(own if is_operator else ())]
+    own = {Role.OPERATOR: _written_by_operators(keys), Role.GATEWAY: _written_by_gateways(keys)}
+    own_read = {Role.OPERATOR: [keys.audit()], Role.GATEWAY: [keys.api_keys()]}
+    written = [*_written_by_clients(keys), *own.get(role, ())]
     read = [name for name in _read_by_clients(keys) if name not in written]
-    read += [keys.audit()] if is_operator else []
-    return _sorted(written, read, [keys.audit()])
+    return _sorted(written, [*read, *own_read.get(role, ())], [keys.audit()])
 
 
 def _sorted(
@@ -275,8 +278,10 @@ def _written_by_clients(keys: Keys) -> tuple[str, ...]:
 
 
 def _written_by_operators(keys: Keys) -> tuple[str, ...]:
-    """Return patterns of what operators change beside that: rules, limits, weights and orders."""
+    """Return patterns of what operators change beside that: rules, limits, keys and orders."""
     return (
+        keys.api_keys(),
+        keys.api_keys_used(),
         keys.cordons(),
         keys.model_order("*"),
         keys.model_orders(),
@@ -285,6 +290,17 @@ def _written_by_operators(keys: Keys) -> tuple[str, ...]:
         keys.placements(),
         keys.tenant_limits("*"),
         keys.weights(),
+    )
+
+
+def _written_by_gateways(keys: Keys) -> tuple[str, ...]:
+    """Return patterns of what a gateway changes beside what a client does."""
+    return (
+        keys.api_keys_used(),
+        keys.api_key_rate("*"),
+        keys.model_order("*"),
+        keys.model_orders(),
+        keys.notices(),
     )
 
 

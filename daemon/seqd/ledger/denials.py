@@ -94,7 +94,8 @@ def no_permission(address: str, user: str, role: str, denial: Denial) -> RedisNo
     """Return the error for a missing right, which says what it is and how to give it."""
     what = _what_of(denial)
     reads_audit = denial.key.endswith(":audit") and denial.command != "xadd"
-    if role == "client" and (denial.script in OPERATORS_SCRIPTS or reads_audit):
+    is_operators = reads_audit or denial.key.endswith((":api_keys", ":api_keys:used"))
+    if role == "client" and (denial.script in OPERATORS_SCRIPTS or is_operators):
         role = "operator"
     where = f" in the script {denial.script!r}" if denial.script else ""
     return RedisNoPermission(

@@ -15,6 +15,7 @@ from seqd.ledger.submissions import Submissions
 from seqd.ledger.transport import Transport
 
 if TYPE_CHECKING:
+    from seqd.ledger.api_keys import ApiKeys
     from seqd.ledger.audit import Audit
     from seqd.ledger.backlog import Backlog
     from seqd.ledger.failures import Failures
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 #: Module and class of the parts that are made on first use, for few import them.
 _PARTS = {
+    "api_keys": ("api_keys", "ApiKeys"),
     "audit": ("audit", "Audit"),
     "backlog": ("backlog", "Backlog"),
     "checkpoints": ("work", "CheckpointRecords"),
@@ -56,6 +58,7 @@ _PARTS = {
 class LedgerParts:
     """What clients need of the ledger, whatever drives its exchanges."""
 
+    api_keys: "ApiKeys"
     audit: "Audit"
     backlog: "Backlog"
     checkpoints: "CheckpointRecords"

@@ -1,8 +1,8 @@
--- Set and remove rules of operators, on workers or on models.
+-- Set and remove rules of operators, on workers or on models, and keys of the gateway.
 --
--- ARGV: prefix, `cordons`, `placements` or `paused_models`, its field that counts the changes ('' for none), most
---       rules that may stand, then for each rule its field and its JSON, '' to remove it.
--- Keys: cordons, placements, paused models, notices.
+-- ARGV: prefix, `cordons`, `placements`, `paused_models` or `api_keys`, its field that counts the changes ('' for
+--       none), most rules that may stand, then for each rule its field and its JSON, '' to remove it.
+-- Keys: cordons, placements, paused models, API keys, notices.
 -- Returns: {how many stand afterwards, the fields that were changed or removed}; {-1, how many there
 --          would be} where they are too many.
 -- Guarantee: all of them or none. The field that counts grows by one in each call that changes something, so that

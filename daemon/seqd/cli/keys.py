@@ -1,0 +1,91 @@
+"""`seqd keys`: who may ask the gateway for what.
+
+A key is kept in Redis, without its secret, and holds at once for all gateways.
+"""
+
+from datetime import timedelta
+from typing import Annotated
+
+import typer
+
+from seqd.cli import completion, options, readers
+from seqd.cli.showing import Found, shown
+from seqd.cli.ui.screen import Screen
+
+app = typer.Typer(
+    no_args_is_help=True, help="Make, list and revoke keys of the gateway, `seqd gateway`."
+)
+
+#: What is said of a secret, on stderr.
+_ONCE = "Its secret is shown this once: Redis has no more than the hash."
+
+
+@app.command()
+@shown
+def new(
+    tenant: Annotated[
+        str,
+        typer.Option(
+            "--tenant",
+            metavar="NAME",
+            help="On whose account its requests run.",
+            autocompletion=completion.tenants,
+        ),
+    ],
+    role: Annotated[
+        str,
+        readers.typed(
+            "--role",
+            by=readers.one_of("read", "submit", "operate", "admin"),
+            help="What it may do: read (see what its tenant has), submit (and hand in, cancel, "
+            "remove), operate (and pause, resume, retry, promote), admin (that of every tenant).",
+        ),
+    ],
+    name: Annotated[str, typer.Option("--name", help="Whom or what it is for.")] = "",
+    expires: Annotated[
+        timedelta | None,
+        readers.typed("--expires", by=readers.span, help="How long it holds, such as 90d."),
+    ] = None,
+    rate: Annotated[
+        int | None,
+        readers.typed("--rate", by=readers.whole(1, 1_000_000), help="Requests a minute at most."),
+    ] = None,
+) -> Found:
+    """Make a key, and print its secret, once.
+
+    From the first key on the gateway wants one with each request, also when all are revoked.
+    """
+    from seqd_schemas import KeyRole
+
+    with options.open_ledger() as ledger:
+        made = ledger.api_keys.new(
+            tenant, KeyRole(role), name=name, expires_in=expires, requests_per_minute=rate
+        )
+
+    def view(_: Screen) -> None:
+        typer.echo(made.secret)
+        typer.echo(f"{made.key.id}. {_ONCE}", err=True)
+
+    return Found({"key": made.key, "secret": made.secret}, view)
+
+
+@app.command("list")
+@shown
+def list_keys() -> Found:
+    """List the keys: what each may do, until when, and when it was used last."""
+    from seqd.cli.ui.keys import print_keys
+
+    with options.open_ledger() as ledger:
+        keys, now_ms = ledger.api_keys.all(), ledger.fleet.now_ms()
+    return Found(keys, lambda screen: print_keys(screen, keys, now_ms))
+
+
+@app.command()
+@shown
+def revoke(
+    key: Annotated[str, typer.Argument(metavar="ID", help="The key's id, as `list` shows it.")],
+) -> Found:
+    """Have no further request with a key served. It cannot be undone; make another one."""
+    with options.open_ledger() as ledger:
+        revoked = ledger.api_keys.revoke(key)
+    return Found(revoked, f"Revoked {revoked.id}, of the tenant {revoked.tenant}.")

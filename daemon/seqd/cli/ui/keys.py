@@ -1,0 +1,43 @@
+"""Keys of the gateway as a table."""
+
+from collections.abc import Sequence
+
+from seqd.cli.ui.numbers import age, clock, count
+from seqd.cli.ui.screen import Screen
+from seqd.cli.ui.tables import Column, print_table
+from seqd_schemas import ApiKeyRecord
+
+
+def print_keys(screen: Screen, keys: Sequence[ApiKeyRecord], now_ms: int) -> None:
+    """Print a table of keys, or that there are none."""
+    if not keys:
+        screen.say("No keys.")
+        return
+    print_table(screen, _columns(now_ms), keys)
+
+
+def _columns(now_ms: int) -> tuple[Column[ApiKeyRecord], ...]:
+    return (
+        Column("key", lambda key: key.id),
+        Column("name", lambda key: key.name or "-", wraps=True),
+        Column("tenant", lambda key: key.tenant),
+        Column("role", lambda key: key.role.value),
+        Column("made", lambda key: clock(key.created_at_ms)),
+        Column("expires", lambda key: _end(key, now_ms)),
+        Column("a minute", lambda key: _rate(key), is_left_out_empty=True),
+        Column("used", lambda key: _last(key, now_ms)),
+    )
+
+
+def _end(key: ApiKeyRecord, now_ms: int) -> str:
+    if key.expires_at_ms is None:
+        return "never"
+    return "expired" if key.expires_at_ms <= now_ms else clock(key.expires_at_ms)
+
+
+def _rate(key: ApiKeyRecord) -> str:
+    return "-" if key.requests_per_minute is None else count(key.requests_per_minute)
+
+
+def _last(key: ApiKeyRecord, now_ms: int) -> str:
+    return "never" if key.last_used_at_ms is None else f"{age(key.last_used_at_ms, now_ms)} ago"
