@@ -8,6 +8,7 @@ was meant by these, is for `seqd.variables`.
 import os
 import re
 from hashlib import sha256
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -438,6 +439,12 @@ class Settings(BaseSettings):
     gateway_port: int = Field(
         default=8080, ge=0, le=65_535, description="Port of `seqd gateway`; 0: any that is free."
     )
+    gateway_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        max_length=64,
+        description="Proxies, as addresses and networks joined by commas, whose X-Forwarded-For "
+        "and X-Forwarded-Proto `seqd gateway` believes; it serves nobody without a key then.",
+    )
 
     exporter_host: str = Field(
         default="127.0.0.1",
@@ -506,6 +513,7 @@ class Settings(BaseSettings):
         "required_plugins",
         "serves",
         "worker_labels",
+        "gateway_proxies",
         mode="before",
     )
     @classmethod
@@ -550,6 +558,19 @@ class Settings(BaseSettings):
                     "letter first, 40 characters, without a version"
                 )
         return names
+
+    @field_validator("gateway_proxies")
+    @classmethod
+    def _are_addresses(cls, proxies: tuple[str, ...]) -> tuple[str, ...]:
+        for proxy in proxies:
+            try:
+                ip_network(proxy)
+            except ValueError:
+                raise ValueError(
+                    f"{proxy!r} is no address; allowed: addresses and networks, such as 10.0.0.7 "
+                    "and 10.0.0.0/24"
+                ) from None
+        return proxies
 
     @field_validator("heartbeat_s")
     @classmethod

@@ -12,25 +12,28 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 import pytest
 import redis
 from redis.exceptions import NoPermissionError
 
-from builders import a_chunk
+from builders import a_catalog_entry, a_chunk
 from checkout import python_path
 from cli_builders import Ended, clean_environment, here
-from ledger_fixtures import open_environment
+from ledger_fixtures import open_environment, publish_entries
 from readme_blocks import ROOT
 from redis_fixtures import LOOPBACK, PrivateServer, servers
 from seqd.client import Client
 from seqd.errors import RedisNoPermission
+from seqd.gateway.app import gateway_app
 from seqd.ledger import Ledger, connect
 from seqd.ledger.acl import KEY_ACCESS_SINCE, NEWEST, Role, Version, rights_of
 from seqd.ledger.audit import AuditFilter
 from seqd.ledger.rights import OPTIONAL, missing_rights
 from seqd.local.parent_death import launch_command
 from seqd.settings import Settings
-from seqd_schemas import JobState, ModelPause
+from seqd_schemas import JobState, KeyRole, ModelPause
+from service_guide import serving
 from worker_fixtures import PLUGIN, QUICK, READY_S, Cluster, wait_until
 
 pytestmark = pytest.mark.processes
@@ -322,6 +325,27 @@ def test_operators_make_keys_of_the_gateway_which_looks_them_up_and_clients_do_n
     (listed,) = json.loads(typed(Role.OPERATOR, "list", "--json").out)
     assert listed["last_used_at_ms"] is not None
     assert typed(Role.OPERATOR, "revoke", listed["id"]).status == 0
+
+
+@on_servers_with_key_access
+def test_a_gateway_needs_the_rights_of_its_role_alone(fleet: Fleet) -> None:
+    with connect(fleet.url(Role.WORKER)) as worker, connect(fleet.url(Role.OPERATOR)) as operator:
+        publish_entries(Ledger(worker, fleet.settings).fleet, [a_catalog_entry()])
+        keys = Ledger(operator, fleet.settings).api_keys
+        made = keys.new("acme", KeyRole.OPERATE, requests_per_minute=1_000)
+    settings = fleet.settings.model_copy(update={"redis_url": fleet.url(Role.GATEWAY)})
+    source = {"type": "inline", "items": [{"custom_id": "a", "text": "a"}]}
+    job = {"kind": "classify", "model": "imdb_lstm", "source": source}
+    bearer = {"authorization": f"Bearer {made.secret}"}
+
+    with serving(gateway_app(settings)) as address, httpx.Client(base_url=address) as web:
+        web.headers.update(bearer)
+        put = web.put("/v1/jobs/mine", json=job)
+        acts = [web.post(f"/v1/jobs/mine/{act}") for act in ("pause", "resume", "cancel")]
+        read = [web.get(path) for path in ("/v1/models", "/v1/jobs", "/v1/jobs/mine/results")]
+
+    assert [one.status_code for one in (put, *acts, *read)] == [200] * 7, put.text
+    assert {row["object"] for row in fleet.admin.acl_log()} <= NOT_NEEDED
 
 
 def test_a_user_for_backups_needs_no_more_than_the_guide_says(fleet: Fleet, tmp_path: Path) -> None:

@@ -29,7 +29,12 @@ _Action = Annotated[
     ),
 ]
 _Who = Annotated[
-    str | None, typer.Option("--who", metavar="USER", help="Only of this user: ana, or ana@host.")
+    str | None,
+    typer.Option(
+        "--who",
+        metavar="USER",
+        help="Only of this user, ana or ana@host, or this key of the gateway.",
+    ),
 ]
 _Target = Annotated[
     str | None,

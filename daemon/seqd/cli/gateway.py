@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from seqd.cli import options
-from seqd.errors import LibraryMissing
+from seqd.errors import InvalidSettings, LibraryMissing
 
 if TYPE_CHECKING:
     from seqd.gateway.server import GatewayServer
@@ -18,6 +18,14 @@ def gateway(
         str | None, typer.Option("--host", help="Address to listen on; 0.0.0.0 for all.")
     ] = None,
     port: Annotated[int | None, typer.Option("--port", help="Port to listen on.")] = None,
+    proxies: Annotated[
+        str | None,
+        typer.Option(
+            "--proxy-headers",
+            metavar="ADDRESS,…",
+            help="Proxies whose X-Forwarded-For is believed: addresses and networks, by commas.",
+        ),
+    ] = None,
 ) -> None:
     """Serve the daemon over HTTP, by OpenAI's routes and its own, until SIGTERM or Ctrl-C.
 
@@ -25,10 +33,10 @@ def gateway(
     seconds at most.
     """
     options.tell_unknown_variables()
-    given = {"gateway_host": host, "gateway_port": port}
-    settings = options.read_settings(**{k: v for k, v in given.items() if v is not None})
+    settings = options.read_settings(gateway_host=host, gateway_port=port, gateway_proxies=proxies)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     server = _open(settings)
+    _check_keys(settings)
     typer.echo(f"http://{settings.gateway_host}:{settings.gateway_port}/v1")
     server.run()
 
@@ -44,3 +52,19 @@ def _open(settings: "Settings") -> "GatewayServer":
             f"seqd gateway needs {error.name}, which is not installed: pip install 'seqd[gateway]'"
         ) from error
     return server_of(gateway_app(settings), settings.gateway_host, settings.gateway_port)
+
+
+def _check_keys(settings: "Settings") -> None:
+    """Say who is served without any key. Raises InvalidSettings where others are to be."""
+    from seqd.gateway.callers import is_loopback
+
+    with options.open_ledger() as ledger:
+        if ledger.api_keys.version() is not None:
+            return
+    alone = "There is no key, and without one the gateway serves programs of its own machine alone"
+    if settings.gateway_proxies or not is_loopback(settings.gateway_host):
+        raise InvalidSettings(
+            f"{alone}: not through {settings.gateway_host}, nor for a proxy. Make a key first: "
+            "seqd keys new --tenant NAME --role submit"
+        )
+    typer.echo(f"{alone}. `seqd keys new` makes one for others.", err=True)

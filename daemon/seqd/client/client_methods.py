@@ -304,8 +304,9 @@ class ClientMethods:
         """Return the newest acts that match all that is given, newest first.
 
         `action` is the name of an act, such as `jobs.cancel`, or `jobs` for all on jobs. `who` is a
-        user, or `user@host`. `target` is a part of the name of what it was done to. An entry
-        without an outcome was written before the act was done. Reading them takes the rights of an
+        user, `user@host` or the id of a key of the gateway. `target` is a part of the name of what
+        it was done to. An entry without an outcome was written before the act was done. Reading
+        them takes the rights of an
         operator.
         """
         from seqd.ledger.audit import audit_filter

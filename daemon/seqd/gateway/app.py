@@ -12,10 +12,12 @@ from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from seqd import __version__
 from seqd.errors import SeqdError
 from seqd.gateway import classifications, completions, events, jobs, models
+from seqd.gateway.callers import Admissions
 from seqd.gateway.ledger_client import GatewayClient
 from seqd.gateway.refusals import (
     refuse_error,
@@ -60,31 +62,36 @@ def gateway_app(settings: Settings) -> FastAPI:
     app.add_exception_handler(RequestValidationError, refuse_invalid)
     app.add_exception_handler(HTTPException, refuse_status)
     app.add_exception_handler(Exception, refuse_fault)
-    app.add_middleware(RequestIds)
+    app.add_middleware(Admissions)
+    app.add_middleware(ResponseHeaders)
+    if settings.gateway_proxies:
+        app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=list(settings.gateway_proxies))
     return app
 
 
-class RequestIds:
-    """Gives each request an identifier: its own `x-request-id`, else a new one."""
+class ResponseHeaders:
+    """Gives each request an identifier: its own `x-request-id`, else a new one.
+
+    The response bears it, and what else is in `headers` of the request's state by then.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Run the application, and put the identifier into the response's head."""
+        """Run the application, and put the headers into the response's head."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         given = dict(scope["headers"]).get(b"x-request-id", b"").decode("latin-1")
         request_id = given if _REQUEST_ID.fullmatch(given) else f"req_{uuid4().hex}"
-        scope.setdefault("state", {})["request_id"] = request_id
+        headers = [("x-request-id", request_id)]
+        scope.setdefault("state", {}).update(request_id=request_id, headers=headers)
 
-        async def identified(message: Message) -> None:
+        async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [
-                    *message["headers"],
-                    (b"x-request-id", request_id.encode()),
-                ]
+                added = [(name.encode(), value.encode()) for name, value in headers]
+                message["headers"] = [*message["headers"], *added]
             await send(message)
 
-        await self._app(scope, receive, identified)
+        await self._app(scope, receive, with_headers)

@@ -1,18 +1,41 @@
-"""Who sent a request, and what they may do."""
+"""Who sent a request, and what they may do.
 
+A key is looked up before anything of a request's body is read: `Admissions` does so for each
+request to `/v1`, and the routes say what role they need.
+"""
+
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from ipaddress import ip_address
-from typing import Annotated
+from typing import Annotated, Final
 
 from fastapi import Depends, Request
+from fastapi.responses import Response
+from fastapi.security import HTTPBearer
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from seqd.errors import NotAllowed
+from seqd.errors import NotAllowed, SeqdError
 from seqd.gateway.ledger_client import GatewayClient
+from seqd.gateway.refusals import refusal, refusal_of
+from seqd.ledger.api_keys import Admission, Verdict
+from seqd.ledger.audit import acting_for
 from seqd_schemas import KeyRole
 
 #: On whose account requests run where there are no keys.
-DEFAULT_TENANT = "default"
+DEFAULT_TENANT: Final = "default"
+
+#: What a proxy says of whom it speaks for, and a browser of a page that sends a request.
+_PASSED_ON: Final = ("x-forwarded-for", "forwarded", "x-real-ip")
+_OWN_SITE: Final = ("same-origin", "none")
+
+_NO_KEYS: Final = (
+    "This gateway has no keys, and serves programs of its own machine alone, straight and by the "
+    "names localhost and 127.0.0.1. Its operator makes one: seqd keys new --tenant NAME --role "
+    "submit"
+)
+_PORT: Final = re.compile(r":[0-9]*$")
+_KEY: Final = "Authorization: Bearer seqd-…"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +53,111 @@ class Caller:
         return None if self.role is KeyRole.ADMIN else self.tenant
 
 
+class Admissions:
+    """Finds out who sends each request to `/v1`, and refuses those of nobody."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Run the application for a caller who is known, else answer in its place."""
+        if scope["type"] != "http" or not scope["path"].startswith("/v1/"):
+            await self._app(scope, receive, send)
+            return
+        request = Request(scope)
+        try:
+            admission = await (await client_of(request)).admitted(_secret_of(request))
+        except SeqdError as error:
+            await refusal_of(error)(scope, receive, send)
+            return
+        request.state.headers += _rate_headers(admission)
+        refused = _refused(request, admission)
+        if refused is not None:
+            await refused(scope, receive, send)
+            return
+        key = admission.key
+        caller = Caller(DEFAULT_TENANT, KeyRole.ADMIN)
+        if key is not None:
+            caller = Caller(key.tenant, key.role, key.id)
+        request.state.caller = caller
+        act = {"key": caller.key_id, "tenant": caller.tenant, "request": request.state.request_id}
+        acting = acting_for.set(act)
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            acting_for.reset(acting)
+
+
+def _refused(request: Request, admission: Admission) -> Response | None:
+    """Return the answer to a request that is not served; None of one that is."""
+    verdict = admission.verdict
+    if verdict is Verdict.ADMITTED:
+        return None
+    if verdict is Verdict.OPEN:
+        if _is_from_here(request):
+            return None
+        return refusal(403, NotAllowed.code, _NO_KEYS)
+    if verdict is Verdict.LIMITED:
+        return refusal(
+            429,
+            "rate_limit_exceeded",
+            "The key has sent as many requests in a minute as it may. Try again in "
+            f"{admission.retry_after_ms:,} ms.",
+            retry_after_s=admission.retry_after_ms / 1_000,
+        )
+    what = "There is no such key, or no more."
+    if verdict is Verdict.EXPIRED:
+        what = "The key has expired."
+    elif _secret_of(request) is None:
+        what = "The request has no key."
+    return refusal(
+        401,
+        "invalid_api_key",
+        f"{what} Send one that your operator has made for you: {_KEY}",
+        headers={"www-authenticate": "Bearer"},
+    )
+
+
+def _secret_of(request: Request) -> str | None:
+    """Return the secret that a request shows; None without one, and of another scheme."""
+    scheme, _, secret = request.headers.get("authorization", "").partition(" ")
+    return secret.strip() or None if scheme.lower() == "bearer" else None
+
+
+def _is_from_here(request: Request) -> bool:
+    """Return whether a program of this machine sent a request, and no proxy has passed it on.
+
+    Nor a browser for a page of elsewhere, which may reach loopback by a name of its own.
+    """
+    headers = request.headers
+    return (
+        not request.app.state.settings.gateway_proxies
+        and is_loopback("" if request.client is None else request.client.host)
+        and is_loopback(_PORT.sub("", headers.get("host", "")).strip("[]"))
+        and not any(name in headers for name in _PASSED_ON)
+        and headers.get("sec-fetch-site", "none") in _OWN_SITE
+    )
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether a host, by its name or address, is this machine and no other."""
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _rate_headers(admission: Admission) -> list[tuple[str, str]]:
+    """Return what OpenAI's clients read of a key's rate; nothing of one without."""
+    if admission.key is None or admission.key.requests_per_minute is None:
+        return []
+    return [
+        ("x-ratelimit-limit-requests", str(admission.key.requests_per_minute)),
+        ("x-ratelimit-remaining-requests", str(admission.left)),
+        ("x-ratelimit-reset-requests", f"{admission.reset_ms}ms"),
+    ]
+
+
 async def client_of(request: Request) -> GatewayClient:
     """Return the client that all requests share."""
     client: GatewayClient = request.state.seqd
@@ -38,34 +166,23 @@ async def client_of(request: Request) -> GatewayClient:
 
 SeqdClient = Annotated[GatewayClient, Depends(client_of)]
 
-
-async def caller_of(request: Request) -> Caller:
-    """Return who sent a request.
-
-    Raises NotAllowed for one from another machine while there are no keys.
-    """
-    host = "" if request.client is None else request.client.host
-    if not _is_loopback(host):
-        raise NotAllowed(
-            "This gateway has no keys, and serves its own machine alone. Its operator makes one: "
-            "seqd keys new --tenant NAME --role submit"
-        )
-    return Caller(DEFAULT_TENANT, KeyRole.ADMIN)
+#: Says in the contract how a key is sent; whose it is `Admissions` has found out.
+_bearer = HTTPBearer(auto_error=False, description="A key of the gateway: `seqd keys new`.")
 
 
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
+async def caller_of(request: Request, _: Annotated[object, Depends(_bearer)]) -> Caller:
+    """Return who sent a request."""
+    caller: Caller = request.state.caller
+    return caller
 
 
 def _needing(role: KeyRole) -> Callable[[Caller], Awaitable[Caller]]:
     async def checked(caller: Annotated[Caller, Depends(caller_of)]) -> Caller:
         if not caller.role.may(role):
+            allowed = ", ".join(one for one in KeyRole if one.may(role))
             raise NotAllowed(
-                f"The key has the role {caller.role}; allowed here: {role}. Use a key with that "
-                "role."
+                f"The key has the role {caller.role}; allowed here: {allowed}. Use a key with one "
+                "of these."
             )
         return caller
 

@@ -6,6 +6,7 @@ from typing import Final
 from seqd.client import AsyncClient, AsyncJob
 from seqd.client.faces import call, reading
 from seqd.errors import UnknownJob
+from seqd.ledger.api_keys import Admission
 from seqd.ledger.exchange import Exchange, Give, Reading
 from seqd_schemas import Event, Job, JobRecord
 
@@ -37,6 +38,11 @@ class GatewayClient(AsyncClient):
         if tenant is not None and record.tenant != tenant:
             raise _unknown(job_id)
         return job, record
+
+    @call
+    def admitted(self, secret: str | None) -> Exchange[Admission]:
+        """Return whether a request with a key of this secret is served, which then counts."""
+        return self._ledger.api_keys.admitted.steps(secret)
 
     @call
     def last_event_id(self) -> Exchange[str]:

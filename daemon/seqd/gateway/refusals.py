@@ -9,6 +9,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from seqd.errors import (
+    REDIS_ERRORS,
     IdempotencyConflict,
     ItemFailed,
     NotAllowed,
@@ -94,13 +95,15 @@ def status_of(error: SeqdError) -> int:
     for kind, status in _STATUS:
         if isinstance(error, kind):
             return status
-    if error.retryable:
+    if error.retryable or isinstance(error, REDIS_ERRORS):
         return 503
     return 400 if isinstance(error, UserError | ItemFailed) else 500
 
 
 def message_of(error: SeqdError) -> str:
-    """Return what a caller is told: of an error that passes by itself, no more than that."""
+    """Return what a caller is told: of what passes by itself, or is Redis's, no more than that."""
+    if isinstance(error, REDIS_ERRORS):
+        return _LATER
     if error.retryable and not isinstance(error, QuotaExceeded | ItemFailed):
         return _LATER
     return str(error)

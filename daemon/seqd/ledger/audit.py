@@ -13,6 +13,7 @@ import re
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
@@ -56,6 +57,9 @@ _ACTION = re.compile(r"[a-z][a-z0-9_.]{0,63}")
 
 NO_DETAILS: Final[Mapping[str, object]] = MappingProxyType({})
 
+#: For whom this context acts, such as the key of a request to the gateway: a detail of each act.
+acting_for: ContextVar[Mapping[str, object]] = ContextVar("seqd_acting_for", default=NO_DETAILS)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditFilter:
@@ -65,7 +69,7 @@ class AuditFilter:
     since_ms: int = 0
     #: The action, or what it begins with: `jobs` for `jobs.cancel` and others.
     action: str | None = None
-    #: The user, or `user@host`.
+    #: The user, `user@host`, or the key of the gateway.
     who: str | None = None
     #: Part of the target.
     target: str | None = None
@@ -75,7 +79,8 @@ class AuditFilter:
         action, who = self.action, self.who
         if action is not None and not f"{entry.action}.".startswith(f"{action.rstrip('.')}."):
             return False
-        if who is not None and who not in (entry.who, f"{entry.who}@{entry.host}"):
+        names = (entry.who, f"{entry.who}@{entry.host}", entry.details.get("key"))
+        if who is not None and who not in names:
             return False
         return self.target is None or self.target in entry.target
 
@@ -106,12 +111,11 @@ class Audit(Part):
         """Write an act down, such as `jobs.cancel` of a job; `outcome` says what came of it."""
         from seqd_schemas import AuditEntry
 
+        said = {**details, **acting_for.get()}
         entry = AuditEntry(
             action=action,
             target=_short(target),
-            details={
-                name: _short(str(value)) for name, value in details.items() if _is_said(value)
-            },
+            details={name: _short(str(value)) for name, value in said.items() if _is_said(value)},
             outcome=_short(outcome),
             who=_short(user_name()),
             host=_short(socket.gethostname()),
