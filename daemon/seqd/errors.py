@@ -13,6 +13,8 @@
     │   ├── UnknownModel             no such model, version or label
     │   ├── UnknownPlugin            no such plugin
     │   ├── UnknownJob               no such job
+    │   ├── UnknownFile              no such uploaded file
+    │   ├── FileTooLarge             an uploaded file has more bytes than one may
     │   ├── UnknownItem              the job has no item of that name, or no result of it yet
     │   ├── UnknownKey               the gateway has no key of that name
     │   ├── UnknownWorker            no worker, slot, host or label of that name, and no rule
@@ -53,6 +55,7 @@
     ├── ArtifactDamaged              exit 2: a stored model is not what its manifest says
     ├── StoreUnwritable              exit 1: the model store takes no file: disk full, no permission
     │   └── StoreUnreachable         exit 1: the model store at a URL does not answer, or not to us
+    ├── FilesUnusable                exit 1: the folder of uploaded files is away, full, or no one's
     ├── LibraryMissing               exit 1: a library that this needs is not installed here
     ├── NoFitWorker                  exit 1: no worker that is up can run the job's version now
     ├── OrderUnfinished              exit 75: a worker was still at a change of a model; it goes on
@@ -171,6 +174,18 @@ class UnknownJob(UserError):
     """No such job."""
 
     code = "unknown_job"
+
+
+class UnknownFile(UserError):
+    """No file of that name was uploaded, or it is not kept any more."""
+
+    code = "unknown_file"
+
+
+class FileTooLarge(UserError):
+    """An uploaded file has more bytes than one may."""
+
+    code = "file_too_large"
 
 
 class UnknownItem(UserError):
@@ -490,6 +505,13 @@ class StoreUnreachable(StoreUnwritable):
     """A bucket, of the model store or of data, does not answer or wants other credentials."""
 
     code = "store_unreachable"
+
+
+class FilesUnusable(SeqdError):
+    """The folder of uploaded files is away or full, or may not be written."""
+
+    code = "files_unusable"
+    retryable = True
 
 
 class LibraryMissing(SeqdError):

@@ -445,6 +445,27 @@ class Settings(BaseSettings):
         description="Proxies, as addresses and networks joined by commas, whose X-Forwarded-For "
         "and X-Forwarded-Proto `seqd gateway` believes; it serves nobody without a key then.",
     )
+    gateway_files: Path | None = Field(
+        default=None,
+        description="Folder of the files that callers of `seqd gateway` upload, and that workers "
+        "read: one folder, under one path, for all of them. Default: `files` in SEQD_DATA_DIR.",
+    )
+    gateway_max_file_bytes: int = Field(
+        default=1024**3,
+        ge=1024,
+        description="Bytes of one uploaded file at most.",
+    )
+    gateway_tenant_file_bytes: int = Field(
+        default=10 * 1024**3,
+        ge=1024,
+        description="Bytes of uploaded files that one tenant may keep; more is refused.",
+    )
+    gateway_files_ttl_s: int = Field(
+        default=30 * 24 * 3_600,
+        ge=60,
+        le=3_660 * 24 * 3_600,
+        description="Seconds for which an uploaded file is kept; a caller may ask for fewer.",
+    )
 
     exporter_host: str = Field(
         default="127.0.0.1",
@@ -520,7 +541,7 @@ class Settings(BaseSettings):
     def _split_commas(cls, value: object) -> object:
         return _split(value, ",")
 
-    @field_validator("redis_ca_file", "redis_cert_file", "redis_key_file")
+    @field_validator("redis_ca_file", "redis_cert_file", "redis_key_file", "gateway_files")
     @classmethod
     def _is_absolute(cls, path: Path | None) -> Path | None:
         # Workers run in other folders than the `seqd up` that hands it on to them.
@@ -629,6 +650,16 @@ class Settings(BaseSettings):
     def keys(self) -> Keys:
         """Redis key names under the prefix."""
         return Keys(self.prefix)
+
+    @property
+    def files_dir(self) -> Path:
+        """Folder of the files that callers of the gateway upload."""
+        return (self.gateway_files or self.data_dir / "files").absolute()
+
+    @property
+    def readable_roots(self) -> tuple[Path | str, ...]:
+        """Folders whose files workers read: the input roots, and that of uploaded files."""
+        return (*(self.input_roots or ()), self.files_dir)
 
     @property
     def labels(self) -> dict[str, str]:

@@ -60,7 +60,10 @@ _NAMES = {
         "PluginStatus TaskSchema UnfitCode UnfitVersion VersionSummary WorkerState WorkerStatus "
         "WorkTotals"
     ),
-    ".gateway": "ApiKey ApiKeyRecord KeyRole MAX_REQUESTS_PER_MINUTE",
+    ".gateway": (
+        "ApiKey ApiKeyRecord CommonRequest FileId FilePurpose KeyRole LineFault "
+        "MAX_REQUESTS_PER_MINUTE UploadedFile"
+    ),
     ".inbox": "InboxAnswer MAX_GIVEN_ID_CHARS",
     ".items": "Item ItemChunk LabelledText RefusedItem TextChunk",
     ".jobs": (

@@ -112,6 +112,16 @@ class Keys:
     """ZSET bucket → milliseconds of its begin: the tenant's buckets of ended jobs."""
     tenant_bucket = _key_of_two("tenant:%s:ended:%s")
     """LIST with a TTL: the jobs of a bucket, the first to end first."""
+    tenant_files = _key_of("tenant:%s:files")
+    """ZSET file → 0: a tenant's files, by name, which is by time."""
+    tenant_batches = _key_of("tenant:%s:batches")
+    """ZSET job → 0: jobs that were asked for as batches, the newest; by name, which is by time."""
+    files = _key("files")
+    """HASH file → `UploadedFile` as JSON: what callers of the gateway have uploaded."""
+    files_due = _key("files:due")
+    """ZSET file → milliseconds: when it is to be removed."""
+    file_bytes = _key("files:bytes")
+    """HASH tenant → bytes of its files."""
     kept = _key("kept")
     """ZSET `TENANT BUCKET` → milliseconds: when all jobs of a bucket have expired."""
     tenants = _key("tenants")

@@ -32,6 +32,7 @@ from seqd.ledger.many_jobs import Selection
 from seqd.ledger.ranges import IngestPosition, Range, ReadUnit
 from seqd.ledger.submissions import BatchTemplate
 from seqd.ledger.units import Unit
+from seqd.ledger.uploaded_files import MAX_FILES
 from seqd.ledger.work import CheckpointRecord, Finished, LeftQueues
 from seqd_schemas import (
     MAX_CORDON_RULES,
@@ -39,6 +40,7 @@ from seqd_schemas import (
     MAX_PAUSED_MODELS,
     CordonAction,
     CordonRule,
+    FilePurpose,
     JobAction,
     KeyRole,
     Log,
@@ -46,6 +48,7 @@ from seqd_schemas import (
     ModelPause,
     OrderAnswer,
     TenantLimits,
+    UploadedFile,
     queue_of,
     to_stored,
 )
@@ -555,6 +558,26 @@ def admission_beside_all_keys(world: World) -> None:
     for _ in range(101):
         world.watched.api_keys.admitted(made.secret)
     world.redis.unlink(world.keys.api_keys())
+
+
+@case("as many files of a tenant as there may be, of which 100 go", "keep_file", "drop_files")
+def all_files(world: World) -> None:
+    first = UploadedFile(
+        file_id=f"file-{world.number():x}",
+        tenant="files",
+        filename="reviews.jsonl",
+        purpose=FilePurpose.BATCH,
+        bytes=1_000,
+        created_at_ms=0,
+        expires_at_ms=0,
+    )
+    names = [f"{first.file_id}{number:08x}" for number in range(MAX_FILES)]
+    for name in names[-100:]:
+        world.watched.uploaded_files.keep(first.model_copy(update={"file_id": name}))
+    listed = dict.fromkeys(names[:-100], 0)
+    world.redis.zadd(world.keys.tenant_files("files"), listed)
+    world.watched.uploaded_files.drop(names[-100:])
+    world.redis.unlink(world.keys.tenant_files("files"))
 
 
 @case("as many rules on workers as may stand, changed at once", "set_rules")

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Final
 from uuid import uuid4
@@ -16,7 +16,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from seqd import __version__
 from seqd.errors import SeqdError
-from seqd.gateway import classifications, completions, events, jobs, models
+from seqd.gateway import batches, classifications, completions, events, files, jobs, models
 from seqd.gateway.callers import Admissions
 from seqd.gateway.ledger_client import GatewayClient
 from seqd.gateway.refusals import (
@@ -26,6 +26,7 @@ from seqd.gateway.refusals import (
     refuse_late,
     refuse_status,
 )
+from seqd.gateway.stored_files import sweeping
 from seqd.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -41,7 +42,7 @@ def gateway_app(settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def connected(_: FastAPI) -> AsyncIterator[dict[str, GatewayClient]]:
-        async with GatewayClient(settings=settings) as client:
+        async with GatewayClient(settings=settings) as client, beside(sweeping(client)):
             yield {"seqd": client}
 
     app = FastAPI(
@@ -55,7 +56,7 @@ def gateway_app(settings: Settings) -> FastAPI:
     app.state.settings = settings
     #: Set once the gateway is told to end: streams end then.
     app.state.stopped = asyncio.Event()
-    for routes in (models, classifications, completions, jobs, events):
+    for routes in (models, classifications, completions, files, batches, jobs, events):
         app.include_router(routes.router)
     app.add_exception_handler(SeqdError, refuse_error)
     app.add_exception_handler(TimeoutError, refuse_late)
@@ -67,6 +68,17 @@ def gateway_app(settings: Settings) -> FastAPI:
     if settings.gateway_proxies:
         app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=list(settings.gateway_proxies))
     return app
+
+
+@asynccontextmanager
+async def beside(work: Coroutine[object, object, None]) -> AsyncIterator[None]:
+    """Do work that has no end in the background, for the time of the block."""
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
 
 
 class ResponseHeaders:

@@ -1,7 +1,7 @@
 """What the bodies of requests have in common."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Final, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
@@ -62,3 +62,20 @@ async def answers_of(job: AsyncJob[Out]) -> list[Out | ItemError]:
     """Return the output of each item, in order, or its error; raises TimeoutError."""
     async with asyncio.timeout(ANSWER_S):
         return [one.output if one.ok else one.error async for one in job.results()]
+
+
+def head_of(prefix: str, kind: str, name: str, created_s: int, model: str) -> Answer:
+    """Return what the answer of a model begins with."""
+    return {"id": f"{prefix}-{name}", "object": kind, "created": created_s, "model": model}
+
+
+def page_of(found: Sequence[Answer], limit: int) -> Answer:
+    """Return a page of a list, of which one more than fits was asked for."""
+    data = found[:limit]
+    return {
+        "object": "list",
+        "data": data,
+        "first_id": data[0]["id"] if data else None,
+        "last_id": data[-1]["id"] if data else None,
+        "has_more": len(found) > limit,
+    }

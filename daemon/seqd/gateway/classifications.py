@@ -1,5 +1,6 @@
 """`/v1/classify`: labels of one text or many, at once."""
 
+from collections.abc import Sequence
 from time import time
 from typing import cast
 from uuid import uuid4
@@ -8,7 +9,15 @@ from fastapi import APIRouter
 from pydantic import Field
 
 from seqd.client.requests import LabelOptions
-from seqd.gateway.bodies import ANSWER_S, Answer, ModelRequest, Texts, answers_of, waited_for
+from seqd.gateway.bodies import (
+    ANSWER_S,
+    Answer,
+    ModelRequest,
+    Texts,
+    answers_of,
+    head_of,
+    waited_for,
+)
 from seqd.gateway.callers import SeqdClient, Submitter
 from seqd_schemas import Classification, ItemError, ParameterValue
 
@@ -70,18 +79,17 @@ async def classify(asked: ClassifyRequest, caller: Submitter, seqd: SeqdClient) 
         )
         found = await answers_of(job)
     return {
-        "id": f"classify-{uuid4().hex}",
-        "object": "list",
-        "created": int(time()),
-        "model": asked.model,
-        "data": [
-            {"index": index, **classified(one, asked.top_k)} for index, one in enumerate(found)
-        ],
+        **head_of("classify", "list", uuid4().hex, int(time()), asked.model),
+        **labels_of(found, asked.top_k),
     }
 
 
-def classified(found: Classification | ItemError, top_k: int | None) -> Answer:
-    """Return a text's classification as a response has it, or its error."""
+def labels_of(found: Sequence[Classification | ItemError], top_k: int | None) -> Answer:
+    """Return the classifications of texts as a response has them."""
+    return {"data": [{"index": index, **_label_of(one, top_k)} for index, one in enumerate(found)]}
+
+
+def _label_of(found: Classification | ItemError, top_k: int | None) -> Answer:
     if isinstance(found, ItemError):
         return {"error": {"code": found.code, "message": found.message}}
     shown: Answer = found.model_dump(mode="json", exclude={"type"}, exclude_none=True)

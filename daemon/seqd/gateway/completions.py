@@ -20,6 +20,7 @@ from seqd.gateway.bodies import (
     RequestBody,
     Texts,
     answers_of,
+    head_of,
     waited_for,
 )
 from seqd.gateway.callers import SeqdClient, Submitter
@@ -110,12 +111,7 @@ async def complete(
 
 
 def _head(asked: CompletionRequest) -> Answer:
-    return {
-        "id": f"cmpl-{uuid4().hex}",
-        "object": "text_completion",
-        "created": int(time()),
-        "model": asked.model,
-    }
+    return head_of("cmpl", "text_completion", uuid4().hex, int(time()), asked.model)
 
 
 def completed(written: list[Generation | ItemError]) -> Answer:

@@ -10,12 +10,14 @@ from starlette.exceptions import HTTPException
 
 from seqd.errors import (
     REDIS_ERRORS,
+    FileTooLarge,
     IdempotencyConflict,
     ItemFailed,
     NotAllowed,
     QuotaExceeded,
     SeqdError,
     UnknownFailure,
+    UnknownFile,
     UnknownItem,
     UnknownJob,
     UnknownModel,
@@ -32,6 +34,8 @@ _STATUS: Final[tuple[tuple[type[SeqdError], int], ...]] = (
     (UnknownModel, 404),
     (UnknownItem, 404),
     (UnknownFailure, 404),
+    (UnknownFile, 404),
+    (FileTooLarge, 413),
     (NotAllowed, 403),
     (IdempotencyConflict, 409),
     (WrongState, 409),

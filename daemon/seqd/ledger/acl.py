@@ -298,6 +298,9 @@ def _written_by_gateways(keys: Keys) -> tuple[str, ...]:
     return (
         keys.api_keys_used(),
         keys.api_key_rate("*"),
+        keys.file_bytes(),
+        keys.files(),
+        keys.files_due(),
         keys.model_order("*"),
         keys.model_orders(),
         keys.notices(),

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from seqd.ledger.rollouts import RolloutCounts
     from seqd.ledger.rules import Cordons, Looks, ModelOrders, Placements
     from seqd.ledger.tenants import Tenants
+    from seqd.ledger.uploaded_files import UploadedFiles
     from seqd.ledger.work import CheckpointRecords, Work
     from seqd.ledger.writing import Writing
     from seqd.settings import Settings
@@ -50,6 +51,7 @@ _PARTS = {
     "ranges": ("ranges", "Ranges"),
     "rollouts": ("rollouts", "RolloutCounts"),
     "tenants": ("tenants", "Tenants"),
+    "uploaded_files": ("uploaded_files", "UploadedFiles"),
     "work": ("work", "Work"),
     "writing": ("writing", "Writing"),
 }
@@ -71,6 +73,7 @@ class LedgerParts:
     queues: "Queues"
     rollouts: "RolloutCounts"
     tenants: "Tenants"
+    uploaded_files: "UploadedFiles"
     writing: "Writing"
 
     def __init__(self, driver: Driver, settings: "Settings", redis_user: str = "default") -> None:

@@ -42,6 +42,7 @@ SHARED = (
     "endings",
     "steering",
     "job_filters",
+    "files",
     "inbox",
 )
 

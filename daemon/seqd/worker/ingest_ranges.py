@@ -58,7 +58,7 @@ def file_of(job: Job, context: WorkerContext, settings: Settings) -> InputFile:
     source = job.source
     if not isinstance(source, FileSource):
         raise TypeError("a job is to be ingested and names no file")
-    roots = settings.input_roots or ()
+    roots = settings.readable_roots
     require_root(source.path, roots)
     rules = _rules_of(job, source, context.described)
     if output_folder_of(job) is None:

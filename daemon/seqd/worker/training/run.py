@@ -175,7 +175,7 @@ def open_data(job: TrainJob, job_id: str, jobs: Jobs, settings: Settings) -> Tra
             return UploadedDataset(job_id, jobs, held_out=held_out)
         if isinstance(source, NamedSource):
             return NamedDataset(source.name)
-        roots = settings.input_roots or ()
+        roots = settings.readable_roots
         require_root(source.path, roots)
         return FileDataset(source, check_path(source.path, roots))
 

@@ -1,0 +1,149 @@
+"""`/v1/files`: files that callers upload, and the results of batches as files.
+
+An uploaded file lies in the folder that workers read (SEQD_GATEWAY_FILES), its record in the
+ledger. What a batch gave is no file: it is read from the results of its job.
+"""
+
+import asyncio
+import logging
+import re
+from typing import Annotated, Final, Literal
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import FileResponse, StreamingResponse
+from starlette.responses import Response
+
+from seqd.errors import FilesUnusable, InvalidRequest, UnknownFile
+from seqd.gateway.batch_outputs import output_file_of
+from seqd.gateway.bodies import Answer, page_of
+from seqd.gateway.callers import Caller, Reader, SeqdClient, Submitter
+from seqd.gateway.ledger_client import GatewayClient
+from seqd.gateway.stored_files import SHORTEST_TTL_S, path_of, remove, uploading
+from seqd.gateway.uploads import UploadForm, too_large
+from seqd.ledger.uploaded_files import Place
+from seqd.validation import shown
+from seqd_schemas import FilePurpose, UploadedFile
+
+log = logging.getLogger(__name__)
+
+router = APIRouter(prefix="/v1/files", tags=["files"])
+
+#: Bytes of a form beside its file.
+_FORM_BYTES: Final = 64 * 1024
+
+_FORM: Final = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["file", "purpose"],
+                    "properties": {
+                        "file": {"type": "string", "format": "binary"},
+                        "purpose": {"enum": [purpose.value for purpose in FilePurpose]},
+                        "expires_after[anchor]": {"enum": ["created_at"]},
+                        "expires_after[seconds]": {"type": "integer", "minimum": SHORTEST_TTL_S},
+                    },
+                }
+            }
+        },
+    }
+}
+
+
+@router.post("", openapi_extra=_FORM)
+async def create_file(request: Request, caller: Submitter, seqd: SeqdClient) -> Answer:
+    """Keep an uploaded file: `batch`, whose lines are checked, or `fine-tune`.
+
+    A file for batches whose lines no batch can be made of is kept: its `status_details` say why.
+    """
+    most_bytes = seqd.settings.gateway_max_file_bytes
+    told = request.headers.get("content-length", "")
+    length = int(told) if re.fullmatch(r"[0-9]{1,18}", told) else 0
+    if length > most_bytes + _FORM_BYTES:
+        raise too_large(most_bytes)
+    content_type = request.headers.get("content-type", "")
+    async with uploading(seqd, caller.tenant, min(length, most_bytes)) as upload:
+        with UploadForm(content_type, upload.part, most_bytes) as form:
+            await form.read(request.stream(), lambda: upload.renew(form.size_bytes))
+        return file_object(await upload.finish(form))
+
+
+@router.get("")
+async def list_files(
+    caller: Reader,
+    seqd: SeqdClient,
+    purpose: FilePurpose | None = None,
+    limit: Annotated[int, Query(ge=1, le=10_000)] = 1_000,
+    after: Annotated[str | None, Query(max_length=128)] = None,
+    order: Literal["asc", "desc"] = "desc",
+) -> Answer:
+    """Return the files that the caller has uploaded, the newest first or last."""
+    place = Place(limit + 1, after, newest_first=order == "desc")
+    found = await seqd.files(caller.tenant, place, purpose)
+    return page_of([file_object(one) for one in found], limit)
+
+
+@router.get("/{file_id}")
+async def show_file(file_id: str, caller: Reader, seqd: SeqdClient) -> Answer:
+    """Return what is known of a file."""
+    output = await output_file_of(file_id, caller, seqd)
+    return file_object(await file_of(file_id, caller, seqd)) if output is None else output.shown()
+
+
+@router.get("/{file_id}/content", response_model=None)
+async def read_file(file_id: str, caller: Reader, seqd: SeqdClient) -> Response:
+    """Return the content of a file, or a part of an uploaded one by `Range`.
+
+    Of a batch that still runs, these are the results up to the first that is missing.
+    """
+    output = await output_file_of(file_id, caller, seqd)
+    if output is not None:
+        return StreamingResponse(output.lines(), media_type="application/jsonl")
+    file = await file_of(file_id, caller, seqd)
+    path = path_of(seqd.settings.files_dir, file)
+    if not await asyncio.to_thread(path.is_file):
+        log.warning("%s is not there: is SEQD_GATEWAY_FILES the folder of all gateways?", path)
+        raise FilesUnusable(f"The content of {file_id} is away.")
+    return FileResponse(path, media_type="application/octet-stream", filename=file.filename)
+
+
+@router.delete("/{file_id}")
+async def delete_file(file_id: str, caller: Submitter, seqd: SeqdClient) -> Answer:
+    """Remove an uploaded file; a batch that has not read all of it yet fails."""
+    if await output_file_of(file_id, caller, seqd) is not None:
+        raise InvalidRequest(
+            f"{file_id} is what a batch gave, which is kept as long as the batch. Leave it."
+        )
+    file = await file_of(file_id, caller, seqd)
+    await remove(seqd, file)
+    return {"id": file_id, "object": "file", "deleted": True}
+
+
+async def file_of(file_id: str, caller: Caller, seqd: GatewayClient) -> UploadedFile:
+    """Return the record of a caller's file. Raises UnknownFile."""
+    file = await seqd.file(file_id)
+    if file is None or caller.only_tenant not in (None, file.tenant):
+        raise UnknownFile(
+            f"There is no file {shown(file_id)}. GET /v1/files lists those there are."
+        )
+    return file
+
+
+def file_object(file: UploadedFile) -> Answer:
+    """Return a file as OpenAI's clients read it; ours has its digest and lines, too."""
+    fault = file.fault
+    return {
+        "id": file.file_id,
+        "object": "file",
+        "bytes": file.bytes,
+        "created_at": file.created_at_ms // 1_000,
+        "expires_at": file.expires_at_ms // 1_000,
+        "filename": file.filename,
+        "purpose": file.purpose,
+        "status": "processed" if fault is None else "error",
+        "status_details": None if fault is None else f"line {fault.line}: {fault.message}",
+        "sha256": file.sha256,
+        "lines": file.lines if file.purpose is FilePurpose.BATCH else None,
+    }

@@ -1,0 +1,213 @@
+"""The folder of uploaded files: how one comes into it, and how it goes.
+
+The record in the ledger is there before the file and after it, so that any gateway finds what one
+that has died left behind.
+"""
+
+import asyncio
+import logging
+import os
+import re
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from time import monotonic
+from typing import Final
+
+from pydantic import TypeAdapter, ValidationError
+
+from seqd.errors import FilesUnusable, InvalidRequest, SeqdError
+from seqd.gateway.batch_lines import FileLines, lines_of
+from seqd.gateway.ledger_client import GatewayClient
+from seqd.gateway.uploads import UploadForm
+from seqd.inputs.paths import KNOWN_SUFFIXES, Compression
+from seqd.ledger.submissions import new_job_id
+from seqd.validation import shown
+from seqd_schemas import FilePurpose, UploadedFile
+
+log = logging.getLogger(__name__)
+
+#: Seconds after which an upload of which nothing more is heard counts as broken off, and seconds
+#: between two signs of life of one.
+_BROKEN_OFF_S: Final = 600
+_RENEWED_S: Final = 60.0
+
+#: Bytes that are reserved at once for a file whose size nobody has told.
+_RESERVED_BYTES: Final = 64 * 1024 * 1024
+
+#: Shortest time that a caller may ask for.
+SHORTEST_TTL_S: Final = 60
+
+#: Seconds between two searches for what is to be removed, and files of one step.
+_SWEEP_S: Final = 60.0
+_SWEPT_AT_ONCE: Final = 100
+
+#: Ends of the names of files, which tell workers their format.
+_SUFFIXES: Final = [
+    known + end for known in KNOWN_SUFFIXES for end in ("", *(one.suffix for one in Compression))
+]
+_UNPRINTABLE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f/\\]")
+_PURPOSE: Final[TypeAdapter[FilePurpose]] = TypeAdapter(FilePurpose)
+
+
+def path_of(folder: Path, file: UploadedFile) -> Path:
+    """Return where a file lies: of a batch as JSON Lines, as is any other whose name tells none."""
+    ends = [end for end in _SUFFIXES if file.filename.lower().endswith(end)]
+    is_batch = file.purpose is FilePurpose.BATCH
+    return folder / f"{file.file_id}{'.jsonl' if is_batch or not ends else ends[0]}"
+
+
+class Upload:
+    """A file that is on its way into the folder."""
+
+    def __init__(self, seqd: GatewayClient, begun: UploadedFile) -> None:
+        """`begun` is its record so far."""
+        self._seqd = seqd
+        self._record = begun
+        self._folder = seqd.settings.files_dir
+        self._renewed_s = monotonic()
+
+    @property
+    def part(self) -> Path:
+        """Where it is written to."""
+        return self._folder / f"{self._record.file_id}.part"
+
+    async def renew(self, size_bytes: int) -> None:
+        """Give a sign of life, and reserve more where it has more bytes than were told."""
+        more = size_bytes > self._record.bytes
+        if not more and monotonic() - self._renewed_s < _RENEWED_S:
+            return
+        self._renewed_s = monotonic()
+        reserved = size_bytes + _RESERVED_BYTES if more else self._record.bytes
+        until_ms = await self._ms_in(_BROKEN_OFF_S)
+        await self._keep(self._changed(bytes=reserved, expires_at_ms=until_ms))
+
+    async def finish(self, form: UploadForm) -> UploadedFile:
+        """Give the file its name and its whole record. Raises InvalidRequest."""
+        purpose, ttl_s = _purpose_of(form), self._ttl_of(form)
+        if not form.size_bytes:
+            raise InvalidRequest("The file is empty; at least one line is due.")
+        found = FileLines(0)
+        if purpose is FilePurpose.BATCH:
+            found = await asyncio.to_thread(lines_of, self.part)
+        whole = self._changed(
+            filename=_UNPRINTABLE.sub("_", form.filename or "")[:255],
+            purpose=purpose,
+            bytes=form.size_bytes,
+            sha256=form.sha256,
+            expires_at_ms=await self._ms_in(ttl_s),
+            **found._asdict(),
+        )
+        await asyncio.to_thread(_rename, self.part, path_of(self._folder, whole))
+        await self._keep(whole)
+        return whole
+
+    async def give_up(self) -> None:
+        """Leave nothing of it behind."""
+        await remove(self._seqd, self._record)
+
+    def _ttl_of(self, form: UploadForm) -> int:
+        most_s = self._seqd.settings.gateway_files_ttl_s
+        anchor, told = (form.field(f"expires_after[{part}]") for part in ("anchor", "seconds"))
+        if anchor is None and told is None:
+            return most_s
+        seconds = int(told) if told and re.fullmatch("[0-9]{1,9}", told) else 0
+        if anchor != "created_at" or not SHORTEST_TTL_S <= seconds <= most_s:
+            raise InvalidRequest(
+                f"expires_after is {shown(told)} seconds from {shown(anchor)}; allowed: "
+                f"{SHORTEST_TTL_S} to {most_s} seconds from 'created_at'."
+            )
+        return seconds
+
+    async def _ms_in(self, seconds: int) -> int:
+        return await self._seqd.now_ms() + seconds * 1_000
+
+    def _changed(self, **changes: object) -> UploadedFile:
+        return UploadedFile.model_validate({**dict(self._record), **changes})
+
+    async def _keep(self, record: UploadedFile) -> None:
+        await self._seqd.keep_file(record)
+        self._record = record
+
+
+@asynccontextmanager
+async def uploading(seqd: GatewayClient, tenant: str, told_bytes: int) -> AsyncIterator[Upload]:
+    """Reserve what a file is told to have; unless it is finished, nothing stays of it.
+
+    Raises QuotaExceeded, and FilesUnusable for an error of the disk.
+    """
+    now_ms = await seqd.now_ms()
+    begun = UploadedFile(
+        file_id=f"file-{new_job_id()}",
+        tenant=tenant,
+        filename="",
+        purpose=FilePurpose.BATCH,
+        bytes=told_bytes,
+        created_at_ms=now_ms,
+        expires_at_ms=now_ms + _BROKEN_OFF_S * 1_000,
+    )
+    await seqd.keep_file(begun)
+    upload = Upload(seqd, begun)
+    try:
+        await asyncio.to_thread(seqd.settings.files_dir.mkdir, parents=True, exist_ok=True)
+        yield upload
+    except OSError as error:
+        await upload.give_up()
+        log.warning("a file cannot be kept: %s", error)
+        raise FilesUnusable("The file cannot be kept now.") from error
+    except BaseException:
+        await upload.give_up()
+        raise
+
+
+async def remove(seqd: GatewayClient, file: UploadedFile) -> None:
+    """Remove a file and its record."""
+    # Due first: whoever looks for it finds none, and it goes even if this gateway dies now.
+    due = file.model_copy(update={"expires_at_ms": await seqd.now_ms()})
+    await seqd.keep_file(due)
+    await _remove_due(seqd, [file.file_id])
+
+
+async def sweep(seqd: GatewayClient) -> None:
+    """Remove the files whose time is over, and what was left of uploads that broke off."""
+    while names := await seqd.due_files(_SWEPT_AT_ONCE):
+        await _remove_due(seqd, names)
+
+
+async def sweeping(seqd: GatewayClient) -> None:
+    """Sweep once a minute without end; that other gateways do so, too, harms nothing."""
+    while True:
+        try:
+            await sweep(seqd)
+        except (SeqdError, OSError) as error:
+            log.warning("files that are due stay for now: %s", error)
+        await asyncio.sleep(_SWEEP_S)
+
+
+async def _remove_due(seqd: GatewayClient, names: Sequence[str]) -> None:
+    await asyncio.to_thread(_unlink, seqd.settings.files_dir, names)
+    await seqd.drop_files(names)
+
+
+def _unlink(folder: Path, names: Sequence[str]) -> None:
+    for name in names:
+        for end in (*_SUFFIXES, ".part"):
+            (folder / f"{name}{end}").unlink(missing_ok=True)
+
+
+def _rename(part: Path, path: Path) -> None:
+    part.rename(path)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _purpose_of(form: UploadForm) -> FilePurpose:
+    try:
+        return _PURPOSE.validate_python(form.field("purpose"))
+    except ValidationError:
+        raise InvalidRequest(
+            f"purpose is {shown(form.field('purpose'))}; allowed: {', '.join(FilePurpose)}."
+        ) from None
