@@ -60,6 +60,7 @@ def running_up(
     plugins: str = "light",
     plugin_folders: Sequence[Path] = (PLUGIN,),
     slots: str = "cpu:0",
+    options: Sequence[str] = (),
     ready_s: float = READY_S,
     others: Mapping[str, str] | None = None,
     **changes: object,
@@ -80,7 +81,7 @@ def running_up(
     output = folder / "up.log"
     with output.open("wb") as screen:
         process = subprocess.Popen(
-            [*command, "up", "--slots", slots],
+            [*command, "up", "--slots", slots, *options],
             env=clean_environment(**variables | dict(others or {})),
             cwd=working_folder,
             stdin=subprocess.DEVNULL,

@@ -215,10 +215,12 @@ class Daemon:
         *,
         watchdog: RedisWatchdog | None = None,
         on_look: OnLook = lambda workers: None,
+        periodic_task: Callable[[], object] = lambda: None,
     ) -> None:
         """`watchdog` is that of an embedded server, which then ends with the thread of `run`.
 
         `on_look` gets the records of the workers that run here, each time they are read.
+        `periodic_task` is called a few times a second.
         """
         # One retry: while the server is away, signals and restarts must not wait for it.
         access = RedisAccess.of(settings)
@@ -227,6 +229,7 @@ class Daemon:
         self._watchdog = watchdog
         self._on_change = on_change
         self._on_look = on_look
+        self._periodic_task = periodic_task
         self._look_every_s = settings.heartbeat_s
         self._looked_at_s = float("-inf")
         #: False since the last look failed.
@@ -265,6 +268,7 @@ class Daemon:
         self._supervisor.request_stop()
 
     def _look_around(self) -> None:
+        self._periodic_task()
         if self._watchdog is not None:
             self._watchdog.look()
         now_s = time.monotonic()

@@ -37,21 +37,21 @@ def gateway(
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     server = _open(settings)
     _check_keys(settings)
-    typer.echo(f"http://{settings.gateway_host}:{settings.gateway_port}/v1")
-    server.run()
+    typer.echo(f"http://{settings.gateway_host}:{server.port}/v1")
+    server.serve_until_told()
 
 
 def _open(settings: "Settings") -> "GatewayServer":
     try:
         from seqd.gateway.app import gateway_app
-        from seqd.gateway.server import server_of
+        from seqd.gateway.server import GatewayServer
     except ModuleNotFoundError as error:
         if (error.name or "seqd").partition(".")[0] == "seqd":
             raise
         raise LibraryMissing(
             f"seqd gateway needs {error.name}, which is not installed: pip install 'seqd[gateway]'"
         ) from error
-    return server_of(gateway_app(settings), settings.gateway_host, settings.gateway_port)
+    return GatewayServer(gateway_app(settings), settings.gateway_host, settings.gateway_port)
 
 
 def _check_keys(settings: "Settings") -> None:

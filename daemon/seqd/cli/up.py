@@ -7,7 +7,7 @@ import typer
 
 from seqd.cli.exits import BAD_CONFIG, print_error
 from seqd.cli.options import read_settings, tell_unknown_variables
-from seqd.errors import InvalidSettings, UserError
+from seqd.errors import InvalidSettings, LibraryMissing, UserError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,6 +47,9 @@ def up(
         typer.Option("--data-dir", help="Folder of models, jobs and logs, in place of the usual."),
     ] = None,
     serves: Serves = None,
+    gateway: Annotated[
+        bool, typer.Option("--gateway", help="Serve HTTP, too: seqd gateway.")
+    ] = False,
 ) -> None:
     """Start a Redis server, unless SEQD_REDIS_URL names one, and a worker on each slot.
 
@@ -62,7 +65,10 @@ def up(
         print_error(error)
         raise typer.Exit(BAD_CONFIG) from None
     _warn_of_limits()
-    raise typer.Exit(_run_all(settings, parsed, is_elsewhere=data_dir is not None))
+    if gateway:
+        _require_gateway()
+    status = _run_all(settings, parsed, is_elsewhere=data_dir is not None, has_gateway=gateway)
+    raise typer.Exit(status)
 
 
 def worker(
@@ -145,6 +151,16 @@ def check_required_plugins(settings: "Settings", load_s: float = PLUGINS_LOAD_S)
     )
 
 
+def _require_gateway() -> None:
+    from importlib.util import find_spec
+
+    if missing := next((name for name in ("fastapi", "uvicorn") if not find_spec(name)), None):
+        error = LibraryMissing(
+            f"--gateway needs {missing}, which is not installed: pip install 'seqd[gateway]'"
+        )
+        raise typer.Exit(print_error(error))
+
+
 def _warn_of_limits() -> None:
     """Say before the start what the system will not let its processes have."""
     from seqd.doctor.machine import limit_checks
@@ -154,14 +170,20 @@ def _warn_of_limits() -> None:
         typer.echo(f"warning: {found.what} {found.why} {found.do}", err=True)
 
 
-def _run_all(settings: "Settings", slots: "Sequence[Slot]", *, is_elsewhere: bool) -> int:
+def _run_all(
+    settings: "Settings", slots: "Sequence[Slot]", *, is_elsewhere: bool, has_gateway: bool
+) -> int:
+    from contextlib import nullcontext
+
     from seqd.cli.daemon import Daemon, watchdog_of
     from seqd.cli.fleet_log import FleetLog
+    from seqd.local.gateway_process import GatewayProcess
     from seqd.local.redis_server import running_server
 
     with running_server(settings) as server:
         log = FleetLog(slots, settings.serves)
         watchdog = watchdog_of(server.embedded, log.show_server)
+        gateway = GatewayProcess(settings, server.url, log.say) if has_gateway else None
         daemon = Daemon(
             settings,
             server.url,
@@ -169,10 +191,14 @@ def _run_all(settings: "Settings", slots: "Sequence[Slot]", *, is_elsewhere: boo
             log.show,
             watchdog=watchdog,
             on_look=log.show_troubles,
+            periodic_task=gateway.look if gateway else lambda: None,
         )
         daemon.check_server()
         _greet(log, settings, server, is_elsewhere=is_elsewhere)
-        status = daemon.run()
+        if gateway is not None:
+            log.say(f"Gateway  http://{settings.gateway_host}:{settings.gateway_port}/v1")
+        with gateway or nullcontext():
+            status = daemon.run()
     log.say("Stopped." if status == 0 else "No worker is left; see above.")
     return status
 

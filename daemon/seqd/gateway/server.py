@@ -1,11 +1,15 @@
 """Serves the application by uvicorn until it is told to end, and ends in order."""
 
 import asyncio
+import os
+import socket
 from types import FrameType
 from typing import Final
 
 import uvicorn
 from fastapi import FastAPI
+
+from seqd.errors import PortTaken
 
 #: Seconds that open requests have to end once the gateway is told to.
 DRAIN_S: Final = 30.0
@@ -14,9 +18,28 @@ DRAIN_S: Final = 30.0
 class GatewayServer(uvicorn.Server):
     """A server that tells its streams at the first SIGTERM: they end, and the rest is finished."""
 
-    def __init__(self, config: uvicorn.Config, stopped: asyncio.Event) -> None:
+    def __init__(self, app: FastAPI, host: str, port: int) -> None:
+        """Listen on an address already; raises PortTaken."""
+        config = uvicorn.Config(
+            app,
+            access_log=False,
+            log_config=None,
+            server_header=False,
+            proxy_headers=False,  # the application decides whom to believe
+            timeout_graceful_shutdown=int(DRAIN_S),
+        )
         super().__init__(config)
-        self._stopped = stopped
+        self._stopped: asyncio.Event = app.state.stopped
+        self._socket = _listening(host, port)
+
+    @property
+    def port(self) -> int:
+        """The port on which it listens."""
+        return int(self._socket.getsockname()[1])
+
+    def serve_until_told(self) -> None:
+        """Serve until SIGTERM or SIGINT; a second SIGINT ends it at once."""
+        self.run(sockets=[self._socket])
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Take no new connection, and have streams end."""
@@ -24,15 +47,12 @@ class GatewayServer(uvicorn.Server):
         super().handle_exit(sig, frame)
 
 
-def server_of(app: FastAPI, host: str, port: int) -> GatewayServer:
-    """Return the server of an application on an address."""
-    config = uvicorn.Config(
-        app,
-        host=host,
-        port=port,
-        access_log=False,
-        log_config=None,
-        server_header=False,
-        timeout_graceful_shutdown=int(DRAIN_S),
-    )
-    return GatewayServer(config, app.state.stopped)
+def _listening(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family)
+    except OSError as error:
+        raise PortTaken(
+            f"The gateway cannot listen on {host}, port {port} ({os.strerror(error.errno or 0)}). "
+            "Name another one: --port, SEQD_GATEWAY_PORT; 0 takes any that is free."
+        ) from None

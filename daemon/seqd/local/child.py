@@ -7,12 +7,16 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from time import monotonic, sleep
 from typing import Self
 
 from seqd.errors import InvalidSettings
 from seqd.local.log_file import DEFAULT_LIMITS, LogLimits, LogPipe, RotatingLog
 from seqd.local.parent_death import launch_command
 from seqd.settings import Settings
+
+#: Seconds between two looks whether it has ended.
+_POLL_S = 0.05
 
 #: What is read back at most to show a log's end.
 _TAIL_BYTES = 16 * 1024
@@ -156,6 +160,14 @@ class Child:
             self._signal_group(signal.SIGKILL)
             self._program.wait()
             self._output.finish()
+
+    def end_within(self, seconds: float) -> None:
+        """Ask it to end, wait for that, and kill it where it has not ended in time."""
+        self.ask_to_end()
+        deadline_s = monotonic() + seconds
+        while not self.has_ended() and monotonic() < deadline_s:
+            sleep(_POLL_S)
+        self.kill()
 
     def log_tail(self, lines: int) -> str:
         """The last lines that this worker itself wrote."""

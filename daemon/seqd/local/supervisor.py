@@ -96,7 +96,7 @@ def worker_environment(
         # Keras's own default, stated, so that a keras.json of the user cannot change it.
         "KERAS_BACKEND": "tensorflow",
         **os.environ,
-        **_settings_variables(settings, redis_url),
+        **settings_variables(settings, redis_url),
         **ports,
         **slot.environment(),
         # Empty, too: a value from outside is of another slot.
@@ -104,7 +104,8 @@ def worker_environment(
     }
 
 
-def _settings_variables(settings: Settings, redis_url: str) -> dict[str, str]:
+def settings_variables(settings: Settings, redis_url: str) -> dict[str, str]:
+    """Return the settings of `seqd up` as the environment of what it starts."""
     values = {name: getattr(settings, name) for name in settings.model_fields_set}
     values["redis_url"] = redis_url
     values["data_dir"] = settings.data_dir.absolute()

@@ -1,0 +1,82 @@
+"""The gateway as a process: beside `seqd up`, killed, and told to end while somebody reads."""
+
+import signal
+from collections.abc import Iterator
+from threading import Event, Thread
+
+import httpx
+import psutil
+import pytest
+
+from cli_builders import Installation
+from held_ports import Holder, hold_port
+from up_builders import Up, running_up
+from worker_fixtures import wait_until
+
+pytestmark = pytest.mark.processes
+
+
+@pytest.fixture(scope="module")
+def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+    folder = tmp_path_factory.mktemp("gateway")
+    holder = Holder()
+    others = {"SEQD_GATEWAY_PORT": str(hold_port(holder))}
+    with running_up(folder, options=["--gateway"], others=others) as up:
+        yield up
+
+
+def address_of(up: Up) -> str:
+    (line,) = (line for line in up.screen().splitlines() if line.startswith("Gateway"))
+    return line.split()[1]
+
+
+def gateway_of(up: Up) -> psutil.Process:
+    """Return the process of the gateway that runs now."""
+    children = psutil.Process(up.process.pid).children(recursive=True)
+    return next(one for one in children if one.cmdline()[-1:] == ["gateway"])
+
+
+def answers(up: Up) -> bool:
+    try:
+        reply = httpx.post(f"{address_of(up)}/classify", json={"input": "x", "model": "echo"})
+    except httpx.TransportError:
+        return False
+    return reply.status_code == 200
+
+
+def test_a_gateway_that_is_killed_is_started_again(up: Up) -> None:
+    wait_until(lambda: answers(up), "the gateway answers")
+
+    gateway_of(up).kill()
+    up.wait_for("The gateway ended, killed by SIGKILL")
+
+    wait_until(lambda: answers(up), "it answers again")
+
+
+def test_a_gateway_that_is_told_to_end_has_its_readers_connect_again(up: Up) -> None:
+    wait_until(lambda: answers(up), "the gateway answers")
+    lines, is_open = list[str](), Event()
+
+    def follow() -> None:
+        with httpx.stream("GET", f"{address_of(up)}/events", timeout=120) as reply:
+            is_open.set()
+            lines.extend(reply.iter_lines())
+
+    reader = Thread(target=follow)
+    reader.start()
+    is_open.wait(60)
+    gateway_of(up).send_signal(signal.SIGTERM)
+    reader.join(60)
+
+    assert lines[-3:] == [": the gateway is stopped; connect again", "retry: 500", ""]
+    up.wait_for("The gateway ended, status 143")
+
+
+def test_a_port_that_another_program_has_is_told(up: Up) -> None:
+    wait_until(lambda: answers(up), "the gateway has its port")
+    port = httpx.URL(address_of(up)).port
+
+    ended = Installation(up.settings.data_dir).seqd("gateway", "--port", str(port))
+
+    assert ended.status == 2
+    assert f"cannot listen on 127.0.0.1, port {port} (Address already in use)" in ended.err
