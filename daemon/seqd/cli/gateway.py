@@ -35,13 +35,12 @@ def gateway(
     options.tell_unknown_variables()
     settings = options.read_settings(gateway_host=host, gateway_port=port, gateway_proxies=proxies)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    server = _open(settings)
-    _check_keys(settings)
+    server = _server_of(settings)
     typer.echo(f"http://{settings.gateway_host}:{server.port}/v1")
     server.serve_until_told()
 
 
-def _open(settings: "Settings") -> "GatewayServer":
+def _server_of(settings: "Settings") -> "GatewayServer":
     try:
         from seqd.gateway.app import gateway_app
         from seqd.gateway.server import GatewayServer
@@ -51,6 +50,7 @@ def _open(settings: "Settings") -> "GatewayServer":
         raise LibraryMissing(
             f"seqd gateway needs {error.name}, which is not installed: pip install 'seqd[gateway]'"
         ) from error
+    _check_keys(settings)
     return GatewayServer(gateway_app(settings), settings.gateway_host, settings.gateway_port)
 
 
