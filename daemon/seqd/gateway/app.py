@@ -16,7 +16,16 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from seqd import __version__
 from seqd.errors import SeqdError
-from seqd.gateway import batches, classifications, completions, events, files, jobs, models
+from seqd.gateway import (
+    batches,
+    classifications,
+    completions,
+    events,
+    files,
+    fine_tuning,
+    jobs,
+    models,
+)
 from seqd.gateway.callers import Admissions
 from seqd.gateway.ledger_client import GatewayClient
 from seqd.gateway.refusals import (
@@ -56,7 +65,7 @@ def gateway_app(settings: Settings) -> FastAPI:
     app.state.settings = settings
     #: Set once the gateway is told to end: streams end then.
     app.state.stopped = asyncio.Event()
-    for routes in (models, classifications, completions, files, batches, jobs, events):
+    for routes in (models, classifications, completions, files, batches, fine_tuning, jobs, events):
         app.include_router(routes.router)
     app.add_exception_handler(SeqdError, refuse_error)
     app.add_exception_handler(TimeoutError, refuse_late)

@@ -10,7 +10,7 @@ from seqd.ledger.api_keys import Admission
 from seqd.ledger.exchange import Exchange, Give, Reading
 from seqd.ledger.uploaded_files import Place
 from seqd.settings import Settings
-from seqd_schemas import Event, FilePurpose, Job, JobRecord, UploadedFile
+from seqd_schemas import TERMINAL_EVENTS, Event, FilePurpose, Job, JobRecord, UploadedFile
 
 #: Jobs whose tenants one reader of all events remembers.
 _MAX_REMEMBERED: Final = 10_000
@@ -45,6 +45,17 @@ class GatewayClient(AsyncClient):
     def admitted(self, secret: str | None) -> Exchange[Admission]:
         """Return whether a request with a key of this secret is served, which then counts."""
         return self._ledger.api_keys.admitted.steps(secret)
+
+    @call
+    def events_by_now(self, job_id: str) -> Exchange[list[Event]]:
+        """Return the events of a job that are kept, in order; waits for none."""
+        jobs, found, after = self._ledger.jobs, list[Event](), "0-0"
+        while events := (yield from jobs.events.steps(job_id, after, longest_wait_s=0)):
+            found += events
+            after = events[-1].id
+            if events[-1].event in TERMINAL_EVENTS:
+                break
+        return found
 
     @call
     def last_event_id(self) -> Exchange[str]:
