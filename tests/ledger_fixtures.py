@@ -9,7 +9,7 @@ import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar, cast
 
 import pytest
@@ -21,13 +21,22 @@ from seqd.admission import Admitted
 from seqd.client import JobHandle
 from seqd.client.job import JobSteps
 from seqd.ledger import Ledger, connect
-from seqd.ledger.blobs import unpack_items, unpack_results
+from seqd.ledger.blobs import PartReference, unpack_items, unpack_results
 from seqd.ledger.exchange import Exchange
 from seqd.ledger.fleet import Fleet
 from seqd.ledger.units import Unit
 from seqd.ledger.work import Claim, CommitOutcome
 from seqd.settings import Settings
-from seqd_schemas import CatalogEntry, Item, ItemChunk, Job, JobRecord, Keys, queue_of
+from seqd_schemas import (
+    CatalogEntry,
+    FileSource,
+    Item,
+    ItemChunk,
+    Job,
+    JobRecord,
+    Keys,
+    queue_of,
+)
 
 CLASSIFY = "classify.imdb_lstm"
 GENERATE = "generate.markov"
@@ -144,6 +153,34 @@ class Environment:
         return self.ledger.submissions.append(
             job or a_classify_job(), job_id, unit, chunk, owner=owner, digest=digest
         )
+
+    def begin_elsewhere(self, units: int = 2, items: int = 3) -> Unit:
+        """Hand in `r1`, which process 7 of a host has Ray run; returns the unit that it holds."""
+        source = FileSource(path="/data/reviews.jsonl")
+        job = a_classify_job(source=source, output_folder="/data/out", format=3, engine="ray")
+        return self.ledger.submissions.begin_elsewhere(
+            job, Admitted(3, 2), job_id="r1", units=units, items=items, holder="host:7"
+        )
+
+    def commit_part(self, held: Unit, unit: int, items: int, errored: int = 0) -> CommitOutcome:
+        """Commit a unit of such a job."""
+        part = PartReference(
+            name=f"part-{unit:08d}.jsonl",
+            size_bytes=10,
+            sha256="0" * 64,
+            first_index=0,
+            items=items,
+            checksum=1,
+            errors={"invalid_input": errored} if errored else {},
+        )
+        line = f'{{"unit": "{unit}", "code": "invalid_input", "items": {errored}}}'
+        of_job = replace(held, name=str(unit))
+        return self.ledger.work.commit_part(of_job, part, line if errored else "")
+
+    def renewal(self, unit: Unit) -> str:
+        """Renew a lease, and return what became of it."""
+        (outcome,) = self.ledger.work.renew([unit])
+        return outcome.name
 
     def claim(self, worker: str = "worker-a", routes: tuple[str, ...] = ROUTES) -> Claim | None:
         """Take what is due."""

@@ -19,7 +19,7 @@ from seqd.errors import (
 )
 from seqd.kinds import TRAIN
 from seqd.parameters import Schema, check_parameters
-from seqd.validation import did_you_mean, listed
+from seqd.validation import did_you_mean, listed, shown
 from seqd_schemas import (
     InlineSource,
     Job,
@@ -31,6 +31,7 @@ from seqd_schemas import (
     RunJob,
     SweepJob,
     TrainJob,
+    engine_of,
     task_of,
 )
 
@@ -77,6 +78,12 @@ def admit(job: Job, catalog: "Mapping[str, CatalogEntry]") -> Admitted:
     InvalidParameters for a preset or parameter, InvalidRequest for a task or named data set. Says
     what there is.
     """
+    if engine := engine_of(job):
+        raise InvalidRequest(
+            f"engine is {shown(engine)}; allowed: none. A job of another engine is handed in by "
+            "the command that runs it, and gone on with by its --resume: seqd classify FILE "
+            "--output-folder FOLDER --engine ray. Without engine, workers run a job."
+        )
     name, wanted = ModelReference.parse(job.model)
     plugin = job.plugin if isinstance(job, TrainJob | SweepJob) else None
     _check_plugin(name, plugin, catalog)

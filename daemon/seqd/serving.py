@@ -22,6 +22,7 @@ from seqd_schemas import (
     WaitingCode,
     WorkerState,
     WorkerStatus,
+    engine_of,
     route_of,
     task_of,
 )
@@ -328,7 +329,7 @@ def reasons(
 
 def waiting_of(record: JobRecord, workers: Sequence[WorkerStatus]) -> Waiting | None:
     """Return why no worker that is up can go on with a job; None where one can, or none should."""
-    if not record.state.may_claim:
+    if not record.state.may_claim or engine_of(record.job):
         return None
     task, model, version = task_of(record.job), record.model, record.version
     if version is None and record.plugin is not None:

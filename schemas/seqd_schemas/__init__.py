@@ -67,8 +67,8 @@ _NAMES = {
     ".inbox": "InboxAnswer MAX_GIVEN_ID_CHARS",
     ".items": "Item ItemChunk LabelledText RefusedItem TextChunk",
     ".jobs": (
-        "ClassifyJob DatasetName DataSource FieldName FileFormat FilePath FileSource GenerateJob "
-        "has_upload HeldOutSource InlineSource ItemSource Job JobKind MAX_COMBINATIONS "
+        "ClassifyJob DatasetName DataSource engine_of FieldName FileFormat FilePath FileSource "
+        "GenerateJob has_upload HeldOutSource InlineSource ItemSource Job JobKind MAX_COMBINATIONS "
         "MAX_RECORD_FIELDS MAX_SWEPT NamedSource NamedTask OUTPUT_FORMAT output_folder_of "
         "own_options Priority RecordItem RecordsSource RESERVED_TASKS RunJob RunSource SweepJob "
         "SweptValues Task task_of TrainJob UploadSource"

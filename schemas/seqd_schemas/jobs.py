@@ -15,6 +15,7 @@ from pydantic_core import to_json
 from seqd_schemas.base import (
     MAX_INLINE_ITEMS,
     MAX_TEXT_CHARS,
+    Code,
     Count,
     CustomId,
     JobId,
@@ -208,6 +209,8 @@ class ClassifyJob(_ItemsJob):
     source: ItemSource = Field(description="The texts.")
     min_score: Probability | None = None
     """Score below which a result is marked `uncertain`; it keeps its label and score."""
+    engine: Code | None = None
+    """What computes it in place of the workers, such as `ray`. Only who runs it hands it in."""
     label_map: dict[ClassName, _NewLabel] = Field(
         default_factory=dict, max_length=_MAX_MAPPED_LABELS
     )
@@ -312,6 +315,11 @@ RESERVED_TASKS = frozenset({"ingest", "run", "sweep"})
 def output_folder_of(job: Job) -> str | None:
     """Return the folder of a job by reference, into which workers write; None of any other."""
     return job.output_folder if isinstance(job, _ItemsJob) else None
+
+
+def engine_of(job: Job) -> str | None:
+    """Return what computes a job in place of the workers; None of nearly all."""
+    return job.engine if isinstance(job, ClassifyJob) else None
 
 
 def has_upload(job: Job) -> bool:

@@ -246,6 +246,11 @@ NO_UPLOAD = {
         (a_request(["a"], model="ecko"), "unknown_model", "Did you mean 'echo'?"),
         (a_request(["a"], source={"type": "upload"}), "invalid_request", "nobody would upload"),
         (json.dumps(NO_UPLOAD), "invalid_request", "nobody would upload"),
+        (
+            a_request(["a"], engine="ray"),
+            "invalid_request",
+            "engine is 'ray'; allowed: none. A job",
+        ),
         (a_request([]), "invalid_request", "at least 1 item"),
         (
             a_request([], source=inline(*[{"custom_id": "c0", "text": "a"}] * 2)),
@@ -256,7 +261,7 @@ NO_UPLOAD = {
     ],
     ids=[
         *("garbage", "no-object", "field", "field of an item", "model"),
-        *("upload", "held-out upload", "empty", "duplicate", "ten megabytes"),
+        *("upload", "held-out upload", "another engine", "empty", "duplicate", "ten megabytes"),
     ],
 )
 def test_what_cannot_become_a_job_is_rejected_with_its_reason_and_the_next_one_is_taken(

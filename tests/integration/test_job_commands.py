@@ -46,7 +46,7 @@ def test_each_option_of_a_command_is_in_the_request(
 
     assert (ended.status, ended.out) == (0, "from-a-shell\n")
     job = cluster.client().job("from-a-shell").record().job
-    left_out = {"kind", "model", "source", "continues", "format", "output_folder"}
+    left_out = {"kind", "model", "source", "continues", "format", "output_folder", "engine"}
     assert job.model_dump(exclude=left_out) == {
         "parameters": {"probabilities": True},
         "priority": "bulk",

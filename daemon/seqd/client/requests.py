@@ -36,6 +36,7 @@ from seqd_schemas import (
     SweepJob,
     TrainJob,
     UploadSource,
+    engine_of,
     has_upload,
     output_folder_of,
 )
@@ -438,6 +439,8 @@ def rest_told(record: JobRecord) -> str:
         return ""
     if isinstance(record.job, TrainJob):
         return f"The rest: seqd jobs resume {record.job_id}" if has_its_input(record) else ""
+    if engine_of(record.job):
+        return "The rest: the same command with --resume"
     may_retry = record.sealed or output_folder_of(record.job) is not None
     return f"The rest: seqd jobs retry {record.job_id}" if may_retry else ""
 

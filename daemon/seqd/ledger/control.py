@@ -65,9 +65,16 @@ class Control(Part):
         """Let no further unit of a job be claimed; `by` says who does.
 
         Units in hand are finished; a training stops at its next checkpoint. A job that had ended
-        keeps its state. Raises UnknownJob.
+        keeps its state. Raises UnknownJob, and WrongState of one that another engine runs.
         """
-        return JobState(_known(job_id, as_text((yield from script("steer", "pause", job_id, by)))))
+        reply = yield from script("steer", "pause", job_id, by)
+        state = JobState(_known(job_id, as_text(reply)))
+        if state is JobState.RUNNING:
+            raise WrongState(
+                f"Job {job_id} is run by another engine, which cannot be paused. Cancel it (seqd "
+                f"jobs cancel {job_id}); the same command with --resume goes on later."
+            )
+        return state
 
     @exchange
     def resume(self, job_id: str) -> Exchange[JobState]:

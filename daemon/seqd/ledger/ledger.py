@@ -74,6 +74,7 @@ class LedgerParts:
     rollouts: "RolloutCounts"
     tenants: "Tenants"
     uploaded_files: "UploadedFiles"
+    work: "Work"
     writing: "Writing"
 
     def __init__(self, driver: Driver, settings: "Settings", redis_user: str = "default") -> None:
@@ -120,7 +121,6 @@ class Ledger(LedgerParts):
     looks: "Looks"
     placements: "Placements"
     ranges: "Ranges"
-    work: "Work"
 
     def __init__(self, redis: Redis, settings: "Settings") -> None:
         self.redis = redis

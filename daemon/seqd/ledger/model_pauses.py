@@ -109,11 +109,13 @@ def pause_in_words(pause: "ModelPause") -> str:
 
 def paused_waiting(record: "JobRecord", pauses: "Mapping[str, ModelPause]") -> "Waiting | None":
     """Return why a job waits whose model is paused; None of any other."""
-    from seqd_schemas import Waiting, WaitingCode
+    from seqd_schemas import Waiting, WaitingCode, engine_of
 
     pause = pauses.get(record.model)
     if pause is None or record.version is None or not record.state.may_claim:
         return None
+    if engine_of(record.job):
+        return None  # it is computed elsewhere
     return Waiting(
         code=WaitingCode.MODEL_PAUSED,
         message=pause_told(pause),

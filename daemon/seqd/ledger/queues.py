@@ -114,7 +114,9 @@ class Queues(Part):
         ids = [one.decode() for one in cast(list[bytes], listed)]
         rows = yield from pipeline(Command(("HMGET", self._keys.job(one), *_FIELDS)) for one in ids)
         whole = cast(list[list[bytes]], rows)
-        return [_job_row(one, row) for one, row in zip(ids, whole, strict=True) if None not in row]
+        # One that another engine runs is in no queue.
+        found = ((one, row) for one, row in zip(ids, whole, strict=True) if row[0])
+        return [_job_row(one, row) for one, row in found if None not in row]
 
 
 def _job_row(job_id: str, row: list[bytes]) -> JobRow:

@@ -45,6 +45,7 @@ from seqd.ledger.exchange import (
     script,
 )
 from seqd.ledger.scripts import as_bytes, as_int, as_list, as_text
+from seqd.ledger.units import Unit
 from seqd_schemas import (
     FileSource,
     InlineSource,
@@ -196,6 +197,25 @@ class Submissions(Part):
             name, row = "take_entry", [*row, *entry.arguments(job_id)]
         (reply,) = as_list((yield from script(name, len(fields), *fields, *row)))
         return _accepted(job, job_id, digests, as_list(reply))
+
+    @exchange
+    def begin_elsewhere(
+        self, job: Job, admitted: "Admitted", *, job_id: str, units: int, items: int, holder: str
+    ) -> Exchange[Unit]:
+        """Write a job that another engine runs, all of whose units are known; return its ingest.
+
+        It stands in no queue. `holder` names the process that runs it, which commits each unit by
+        its number, and has the lease of the ingest until the last: where that runs out, the job
+        fails. Raises what `submit` does.
+        """
+        digests = _digests(job, None, is_whole=True, can_compare=False)
+        lease_ms = int(self._ledger.settings.lease_s * 1000)
+        fields = [*_fields(job, admitted), "queue", "", "units", units]
+        fields += ["holder", holder, "lease_ms", lease_ms]
+        row: list[Argument] = [job_id, digests.stored, "", b"", items, "ingest", 1, ""]
+        (reply,) = as_list((yield from script("submit", len(fields), *fields, *row)))
+        _accepted(job, job_id, digests, as_list(reply))
+        return Unit(job_id, "ingest", 1, 0, b"", started_job=True, worker=holder)
 
     @exchange
     def submit_each(

@@ -272,6 +272,18 @@ class Work(Part):
         return outcomes
 
     @exchange
+    def commit_part(self, unit: Unit, part: PartReference, failed: str) -> Exchange[CommitOutcome]:
+        """Record where the results of a unit are that another engine has computed.
+
+        `failed` has the records of its failed items. It is no use of workers that is counted.
+        """
+        errored = sum(part.errors.values())
+        counted = (part.items - errored, errored, 0, "", b"", 0, 0, 0, failed, 1, part.row)
+        of_unit = (0, "", unit.job_id, unit.name, unit.attempt, *counted)
+        (outcome,) = as_list((yield from script_past_damage("commit", *of_unit)))
+        return CommitOutcome(as_text(outcome))
+
+    @exchange
     def commit_training(
         self, unit: Unit, result: TrainingResult, use: Use = NO_USE, plugin_version: str = ""
     ) -> Exchange[CommitOutcome]:

@@ -21,6 +21,7 @@ from seqd_schemas import (
     JobState,
     ModelReference,
     TrainingResult,
+    engine_of,
 )
 
 if TYPE_CHECKING:
@@ -296,5 +297,10 @@ def _say_how_to_retry(screen: Screen, record: JobRecord, counts: ResultCounts) -
     """Say how to do what an ended job left undone, where doing it again may help."""
     if record.state is JobState.EXPIRED:
         screen.say(expiry_of(record), "red")
-    elif record.sealed and record.continued_by is None and counts.worth_a_retry:
+    elif (
+        record.sealed
+        and record.continued_by is None
+        and counts.worth_a_retry
+        and not engine_of(record.job)
+    ):
         screen.say(f"Once more: seqd jobs retry {record.job_id}")

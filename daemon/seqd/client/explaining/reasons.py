@@ -39,6 +39,7 @@ from seqd_schemas import (
     WaitingCode,
     WorkerState,
     WorkerStatus,
+    engine_of,
     output_folder_of,
     task_of,
 )
@@ -105,7 +106,8 @@ class Facts:
 def answers_of(facts: Facts) -> list[WorkerAnswer]:
     """Return what each worker that is up has to say of a job, those that can run it first."""
     answers = []
-    for status in facts.workers:
+    workers = () if engine_of(facts.record.job) else facts.workers  # none of them takes part
+    for status in workers:
         if is_drained(status):  # it has ended
             continue
         why = why_not(status, facts)
@@ -215,7 +217,7 @@ def jobs_in_words(units: Mapping[str, int], facts: Facts) -> str:
 def waits_for(facts: Facts) -> list[Reason]:
     """Return what a job waits for, the first reason first; nothing of one that has ended."""
     record = facts.record
-    if record.state.is_terminal:
+    if record.state.is_terminal or engine_of(record.job):
         return []
     held_up = _held_up(facts)
     if record.state is JobState.PAUSED:

@@ -25,7 +25,7 @@ from seqd.client.requests import rest_told
 from seqd.kinds import KINDS
 from seqd.ledger.unit_states import MAX_LISTED, HeldUnit, TriedUnit
 from seqd.wording import counted, span
-from seqd_schemas import STATES, JobAction, JobRecord, JobState
+from seqd_schemas import STATES, JobAction, JobRecord, JobState, engine_of
 
 #: Seconds without progress after which a job is not said to run.
 STANDS_STILL_S = 600.0
@@ -45,6 +45,8 @@ def explanation(facts: Facts, item: ItemExplanation | None = None) -> Explanatio
     record, answers, waits = facts.record, answers_of(facts), waits_for(facts)
     seconds, is_measured = left_s(facts)
     units = unit_counts(facts)
+    # Who has another engine run a job holds none of its units.
+    in_hand = () if engine_of(record.job) else facts.states.held
     return Explanation(
         job_id=record.job_id,
         state=record.state,
@@ -55,7 +57,7 @@ def explanation(facts: Facts, item: ItemExplanation | None = None) -> Explanatio
         headline=headline(facts, units, waits, seconds),
         timeline=tuple(timeline(facts)),
         units=units,
-        in_hand=tuple(_in_hand(unit, facts) for unit in facts.states.held),
+        in_hand=tuple(_in_hand(unit, facts) for unit in in_hand),
         tried_again=tuple(map(_tried_again, facts.states.tried)),
         waits_for=tuple(waits),
         workers=tuple(answers[:MAX_ANSWERS]),
@@ -77,7 +79,7 @@ def unit_counts(facts: Facts) -> UnitCounts:
     return UnitCounts(
         known=record.units if states.known is None else states.known,
         done=record.units_done if states.done is None else states.done,
-        in_hand=states.in_hand,
+        in_hand=0 if engine_of(record.job) else states.in_hand,
         waiting=states.claimable,
         backing_off=states.backing_off,
         tried_again=states.tried_again,
@@ -94,6 +96,8 @@ def headline(
     if record.state.is_terminal:
         return _ended(record)
     job = f"Job {record.job_id}"
+    if engine := engine_of(record.job):
+        return f"{job} is {record.state}: {_elsewhere(engine, facts, units)}"
     if not record.state.may_claim:
         return f"{job} is {record.state}: {_rest(waits[0].message)}"
     if facts.no_writes is not None:
@@ -124,6 +128,15 @@ def headline(
         f"{job} is {record.state}: {counted(able, 'worker')} can run it, and one takes its next "
         f"unit in a moment{left}."
     )
+
+
+def _elsewhere(engine: str, facts: Facts, units: UnitCounts) -> str:
+    """Say which engine runs a job, by whom, and for how long; none of the workers does."""
+    began_ms, now_ms = facts.record.started_at_ms, facts.states.now_ms
+    since = "" if began_ms is None else f" for {span((now_ms - began_ms) / 1000)}"
+    holder = next(iter(facts.states.workers), "a process that is gone")
+    done = f"{units.done:,} of {counted(units.known, 'unit')} are done"
+    return f"the engine {engine} computes it{since}, by the process {holder}; {done}."
 
 
 def _has_holder(facts: Facts) -> bool:
@@ -232,6 +245,8 @@ def _leases_that_run_out(lost: Sequence[HeldUnit], facts: Facts) -> Iterable[str
     for end_s, unit in sorted(ends, key=lambda end: end[0])[:1]:
         lease = f"The lease of unit {unit.unit} on {unit.worker}"
         then = "another worker takes it" if facts.able else "it waits for a worker that can run it"
+        if engine_of(facts.record.job):
+            then = f"the job fails, unless {unit.worker} has renewed it"
         if end_s > 0:
             yield f"{lease} runs out in {span(end_s)}; then {then}."
         elif facts.no_writes is None and facts.workers and end_s > -RELEASED_WITHIN_S:

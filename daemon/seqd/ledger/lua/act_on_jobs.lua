@@ -30,7 +30,10 @@ end
 local ACTS = {
   find = function() end,
   cancel = function(id) stop_job(id, 'cancelled', '') end,
-  pause = function(id) pause_job(id, ARGV[10]) end,
+  pause = function(id)
+    local state = pause_job(id, ARGV[10])
+    if state ~= 'paused' then return state end
+  end,
   resume = function(id) resume_job(id) end,
   remove = function(id)
     local outcome = remove_job(id)

@@ -171,7 +171,9 @@ local function commit(at)
   if is_small(job) or is_done_or_split(key, unit, job) then return 'duplicate' end
   if not (job.state and is_open(job.state)) then return 'ended' end
   if fenced == '1' and lease_of(key, unit) ~= attempt then return 'fenced' end
-  local size = size_of(key, unit, job) or 'no'
+  -- Whoever cut the units of a job that runs elsewhere knows their sizes: no more than is left is taken.
+  local size = size_of(key, unit, job)
+    or runs_elsewhere(job.queue) and math.min(succeeded + errored, counts_of(job)[6]) or 'no'
   if tonumber(size) ~= succeeded + errored then
     return 'error seqd: ' .. succeeded + errored .. ' results for unit ' .. unit .. ', which has ' ..
       size .. ' items'

@@ -8,7 +8,8 @@
 -- Guarantee: a unit whose worker went silent is not lost; the silence counts as a crash. A unit
 -- that crashed before waits twice as long each time. A warning is emitted once, of a job
 -- or results that are still there. A job that
--- is held for one that is gone gets its time to live again.
+-- is held for one that is gone gets its time to live again. A job that another engine runs fails with its lease:
+-- nobody here can go on with it.
 local most, backoff_ms = tonumber(ARGV[2]), tonumber(ARGV[3])
 
 local function warn(member)
@@ -20,13 +21,22 @@ local function warn(member)
   emit(id, 'expiring', string.format('"what":"%s","expires_at_ms":%.0f', what, at), true)
 end
 
+local function fail_left(id, holder)
+  local undone, failure = counts(job_key(id))[6], cjson.encode({code = 'lease_lost', retryable = true, message =
+    'The process ' .. holder .. ', which ran the job, has not been heard of for the time of a lease: it was killed, ' ..
+    'or its host is cut off. What was done stays; the same command with --resume goes on.'})
+  stop_job(id, 'failed', failure)
+  add_failed_job(id, failure, undone)
+end
+
 -- Requeue a unit whose lease or back-off has run out; returns its route when it is claimable now.
 local function release_due(id, unit)
   local key = job_key(id)
-  local state = redis.call('HGET', key, 'state')
-  local held = lease_of(key, unit)
+  local state, queue = unpack(redis.call('HMGET', key, 'state', 'queue'))
+  local held, holder = lease_of(key, unit)
   drop_lease(id, unit)
   if not (state and is_open(state)) then return nil end
+  if held and runs_elsewhere(queue) then return fail_left(id, holder) end
   -- A timer of an earlier job by that identifier, which had too many to drop them when it ended.
   if not held and redis.call('HEXISTS', key .. ':attempts', unit) == 0 then return nil end
   return requeue_unit(id, unit, held ~= nil, backoff_ms)

@@ -29,9 +29,4 @@ if is_capped or redis.call('ZCARD', key .. ':todo') >= tonumber(ARGV[6]) then
   redis.call('ZADD', timers_key(), NOW + ARGV[7], member)
   return {'wait'}
 end
-redis.call('ZADD', timers_key(), NOW + lease_ms, member)
-redis.call('SADD', worker_leases_key(worker), member)
-redis.call('EXPIRE', worker_leases_key(worker), WORKER_LEASES_TTL_S)
-local number = redis.call('HINCRBY', key .. ':attempts', 'ingest', 1)
-redis.call('HSET', key .. ':leases', 'ingest', string.format('%d %s', number, worker))
-return leased(number)
+return leased(lease_ingest(id, worker, lease_ms))

@@ -3,10 +3,11 @@
 -- ARGV: prefix, number of arguments that follow and are field and value
 --       pairs of each job's hash, those, then for each job: job, digest of the request, idempotency key ('' for none), first
 --       unit's blob ('' for none), its number of items, first unit's name ('' for none), sealed (0 or
---       1), the ended job that it continues ('' for none).
+--       1), the ended job that it continues ('' for none). Of a job that another engine runs the items are those
+--       of all its units, and its fields say how many these are, and who holds its ingest.
 -- Keys: paused models, wakeup, job hash, todo, in, sizes, digests, events, jobs, jobs:open, uploads, idempotency, those of the
---       queue, limits, those of the tenant, memory, tenant, work_left, deadlines, warnings; hash
---       and in of the job that ended.
+--       queue, limits, those of the tenant, memory, tenant, work_left, deadlines, warnings, leases, attempts, timers,
+--       worker leases; hash and in of the job that ended.
 -- Returns: for each job {'created', job}; what `existing` says of one that exists;
 --          {'refused', 'memory'}; {'refused', 'tenant_jobs' or _items or _bytes, waiting, allowed,
 --          1 where the limit is the tenant's own}; {'refused', 'results_ttl_s', seconds, allowed, the same};
@@ -115,6 +116,13 @@ local function add_first_unit(id, unit, blob, size, sealed)
   is_woken = true
 end
 
+-- Begin a job that another engine runs: whoever hands it in shows by the lease of its ingest that it lives.
+local function begin_elsewhere(id)
+  redis.call('HSET', job_key(id), 'state', 'running', 'started', NOW_TEXT)
+  lease_ingest(id, shared_fields['holder'], tonumber(shared_fields['lease_ms']))
+  emit(id, 'started', '"worker":' .. cjson.encode(shared_fields['holder']), true)
+end
+
 local function submit(first)
   local id, digest, idempotency, blob = ARGV[first], ARGV[first + 1], ARGV[first + 2], ARGV[first + 3]
   local size, unit = tonumber(ARGV[first + 4]), ARGV[first + 5]
@@ -163,7 +171,8 @@ local function submit(first)
   end
 
   local has_items = unit ~= '' and unit ~= 'ingest'
-  local total, bytes = has_items and size or 0, has_items and #blob + inherited or 0
+  local elsewhere = runs_elsewhere(place.queue)
+  local total, bytes = (has_items or elsewhere) and size or 0, has_items and #blob + inherited or 0
   local fields = fields_of(id, idempotency)
   redis.call('HSET', key, 'digest', digest, 'state', 'queued', 'created', NOW_TEXT, 'sealed', sealed,
     'units', has_items and 1 or 0, 'units_done', 0, 'total', total, 'succeeded', 0, 'errored', 0,
@@ -178,11 +187,12 @@ local function submit(first)
   if sealed == '0' and unit ~= 'ingest' then redis.call('ZADD', PREFIX .. ':uploads', NOW, id) end
   charge(tenant, 1, total, bytes, 0)
   -- Of a file nobody knows yet how much it holds: a unit, until a worker has opened it.
-  local unread = unit == 'ingest' and tonumber(shared_fields['unit_items']) or 0
+  local unread = unit == 'ingest' and not elsewhere and tonumber(shared_fields['unit_items']) or 0
   if unread > 0 then redis.call('HSET', key, 'unread', unread) end
   count_work(shared_fields['queue'], total + unread)
-  if unit ~= '' then add_first_unit(id, unit, blob, size, sealed) end
+  if unit ~= '' and not elsewhere then add_first_unit(id, unit, blob, size, sealed) end
   emit(id, 'queued', counts_as_json({total, 0, 0, 0, 0, total}), true)
+  if elsewhere then begin_elsewhere(id) end
   if unit == '' then complete_if_done(id, read_job(id)) end
   return {'created', id}
 end

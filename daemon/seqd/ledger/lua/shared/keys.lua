@@ -74,6 +74,10 @@ local function warnings_key() return PREFIX .. ':warnings' end
 -- The route of a queue, by which its workers are woken: what stands in front of model and version.
 local function route_of(queue) return string.match(queue, '^[^:@]*') end
 
+-- True of a job that another engine runs, by whoever has handed it in: it stands in no queue, and of its units
+-- nobody here claims any.
+local function runs_elsewhere(queue) return queue == '' end
+
 -- A part of a split unit is called UNIT:FIRST:END; its unit is what stands in front.
 local function unit_of(name) return string.match(name, '^[^:]+') end
 

@@ -14,6 +14,17 @@ local function lease_of(key, unit)
   return tonumber(attempt), worker
 end
 
+-- Lease the ingest of a job that nobody holds; returns the number of the attempt.
+local function lease_ingest(id, worker, lease_ms)
+  local key, member = job_key(id), id .. ' ingest'
+  redis.call('ZADD', timers_key(), NOW + lease_ms, member)
+  redis.call('SADD', worker_leases_key(worker), member)
+  redis.call('EXPIRE', worker_leases_key(worker), WORKER_LEASES_TTL_S)
+  local attempt = redis.call('HINCRBY', key .. ':attempts', 'ingest', 1)
+  redis.call('HSET', key .. ':leases', 'ingest', string.format('%d %s', attempt, worker))
+  return attempt
+end
+
 -- The number of items of a unit; the only one of a sealed job needs no entry among the sizes.
 local function size_of(key, unit, job)
   if unit == TRAIN_UNIT then return '1' end

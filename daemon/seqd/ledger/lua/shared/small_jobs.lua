@@ -66,7 +66,7 @@ end
 -- True when the commit of a unit ends a small job. `job` holds the job's fields as they were before.
 local function makes_small(job, unit, results)
   return unit == '0' and job.units == '1' and job.sealed == '1' and #results <= SMALL_RESULTS_BYTES
-    and job.template and not makes_versions(job.kind)
+    and job.template and not makes_versions(job.kind) and not runs_elsewhere(job.queue)
 end
 
 local function is_small(job)

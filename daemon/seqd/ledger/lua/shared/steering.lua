@@ -5,10 +5,10 @@
 -- Let no further unit of a job be claimed; returns its state afterwards, or 'unknown'. `by` says who does, '' where
 -- that is not known.
 local function pause_job(id, by)
-  local state = redis.call('HGET', job_key(id), 'state')
-  if not state then return 'unknown' end
-  if not may_pause(state) then return state end
   local job = read_job(id)
+  local state = job.state
+  if not state then return 'unknown' end
+  if not may_pause(state) or runs_elsewhere(job.queue) then return state end
   dequeue_job(id, job)
   count_work(job.queue, 0 - counts_of(job)[6] - tonumber(job.unread or '0'))
   redis.call('HSET', job_key(id), 'state', 'paused')
