@@ -6,8 +6,10 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+from contextlib import suppress
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -15,6 +17,7 @@ import pytest
 
 from checkout import python_path
 from readme_blocks import ROOT, blocks_of
+from seqd_schemas import Counts, JobState
 from worker_fixtures import wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(600)]
@@ -61,20 +64,36 @@ def test_a_recipe_gives_each_row_once_with_its_label_or_its_error(library, tmp_p
 LINES = 20_000
 
 
-def test_a_node_of_ray_that_is_killed_costs_no_line_and_doubles_none(tmp_path):
+@pytest.fixture
+def on_ray(empty_cluster, tmp_path, monkeypatch):
+    """A command that has Ray classify a file, where there is a daemon of which it is a client."""
     pytest.importorskip("ray", reason="ray is not installed: make test-engines")
-    from ray.cluster_utils import Cluster
-
     texts = [{"custom_id": f"r{n}", "text": TEXTS[n % 4]} for n in range(LINES)]
     (tmp_path / "reviews.jsonl").write_text("\n".join(map(json.dumps, texts)))
-    os.environ["PYTHONPATH"] = python_path()  # which the nodes give to their processes
+    settings = empty_cluster.settings_of("client")
+    for name, value in {
+        "SEQD_REDIS_URL": settings.redis_url,
+        "SEQD_PREFIX": settings.prefix,
+        "SEQD_LEASE_S": "10",
+        "SEQD_HEARTBEAT_S": "5",
+        "PYTHONPATH": python_path(),  # which nodes give to their processes
+    }.items():
+        monkeypatch.setenv(name, value)
+    return [
+        sys.executable, "-m", "seqd", "classify", "reviews.jsonl", "--model", "imdb_lstm@0",
+        "--output-folder", "out", "--engine", "ray", "--tenant", "acme",
+    ]  # fmt: skip
+
+
+def test_a_node_of_ray_that_is_killed_costs_no_line_and_doubles_none(
+    on_ray, empty_cluster, tmp_path
+):
+    from ray.cluster_utils import Cluster
+
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
     try:
         nodes = [cluster.add_node(num_cpus=1) for _ in range(2)]
-        command = [
-            sys.executable, "-m", "seqd", "classify", "reviews.jsonl", "--model", "imdb_lstm@0",
-            "--output-folder", "out", "--engine", "ray", "--address", cluster.address,
-        ]  # fmt: skip
+        command = [*on_ray, "--address", cluster.address]
         with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as running:
             wait_until(lambda: len([*tmp_path.glob("out/part-*")]) >= 3, "some units are done")
             cluster.remove_node(nodes[0], allow_graceful=False)
@@ -91,6 +110,13 @@ def test_a_node_of_ray_that_is_killed_costs_no_line_and_doubles_none(tmp_path):
         LINES // 2,
         {"invalid_input": LINES // 2},
     )
+    client = empty_cluster.client()
+    (record,) = client.jobs()
+    assert (record.job_id, record.state) == (manifest["job_id"], JobState.COMPLETED)
+    assert (record.model, record.version, record.tenant) == ("imdb_lstm", 0, "acme")
+    assert record.counts == Counts(total=LINES, succeeded=LINES // 2, errored=LINES // 2)
+    results = client.job(record.job_id).results()
+    assert [result.custom_id for result in results] == [f"r{n}" for n in range(LINES)]
 
     again = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     with (tmp_path / "reviews.jsonl").open("a") as file:
@@ -108,3 +134,45 @@ def test_a_node_of_ray_that_is_killed_costs_no_line_and_doubles_none(tmp_path):
         f"error[output_exists]: {folder} holds the results of another file, model or option. Name "
         "a new folder\n"
     )
+
+
+def test_a_job_of_ray_is_cancelled_by_others_and_fails_with_its_process_and_goes_on(
+    on_ray, empty_cluster, tmp_path
+):
+    empty_cluster.start_ready()
+    client, command = empty_cluster.client(), [*on_ray, "--resume"]
+
+    def run_until(act):
+        """Run the command, and act on it once some units are done; return how all ended."""
+        known = len(client.jobs())
+        with subprocess.Popen(
+            command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            start_new_session=True,
+        ) as running:  # fmt: skip
+            try:
+                wait_until(
+                    lambda: len(jobs := client.jobs()) > known and jobs[0].units_done >= 2,
+                    "some of its units are done",
+                )
+                act(running, client.jobs()[0].job_id)
+                said = running.communicate(timeout=120)[0]
+                wait_until(lambda: client.jobs()[0].state.is_terminal, "the job has ended")
+            finally:
+                with suppress(ProcessLookupError):  # what a killed one leaves of Ray, too
+                    os.killpg(running.pid, signal.SIGKILL)
+        return running.returncode, said, client.jobs()[0]
+
+    cancelled = run_until(lambda running, job_id: client.job(job_id).cancel())
+    interrupted = run_until(lambda running, job_id: running.send_signal(signal.SIGINT))
+    killed = run_until(lambda running, job_id: running.kill())
+    whole = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    assert cancelled[0] == 1 and f"Job {cancelled[2].job_id} was cancelled" in cancelled[1]
+    assert interrupted[0] == 130 and f"Cancelled job {interrupted[2].job_id} with" in interrupted[1]
+    assert "Go on: the same command with --resume." in interrupted[1]
+    assert killed[2].failure.code == "lease_lost"
+    states = [record.state for record in client.jobs()]
+    assert states == ["completed", "failed", "cancelled", "cancelled"]
+    assert whole.returncode == 2, whole.stderr  # half of the lines hold no text
+    record = client.jobs()[0]
+    assert record.counts == Counts(total=LINES, succeeded=LINES // 2, errored=LINES // 2)

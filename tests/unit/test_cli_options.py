@@ -198,9 +198,9 @@ DAYS = ("soon", "2x", "2026-13-01", "9" * 7 + "d")
             "results",
         ),
         (
-            (*CLASSIFY, "--engine", "ray", "--output-folder", "out", "--tenant", "acme"),
-            "invalid_request]: --engine ray has no use for --tenant, which only a daemon keeps to. "
-            "Leave it out, or leave --engine out",
+            (*CLASSIFY, "--engine", "ray", "--output-folder", "out", "--min-score", "0.9"),
+            "invalid_request]: --engine ray has no use for --min-score, which only a daemon keeps "
+            "to. Leave it out, or leave --engine out",
         ),
         (
             (*CLASSIFY, "--address", "head:6379"),

@@ -2,20 +2,23 @@
 
 The program that starts it cuts the file into units and writes the manifest at the end. Actors on
 the nodes of the cluster read the units, and put their parts once; so a unit that is computed again,
-because its node was lost, leaves one file.
+because its node was lost, leaves one file. Where there is a ledger, the program keeps it told.
 """
 
 import logging
 import os
 import socket
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
-from time import time
+from queue import Empty, SimpleQueue
+from threading import Thread
+from time import monotonic, time
 from typing import TYPE_CHECKING, Any
 
+from seqd.batch.held_job import HeldJob, process_name
 from seqd.batch.predictor import Predictor
 from seqd.errors import InvalidInput, InvalidRequest, OutputExists, OutputUnwritable, SeqdError
 from seqd.inputs.items import ItemRules
@@ -25,7 +28,9 @@ from seqd.inputs.parts import MANIFEST, PartFolder, owner_of, part_name, real_fo
 from seqd.inputs.paths import shown
 from seqd.inputs.reading import InputFile
 from seqd.ledger.blobs import PartReference, UnitReference, json_lines
+from seqd.ledger.failures import failure_lines
 from seqd.ledger.ranges import IngestPosition
+from seqd.ledger.units import Unit
 from seqd.objects import is_url
 from seqd.worker.ingest_ranges import ReferenceUnits
 from seqd.worker.references import entries_of, manifest, part_reference, results_in
@@ -44,11 +49,21 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from seqd.client import Client, JobHandle
+
+_Row = dict[str, Any]
+
 #: Blocks at most that Ray has the units in; it tries one again, and tells of its end, as a whole.
 _MAX_BLOCKS = 2_000
 
 #: Seconds within which the head of a cluster answers.
 _ANSWER_S = 5.0
+
+#: Seconds between two looks at the ledger, which tell of a cancel.
+_LOOK_S = 1.0
+
+#: What of a job decides about its results, beside the units of its file.
+_DECIDES = {"model", "parameters", "source"}
 
 #: Of a processor, for an actor: those that have all of them leave none to Ray's own tasks.
 _CPUS_OF_ACTOR = 0.5
@@ -88,10 +103,14 @@ class PartWriter:
         return _file_of(self._job)
 
     def __call__(self, batch: "dict[str, NDArray[np.object_]]") -> dict[str, list[str]]:
-        """Return the parts of units, each made or found; both as JSON. Raises errors of seqd."""
-        units = zip(batch["unit"], batch["reference"], strict=True)
+        """Return the part of one unit, made or found, and the records of its failed items, as JSON.
+
+        Raises errors of seqd.
+        """
+        (unit,), (reference,) = batch["unit"], batch["reference"]
         try:
-            return {"part": [self._part(int(unit), str(one)) for unit, one in units]}
+            part, failed = self._part(int(unit), from_stored(UnitReference, str(reference)))
+            return {"unit": [unit], "part": [to_stored(part)], "failed": [failed]}
         except SeqdError as error:
             raise error from None  # the libraries' own may tell of credentials
         except OSError as error:
@@ -101,8 +120,8 @@ class PartWriter:
                 "nodes need the file and the folder under one path"
             ) from None
 
-    def _part(self, unit: int, stored: str) -> str:
-        name, reference = part_name(unit, None), from_stored(UnitReference, stored)
+    def _part(self, unit: int, reference: UnitReference) -> tuple[PartReference, str]:
+        name = part_name(unit, None)
         with closing(PartFolder(_folder_of(self._job))) as folder:
             try:
                 content = folder.read(name)
@@ -111,9 +130,14 @@ class PartWriter:
                 results = self._predictor.results_of(entries)
                 content = folder.put_once(name, b"".join(json_lines(results)))
         results = results_in(content)
-        return to_stored(
-            part_reference(name, content, results, reference.first_index, reference.checksum)
-        )
+        if len(results) != reference.size:
+            raise InvalidInput(
+                f"{shown(_folder_of(self._job))}/{name} is there, and has other results than this "
+                "job's. Leave the folder to the job"
+            )
+        here = Unit("", str(unit), 1, 0, b"", started_job=False, worker=process_name())
+        part = part_reference(name, content, results, reference.first_index, reference.checksum)
+        return part, failure_lines(here, results, {})
 
 
 class RayJob:
@@ -129,19 +153,20 @@ class RayJob:
         job = job.model_copy(update={"model": self._predictor.model})
         with closing(_file_of(job)) as file:
             self._units = list(_units_of(file, self._predictor.unit_items))
-        said = [job, *self._units]
-        digest = sha256("\n".join(map(to_stored, said)).encode()).hexdigest()
-        self._job, self._folder = job, _folder_of(job)
+        said = [job.model_dump_json(include=_DECIDES), *map(to_stored, self._units)]
+        digest = sha256("\n".join(said).encode()).hexdigest()
+        self._job, self._folder, self._owner = job, _folder_of(job), f"ray-{digest[:24]}"
+        self._held: HeldJob | None = None
         #: The job as it is, as a daemon would tell it.
-        self.record = self._record(f"ray-{digest[:24]}", job)
+        self.record = self._record(job)
         self._take_folder(resumes=resumes)
 
-    def _record(self, job_id: str, job: ClassifyJob) -> JobRecord:
+    def _record(self, job: ClassifyJob) -> JobRecord:
         version, items = ModelReference.parse(self._predictor.model), self._units[-1]
         total = items.first_index + items.size
         now_ms = _now_ms()
         return JobRecord(
-            job_id=job_id,
+            job_id=self._owner,
             kind=job.kind,
             model=version.name,
             version=version.version,
@@ -152,49 +177,82 @@ class RayJob:
             units=len(self._units),
             units_done=0,
             priority=job.priority,
-            tenant="default",
+            tenant=job.tenant,
             created_at_ms=now_ms,
             started_at_ms=now_ms,
             job=job,
         )
 
     def _take_folder(self, *, resumes: bool) -> None:
-        folder, job_id = self._folder, self.record.job_id
+        folder, ours = self._folder, self._owner
         owner = owner_of(folder)
-        if owner is not None and (owner != job_id or not resumes):
+        if owner is not None and (owner != ours or not resumes):
             raise OutputExists(
                 f"{shown(folder)} holds results. Name a new folder; or have the same command, on "
                 "the same file, go on with it: --resume"
-                if owner == job_id
+                if owner == ours
                 else f"{shown(folder)} holds the results of another file, model or option. Name a "
                 "new folder"
             )
-        PartFolder.claim(folder, job_id, ())
+        PartFolder.claim(folder, ours, ())
 
-    def run(self, address: str | None, show: Callable[[JobRecord], None]) -> JobRecord:
-        """Compute all units, and write the manifest; return the record of the ended job.
+    @contextmanager
+    def connected(self, address: str | None) -> Iterator[None]:
+        """Have a connection to a cluster during a `with` block.
 
         `address` is that of the cluster's head; without one, Ray begins a cluster on this machine,
-        or takes the one that RAY_ADDRESS names. `show` is called as units are done.
+        or takes the one that RAY_ADDRESS names.
         """
         _connect(address or os.environ.get("RAY_ADDRESS"))
         import ray
 
         try:
-            parts = sorted(self._parts(show), key=lambda part: part.first_index)
+            yield
+        finally:
+            ray.shutdown()
+
+    def hand_in(self, client: "Client", job_id: str) -> "JobHandle[Any]":
+        """Have it be a job of the ledger, too, from now on."""
+        self._held = HeldJob(client, job_id, self.record)
+        self._note(job_id=job_id)
+        return self._held.handle
+
+    def run(self, show: Callable[[JobRecord], None]) -> JobRecord:
+        """Compute all units, and write the manifest; return the record of the ended job.
+
+        `show` is called as units are done. Raises JobCancelled and its like where somebody else has
+        ended it.
+        """
+        parts = []
+        for row in self._rows():
+            part = from_stored(PartReference, row["part"])
+            parts.append(part)
+            self._count(part)
+            if len(parts) == len(self._units):
+                self._write_manifest(parts)
+            if self._held is not None:  # the last one completes the job
+                self._held.commit(int(row["unit"]), part, row["failed"])
+            show(self.record)
+        return self.record
+
+    def _write_manifest(self, parts: Sequence[PartReference]) -> None:
+        self._note(state=JobState.COMPLETED, ended_at_ms=_now_ms())
+        parts = sorted(parts, key=lambda part: part.first_index)
+        with closing(PartFolder(self._folder)) as folder:
+            folder.replace(MANIFEST, manifest(self.record, parts))
+            folder.keep_only([part.name for part in parts], of_jobs=())
+
+    def _rows(self) -> Iterator[_Row]:
+        """Yield what actors return of units, each as it is done."""
+        keep = None if self._held is None else self._held.keep
+        try:
+            yield from _read_aside(self._computed(), keep)
         except SeqdError:
             raise
         except Exception as error:  # noqa: BLE001 - Ray wraps what an actor raises
             raise _raised_by(error) from None
-        finally:
-            ray.shutdown()
-        self._note(state=JobState.COMPLETED, ended_at_ms=_now_ms())
-        with closing(PartFolder(self._folder)) as folder:
-            folder.replace(MANIFEST, manifest(self.record, parts))
-            folder.keep_only([part.name for part in parts], of_jobs=())
-        return self.record
 
-    def _parts(self, show: Callable[[JobRecord], None]) -> Iterator[PartReference]:
+    def _computed(self) -> Iterator[_Row]:
         import ray
 
         blocks = min(len(self._units), _MAX_BLOCKS)
@@ -211,11 +269,7 @@ class RayJob:
             compute=ray.data.ActorPoolStrategy(min_size=1, max_size=actors),
             **self._device(),
         )
-        for row in done.iter_rows():
-            part = from_stored(PartReference, row["part"])
-            self._count(part)
-            show(self.record)
-            yield part
+        yield from done.iter_rows()
 
     def _device(self) -> dict[str, float]:
         return {"num_gpus": 1} if self._predictor.needs_gpu else {"num_cpus": _CPUS_OF_ACTOR}
@@ -242,6 +296,35 @@ class RayJob:
 
     def _note(self, **changed: object) -> None:
         self.record = self.record.model_copy(update=changed)
+
+
+def _read_aside(rows: Iterable[_Row], look: Callable[[], None] | None) -> Iterator[_Row]:
+    """Yield what another thread reads, and `look` once a second, also while nothing comes."""
+    read: SimpleQueue[_Row | BaseException | None] = SimpleQueue()
+
+    def run() -> None:
+        try:
+            for row in rows:
+                read.put(row)
+            read.put(None)
+        except BaseException as error:  # noqa: BLE001 - raised again by who reads
+            read.put(error)
+
+    Thread(target=run, name="seqd-ray", daemon=True).start()
+    looks_at = monotonic()
+    while True:
+        if look is not None and monotonic() >= looks_at:
+            look()
+            looks_at = monotonic() + _LOOK_S
+        try:
+            row = read.get(timeout=_LOOK_S)
+        except Empty:
+            continue
+        if row is None:
+            return
+        if isinstance(row, BaseException):
+            raise row
+        yield row
 
 
 def _units_of(file: InputFile, unit_items: int) -> Iterator[UnitReference]:
@@ -272,6 +355,8 @@ def _connect(address: str | None) -> None:
             ) from None
     # What it logs is about itself: the command tells how far the job is, and what went wrong.
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    # Else who still reads as the job is cancelled would begin a cluster of its own.
+    os.environ["RAY_ENABLE_AUTO_CONNECT"] = "0"
     import ray
     import ray.data
 
