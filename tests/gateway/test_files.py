@@ -175,7 +175,7 @@ def test_a_file_of_lines_that_are_no_batch_is_kept_with_the_first_of_them(
         ({"files": {"file": b"x"}}, "purpose is None; allowed: batch, fine-tune."),
         ({"files": {"file": b"x"}, "data": {"purpose": "vision"}}, "purpose is 'vision'; allowed"),
         ({"files": {"file": b""}, "data": {"purpose": "batch"}}, "The file is empty"),
-        ({"files": {"file": (None, b"x" * 5_000)}}, "more than 4,096 bytes. Is the file without"),
+        ({"files": {"file": (None, b"x" * 5_000)}}, "more than 4,096 bytes. Is it a file without"),
         (
             {
                 "files": {"file": b"x"},

@@ -28,15 +28,6 @@ router = APIRouter(prefix="/v1/batches", tags=["batches"])
 #: What the name of a batch begins with, before that of its job.
 _PREFIX: Final = "batch_"
 
-_Kept = Annotated[int, Field(ge=60, le=366 * 24 * 3_600)]
-
-
-class OutputExpiry(RequestBody):
-    """When the results of a batch go."""
-
-    anchor: Literal["created_at"] = Field(description="From when: the end of the batch.")
-    seconds: _Kept = Field(description="Seconds for which they are kept.")
-
 
 class BatchRequest(RequestBody):
     """Which file to answer, and by when."""
@@ -49,8 +40,6 @@ class BatchRequest(RequestBody):
     """Notes of the caller's own."""
     model: str | None = Field(default=None, max_length=128)
     """The model of lines that name none."""
-    output_expires_after: OutputExpiry | None = None
-    """For how long the results are kept; a week where it is not set."""
 
     @property
     def window_s(self) -> int:
@@ -78,18 +67,16 @@ async def create_batch(
     )
     job_id, notes = new_job_id(), dict(asked.metadata or {})
     # First, so that no batch is missing from the list, which leaves out what is not there.
-    await seqd.note_batch(file.tenant, job_id)
+    await seqd.ask(seqd.uploaded_files.note_batch.steps(file.tenant, job_id))
     options: ItemOptions = {
         "tenant": file.tenant,
+        "parameters": body.all_parameters(),
         "priority": Priority.BULK,
         "metadata": notes,
         "expires_in_s": asked.window_s,
         "idempotency_key": idempotency_key,
         "job_id": job_id,
     }
-    if asked.output_expires_after is not None:
-        options["results_ttl_s"] = asked.output_expires_after.seconds
-    options["parameters"] = body.all_parameters()
     job: AsyncJob
     if isinstance(body, ClassifyRequest):
         if body.top_k is not None:

@@ -7,10 +7,10 @@ from seqd.client import AsyncClient, AsyncJob
 from seqd.client.faces import call, reading
 from seqd.errors import UnknownJob
 from seqd.ledger.api_keys import Admission
-from seqd.ledger.exchange import Exchange, Give, Reading
-from seqd.ledger.uploaded_files import Place
+from seqd.ledger.exchange import Exchange, Give, Reading, T
+from seqd.ledger.uploaded_files import Place, UploadedFiles
 from seqd.settings import Settings
-from seqd_schemas import TERMINAL_EVENTS, Event, FilePurpose, Job, JobRecord, UploadedFile
+from seqd_schemas import TERMINAL_EVENTS, Event, Job, JobRecord
 
 #: Jobs whose tenants one reader of all events remembers.
 _MAX_REMEMBERED: Final = 10_000
@@ -92,49 +92,18 @@ class GatewayClient(AsyncClient):
         """What the gateway was started with."""
         return self._settings
 
-    @call
-    def now_ms(self) -> Exchange[int]:
-        """Return the time on the server's clock in milliseconds."""
-        return self._ledger.uploaded_files.now_ms.steps()
+    @property
+    def uploaded_files(self) -> UploadedFiles:
+        """The records of uploaded files, whose exchanges `ask` runs."""
+        return self._ledger.uploaded_files
 
-    @call
-    def keep_file(self, file: UploadedFile) -> Exchange[None]:
-        """Write a file's record; raises QuotaExceeded."""
-        return self._ledger.uploaded_files.keep.steps(file)
-
-    @call
-    def file(self, file_id: str) -> Exchange[UploadedFile | None]:
-        """Return a file that is whole and not due; None where there is none."""
-        return self._ledger.uploaded_files.get.steps(file_id)
-
-    @call
-    def files(
-        self, tenant: str, place: Place, purpose: FilePurpose | None
-    ) -> Exchange[list[UploadedFile]]:
-        """Return the next files of a tenant."""
-        return self._ledger.uploaded_files.page.steps(tenant, place, purpose)
-
-    @call
-    def due_files(self, most: int) -> Exchange[list[str]]:
-        """Return files that are to be removed."""
-        return self._ledger.uploaded_files.due.steps(most)
-
-    @call
-    def drop_files(self, names: Sequence[str]) -> Exchange[int]:
-        """Forget files that are due and whose content was removed."""
-        return self._ledger.uploaded_files.drop.steps(names)
-
-    @call
-    def note_batch(self, tenant: str, job_id: str) -> Exchange[None]:
-        """Put a job into the list of a tenant's batches."""
-        return self._ledger.uploaded_files.note_batch.steps(tenant, job_id)
+    async def ask(self, exchange: Exchange[T]) -> T:
+        """Return what an exchange with the ledger returns."""
+        return await self._transport.run(exchange)
 
     @call
     def batches(self, tenant: str, place: Place) -> Exchange[list[JobRecord]]:
         """Return the next jobs that a tenant asked for as batches, and that are kept."""
-        return self._batches(tenant, place)
-
-    def _batches(self, tenant: str, place: Place) -> Exchange[list[JobRecord]]:
         found: list[JobRecord] = []
         names = yield from self._ledger.uploaded_files.batches.steps(tenant, place)
         while names:

@@ -14,8 +14,6 @@ from pathlib import Path
 from time import monotonic
 from typing import Final
 
-from pydantic import TypeAdapter, ValidationError
-
 from seqd.errors import FilesUnusable, InvalidRequest, SeqdError
 from seqd.gateway.batch_lines import FileLines, lines_of
 from seqd.gateway.ledger_client import GatewayClient
@@ -47,7 +45,6 @@ _SUFFIXES: Final = [
     known + end for known in KNOWN_SUFFIXES for end in ("", *(one.suffix for one in Compression))
 ]
 _UNPRINTABLE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f/\\]")
-_PURPOSE: Final[TypeAdapter[FilePurpose]] = TypeAdapter(FilePurpose)
 
 
 def path_of(folder: Path, file: UploadedFile) -> Path:
@@ -63,48 +60,47 @@ class Upload:
     def __init__(self, seqd: GatewayClient, begun: UploadedFile) -> None:
         """`begun` is its record so far."""
         self._seqd = seqd
-        self._record = begun
-        self._folder = seqd.settings.files_dir
+        self.record = begun
         self._renewed_s = monotonic()
 
     @property
     def part(self) -> Path:
         """Where it is written to."""
-        return self._folder / f"{self._record.file_id}.part"
+        return self._seqd.settings.files_dir / f"{self.record.file_id}.part"
 
     async def renew(self, size_bytes: int) -> None:
         """Give a sign of life, and reserve more where it has more bytes than were told."""
-        more = size_bytes > self._record.bytes
-        if not more and monotonic() - self._renewed_s < _RENEWED_S:
-            return
-        self._renewed_s = monotonic()
-        reserved = size_bytes + _RESERVED_BYTES if more else self._record.bytes
-        until_ms = await self._ms_in(_BROKEN_OFF_S)
-        await self._keep(self._changed(bytes=reserved, expires_at_ms=until_ms))
+        is_more = size_bytes > self.record.bytes
+        if is_more or monotonic() - self._renewed_s > _RENEWED_S:
+            reserved = size_bytes + _RESERVED_BYTES if is_more else self.record.bytes
+            await self._keep(_BROKEN_OFF_S, bytes=reserved)
+            self._renewed_s = monotonic()
 
     async def finish(self, form: UploadForm) -> UploadedFile:
         """Give the file its name and its whole record. Raises InvalidRequest."""
-        purpose, ttl_s = _purpose_of(form), self._ttl_of(form)
+        purpose, ttl_s, found = self._purpose_of(form), self._ttl_of(form), FileLines(0)
         if not form.size_bytes:
             raise InvalidRequest("The file is empty; at least one line is due.")
-        found = FileLines(0)
         if purpose is FilePurpose.BATCH:
             found = await asyncio.to_thread(lines_of, self.part)
-        whole = self._changed(
-            filename=_UNPRINTABLE.sub("_", form.filename or "")[:255],
-            purpose=purpose,
-            bytes=form.size_bytes,
-            sha256=form.sha256,
-            expires_at_ms=await self._ms_in(ttl_s),
+        named = {
+            "filename": _UNPRINTABLE.sub("_", form.filename)[:255],
+            "purpose": purpose,
+            "bytes": form.size_bytes,
             **found._asdict(),
-        )
-        await asyncio.to_thread(_rename, self.part, path_of(self._folder, whole))
-        await self._keep(whole)
-        return whole
+        }
+        path = path_of(self.part.parent, self.record.model_copy(update=named))
+        await asyncio.to_thread(_rename, self.part, path)
+        return await self._keep(ttl_s, sha256=form.sha256, **named)
 
-    async def give_up(self) -> None:
-        """Leave nothing of it behind."""
-        await remove(self._seqd, self._record)
+    async def _keep(self, ttl_s: int, **changes: object) -> UploadedFile:
+        files = self._seqd.uploaded_files
+        until_ms = await self._seqd.ask(files.now_ms.steps()) + ttl_s * 1_000
+        whole = {**dict(self.record), "expires_at_ms": until_ms, **changes}
+        record = UploadedFile.model_validate(whole)
+        await self._seqd.ask(files.keep.steps(record))
+        self.record = record
+        return record
 
     def _ttl_of(self, form: UploadForm) -> int:
         most_s = self._seqd.settings.gateway_files_ttl_s
@@ -119,15 +115,11 @@ class Upload:
             )
         return seconds
 
-    async def _ms_in(self, seconds: int) -> int:
-        return await self._seqd.now_ms() + seconds * 1_000
-
-    def _changed(self, **changes: object) -> UploadedFile:
-        return UploadedFile.model_validate({**dict(self._record), **changes})
-
-    async def _keep(self, record: UploadedFile) -> None:
-        await self._seqd.keep_file(record)
-        self._record = record
+    def _purpose_of(self, form: UploadForm) -> FilePurpose:
+        given = form.field("purpose")
+        if given not in tuple(FilePurpose):
+            raise InvalidRequest(f"purpose is {shown(given)}; allowed: {', '.join(FilePurpose)}.")
+        return FilePurpose(given)
 
 
 @asynccontextmanager
@@ -136,7 +128,7 @@ async def uploading(seqd: GatewayClient, tenant: str, told_bytes: int) -> AsyncI
 
     Raises QuotaExceeded, and FilesUnusable for an error of the disk.
     """
-    now_ms = await seqd.now_ms()
+    now_ms = await seqd.ask(seqd.uploaded_files.now_ms.steps())
     begun = UploadedFile(
         file_id=f"file-{new_job_id()}",
         tenant=tenant,
@@ -146,31 +138,31 @@ async def uploading(seqd: GatewayClient, tenant: str, told_bytes: int) -> AsyncI
         created_at_ms=now_ms,
         expires_at_ms=now_ms + _BROKEN_OFF_S * 1_000,
     )
-    await seqd.keep_file(begun)
+    await seqd.ask(seqd.uploaded_files.keep.steps(begun))
     upload = Upload(seqd, begun)
     try:
         await asyncio.to_thread(seqd.settings.files_dir.mkdir, parents=True, exist_ok=True)
         yield upload
-    except OSError as error:
-        await upload.give_up()
-        log.warning("a file cannot be kept: %s", error)
-        raise FilesUnusable("The file cannot be kept now.") from error
-    except BaseException:
-        await upload.give_up()
+    except BaseException as error:
+        await remove(seqd, upload.record)
+        if isinstance(error, OSError):
+            log.warning("a file cannot be kept: %s", error)
+            raise FilesUnusable("The file cannot be kept now.") from error
         raise
 
 
 async def remove(seqd: GatewayClient, file: UploadedFile) -> None:
     """Remove a file and its record."""
+    files = seqd.uploaded_files
     # Due first: whoever looks for it finds none, and it goes even if this gateway dies now.
-    due = file.model_copy(update={"expires_at_ms": await seqd.now_ms()})
-    await seqd.keep_file(due)
+    now_ms = await seqd.ask(files.now_ms.steps())
+    await seqd.ask(files.keep.steps(file.model_copy(update={"expires_at_ms": now_ms})))
     await _remove_due(seqd, [file.file_id])
 
 
 async def sweep(seqd: GatewayClient) -> None:
     """Remove the files whose time is over, and what was left of uploads that broke off."""
-    while names := await seqd.due_files(_SWEPT_AT_ONCE):
+    while names := await seqd.ask(seqd.uploaded_files.due.steps(_SWEPT_AT_ONCE)):
         await _remove_due(seqd, names)
 
 
@@ -186,7 +178,7 @@ async def sweeping(seqd: GatewayClient) -> None:
 
 async def _remove_due(seqd: GatewayClient, names: Sequence[str]) -> None:
     await asyncio.to_thread(_unlink, seqd.settings.files_dir, names)
-    await seqd.drop_files(names)
+    await seqd.ask(seqd.uploaded_files.drop.steps(names))
 
 
 def _unlink(folder: Path, names: Sequence[str]) -> None:
@@ -202,12 +194,3 @@ def _rename(part: Path, path: Path) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
-
-
-def _purpose_of(form: UploadForm) -> FilePurpose:
-    try:
-        return _PURPOSE.validate_python(form.field("purpose"))
-    except ValidationError:
-        raise InvalidRequest(
-            f"purpose is {shown(form.field('purpose'))}; allowed: {', '.join(FilePurpose)}."
-        ) from None
