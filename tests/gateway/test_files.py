@@ -13,7 +13,9 @@ import pytest
 from openai import OpenAI
 
 from seqd.gateway.app import gateway_app
+from seqd.ledger import Ledger, connect
 from seqd.testing import RunningServices
+from seqd_schemas import FilePurpose, UploadedFile
 from service_guide import serving
 from worker_fixtures import wait_until
 
@@ -243,6 +245,35 @@ def test_a_file_or_a_tenant_with_too_many_bytes_is_refused(
         "bytes, in 10,000 files. Delete those that are not needed any more."
     )
     assert len(left) == 1
+
+
+def test_any_gateway_removes_what_is_due_and_what_a_dead_one_has_left(
+    services: RunningServices, openai: OpenAI, folder: Folder
+) -> None:
+    kept = openai.files.create(file=("kept.csv", b"x"), purpose="fine-tune")
+    records = Ledger(connect(services.settings.redis_url or ""), services.settings).uploaded_files
+    left = UploadedFile(
+        file_id="file-0123",
+        tenant="default",
+        filename="reviews.jsonl",
+        purpose=FilePurpose.BATCH,
+        bytes=1_000_000,
+        created_at_ms=1,
+        expires_at_ms=2,
+    )
+    # One that died in mid-upload, one that died behind the renaming, one that is over.
+    for number, end in enumerate((".part", ".jsonl", ".csv.zst")):
+        name = f"{left.file_id}{number}"
+        sha256 = "0" * 64 if number == 2 else None
+        records.keep(left.model_copy(update={"file_id": name, "sha256": sha256}))
+        (services.settings.files_dir / f"{name}{end}").write_bytes(b"x")
+    assert len(folder()) == 4
+    assert [file.id for file in openai.files.list()] == [kept.id]
+
+    with serving(gateway_app(services.settings)):
+        wait_until(lambda: folder() == [f"{kept.id}.csv"], "they are swept")
+
+    wait_until(lambda: records.due(10) == [], "they are forgotten")
 
 
 def test_an_upload_that_breaks_off_leaves_nothing(gateway: str, folder: Folder) -> None:

@@ -248,3 +248,27 @@ def test_what_was_changed_for_a_key_is_in_the_audit_and_its_secret_is_nowhere(
     shown = seqd("audit").out
     assert f"key={key_id} tenant=acme request=order-17" in " ".join(shown.split())
     assert secret not in caplog.text + shown + seqd("keys", "list", "--json").out
+
+
+def test_a_tenant_sees_its_own_files_and_batches_alone(holder: Callable[..., Send]) -> None:
+    own, other, admin = (
+        holder(name, role)
+        for name, role in (("reviews", "submit"), ("other", "submit"), ("ops", "admin"))
+    )
+    form = {"files": {"file": b'{"text": "a fine film"}\n'}, "data": {"purpose": "batch"}}
+    file = own("POST", "/v1/files", **form).json()["id"]
+    asked = {"input_file_id": file, "endpoint": "/v1/classify"}
+    batch = own("POST", "/v1/batches", json=asked).json()["id"]
+
+    there = [("GET", f"/v1/files/{file}"), ("GET", f"/v1/files/{file}/content")]
+    there += [("GET", f"/v1/batches/{batch}"), ("POST", f"/v1/batches/{batch}/cancel")]
+    there += [("GET", f"/v1/files/{batch.replace('batch_', 'file-')}-output/content")]
+    for method, path in [*there, ("DELETE", f"/v1/files/{file}")]:
+        assert other(method, path).status_code == 404
+    assert told(other("POST", "/v1/batches", json=asked)) == (404, "unknown_file")
+    for path in ("/v1/files", "/v1/batches"):
+        assert other("GET", path).json()["data"] == []
+        assert [one["id"] for one in own("GET", path).json()["data"]] == [
+            {"/v1/files": file, "/v1/batches": batch}[path]
+        ]
+    assert [admin(method, path).status_code for method, path in there] == [200] * 5
