@@ -212,6 +212,12 @@ class UnknownKey(UserError):
     code = "unknown_key"
 
 
+class UnknownWebhook(UserError):
+    """No such webhook."""
+
+    code = "unknown_webhook"
+
+
 class UnknownWorker(UserError):
     """No worker, slot, host or label of that name is there, nor a rule for it."""
 

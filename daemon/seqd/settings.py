@@ -466,6 +466,11 @@ class Settings(BaseSettings):
         le=3_660 * 24 * 3_600,
         description="Seconds for which an uploaded file is kept; a caller may ask for fewer.",
     )
+    gateway_private_webhooks: bool = Field(
+        default=False,
+        description="Whether webhooks may go to loopback, link-local and private addresses, and by "
+        "http; else to the public internet by https alone.",
+    )
 
     exporter_host: str = Field(
         default="127.0.0.1",

@@ -62,7 +62,8 @@ _NAMES = {
     ),
     ".gateway": (
         "ApiKey ApiKeyRecord CommonRequest FileId FilePurpose KeyRole LineFault "
-        "MAX_REQUESTS_PER_MINUTE UploadedFile"
+        "MAX_REQUESTS_PER_MINUTE MAX_TENANT_WEBHOOKS MAX_WEBHOOKS UploadedFile WEBHOOK_ENDINGS "
+        "WEBHOOK_EVENTS Webhook WebhookEndpoint WebhookStatus"
     ),
     ".inbox": "InboxAnswer MAX_GIVEN_ID_CHARS",
     ".items": "Item ItemChunk LabelledText RefusedItem TextChunk",

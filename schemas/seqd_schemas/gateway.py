@@ -1,4 +1,4 @@
-"""Records of the gateway: who may ask it for what, and the files that its callers upload."""
+"""Records of the gateway: who may ask it for what, uploaded files, and who is told of jobs."""
 
 from enum import StrEnum
 from typing import Annotated
@@ -17,6 +17,29 @@ from seqd_schemas.base import (
 )
 from seqd_schemas.jobs import FieldName
 
+#: How jobs end, by OpenAI's names: what a webhook is told of unless it names others.
+WEBHOOK_ENDINGS = (
+    "batch.completed",
+    "batch.failed",
+    "batch.cancelled",
+    "batch.expired",
+    "fine_tuning.job.succeeded",
+    "fine_tuning.job.failed",
+    "fine_tuning.job.cancelled",
+    "fine_tuning.job.expired",
+)
+#: All that it can be told of.
+WEBHOOK_EVENTS = (
+    *WEBHOOK_ENDINGS,
+    *(
+        f"{job}.{name}"
+        for job in ("batch", "fine_tuning.job")
+        for name in ("queued", "started", "paused", "resumed", "expiring")
+    ),
+)
+#: Most webhooks of a tenant, and of all tenants.
+MAX_TENANT_WEBHOOKS = 20
+MAX_WEBHOOKS = 1_000
 #: Requests a minute that a key may have at most.
 MAX_REQUESTS_PER_MINUTE = 1_000_000
 
@@ -104,3 +127,42 @@ class UploadedFile(WireModel):
     """What all lines of a batch's file ask for; none where they do not agree."""
     fault: LineFault | None = None
     """Why no batch can be made of the file."""
+
+
+class WebhookEndpoint(WireModel):
+    """A receiver that is told of what happens to a tenant's jobs."""
+
+    webhook_id: str = Field(pattern=r"^wh_[0-9a-f]{24}$", description="Its identifier.")
+    tenant: TenantName = Field(description="Whose jobs it is told of.")
+    name: str = Field(default="", max_length=128, description="What people call it.")
+    url: str = Field(pattern=r"^https?://", max_length=2_048, description="Where it is told.")
+    event_types: tuple[Annotated[str, StringConstraints(max_length=64)], ...] = Field(
+        default=WEBHOOK_ENDINGS, max_length=64
+    )
+    """What it is told of, such as `batch.completed`."""
+    metadata: dict[FieldName, Annotated[str, StringConstraints(max_length=512)]] = Field(
+        default_factory=dict, max_length=16
+    )
+    """Only of jobs whose metadata has all of these; empty: of all."""
+    created_at_ms: EpochMs = Field(description="When it was made.")
+
+
+class Webhook(WebhookEndpoint):
+    """An endpoint as Redis holds it, with what it is signed by."""
+
+    secret: str = Field(pattern=r"^whsec_[A-Za-z0-9+/=]{32,96}$")
+    """The key of signatures. It is kept as it is, since it is what signs."""
+
+
+class WebhookStatus(WebhookEndpoint):
+    """An endpoint, and how its deliveries stand."""
+
+    waiting: Count = Field(default=0, description="Jobs with messages that are not taken yet.")
+    failed: Count = 0
+    """Jobs whose messages it did not take for a day: kept for a week, and sent no more until they
+    are replayed."""
+    dropped: Count = Field(default=0, description="Messages for which too many waited.")
+    delivered: Count = Field(default=0, description="Messages that it took.")
+    next_at_ms: EpochMs | None = Field(default=None, description="When the next one is sent.")
+    error: ShortText = Field(default="", description="What went wrong, if the last one failed.")
+    error_at_ms: EpochMs | None = Field(default=None, description="When it did.")

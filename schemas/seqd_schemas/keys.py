@@ -221,6 +221,21 @@ class Keys:
     """STRING with a TTL: milliseconds at which a key has all requests of its minute again."""
     paused_models = _key("paused_models")
     """HASH model → `ModelPause` as JSON: models whose jobs wait, by operators' rules."""
+    webhooks = _key("webhooks")
+    """HASH webhook → `Webhook` as JSON, with its secret."""
+    tenant_webhooks = _key_of("tenant:%s:webhooks")
+    """HASH webhook → JSON of the `event_types` and `metadata` that it is told of."""
+    webhooks_due = _key("webhooks:due")
+    """ZSET webhook → milliseconds: when there is next something to do for it."""
+    webhook = _key_of("webhook:%s")
+    """HASH: `delivered` and `dropped` messages, and the last `error` with its `error_at`, until one
+    is taken."""
+    webhook_due = _key_of("webhook:%s:due")
+    """ZSET job → milliseconds: when its first message is sent next, or its lease ends."""
+    webhook_failed = _key_of("webhook:%s:failed")
+    """ZSET job → milliseconds: when its first message had failed for good."""
+    webhook_messages = _key_of("webhook:%s:messages")
+    """HASH job → `ATTEMPTS` of the first of its messages, and a line of JSON for each."""
     catalog = _key("catalog")
     """HASH model → `CatalogEntry` as JSON."""
     task_schemas = _key("task_schemas")

@@ -38,6 +38,7 @@ from seqd_schemas import (
     MAX_CORDON_RULES,
     MAX_MODEL_ORDERS,
     MAX_PAUSED_MODELS,
+    MAX_TENANT_WEBHOOKS,
     CordonAction,
     CordonRule,
     FilePurpose,
@@ -548,6 +549,26 @@ def checkpoints(world: World) -> None:
         for number in range(5):
             record = CheckpointRecord(f"c{number}", "0" * 64)
             world.watched.checkpoints.commit(unit, record)
+
+
+@case("webhooks with all that may wait, and 16 jobs that each tells 20 receivers of", "set_webhook",
+      "claim_deliveries", "settle_delivery", "replay_webhook", "commit")  # fmt: skip
+def deliveries_of_all(world: World) -> None:
+    webhooks, version = world.watched.webhooks, world.number()
+    tenant = f"told-{version}"
+    made = [webhooks.add(tenant, "https://a.test/") for _ in range(MAX_TENANT_WEBHOOKS)]
+    first = made[0].webhook_id
+    waiting = {f"j{number}": number + 1 for number in range(world.jobs)}
+    world.redis.zadd(world.keys.webhook_failed(first), waiting)
+    messages = dict.fromkeys(waiting, '0\n{"type":"batch.completed"}')
+    world.redis.hset(world.keys.webhook_messages(first), mapping=messages)
+    assert webhooks.replay(first) == world.jobs
+    world.small_jobs(16, a_classify_job(tenant=tenant), version=version)
+    world.complete(world.claimed(version, watched=True), watched=True)
+    for delivery in webhooks.claim(200):
+        webhooks.settle(delivery, "It did not answer.")
+    for one in made:
+        webhooks.remove(one.webhook_id)
 
 
 @case("as many keys of the gateway as there may be, each with a rate", "admit_request")

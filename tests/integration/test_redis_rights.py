@@ -328,6 +328,30 @@ def test_operators_make_keys_of_the_gateway_which_looks_them_up_and_clients_do_n
 
 
 @on_servers_with_key_access
+def test_clients_jobs_tell_webhooks_whose_secrets_only_operators_and_gateways_read(
+    fleet: Fleet,
+) -> None:
+    with connect(fleet.url(Role.OPERATOR)) as redis:
+        webhooks = Ledger(redis, fleet.settings).webhooks
+        webhooks.add("default", "https://a.test/", event_types=["batch.queued", "batch.cancelled"])
+    with connect(fleet.url(Role.CLIENT)) as redis:
+        client = open_environment(redis, fleet.settings)
+        client.ledger.control.cancel(client.submit())
+        with pytest.raises(RedisNoPermission):
+            client.ledger.webhooks.all()
+    told = []
+    with connect(fleet.url(Role.GATEWAY)) as redis:
+        webhooks = Ledger(redis, fleet.settings).webhooks
+        while claimed := webhooks.claim(10):
+            told += [json.loads(one.message)["type"] for one in claimed]
+            webhooks.settle(claimed[0], "")
+        (listed,) = webhooks.all()
+
+    assert told == ["batch.queued", "batch.cancelled"]
+    assert listed.delivered == 2
+
+
+@on_servers_with_key_access
 def test_a_gateway_needs_the_rights_of_its_role_alone(fleet: Fleet) -> None:
     with connect(fleet.url(Role.WORKER)) as worker, connect(fleet.url(Role.OPERATOR)) as operator:
         publish_entries(Ledger(worker, fleet.settings).fleet, [a_catalog_entry()])

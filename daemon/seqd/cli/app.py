@@ -50,6 +50,7 @@ _COMMANDS = {
     "settings": _Source("settings", "settings", _LOOK),
     "tenants": _Source("tenants", "app", _RUN),
     "keys": _Source("keys", "app", _RUN),
+    "webhooks": _Source("webhooks", "app", _RUN),
     "audit": _Source("audit", "audit", _LOOK),
 }
 

@@ -25,8 +25,10 @@ from seqd.gateway import (
     fine_tuning,
     jobs,
     models,
+    webhooks,
 )
 from seqd.gateway.callers import Admissions
+from seqd.gateway.deliveries import deliver_forever
 from seqd.gateway.ledger_client import GatewayClient
 from seqd.gateway.refusals import (
     refuse_error,
@@ -51,7 +53,12 @@ def gateway_app(settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def connected(_: FastAPI) -> AsyncIterator[dict[str, GatewayClient]]:
-        async with GatewayClient(settings=settings) as client, beside(sweeping(client)):
+        may_be_private = settings.gateway_private_webhooks
+        async with (
+            GatewayClient(settings=settings) as client,
+            beside(sweeping(client)),
+            beside(deliver_forever(client, may_be_private=may_be_private)),
+        ):
             yield {"seqd": client}
 
     app = FastAPI(
@@ -65,7 +72,17 @@ def gateway_app(settings: Settings) -> FastAPI:
     app.state.settings = settings
     #: Set once the gateway is told to end: streams end then.
     app.state.stopped = asyncio.Event()
-    for routes in (models, classifications, completions, files, batches, fine_tuning, jobs, events):
+    for routes in (
+        models,
+        classifications,
+        completions,
+        files,
+        batches,
+        fine_tuning,
+        jobs,
+        events,
+        webhooks,
+    ):
         app.include_router(routes.router)
     app.add_exception_handler(SeqdError, refuse_error)
     app.add_exception_handler(TimeoutError, refuse_late)

@@ -1,14 +1,16 @@
 """What the gateway asks of the ledger beside what any client does."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from seqd.client import AsyncClient, AsyncJob
 from seqd.client.faces import call, reading
 from seqd.errors import UnknownJob
 from seqd.ledger.api_keys import Admission
+from seqd.ledger.audit import NO_DETAILS, audited
 from seqd.ledger.exchange import Exchange, Give, Reading, T
 from seqd.ledger.uploaded_files import Place, UploadedFiles
+from seqd.ledger.webhooks import Webhooks
 from seqd.settings import Settings
 from seqd_schemas import TERMINAL_EVENTS, Event, Job, JobRecord
 
@@ -93,6 +95,11 @@ class GatewayClient(AsyncClient):
         return self._settings
 
     @property
+    def webhooks(self) -> Webhooks:
+        """The ledger's webhooks; `ask` has their exchanges run."""
+        return self._ledger.webhooks
+
+    @property
     def uploaded_files(self) -> UploadedFiles:
         """The records of uploaded files, whose exchanges `ask` runs."""
         return self._ledger.uploaded_files
@@ -100,6 +107,16 @@ class GatewayClient(AsyncClient):
     async def ask(self, exchange: Exchange[T]) -> T:
         """Return what an exchange with the ledger returns."""
         return await self._transport.run(exchange)
+
+    async def act(
+        self,
+        exchange: Exchange[T],
+        action: str,
+        target: str = "",
+        details: Mapping[str, object] = NO_DETAILS,
+    ) -> T:
+        """Return what an exchange returns that changes something: it is written into the audit."""
+        return await self.ask(audited(self._ledger.audit, exchange, action, target, details))
 
     @call
     def batches(self, tenant: str, place: Place) -> Exchange[list[JobRecord]]:

@@ -21,6 +21,7 @@ from seqd.errors import (
     UnknownItem,
     UnknownJob,
     UnknownModel,
+    UnknownWebhook,
     UserError,
     WrongState,
 )
@@ -36,6 +37,7 @@ _STATUS: Final[tuple[tuple[type[SeqdError], int], ...]] = (
     (UnknownFailure, 404),
     (UnknownFile, 404),
     (FileTooLarge, 413),
+    (UnknownWebhook, 404),
     (NotAllowed, 403),
     (IdempotencyConflict, 409),
     (WrongState, 409),

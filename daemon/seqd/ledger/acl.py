@@ -8,10 +8,10 @@ needs no entry here, and no user needs new rights for it.
     client     hands jobs in, follows and steers them, and reads results, models and workers; adds
                to the audit
     operator   what a client may; steers many jobs by a filter, sets rules on workers and models,
-               limits and weights of tenants, makes keys of the gateway, orders which version of a
-               model is in service, and reads the audit
-    gateway    what a client may; reads keys and notes when they are used, and orders which version
-               of a model is in service
+               limits and weights of tenants, makes keys and webhooks of the gateway, orders which
+               version of a model is in service, and reads the audit
+    gateway    what a client may; reads keys and notes when they are used, makes webhooks and
+               reads what they are signed by, and orders which version of a model is in service
     exporter   reads figures: queues, jobs, workers and rules on them, the server's memory;
                changes nothing
     doctor     reads that, the slow log, and whether another Celery application has keys there;
@@ -274,11 +274,13 @@ def _written_by_clients(keys: Keys) -> tuple[str, ...]:
         f"{keys.prefix}:{WRITTEN_BY_THE_RELEASE_BEFORE}",
         keys.durability_mark(),
         keys.work_left(),
+        keys.webhooks_due(),
+        keys.webhook("*"),
     )
 
 
 def _written_by_operators(keys: Keys) -> tuple[str, ...]:
-    """Return patterns of what operators change beside that: rules, limits, keys and orders."""
+    """Return patterns of what operators change beside: rules, limits, keys, webhooks, orders."""
     return (
         keys.api_keys(),
         keys.api_keys_used(),
@@ -289,6 +291,7 @@ def _written_by_operators(keys: Keys) -> tuple[str, ...]:
         keys.paused_models(),
         keys.placements(),
         keys.tenant_limits("*"),
+        keys.webhooks(),
         keys.weights(),
     )
 
@@ -304,6 +307,7 @@ def _written_by_gateways(keys: Keys) -> tuple[str, ...]:
         keys.model_order("*"),
         keys.model_orders(),
         keys.notices(),
+        keys.webhooks(),
     )
 
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from seqd.ledger.rules import Cordons, Looks, ModelOrders, Placements
     from seqd.ledger.tenants import Tenants
     from seqd.ledger.uploaded_files import UploadedFiles
+    from seqd.ledger.webhooks import Webhooks
     from seqd.ledger.work import CheckpointRecords, Work
     from seqd.ledger.writing import Writing
     from seqd.settings import Settings
@@ -52,6 +53,7 @@ _PARTS = {
     "rollouts": ("rollouts", "RolloutCounts"),
     "tenants": ("tenants", "Tenants"),
     "uploaded_files": ("uploaded_files", "UploadedFiles"),
+    "webhooks": ("webhooks", "Webhooks"),
     "work": ("work", "Work"),
     "writing": ("writing", "Writing"),
 }
@@ -74,6 +76,7 @@ class LedgerParts:
     rollouts: "RolloutCounts"
     tenants: "Tenants"
     uploaded_files: "UploadedFiles"
+    webhooks: "Webhooks"
     work: "Work"
     writing: "Writing"
 

@@ -31,6 +31,7 @@ SHARED = (
     "work_left",
     "blobs",
     "fair_queueing",
+    "webhooks",
     "events",
     "leases",
     "input",

@@ -71,7 +71,7 @@ local is_exclusive = false
 local members, timers = {}, {}
 
 -- Lease a unit to the worker.
-local function lease_unit(id, unit, job, crashes, blob)
+local function lease_unit(id, unit, job, crashes, blob, tenant)
   local key = job_key(id)
   members[#members + 1] = id .. ' ' .. unit
   timers[#timers + 1], timers[#timers + 2] = NOW + lease_ms, id .. ' ' .. unit
@@ -82,7 +82,7 @@ local function lease_unit(id, unit, job, crashes, blob)
   if job.state == 'queued' then
     started = 1
     redis.call('HSET', key, 'state', 'running', 'started', NOW_TEXT)
-    emit(id, 'started', worker_json, true)
+    emit(id, 'started', worker_json, true, tenant)
   end
   local age_ms = math.max(0, NOW - (tonumber(job.created) or NOW))
   local row = {id, unit, attempt, crashes, blob, started, age_ms}
@@ -130,7 +130,7 @@ end
 
 -- Lease the next unit of one job; returns its work in full units, nil when it may not be claimed
 -- together with those before.
-local function lease_next(id, job, unit)
+local function lease_next(id, job, unit, tenant)
   local key = job_key(id)
   local size = math.max(tonumber(size_of(key, unit, job) or '1'), 1)
   -- A job that is queued has never been begun.
@@ -149,7 +149,7 @@ local function lease_next(id, job, unit)
     return nil
   end
   items, bytes = items + size, bytes + inflated
-  lease_unit(id, unit, job, crashes, blob)
+  lease_unit(id, unit, job, crashes, blob, tenant)
   return unit == 'ingest' and 1 or size / budget
 end
 
@@ -232,7 +232,7 @@ local function serve(tenant)
   if not row then return false end
   jobs_seen = jobs_seen + 1
   local job, todo = read_claimed(row.id), redis.call('ZRANGE', job_key(row.id) .. ':todo', 0, 1)
-  local work = not is_idle(row.id, job, todo) and lease_next(row.id, job, todo[1])
+  local work = not is_idle(row.id, job, todo) and lease_next(row.id, job, todo[1], tenant.name)
   if work == nil then
     batch.misfits[row.member], misfits = true, misfits + 1
     tenant.most_time = math.min(tenant.most_time, row.time + MAX_AHEAD)

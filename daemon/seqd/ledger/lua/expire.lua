@@ -14,11 +14,11 @@ local most, backoff_ms = tonumber(ARGV[2]), tonumber(ARGV[3])
 
 local function warn(member)
   local id, what = string.match(member, '^(%S+) (%S+)$')
-  local job = redis.call('HMGET', job_key(id), 'state', 'expires_at', 'ended', 'ttl', 'held_by')
+  local job = redis.call('HMGET', job_key(id), 'state', 'expires_at', 'ended', 'ttl', 'held_by', 'tenant')
   if not job[1] or is_open(job[1]) ~= (what == 'job') then return end
   if what == 'results' and job[5] then return let_go_if_forgotten(id) end
   local at = what == 'job' and tonumber(job[2]) or job[3] + job[4] * 1000
-  emit(id, 'expiring', string.format('"what":"%s","expires_at_ms":%.0f', what, at), true)
+  emit(id, 'expiring', string.format('"what":"%s","expires_at_ms":%.0f', what, at), true, job[6])
 end
 
 local function fail_left(id, holder)

@@ -46,7 +46,7 @@ for _, part in ipairs(JOB_PARTS) do
 end
 redis.call('HSET', key, 'state', 'failed', 'failure', failure, 'ended', NOW_TEXT)
 emit(id, 'failed', '"counts":{"total":0,"succeeded":0,"errored":0,"cancelled":0,"expired":0,"processing":0},' ..
-  '"failure":' .. failure, true)
+  '"failure":' .. failure, true, job.tenant)
 add_failed_job(id, failure, undone)
 redis.call('EXPIRE', key, KEPT_S)
 redis.call('EXPIRE', key .. ':events', KEPT_S)

@@ -120,7 +120,8 @@ end
 local function begin_elsewhere(id)
   redis.call('HSET', job_key(id), 'state', 'running', 'started', NOW_TEXT)
   lease_ingest(id, shared_fields['holder'], tonumber(shared_fields['lease_ms']))
-  emit(id, 'started', '"worker":' .. cjson.encode(shared_fields['holder']), true)
+  emit(id, 'started', '"worker":' .. cjson.encode(shared_fields['holder']), true,
+    shared_fields['tenant'])
 end
 
 local function submit(first)
@@ -191,7 +192,7 @@ local function submit(first)
   if unread > 0 then redis.call('HSET', key, 'unread', unread) end
   count_work(shared_fields['queue'], total + unread)
   if unit ~= '' and not elsewhere then add_first_unit(id, unit, blob, size, sealed) end
-  emit(id, 'queued', counts_as_json({total, 0, 0, 0, 0, total}), true)
+  emit(id, 'queued', counts_as_json({total, 0, 0, 0, 0, total}), true, tenant)
   if elsewhere then begin_elsewhere(id) end
   if unit == '' then complete_if_done(id, read_job(id)) end
   return {'created', id}

@@ -86,7 +86,7 @@ local function end_job(id, state, body, job, fields)
     redis.call('ZREM', deadlines_key(), id)
     redis.call('ZREM', warnings_key(), id .. ' job')
   end
-  local event_id = emit(id, state, body, true)
+  local event_id = emit(id, state, body, true, job.tenant)
   if job.client then append_later(add_completions, job.client, id) end
   local ttl = tonumber(job.ttl)
   charge(job.tenant, -1, 0, 0 - tonumber(job.pending_bytes), 0)

@@ -35,8 +35,9 @@ end
 
 local function counts_json(key) return counts_as_json(counts(key)) end
 
--- Add an event to the job's stream; returns its id. `body` is JSON without braces, '' for none.
-local function emit(id, name, body, state_changed)
+-- Add an event to the job's stream; returns its id. `body` is JSON without braces, '' for none. One of the job as a
+-- whole names its tenant, whose webhooks are told.
+local function emit(id, name, body, state_changed, tenant)
   local head = string.format(
     '{"event":"%s","job_id":"%s","at_ms":%s', name, id, NOW_TEXT)
   local event = head .. (body == '' and '' or ',' .. body) .. '}'
@@ -47,6 +48,7 @@ local function emit(id, name, body, state_changed)
   elseif state_changed then
     redis.call('XADD', PREFIX .. ':events', 'MAXLEN', '~', ALL_EVENTS_KEPT, '*', 'e', event)
   end
+  if tenant then tell_webhooks(id, tenant, name, '{"id":"' .. event_id .. '",' .. string.sub(event, 2)) end
   return event_id
 end
 

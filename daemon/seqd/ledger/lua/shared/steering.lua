@@ -13,14 +13,14 @@ local function pause_job(id, by)
   count_work(job.queue, 0 - counts_of(job)[6] - tonumber(job.unread or '0'))
   redis.call('HSET', job_key(id), 'state', 'paused')
   local body = counts_json(job_key(id))
-  emit(id, 'paused', by == '' and body or body .. ',"by":' .. cjson.encode(by), true)
+  emit(id, 'paused', by == '' and body or body .. ',"by":' .. cjson.encode(by), true, job.tenant)
   return 'paused'
 end
 
 -- Let a paused job go on; returns its state afterwards, or 'unknown'.
 local function resume_job(id)
   local key = job_key(id)
-  local job = redis.call('HMGET', key, 'state', 'started')
+  local job = redis.call('HMGET', key, 'state', 'started', 'tenant')
   if not job[1] then return 'unknown' end
   if not may_resume(job[1]) then return job[1] end
   local state = job[2] and 'running' or 'queued'
@@ -28,7 +28,7 @@ local function resume_job(id)
   local left = counts(key)[6] + tonumber(redis.call('HGET', key, 'unread') or '0')
   count_work_of(id, left)
   if redis.call('EXISTS', key .. ':todo') == 1 then wake(enqueue_job(id)) end
-  emit(id, 'resumed', counts_json(key), true)
+  emit(id, 'resumed', counts_json(key), true, job[3])
   return state
 end
 

@@ -1,0 +1,151 @@
+"""A message to a receiver: signed, and sent to an address that was checked, and to no other one.
+
+Who names a URL could otherwise have the gateway ask its own network: by a name that stands for a
+private address, by one that stands for another address the second time, or by a redirect.
+"""
+
+import asyncio
+import socket
+import ssl
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from functools import partial
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from types import TracebackType
+from typing import Final, Self
+
+import httpx2
+import standardwebhooks
+
+from seqd import __version__
+from seqd_schemas import Webhook
+
+#: Seconds for a message, from the look-up of the name on.
+SEND_S: Final = 15.0
+
+#: Bytes of an answer that are read; nothing is made of them.
+_MOST_ANSWER_BYTES: Final = 65_536
+
+#: Names that are looked up at once, in threads of their own: a look-up cannot be ended.
+_LOOKUPS: Final = 16
+
+#: Addresses that stand for one of IPv4, its last four bytes (RFC 6052).
+_TRANSLATED: Final = IPv6Network("64:ff9b::/96")
+
+
+class NotSent(Exception):
+    """Why a message was not even sent."""
+
+
+class Receivers:
+    """Sends messages; an asynchronous context manager."""
+
+    def __init__(self, *, may_be_private: bool) -> None:
+        """`may_be_private` allows loopback, private addresses and http."""
+        self._may_be_private = may_be_private
+        self._lookups = ThreadPoolExecutor(_LOOKUPS, "seqd-webhook-lookup")
+        self._http = httpx2.AsyncClient(
+            verify=ssl.create_default_context(),
+            # No proxy of the environment, nor its passwords.
+            trust_env=False,
+            follow_redirects=False,
+            timeout=SEND_S,
+            # A connection is to an address, and that of one name must not serve another one.
+            limits=httpx2.Limits(max_keepalive_connections=0),
+            headers={"user-agent": f"seqd/{__version__}", "content-type": "application/json"},
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._http.aclose()
+        self._lookups.shutdown(wait=False, cancel_futures=True)
+
+    async def send(self, webhook: Webhook, message_id: str, body: str) -> str:
+        """Return '' where the receiver took a message, else why not."""
+        now = datetime.now(UTC)
+        signed = standardwebhooks.Webhook(webhook.secret).sign(message_id, now, body)
+        headers = {
+            "webhook-id": message_id,
+            "webhook-timestamp": str(int(now.timestamp())),
+            "webhook-signature": signed,
+        }
+        try:
+            async with asyncio.timeout(SEND_S):
+                return await self._post(httpx2.URL(webhook.url), body, headers)
+        except NotSent as error:
+            return str(error)
+        except (TimeoutError, httpx2.TimeoutException):
+            return f"There was no answer within {SEND_S:g} s."
+        except (httpx2.HTTPError, httpx2.InvalidURL, ssl.SSLError, OSError) as error:
+            return f"{type(error).__name__}: {error}"
+
+    async def _post(self, url: httpx2.URL, body: str, headers: dict[str, str]) -> str:
+        if url.scheme != "https" and not self._may_be_private:
+            raise NotSent("The URL is http; a receiver outside has to have https.")
+        *others, last = await self._addresses(url)
+        for address in others:
+            try:
+                return await self._post_to(address, url, body, headers)
+            except httpx2.ConnectError:
+                continue
+        return await self._post_to(last, url, body, headers)
+
+    async def _post_to(
+        self, address: str, url: httpx2.URL, body: str, headers: dict[str, str]
+    ) -> str:
+        asked = self._http.stream(
+            "POST",
+            url.copy_with(host=address),
+            content=body,
+            headers={**headers, "host": url.netloc.decode("ascii")},
+            extensions={"sni_hostname": url.raw_host.decode("ascii")},
+        )
+        async with asked as response:
+            read = 0
+            async for part in response.aiter_raw():
+                read += len(part)
+                if read > _MOST_ANSWER_BYTES:
+                    break
+        if response.is_success:
+            return ""
+        told = ", and redirects are not followed" if response.is_redirect else ""
+        return f"The answer was {response.status_code}{told}."
+
+    async def _addresses(self, url: httpx2.URL) -> list[str]:
+        """Return what a receiver's name stands for, as far as it may be sent to."""
+        port = url.port or (443 if url.scheme == "https" else 80)
+        look_up = partial(socket.getaddrinfo, url.host, port, type=socket.SOCK_STREAM)
+        rows = await asyncio.get_running_loop().run_in_executor(self._lookups, look_up)
+        found = list(dict.fromkeys(str(row[4][0]) for row in rows))
+        allowed = [one for one in found if self._may_be_private or is_public(one)]
+        if not allowed:
+            raise NotSent(
+                f"{url.host} stands for {', '.join(found)}, which is no address of the public "
+                "internet. An operator may allow such: SEQD_GATEWAY_PRIVATE_WEBHOOKS."
+            )
+        return allowed
+
+
+def is_public(address: str) -> bool:
+    """Return whether an address is one of the public internet, also by what it stands for."""
+    ip = ip_address(address.partition("%")[0])
+    if isinstance(ip, IPv6Address):
+        if (inner := _inner(ip)) is not None:
+            return is_public(str(inner))
+        if ip.is_site_local:
+            return False
+    return ip.is_global and not (ip.is_multicast or ip.is_reserved)
+
+
+def _inner(ip: IPv6Address) -> IPv4Address | None:
+    """Return the address of IPv4 to which packets for one of IPv6 go in the end."""
+    if ip in _TRANSLATED:
+        return IPv4Address(int(ip) & 0xFFFFFFFF)
+    return ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None)

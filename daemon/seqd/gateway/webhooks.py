@@ -1,0 +1,93 @@
+"""`/v1/webhook_endpoints`: whom a tenant has told of its jobs, by OpenAI's routes."""
+
+from fastapi import APIRouter
+from pydantic import AwareDatetime, Field
+
+from seqd.gateway.bodies import Answer, RequestBody
+from seqd.gateway.callers import Operator, SeqdClient
+from seqd.ledger.webhooks import host_of
+from seqd_schemas import WEBHOOK_ENDINGS, WebhookEndpoint, WebhookStatus
+
+router = APIRouter(tags=["webhooks"])
+
+
+class EndpointRequest(RequestBody):
+    """Whom to tell, and of what."""
+
+    url: str = Field(max_length=2_048, description="Where messages are sent: https://HOST/PATH.")
+    name: str = Field(default="", max_length=128, description="What people call it.")
+    event_types: list[str] = Field(default=list(WEBHOOK_ENDINGS), max_length=64)
+    """What it is told of, such as `batch.completed`; how jobs end by default."""
+    metadata: dict[str, str] = Field(default_factory=dict, max_length=16)
+    """Only of jobs whose metadata has all of these."""
+
+
+class ReplayRequest(RequestBody):
+    """What to send again."""
+
+    since: AwareDatetime | None = Field(default=None, description="Only what failed since then.")
+
+
+@router.post("/v1/webhook_endpoints")
+async def create(body: EndpointRequest, client: SeqdClient, caller: Operator) -> Answer:
+    """Add an endpoint; the answer alone has its signing secret."""
+    adding = client.webhooks.add.steps(
+        caller.tenant,
+        body.url,
+        name=body.name,
+        event_types=body.event_types,
+        metadata=body.metadata,
+    )
+    webhook = await client.act(adding, "webhooks.new", body.name, {"host": host_of(body.url)})
+    return {**_endpoint(webhook), "signing_secret": webhook.secret}
+
+
+@router.get("/v1/webhook_endpoints")
+async def list_endpoints(client: SeqdClient, caller: Operator) -> Answer:
+    """List the tenant's endpoints, with how their deliveries stand."""
+    statuses = await client.ask(client.webhooks.all.steps(caller.only_tenant))
+    found = [_status(one) for one in statuses]
+    ends = {"first_id": found[0]["id"], "last_id": found[-1]["id"]} if found else {}
+    return {"object": "list", "data": found, "has_more": False, **ends}
+
+
+@router.get("/v1/webhook_endpoints/{webhook_id}")
+async def retrieve(webhook_id: str, client: SeqdClient, caller: Operator) -> Answer:
+    """Return an endpoint, with how its deliveries stand."""
+    return _status(await client.ask(client.webhooks.show.steps(webhook_id, caller.only_tenant)))
+
+
+@router.delete("/v1/webhook_endpoints/{webhook_id}")
+async def delete(webhook_id: str, client: SeqdClient, caller: Operator) -> Answer:
+    """Remove an endpoint with all that waits for it."""
+    removing = client.webhooks.remove.steps(webhook_id, caller.only_tenant)
+    await client.act(removing, "webhooks.remove", webhook_id)
+    return {"id": webhook_id, "object": "webhook_endpoint.deleted", "deleted": True}
+
+
+@router.post("/v1/webhook_endpoints/{webhook_id}/replay")
+async def replay(
+    webhook_id: str, body: ReplayRequest, client: SeqdClient, caller: Operator
+) -> Answer:
+    """Send again what the endpoint did not take for a day; `jobs` says of how many."""
+    since_ms = 0 if body.since is None else max(0, int(body.since.timestamp() * 1000))
+    replaying = client.webhooks.replay.steps(webhook_id, caller.only_tenant, since_ms=since_ms)
+    return {"id": webhook_id, "jobs": await client.act(replaying, "webhooks.replay", webhook_id)}
+
+
+def _endpoint(webhook: WebhookEndpoint) -> Answer:
+    return {
+        "id": webhook.webhook_id,
+        "object": "webhook_endpoint",
+        "created_at": webhook.created_at_ms // 1000,
+        "name": webhook.name,
+        "url": webhook.url,
+        "event_types": list(webhook.event_types),
+        "metadata": webhook.metadata,
+        "tenant": webhook.tenant,
+    }
+
+
+def _status(status: WebhookStatus) -> Answer:
+    fields = {"waiting", "failed", "dropped", "delivered", "next_at_ms", "error", "error_at_ms"}
+    return {**_endpoint(status), **status.model_dump(include=fields)}
