@@ -87,7 +87,7 @@ def test_a_training_is_paused_resumed_and_cancelled(
         ({"training_file": "file-0"}, "unknown_file"),
         ({"model": "imdb_lst"}, "unknown_model"),
         ({"hyperparameters": {"epoch": 1}}, "invalid_parameters"),
-        ({"hyperparameters": {"preset": "no_such"}}, "invalid_parameters"),
+        ({"extra_body": {"preset": "no_such"}}, "invalid_parameters"),
         ({"suffix": "x" * 40}, "invalid_request"),
     ],
 )

@@ -7,12 +7,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import httpx
+
 from checkout import python_path
 from cli_builders import running_daemon
 from example_plugin import installed_example, runnable_kit_examples
 from held_ports import Holder, hold_port
 from s3_fixtures import running_s3_server
 from seqd.testing import running_services
+from worker_fixtures import wait_until
 
 #: One child that serves and one that trains, on whatever machine.
 SLOTS = "cpu:0,train@cpu"
@@ -66,6 +69,25 @@ def bucket(folder: Path) -> Iterator[Daemon]:
             yield Daemon(
                 store | {"SEQD_DATA_DIR": str(folder), "SEQD_REDIS_URL": running.port_url()}
             )
+
+
+@contextmanager
+def gateway(folder: Path) -> Iterator[Daemon]:
+    """Give a `seqd up` with a gateway."""
+    holder = Holder()
+    port = str(hold_port(holder))
+    with running_daemon(folder, "--slots", SLOTS, "--gateway", SEQD_GATEWAY_PORT=port):
+        address = f"http://127.0.0.1:{port}"
+        wait_until(lambda: answers(address), "the gateway answers")
+        yield Daemon({"SEQD_DATA_DIR": str(folder), "GATEWAY": address})
+
+
+def answers(address: str) -> bool:
+    """Return True where a gateway answers."""
+    try:
+        return httpx.get(f"{address}/v1/models").is_success
+    except httpx.TransportError:
+        return False
 
 
 @contextmanager

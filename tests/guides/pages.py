@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from example_plugin import KIT_EXAMPLES
-from guides.daemons import Start, bucket, none, services, up
+from guides.daemons import Start, bucket, gateway, none, services, up
 from guides.texts import DESKS, TOPICS, labelled, prose
 from readme_blocks import ROOT, Block
 
@@ -238,6 +238,12 @@ NEEDS: Mapping[str, Page] = {
         dict.fromkeys(
             ("import ray", "import dask", "from pyspark", "seqd classify reviews.jsonl"), ENGINES
         ),
+        is_slow=True,
+    ),
+    "schemas/http.md": Page(
+        {"pip install": THIS_DAEMON, "export GATEWAY": THIS_DAEMON},
+        gateway,
+        is_alone=True,
         is_slow=True,
     ),
     "schemas/results.md": Page(daemon=up, is_slow=True),

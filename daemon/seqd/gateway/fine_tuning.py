@@ -64,7 +64,8 @@ class TrainingRequest(RequestBody):
     validation_file: str | None = Field(default=None, max_length=64)
     """Data to validate on; without it the plugin holds some out."""
     hyperparameters: dict[str, JsonValue] = Field(default_factory=dict, max_length=64)
-    """The training parameters; `auto` leaves one as it is, and `preset` names a set of them."""
+    """The plugin's training parameters; `auto` leaves one as it is."""
+    preset: str | None = Field(default=None, max_length=40, description="A named set of them.")
     suffix: str | None = Field(default=None, min_length=1, max_length=40)
     """Makes a model of its own, `MODEL_SUFFIX`; without it, a version of `model`."""
     seed: int | None = Field(default=None, ge=0)
@@ -75,7 +76,6 @@ class TrainingRequest(RequestBody):
 async def create(asked: TrainingRequest, caller: Submitter, seqd: SeqdClient) -> Answer:
     """Train a version of a model on uploaded files."""
     given = {name: value for name, value in asked.hyperparameters.items() if value != "auto"}
-    preset = given.pop("preset", None)
     if asked.seed is not None:
         given["seed"] = asked.seed
     parameters = {_RENAMED.get(name, name): value for name, value in given.items()}
@@ -88,7 +88,7 @@ async def create(asked: TrainingRequest, caller: Submitter, seqd: SeqdClient) ->
         {
             "parameters": cast("Mapping[str, ParameterValue]", parameters),
             "plugin": asked.model,
-            "preset": cast("str | None", preset),
+            "preset": asked.preset,
             "metadata": asked.metadata,
             "tenant": caller.tenant,
         },
@@ -201,7 +201,8 @@ def _shown(record: JobRecord) -> Answer:
         "organization_id": record.tenant,
         "status": _STATUS.get(record.state, record.state.value),
         "error": {} if failure is None else {"code": failure.code, "message": failure.message},
-        "hyperparameters": {**job.parameters, **({"preset": job.preset} if job.preset else {})},
+        "hyperparameters": dict(job.parameters),
+        "preset": job.preset,
         "training_file": _file_id(job.source),
         "validation_file": _file_id(job.held_out),
         "result_files": [],
