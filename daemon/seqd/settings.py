@@ -123,7 +123,7 @@ class Settings(BaseSettings):
         default=None,
         description="Folders, joined by colons, whose files a job may name; also URLs such as "
         "s3://bucket/folder, by seqd[s3]. Default: every file with an embedded server, which only "
-        "its own user can reach; none with a shared one.",
+        "its own user can reach; none with a shared one. Beside them that of SEQD_GATEWAY_FILES.",
     )
     output_roots: Annotated[tuple[Path | str, ...], NoDecode] | None = Field(
         default=None,

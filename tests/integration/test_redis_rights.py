@@ -30,9 +30,10 @@ from seqd.ledger import Ledger, connect
 from seqd.ledger.acl import KEY_ACCESS_SINCE, NEWEST, Role, Version, rights_of
 from seqd.ledger.audit import AuditFilter
 from seqd.ledger.rights import OPTIONAL, missing_rights
+from seqd.ledger.uploaded_files import Place
 from seqd.local.parent_death import launch_command
 from seqd.settings import Settings
-from seqd_schemas import JobState, KeyRole, ModelPause
+from seqd_schemas import FilePurpose, JobState, KeyRole, ModelPause, UploadedFile
 from service_guide import serving
 from worker_fixtures import PLUGIN, QUICK, READY_S, Cluster, wait_until
 
@@ -504,3 +505,29 @@ def test_the_command_prints_rules_that_the_server_knows(
     assert printed[Role.CLIENT] == fleet.rules(Role.CLIENT)
     # Who may not ask for the version gets the rules of the newest.
     assert printed[Role.INBOX] == rights_of(Role.CLIENT, fleet.settings.keys).rules(NEWEST)
+
+
+@on_servers_with_key_access
+def test_gateways_keep_records_of_files_which_clients_cannot_read(fleet: Fleet) -> None:
+    file = UploadedFile(
+        file_id="file-1",
+        tenant="default",
+        filename="reviews.jsonl",
+        purpose=FilePurpose.BATCH,
+        bytes=10,
+        created_at_ms=1,
+        expires_at_ms=1,
+    )
+    with connect(fleet.url(Role.CLIENT)) as redis:
+        records = Ledger(redis, fleet.settings).uploaded_files
+        for denied in (lambda: records.keep(file), lambda: records.get("file-1")):
+            with pytest.raises(RedisNoPermission):
+                denied()
+    with connect(fleet.url(Role.GATEWAY)) as redis:
+        records = Ledger(redis, fleet.settings).uploaded_files
+        records.keep(file)
+        records.note_batch("default", "j1")
+
+        assert records.due(10) == ["file-1"]
+        assert records.drop(["file-1"]) == 1
+        assert records.batches("default", Place(10)) == ["j1"]
