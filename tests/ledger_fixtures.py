@@ -9,7 +9,7 @@ import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TypeVar, cast
 
 import pytest
@@ -18,6 +18,7 @@ from redis import Redis
 from builders import a_chunk, a_classify_job, a_training_result, some_results
 from redis_fixtures import Server
 from seqd.admission import Admitted
+from seqd.batch.held_job import HeldJob
 from seqd.client import JobHandle
 from seqd.client.job import JobSteps
 from seqd.ledger import Ledger, connect
@@ -29,7 +30,6 @@ from seqd.ledger.work import Claim, CommitOutcome
 from seqd.settings import Settings
 from seqd_schemas import (
     CatalogEntry,
-    FileSource,
     Item,
     ItemChunk,
     Job,
@@ -154,33 +154,9 @@ class Environment:
             job or a_classify_job(), job_id, unit, chunk, owner=owner, digest=digest
         )
 
-    def begin_elsewhere(self, units: int = 2, items: int = 3) -> Unit:
-        """Hand in `r1`, which process 7 of a host has Ray run; returns the unit that it holds."""
-        source = FileSource(path="/data/reviews.jsonl")
-        job = a_classify_job(source=source, output_folder="/data/out", format=3, engine="ray")
-        return self.ledger.submissions.begin_elsewhere(
-            job, Admitted(3, 2), job_id="r1", units=units, items=items, holder="host:7"
-        )
-
-    def commit_part(self, held: Unit, unit: int, items: int, errored: int = 0) -> CommitOutcome:
-        """Commit a unit of such a job."""
-        part = PartReference(
-            name=f"part-{unit:08d}.jsonl",
-            size_bytes=10,
-            sha256="0" * 64,
-            first_index=0,
-            items=items,
-            checksum=1,
-            errors={"invalid_input": errored} if errored else {},
-        )
-        line = f'{{"unit": "{unit}", "code": "invalid_input", "items": {errored}}}'
-        of_job = replace(held, name=str(unit))
-        return self.ledger.work.commit_part(of_job, part, line if errored else "")
-
-    def renewal(self, unit: Unit) -> str:
-        """Renew a lease, and return what became of it."""
-        (outcome,) = self.ledger.work.renew([unit])
-        return outcome.name
+    def run_elsewhere(self, record: JobRecord) -> HeldJob:
+        """Hand in the job of a record, which this process has another engine run."""
+        return HeldJob(self.handle(record.job_id), record)
 
     def claim(self, worker: str = "worker-a", routes: tuple[str, ...] = ROUTES) -> Claim | None:
         """Take what is due."""
@@ -258,6 +234,19 @@ class Environment:
         deadline = time.monotonic() + DEADLINE_S
         while self.ledger.fleet.now_ms() <= at_ms:
             assert time.monotonic() < deadline, f"{at_ms} ms is too far away to wait for"
+
+
+def a_part(unit: int, items: int = 2, **errors: int) -> PartReference:
+    """Where the results of a unit are, some of them errors, by code."""
+    return PartReference(
+        name=f"part-{unit:08d}.jsonl",
+        size_bytes=10,
+        sha256="0" * 64,
+        first_index=2 * unit,
+        items=items,
+        checksum=1,
+        errors=errors,
+    )
 
 
 def queues_of(routes: tuple[str, ...]) -> list[str]:

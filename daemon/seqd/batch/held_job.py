@@ -10,11 +10,11 @@ from socket import gethostname
 from typing import TYPE_CHECKING, Any
 
 from seqd.admission import Admitted
+from seqd.ledger.blobs import PartReference
 from seqd.ledger.work import CommitOutcome, Renewal
 
 if TYPE_CHECKING:
-    from seqd.client import Client, JobHandle
-    from seqd.ledger.blobs import PartReference
+    from seqd.client import JobHandle
     from seqd_schemas import JobRecord
 
 
@@ -26,29 +26,40 @@ def process_name() -> str:
 class HeldJob:
     """A job that this process has another engine run. Steps raise what it has ended with."""
 
-    def __init__(self, client: "Client", job_id: str, record: "JobRecord") -> None:
-        """Hand the job of a record in. Raises what the ledger refuses it with."""
-        self.handle: JobHandle[Any] = client.job(job_id)
-        self._ledger = self.handle.steps.ledger
+    def __init__(self, handle: "JobHandle[Any]", record: "JobRecord") -> None:
+        """Hand the job of a record in, under a handle's name. Raises what it is refused with."""
+        self.handle, self._units = handle, record.units
+        self._ledger = handle.steps.ledger
         self._ingest = self._ledger.submissions.begin_elsewhere(
             record.job,
             Admitted(record.version, record.unit_items),
-            job_id=job_id,
+            job_id=handle.job_id,
             units=record.units,
             items=record.counts.total,
             holder=process_name(),
         )
+        self._committed = list[tuple[int, PartReference, str]]()
 
     def keep(self) -> None:
         """Keep the job for another lease."""
         if self._ledger.work.renew([self._ingest]) == [Renewal.LOST]:
             self.handle.wait()  # ended, so this only raises
 
-    def commit(self, unit: int, part: "PartReference", failed: str) -> None:
+    def commit(self, unit: int, part: PartReference, failed: str) -> None:
         """Record where the results of a unit are; `failed` has the records of its failed items.
 
         The last one completes the job.
         """
+        self._committed.append((unit, part, failed))
+        is_last = len(self._committed) == self._units
+        if self._commit(unit, part, failed) is CommitOutcome.COMMITTED and is_last:
+            # A Redis that crashed has lost some that it had acknowledged.
+            for row in self._committed:
+                self._commit(*row)
+
+    def _commit(self, unit: int, part: PartReference, failed: str) -> CommitOutcome:
         named = replace(self._ingest, name=str(unit))
-        if self._ledger.work.commit_part(named, part, failed) is CommitOutcome.ENDED:
+        outcome = self._ledger.work.commit_part(named, part, failed)
+        if outcome is CommitOutcome.ENDED:
             self.handle.wait()
+        return outcome

@@ -213,7 +213,7 @@ class RayJob:
 
     def hand_in(self, client: "Client", job_id: str) -> "JobHandle[Any]":
         """Have it be a job of the ledger, too, from now on."""
-        self._held = HeldJob(client, job_id, self.record)
+        self._held = HeldJob(client.job(job_id), self.record)
         self._note(job_id=job_id)
         return self._held.handle
 
