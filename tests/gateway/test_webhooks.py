@@ -73,6 +73,11 @@ class Receiver:
             self.answers.put(answer)
 
 
+class _Server(ThreadingHTTPServer):
+    #: Of 5 connections at once, as it is by default, others would wait for a second.
+    request_queue_size = 128
+
+
 @contextmanager
 def a_receiver(
     host: str = "127.0.0.1", context: ssl.SSLContext | None = None, port: int = 0
@@ -100,7 +105,7 @@ def a_receiver(
         def log_message(self, *_: object) -> None:
             pass
 
-    with ThreadingHTTPServer((host, port), Handler) as server:
+    with _Server((host, port), Handler) as server:
         if context is not None:
             server.socket = context.wrap_socket(server.socket, server_side=True)
         receiver = Receiver(server, "http" if context is None else "https")
@@ -324,6 +329,20 @@ def test_a_receiver_that_hangs_holds_up_no_other(
         assert {other.next().told["data"]["job_id"] for _ in told} == set(told)
 
 
+def test_all_that_is_due_is_sent_without_a_pause_between(
+    environment: Environment, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A gateway looks at what is due by itself once in an hour here."""
+    monkeypatch.setattr("seqd.gateway.deliveries._LOOK_S", 3_600.0)
+    add(environment, receiver.url)
+    told = {a_cancelled_job(environment) for _ in range(100)}
+
+    with a_gateway(environment.settings):
+        found = {receiver.next().told["data"]["job_id"] for _ in told}
+
+    assert found == told
+
+
 def test_what_a_gateway_sends_as_it_dies_another_one_sends_again(
     clocked: Environment, clock_server: ClockServer, receiver: Receiver
 ) -> None:
@@ -403,6 +422,26 @@ def test_what_failed_is_forgotten_after_a_week(
     assert (before.failed, only(clocked).failed) == (1, 0)
     assert not clocked.redis.exists(clocked.keys.webhook_messages(before.webhook_id))
     assert not clocked.redis.exists(clocked.keys.webhooks_due())
+
+
+def test_an_endpoint_with_much_that_is_overdue_comes_behind_one_with_little(
+    clocked: Environment, clock_server: ClockServer
+) -> None:
+    behind = add(clocked, "https://behind.test/")
+    for _ in range(3):
+        a_cancelled_job(clocked)
+    clock_server.step(1.0)
+    prompt = add(clocked, "https://prompt.test/")
+    a_cancelled_job(clocked)
+    clock_server.step(1.0)
+
+    turns = list[str]()
+    for _ in range(2):
+        (delivery,) = clocked.ledger.webhooks.claim(1)
+        turns.append(delivery.webhook.webhook_id)
+        clocked.ledger.webhooks.settle(delivery, "There was no answer.")
+
+    assert turns == [behind, prompt]
 
 
 def test_an_endpoint_that_failed_is_asked_for_one_message_at_a_time(

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Final
 
@@ -43,12 +44,15 @@ class _Deliveries:
         self._webhooks = client.webhooks
         self._receivers = receivers
         self._under_way: dict[asyncio.Task[None], str] = {}
+        #: Set when nothing is under way to an endpoint any more: more for it may be due.
+        self._has_ended = asyncio.Event()
 
     async def begin_due(self) -> int:
         """Claim what is due, and begin to send it; return how many messages those are.
 
         An endpoint is left out while messages to it are under way.
         """
+        self._has_ended.clear()
         free = _MOST_AT_ONCE - len(self._under_way)
         if free == 0:
             return 0
@@ -62,16 +66,14 @@ class _Deliveries:
         for delivery in claimed:
             task = asyncio.create_task(self._deliver(delivery))
             self._under_way[task] = delivery.webhook.webhook_id
-            task.add_done_callback(self._under_way.pop)
+            task.add_done_callback(self._end)
         return len(claimed)
 
     async def wait(self) -> None:
-        """Wait until a message was sent, `_LOOK_S` at most."""
-        if self._under_way:
-            first = asyncio.FIRST_COMPLETED
-            await asyncio.wait(list(self._under_way), timeout=_LOOK_S, return_when=first)
-        else:
-            await asyncio.sleep(_LOOK_S)
+        """Wait until an endpoint has been sent all that was claimed for it, `_LOOK_S` at most."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_LOOK_S):
+                await self._has_ended.wait()
 
     async def stop(self) -> None:
         """Leave off what is under way."""
@@ -79,6 +81,10 @@ class _Deliveries:
         for task in left:
             task.cancel()
         await asyncio.gather(*left, return_exceptions=True)
+
+    def _end(self, task: asyncio.Task[None]) -> None:
+        if self._under_way.pop(task) not in self._under_way.values():
+            self._has_ended.set()
 
     async def _deliver(self, delivery: Delivery) -> None:
         webhook, job_id = delivery.webhook.webhook_id, delivery.job_id

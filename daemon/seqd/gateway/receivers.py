@@ -83,7 +83,7 @@ class Receivers:
             return str(error)
         except (TimeoutError, httpx2.TimeoutException):
             return f"There was no answer within {SEND_S:g} s."
-        except (httpx2.HTTPError, httpx2.InvalidURL, ssl.SSLError, OSError) as error:
+        except (httpx2.HTTPError, httpx2.InvalidURL, OSError, UnicodeError) as error:
             return f"{type(error).__name__}: {error}"
 
     async def _post(self, url: httpx2.URL, body: str, headers: dict[str, str]) -> str:

@@ -74,14 +74,15 @@ local function tell_webhooks(id, tenant, name, event)
   end
 end
 
--- Write when there is next something to do for an endpoint: to send, or to forget what failed long ago.
+-- Write when there is next something to do for an endpoint: to send, or to forget what failed long ago. One with
+-- messages that are overdue comes behind all others that are due by now.
 local function schedule_webhook(webhook)
   local key = webhook_key(webhook)
   local due = redis.call('ZRANGE', key .. ':due', 0, 0, 'WITHSCORES')[2]
   local failed = redis.call('ZRANGE', key .. ':failed', 0, 0, 'WITHSCORES')[2]
   local at = math.min(tonumber(due or math.huge), failed and failed + FAILED_KEPT_MS or math.huge)
   redis.call('ZREM', webhooks_due_key(), webhook)
-  if at < math.huge then redis.call('ZADD', webhooks_due_key(), at, webhook) end
+  if at < math.huge then redis.call('ZADD', webhooks_due_key(), math.max(at, NOW), webhook) end
 end
 
 local function forget_webhook(webhook)
