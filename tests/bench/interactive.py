@@ -13,12 +13,11 @@ from dataclasses import dataclass
 from functools import partial
 
 from bench.case import Case, option
-from bench.daemon import Daemon, Peer, running
-from bench.jobs import CELERY, ECHO, PLUGIN, publish_echo
+from bench.daemon import Daemon, Peer
+from bench.jobs import ECHO, PLUGIN, celery_beside, publish_echo
 from bench.report import fact, latencies, say
 from bench.texts import TEST_FILE, reviews_of
 from seqd.errors import SeqdError
-from seqd.ledger.wakeup import broker_settings
 from seqd.settings import Settings
 from seqd_schemas import Priority
 
@@ -71,10 +70,7 @@ class Interactive(Case):
         """Time single texts, all kinds in turn."""
         say("one at a time, on the idle daemon")
         (self.folder / "texts.jsonl").write_text(json.dumps({"text": _REVIEW}) + "\n")
-        broker = broker_settings(daemon.endpoint.url, daemon.settings)["broker_url"]
-        address = dict.fromkeys(("CELERY_BROKER_URL", "CELERY_RESULT_BACKEND"), str(broker))
-        options = (*CELERY, str(len(daemon.slots)))
-        self.stack.enter_context(running("celery", self.folder / "celery.log", address, *options))
+        address = celery_beside(self, daemon)
         celery = self.peer("peers.celery_tasks", address)
         variables = {"SEQD_DATA_DIR": daemon.variables["SEQD_DATA_DIR"]}
         ours = self.peer("one_answer", variables, texts=str(self.folder / "texts.jsonl"), count=1)

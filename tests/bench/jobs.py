@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.case import Case, option
-from bench.daemon import TESTS, Peer, running
+from bench.daemon import TESTS, Daemon, Peer, running
 from bench.report import Side, in_turn, ratios, row, say, warm_up
 from bench.texts import TEST_FILE, Reviews, reviews_of
 from seqd.errors import SeqdError
@@ -25,7 +25,7 @@ from seqd_schemas import DataFingerprint
 MODEL = "imdb_lstm@0"
 #: A model of the endless run, which gives each text back: all that is timed is the daemon.
 ECHO, PLUGIN = "pace", TESTS / "endless" / "plugin"
-CELERY = ("-A", "bench.peers.celery_tasks", "worker", "-l", "ERROR", "--without-gossip",
+_CELERY = ("-A", "bench.peers.celery_tasks", "worker", "-l", "ERROR", "--without-gossip",
            "--without-mingle", "-c")  # fmt: skip
 
 
@@ -56,10 +56,7 @@ class Jobs(Case):
         say("starting the daemon, Celery's worker and the clients")
         publish_echo(Settings(data_dir=self.folder / "data"))
         daemon = self.daemon(self.slots, python_path=str(PLUGIN))
-        broker = broker_settings(daemon.endpoint.url, daemon.settings)["broker_url"]
-        address = dict.fromkeys(("CELERY_BROKER_URL", "CELERY_RESULT_BACKEND"), str(broker))
-        options = (*CELERY, str(len(daemon.slots)))
-        self.stack.enter_context(running("celery", self.folder / "celery.log", address, *options))
+        address = celery_beside(self, daemon)
 
         def clients(texts: Path, count: int, number: int) -> list[Peer]:
             variables = {"SEQD_DATA_DIR": daemon.variables["SEQD_DATA_DIR"]}
@@ -90,6 +87,15 @@ class Jobs(Case):
         self.report.add("texts a second, each with its result read", rows)
         beside = [row(f"{name} / Celery", "times", ratios(speed, other[1])) for name, speed in own]
         self.report.add("how many times as fast", beside)
+
+
+def celery_beside(case: Case, daemon: Daemon) -> dict[str, str]:
+    """Start a worker of plain Celery on a daemon's Redis; gives Celery's variables for others."""
+    broker = broker_settings(daemon.endpoint.url, daemon.settings)["broker_url"]
+    address = dict.fromkeys(("CELERY_BROKER_URL", "CELERY_RESULT_BACKEND"), str(broker))
+    options = (*_CELERY, str(len(daemon.slots)))
+    case.stack.enter_context(running("celery", case.folder / "celery.log", address, *options))
+    return address
 
 
 def rate(peers: list[Peer], texts: int, do: str, **arguments: object) -> float:

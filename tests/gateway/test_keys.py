@@ -13,6 +13,7 @@ from cli_builders import Ended, here, use_ledger
 from seqd.gateway.app import gateway_app
 from seqd.testing import RunningServices
 from service_guide import serving
+from worker_fixtures import wait_until
 
 pytestmark = pytest.mark.processes
 
@@ -124,6 +125,11 @@ def test_a_request_without_a_key_that_there_is_gets_401_and_its_body_is_not_read
     assert refused.headers["x-request-id"].startswith("req_")
 
 
+def is_refused(gateway: str, secret: str) -> bool:
+    headers = {"authorization": f"Bearer {secret}"}
+    return httpx.get(f"{gateway}/v1/models", headers=headers).status_code == 401
+
+
 def test_a_key_that_is_revoked_is_told_from_one_that_holds(
     gateway: str, seqd: Callable[..., Ended], new_key: Callable[..., tuple[str, str]]
 ) -> None:
@@ -133,6 +139,7 @@ def test_a_key_that_is_revoked_is_told_from_one_that_holds(
 
         seqd("keys", "revoke", key_id)
 
+        wait_until(lambda: is_refused(gateway, secret), "the gateway has forgotten the key")
         with pytest.raises(stock.AuthenticationError) as refused:
             openai.models.list()
     assert refused.value.code == "invalid_api_key"

@@ -8,6 +8,7 @@ import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from ipaddress import ip_address
+from time import monotonic
 from typing import Annotated, Final
 
 from fastapi import Depends, Request
@@ -24,6 +25,10 @@ from seqd_schemas import KeyRole
 
 #: On whose account requests run where there are no keys.
 DEFAULT_TENANT: Final = "default"
+
+#: Seconds for which a key that was admitted once is let in without asking Redis, and how many are.
+KNOWN_S: Final = 1.0
+_MAX_KNOWN: Final = 10_000
 
 #: What a proxy says of whom it speaks for, and a browser of a page that sends a request.
 _PASSED_ON: Final = ("x-forwarded-for", "forwarded", "x-real-ip")
@@ -58,6 +63,8 @@ class Admissions:
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
+        #: What Redis said of secrets, and when it was asked.
+        self._known = dict[str | None, tuple[Admission, float]]()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the application for a caller who is known, else answer in its place."""
@@ -66,7 +73,7 @@ class Admissions:
             return
         request = Request(scope)
         try:
-            admission = await (await client_of(request)).admitted(_secret_of(request))
+            admission = await self._admission(request)
         except SeqdError as error:
             await refusal_of(error)(scope, receive, send)
             return
@@ -86,6 +93,23 @@ class Admissions:
             await self._app(scope, receive, send)
         finally:
             acting_for.reset(acting)
+
+    async def _admission(self, request: Request) -> Admission:
+        """Return what Redis says of a request's secret, or has said within the last second.
+
+        A request in its own round trip to Redis, beside those that others share, takes a fifth of
+        the requests that a gateway answers. Requests of a key with a rate are counted one by one.
+        """
+        secret, now_s = _secret_of(request), monotonic()
+        admission, asked_s = self._known.get(secret, (None, 0.0))
+        if admission is None or now_s - asked_s >= KNOWN_S:
+            admission = await (await client_of(request)).admitted(secret)
+            is_counted = admission.key is not None and admission.key.requests_per_minute is not None
+            if admission.verdict in (Verdict.OPEN, Verdict.ADMITTED) and not is_counted:
+                if len(self._known) >= _MAX_KNOWN:
+                    self._known.clear()
+                self._known[secret] = admission, now_s
+        return admission
 
 
 def _refused(request: Request, admission: Admission) -> Response | None:
