@@ -32,7 +32,10 @@ local function event_type(kind, name)
   return 'fine_tuning.job.' .. (name == 'completed' and 'succeeded' or name)
 end
 
-local function is_told(wanted, kind_of_event, notes)
+-- True where an endpoint is told of an event of a job. Who sends an interactive job waits for it, and may send many a
+-- second: only who names its note is told of it.
+local function is_told(wanted, kind_of_event, notes, priority)
+  if priority == 'interactive' and not next(wanted.metadata) then return false end
   for name, text in pairs(wanted.metadata) do
     if notes[name] ~= text then return false end
   end
@@ -50,7 +53,7 @@ local function queue_message(webhook, id, message)
     return redis.call('HINCRBY', key, 'dropped', 1)
   end
   -- Behind one that had failed for good there is another reason to try: both are sent, in order.
-  if redis.call('ZREM', key .. ':failed', id) == 1 then waiting = string.gsub(waiting, '^%d+', '0') end
+  if redis.call('ZREM', key .. ':failed', id) == 1 then waiting = string.gsub(waiting or '0', '^%d+', '0') end
   redis.call('HSET', key .. ':messages', id, (waiting or '0') .. '\n' .. message)
   if redis.call('ZADD', key .. ':due', 'NX', NOW, id) == 1 then
     redis.call('ZADD', webhooks_due_key(), 'LT', NOW, webhook)
@@ -61,12 +64,12 @@ end
 local function tell_webhooks(id, tenant, name, event)
   local webhooks = webhooks_of(tenant)
   if #webhooks == 0 then return end
-  local row = redis.call('HMGET', job_key(id), 'kind', 'model', 'spec')
+  local row = redis.call('HMGET', job_key(id), 'kind', 'model', 'spec', 'priority')
   local is_read, job = pcall(cjson.decode, row[3] or '')  -- of a damaged job it may be anything
   local notes = is_read and type(job) == 'table' and job.metadata or {}
   local kind_of_event, message = event_type(row[1], name), nil
   for _, wanted in ipairs(webhooks) do
-    if is_told(wanted, kind_of_event, notes) then
+    if is_told(wanted, kind_of_event, notes, row[4]) then
       message = message or string.format('{"type":"%s","kind":%s,"model":%s,"metadata":%s,"event":%s}',
         kind_of_event, cjson.encode(row[1] or ''), cjson.encode(row[2] or ''), cjson.encode(notes), event)
       queue_message(wanted.webhook, id, message)
