@@ -38,7 +38,7 @@ WEBHOOK_EVENTS = (
     ),
 )
 #: Most webhooks of a tenant, and of all tenants.
-MAX_TENANT_WEBHOOKS = 20
+MAX_TENANT_WEBHOOKS = 10
 MAX_WEBHOOKS = 1_000
 #: Requests a minute that a key may have at most.
 MAX_REQUESTS_PER_MINUTE = 1_000_000

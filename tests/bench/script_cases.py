@@ -551,7 +551,7 @@ def checkpoints(world: World) -> None:
             world.watched.checkpoints.commit(unit, record)
 
 
-@case("webhooks with all that may wait, and 16 jobs that each tells 20 receivers of", "set_webhook",
+@case("webhooks with all that may wait, and 64 jobs that each tells 10 receivers of", "set_webhook",
       "claim_deliveries", "settle_delivery", "replay_webhook", "commit")  # fmt: skip
 def deliveries_of_all(world: World) -> None:
     webhooks, version = world.watched.webhooks, world.number()
@@ -563,7 +563,7 @@ def deliveries_of_all(world: World) -> None:
     messages = dict.fromkeys(waiting, '0\n{"type":"batch.completed"}')
     world.redis.hset(world.keys.webhook_messages(first), mapping=messages)
     assert webhooks.replay(first) == world.jobs
-    world.small_jobs(16, a_classify_job(tenant=tenant), version=version)
+    world.small_jobs(64, a_classify_job(tenant=tenant), version=version)
     world.complete(world.claimed(version, watched=True), watched=True)
     for delivery in webhooks.claim(200):
         webhooks.settle(delivery, "It did not answer.")

@@ -24,7 +24,7 @@ COUNTED = {
     ("take_range.lua", "HGETALL"),
     # A job's own hash: its request, and some tens of fields; clients read it as a whole, too.
     ("results.lua", "HGETALL"),
-    # A tenant has at most 20 (`MAX_TENANT_WEBHOOKS`).
+    # A tenant has at most 10 (`MAX_TENANT_WEBHOOKS`).
     ("shared/webhooks.lua", "HGETALL"),
     # At most 256 orders are open at a time (`MAX_MODEL_ORDERS`).
     ("place_order.lua", "ZREMRANGEBYSCORE"),

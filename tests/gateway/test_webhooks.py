@@ -469,6 +469,22 @@ def test_an_endpoint_that_failed_is_asked_for_one_message_at_a_time(
     assert (len(others), busy, len(probe), len(webhooks.claim(100))) == (4, [], 1, 1)
 
 
+def test_what_an_endpoint_cannot_hold_any_more_is_dropped_and_counted(
+    environment: Environment,
+) -> None:
+    webhook = add(environment, "https://a.test/", event_types=WEBHOOK_EVENTS)
+    job_id = environment.submit()
+    messages = environment.keys.webhook_messages(webhook)
+    others = {f"j{number}": "0\n{}" for number in range(99_999)}
+    environment.redis.hset(messages, mapping=others)
+
+    a_cancelled_job(environment)
+    environment.ledger.control.cancel(job_id)
+
+    assert only(environment).dropped == 2
+    assert taken(environment) == [(job_id, "batch.queued"), (job_id, "batch.cancelled")]
+
+
 def test_a_removed_webhook_leaves_nothing_behind(environment: Environment) -> None:
     webhook = add(environment, "https://a.test/")
     a_cancelled_job(environment)

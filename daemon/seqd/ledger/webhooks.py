@@ -50,7 +50,7 @@ LEASE_S: Final = 30.0
 _MOST_EACH: Final = 16
 
 #: Jobs whose messages one step of a replay makes due.
-_REPLAYED_AT_ONCE: Final = 500
+_REPLAYED_AT_ONCE: Final = 200
 
 _MOST_CHARS: Final = 500
 

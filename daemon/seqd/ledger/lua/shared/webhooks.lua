@@ -12,7 +12,7 @@ local FAILED_AT_ONCE = 100
 local function webhook_key(webhook) return PREFIX .. ':webhook:' .. webhook end
 local function webhooks_due_key() return PREFIX .. ':webhooks:due' end
 
--- The endpoints of a tenant, at most 20: what each is to be told of. Read once in a call.
+-- The endpoints of a tenant, at most 10: what each is to be told of. Read once in a call.
 local webhooks_read = {}
 local function webhooks_of(tenant)
   if webhooks_read[tenant] then return webhooks_read[tenant] end
@@ -45,18 +45,24 @@ local function is_told(wanted, kind_of_event, notes, priority)
   return false
 end
 
-local function queue_message(webhook, id, message)
-  local key = webhook_key(webhook)
+-- Queue a message for an endpoint as it was read. What holds for all messages of a call is asked once.
+local function queue_message(wanted, id, message)
+  local key = webhook_key(wanted.webhook)
   local waiting = redis.call('HGET', key .. ':messages', id)
-  if waiting and #waiting + #message > MOST_WAITING_BYTES
-      or not waiting and redis.call('HLEN', key .. ':messages') >= MOST_JOBS_WAITING then
+  wanted.room = wanted.room or MOST_JOBS_WAITING - redis.call('HLEN', key .. ':messages')
+  if waiting and #waiting + #message > MOST_WAITING_BYTES or not waiting and wanted.room <= 0 then
     return redis.call('HINCRBY', key, 'dropped', 1)
   end
+  if not waiting then
+    wanted.room = wanted.room - 1
   -- Behind one that had failed for good there is another reason to try: both are sent, in order.
-  if redis.call('ZREM', key .. ':failed', id) == 1 then waiting = string.gsub(waiting or '0', '^%d+', '0') end
+  elseif redis.call('ZREM', key .. ':failed', id) == 1 then
+    waiting = string.gsub(waiting, '^%d+', '0')
+  end
   redis.call('HSET', key .. ':messages', id, (waiting or '0') .. '\n' .. message)
-  if redis.call('ZADD', key .. ':due', 'NX', NOW, id) == 1 then
-    redis.call('ZADD', webhooks_due_key(), 'LT', NOW, webhook)
+  if redis.call('ZADD', key .. ':due', 'NX', NOW, id) == 1 and not wanted.is_due then
+    redis.call('ZADD', webhooks_due_key(), 'LT', NOW, wanted.webhook)
+    wanted.is_due = true
   end
 end
 
@@ -72,7 +78,7 @@ local function tell_webhooks(id, tenant, name, event)
     if is_told(wanted, kind_of_event, notes, row[4]) then
       message = message or string.format('{"type":"%s","kind":%s,"model":%s,"metadata":%s,"event":%s}',
         kind_of_event, cjson.encode(row[1] or ''), cjson.encode(row[2] or ''), cjson.encode(notes), event)
-      queue_message(wanted.webhook, id, message)
+      queue_message(wanted, id, message)
     end
   end
 end
