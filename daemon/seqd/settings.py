@@ -445,6 +445,19 @@ class Settings(BaseSettings):
         description="Proxies, as addresses and networks joined by commas, whose X-Forwarded-For "
         "and X-Forwarded-Proto `seqd gateway` believes; it serves nobody without a key then.",
     )
+    gateway_max_body_bytes: int = Field(
+        default=16 * 1024**2,
+        ge=1024,
+        description="Bytes of the body of a request to `seqd gateway` at most; a file has "
+        "SEQD_GATEWAY_MAX_FILE_BYTES.",
+    )
+    gateway_max_requests: int = Field(
+        default=4_000,
+        ge=1,
+        le=100_000,
+        description="Requests that `seqd gateway` has open at a time at most, streams included; "
+        "others are told to come again.",
+    )
     gateway_files: Path | None = Field(
         default=None,
         description="Folder of the files that callers of `seqd gateway` upload, and that workers "

@@ -117,3 +117,15 @@ def test_a_response_bears_the_requests_own_name_or_a_new_one(web: httpx.Client) 
 
     assert named.headers["x-request-id"] == "order-17"
     assert unnamed.headers["x-request-id"].startswith("req_")
+
+
+@pytest.mark.parametrize("is_told", [True, False])
+def test_a_body_that_is_too_large_is_refused_whether_or_not_it_says_so(
+    web: httpx.Client, is_told: bool
+) -> None:
+    body = b'{"input": "' + b"x" * 17 * 1024**2 + b'"}'
+    sent = body if is_told else iter([body[:1_000], body[1_000:]])
+
+    reply = web.post("/v1/classify", content=sent, headers={"content-type": "application/json"})
+
+    assert (reply.status_code, reply.json()["error"]["code"]) == (413, "body_too_large")

@@ -55,7 +55,8 @@ def test_another_request_under_an_identifier_that_is_taken_is_refused(web: httpx
 
     reply = web.put("/v1/jobs/mine-2", json=of_texts("another"))
 
-    assert (reply.status_code, reply.json()["error"]["code"]) == (409, "id_in_use")
+    assert (reply.status_code, reply.json()["code"]) == (409, "id_in_use")
+    assert reply.headers["content-type"] == "application/problem+json"
 
 
 @pytest.mark.parametrize(
@@ -73,7 +74,7 @@ def test_a_job_that_cannot_be_one_or_reaches_beyond_its_request_is_refused(
     reply = web.put("/v1/jobs/mine-3", json=job)
 
     assert (reply.status_code, web.get("/v1/jobs/mine-3").status_code) == (400, 404)
-    assert message in reply.json()["error"]["message"]
+    assert message in reply.json()["detail"]
 
 
 def test_a_jobs_failed_items_are_retried_as_a_job_that_continues_it(web: httpx.Client) -> None:

@@ -63,7 +63,8 @@ def holder(web: httpx.Client, new_key: Callable[..., tuple[str, str]]) -> Callab
 
 
 def told(reply: httpx.Response) -> tuple[int, str]:
-    return reply.status_code, reply.json()["error"]["code"]
+    body = reply.json()
+    return reply.status_code, body.get("error", body)["code"]
 
 
 #: What requests bear that come from elsewhere, though by loopback.
@@ -86,7 +87,7 @@ def test_without_keys_programs_of_this_machine_are_served_and_nobody_else(
         for headers in FROM_ELSEWHERE:
             refused = web.get("/v1/jobs", headers=headers)
             assert told(refused) == (403, "not_allowed"), headers
-            assert "seqd keys new --tenant NAME" in refused.json()["error"]["message"]
+            assert "seqd keys new --tenant NAME" in refused.text
 
     behind = settings.model_copy(update={"gateway_proxies": ("127.0.0.1",)})
     with serving(gateway_app(behind)) as address:

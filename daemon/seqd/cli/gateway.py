@@ -51,7 +51,7 @@ def _server_of(settings: "Settings") -> "GatewayServer":
             f"seqd gateway needs {error.name}, which is not installed: pip install 'seqd[gateway]'"
         ) from error
     _check_keys(settings)
-    return GatewayServer(gateway_app(settings), settings.gateway_host, settings.gateway_port)
+    return GatewayServer(gateway_app(settings), settings)
 
 
 def _check_keys(settings: "Settings") -> None:

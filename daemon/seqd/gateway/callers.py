@@ -14,7 +14,8 @@ from typing import Annotated, Final
 from fastapi import Depends, Request
 from fastapi.responses import Response
 from fastapi.security import HTTPBearer
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from seqd.errors import NotAllowed, SeqdError
 from seqd.gateway.ledger_client import GatewayClient
@@ -25,6 +26,9 @@ from seqd_schemas import KeyRole
 
 #: On whose account requests run where there are no keys.
 DEFAULT_TENANT: Final = "default"
+
+#: Where files are uploaded.
+_FILES_PATH: Final = "/v1/files"
 
 #: Seconds for which a key that was admitted once is let in without asking Redis, and how many are.
 KNOWN_S: Final = 1.0
@@ -75,7 +79,7 @@ class Admissions:
         try:
             admission = await self._admission(request)
         except SeqdError as error:
-            await refusal_of(error)(scope, receive, send)
+            await refusal_of(request, error)(scope, receive, send)
             return
         request.state.headers += _rate_headers(admission)
         refused = _refused(request, admission)
@@ -90,7 +94,7 @@ class Admissions:
         act = {"key": caller.key_id, "tenant": caller.tenant, "request": request.state.request_id}
         acting = acting_for.set(act)
         try:
-            await self._app(scope, receive, send)
+            await self._app(scope, _bounded(request, receive), send)
         finally:
             acting_for.reset(acting)
 
@@ -112,6 +116,26 @@ class Admissions:
         return admission
 
 
+def _bounded(request: Request, receive: Receive) -> Receive:
+    """Return what gives a body, and raises HTTPException once it is larger than it may be.
+
+    Files have limits of their own, which their route knows.
+    """
+    left_bytes = request.app.state.settings.gateway_max_body_bytes
+    if request.url.path == _FILES_PATH:
+        return receive
+
+    async def bounded() -> Message:
+        nonlocal left_bytes
+        message = await receive()
+        left_bytes -= len(message.get("body", b""))
+        if left_bytes < 0:
+            raise HTTPException(413)
+        return message
+
+    return bounded
+
+
 def _refused(request: Request, admission: Admission) -> Response | None:
     """Return the answer to a request that is not served; None of one that is."""
     verdict = admission.verdict
@@ -120,9 +144,10 @@ def _refused(request: Request, admission: Admission) -> Response | None:
     if verdict is Verdict.OPEN:
         if _is_from_here(request):
             return None
-        return refusal(403, NotAllowed.code, _NO_KEYS)
+        return refusal(request, 403, NotAllowed.code, _NO_KEYS)
     if verdict is Verdict.LIMITED:
         return refusal(
+            request,
             429,
             "rate_limit_exceeded",
             "The key has sent as many requests in a minute as it may. Try again in "
@@ -135,6 +160,7 @@ def _refused(request: Request, admission: Admission) -> Response | None:
     elif _secret_of(request) is None:
         what = "The request has no key."
     return refusal(
+        request,
         401,
         "invalid_api_key",
         f"{what} Send one that your operator has made for you: {_KEY}",

@@ -13,7 +13,7 @@ from fastapi.responses import Response, StreamingResponse
 
 from seqd.errors import SeqdError
 from seqd.gateway.callers import Reader, SeqdClient
-from seqd.gateway.refusals import error_body_of
+from seqd.gateway.refusals import problem_of
 from seqd.gateway.server_sent import EVENTS, event_of, kept_alive
 from seqd.ledger.async_transport import AsyncStream
 from seqd_schemas import Event
@@ -81,4 +81,4 @@ async def _sent(events: AsyncStream[Event], wanted: frozenset[str] | None) -> As
     except (
         SeqdError
     ) as error:  # an event called `error` would reach who listens for lost connections
-        yield event_of(error_body_of(error), event="stream_error")
+        yield event_of(problem_of(error), event="stream_error")

@@ -1,6 +1,11 @@
-"""What an error is over HTTP: its status, and a body in the form that OpenAI's clients read."""
+"""What an error is over HTTP: its status, and a body.
+
+That of a route which OpenAI's API has is in the form that OpenAI's clients read; our own routes
+answer with problem details.
+"""
 
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Final
 
 from fastapi import Request
@@ -52,6 +57,9 @@ _TYPES: Final[Mapping[int, str]] = {
     429: "rate_limit_error",
 }
 
+#: Routes that OpenAI's API does not have.
+_OWN_ROUTES: Final = ("/v1/jobs", "/v1/events")
+
 #: Seconds after which a client tries again where the error says none.
 _RETRY_S: Final = 1.0
 
@@ -60,6 +68,7 @@ _LATER: Final = "This cannot be answered now. Try again later."
 
 
 def refusal(
+    request: Request,
     status: int,
     code: str,
     message: str,
@@ -75,7 +84,22 @@ def refusal(
     if retry_after_s is not None:
         told["retry-after-ms"] = str(max(1, round(retry_after_s * 1_000)))
         told["retry-after"] = str(max(1, round(retry_after_s)))
+    if request.url.path.startswith(_OWN_ROUTES):
+        body = problem(status, code, message, param)
+        return JSONResponse(body, status, told, media_type="application/problem+json")
     return JSONResponse(error_body(status, code, message, param), status, told)
+
+
+def problem(status: int, code: str, message: str, param: str | None = None) -> Answer:
+    """Return the problem details (RFC 9457) of an error, for routes that are our own."""
+    title = HTTPStatus(status).phrase
+    body: Answer = {"type": "about:blank", "title": title, "status": status, "detail": message}
+    return {**body, "code": code, **({} if param is None else {"param": param})}
+
+
+def problem_of(error: SeqdError) -> Answer:
+    """Return the problem details of an error of ours."""
+    return problem(status_of(error), error.code, message_of(error))
 
 
 def error_body(status: int, code: str, message: str, param: str | None = None) -> Answer:
@@ -89,11 +113,12 @@ def error_body_of(error: SeqdError) -> Answer:
     return error_body(status_of(error), error.code, message_of(error))
 
 
-def refusal_of(error: SeqdError) -> JSONResponse:
+def refusal_of(request: Request, error: SeqdError) -> JSONResponse:
     """Return the response to a request that an error of ours has ended."""
     status = status_of(error)
     retry_after_s = (error.retry_after_s or _RETRY_S) if error.retryable else None
-    return refusal(status, error.code, message_of(error), retry_after_s=retry_after_s)
+    message = message_of(error)
+    return refusal(request, status, error.code, message, retry_after_s=retry_after_s)
 
 
 def status_of(error: SeqdError) -> int:
@@ -115,19 +140,19 @@ def message_of(error: SeqdError) -> str:
     return str(error)
 
 
-async def refuse_error(_: Request, error: Exception) -> JSONResponse:
+async def refuse_error(request: Request, error: Exception) -> JSONResponse:
     """Answer a request that an error of ours has ended."""
     assert isinstance(error, SeqdError)
-    return refusal_of(error)
+    return refusal_of(request, error)
 
 
-async def refuse_late(_: Request, __: Exception) -> JSONResponse:
+async def refuse_late(request: Request, __: Exception) -> JSONResponse:
     """Answer a request whose answer did not come in time."""
     message = f"No answer came within {ANSWER_S:g} s. Try again later, or hand a job in."
-    return refusal(504, "timeout", message, retry_after_s=_RETRY_S)
+    return refusal(request, 504, "timeout", message, retry_after_s=_RETRY_S)
 
 
-async def refuse_invalid(_: Request, error: Exception) -> JSONResponse:
+async def refuse_invalid(request: Request, error: Exception) -> JSONResponse:
     """Answer a request whose fields are not those of its route, with the first of them."""
     assert isinstance(error, RequestValidationError)
     fault = error.errors()[0]
@@ -135,7 +160,7 @@ async def refuse_invalid(_: Request, error: Exception) -> JSONResponse:
     field = ".".join(str(part) for part in path)
     if fault["type"] == "json_invalid":
         message = f"The body is no JSON: {fault['ctx']['error']} at character {field}."
-        return refusal(400, "invalid_json", message)
+        return refusal(request, 400, "invalid_json", message)
     what = field if where == "body" else f"{where} {field}"
     said = fault["msg"].removeprefix("Value error, ")
     if fault["type"] == "missing":
@@ -144,18 +169,20 @@ async def refuse_invalid(_: Request, error: Exception) -> JSONResponse:
         message = f"There is no field {field!r} here. Leave it out."
     else:
         message = f"{what or 'The body'} is {shown(fault['input'])}: {said}."
-    return refusal(400, "invalid_request", message, param=field or None)
+    return refusal(request, 400, "invalid_request", message, param=field or None)
 
 
-async def refuse_status(_: Request, error: Exception) -> JSONResponse:
+async def refuse_status(request: Request, error: Exception) -> JSONResponse:
     """Answer what the router refuses: a path or a method that there is not, a body in no form."""
     assert isinstance(error, HTTPException)
-    codes = {404: "unknown_url", 405: "method_not_allowed"}
+    codes = {404: "unknown_url", 405: "method_not_allowed", 413: "body_too_large"}
     messages = {
         404: "There is no such URL here. The routes stand in /openapi.json.",
         405: "This URL does not take the method of the request.",
+        413: "The body is larger than it may be here. Upload a file: POST /v1/files.",
     }
     return refusal(
+        request,
         error.status_code,
         codes.get(error.status_code, "invalid_request"),
         messages.get(error.status_code, str(error.detail)),
@@ -163,6 +190,7 @@ async def refuse_status(_: Request, error: Exception) -> JSONResponse:
     )
 
 
-async def refuse_fault(_: Request, error: Exception) -> JSONResponse:
+async def refuse_fault(request: Request, error: Exception) -> JSONResponse:
     """Answer a request that met a fault of ours, without a word of it; the log has it."""
-    return refusal(500, "internal", "The gateway met an error of its own, which its log tells.")
+    message = "The gateway met an error of its own, which its log tells."
+    return refusal(request, 500, "internal", message)

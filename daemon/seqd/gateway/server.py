@@ -10,6 +10,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from seqd.errors import PortTaken
+from seqd.settings import Settings
 
 #: Seconds that open requests have to end once the gateway is told to.
 DRAIN_S: Final = 30.0
@@ -18,7 +19,7 @@ DRAIN_S: Final = 30.0
 class GatewayServer(uvicorn.Server):
     """A server that tells its streams at the first SIGTERM: they end, and the rest is finished."""
 
-    def __init__(self, app: FastAPI, host: str, port: int) -> None:
+    def __init__(self, app: FastAPI, settings: Settings) -> None:
         """Listen on an address already; raises PortTaken."""
         config = uvicorn.Config(
             app,
@@ -27,10 +28,11 @@ class GatewayServer(uvicorn.Server):
             server_header=False,
             proxy_headers=False,  # the application decides whom to believe
             timeout_graceful_shutdown=int(DRAIN_S),
+            limit_concurrency=settings.gateway_max_requests,
         )
         super().__init__(config)
         self._stopped: asyncio.Event = app.state.stopped
-        self._socket = _listening(host, port)
+        self._socket = _listening(settings.gateway_host, settings.gateway_port)
 
     @property
     def port(self) -> int:
