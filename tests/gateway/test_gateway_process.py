@@ -1,7 +1,9 @@
 """The gateway as a process: beside `seqd up`, killed, and told to end while somebody reads."""
 
 import signal
+import socket
 from collections.abc import Iterator
+from contextlib import suppress
 from threading import Event, Thread
 
 import httpx
@@ -70,6 +72,22 @@ def test_a_gateway_that_is_told_to_end_has_its_readers_connect_again(up: Up) -> 
 
     assert lines[-3:] == [": the gateway is stopped; connect again", "retry: 500", ""]
     up.wait_for("The gateway ended, status 143")
+
+
+def test_a_head_that_is_too_long_is_refused_and_the_gateway_goes_on(up: Up) -> None:
+    wait_until(lambda: answers(up), "the gateway answers")
+    address = httpx.URL(address_of(up))
+
+    with socket.create_connection((address.host, address.port or 0), timeout=60) as sent:
+        sent.sendall(b"GET /v1/models HTTP/1.1\r\nHost: localhost\r\nX-Long: ")
+        with suppress(ConnectionError):  # it is refused while more is on its way
+            for _ in range(64):
+                sent.sendall(b"x" * 64 * 1024)
+        with suppress(ConnectionError):
+            answer = sent.recv(4_096)
+            assert answer.startswith(b"HTTP/1.1 400"), answer
+
+    assert answers(up)
 
 
 def test_a_port_that_another_program_has_is_told(up: Up) -> None:

@@ -4,6 +4,7 @@ A key is looked up before anything of a request's body is read: `Admissions` doe
 request to `/v1`, and the routes say what role they need.
 """
 
+import asyncio
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -26,6 +27,9 @@ from seqd_schemas import KeyRole
 
 #: On whose account requests run where there are no keys.
 DEFAULT_TENANT: Final = "default"
+
+#: Seconds for which nothing may come of a body.
+_SILENCE_S: Final = 60.0
 
 #: Where files are uploaded.
 _FILES_PATH: Final = "/v1/files"
@@ -117,17 +121,24 @@ class Admissions:
 
 
 def _bounded(request: Request, receive: Receive) -> Receive:
-    """Return what gives a body, and raises HTTPException once it is larger than it may be.
+    """Return what gives a body, and raises HTTPException for one that is too large or too slow.
 
     Files have limits of their own, which their route knows.
     """
     left_bytes = request.app.state.settings.gateway_max_body_bytes
     if request.url.path == _FILES_PATH:
         return receive
+    is_whole = False
 
     async def bounded() -> Message:
-        nonlocal left_bytes
-        message = await receive()
+        nonlocal left_bytes, is_whole
+        try:
+            # Behind the body it tells of a caller that goes away, which is waited for.
+            async with asyncio.timeout(None if is_whole else _SILENCE_S):
+                message = await receive()
+        except TimeoutError:
+            raise HTTPException(408) from None
+        is_whole = not message.get("more_body", False)
         left_bytes -= len(message.get("body", b""))
         if left_bytes < 0:
             raise HTTPException(413)

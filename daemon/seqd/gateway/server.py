@@ -10,6 +10,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from seqd.errors import PortTaken
+from seqd.gateway.connections import BoundedConnection
 from seqd.settings import Settings
 
 #: Seconds that open requests have to end once the gateway is told to.
@@ -23,6 +24,7 @@ class GatewayServer(uvicorn.Server):
         """Listen on an address already; raises PortTaken."""
         config = uvicorn.Config(
             app,
+            http=BoundedConnection,
             access_log=False,
             log_config=None,
             server_header=False,

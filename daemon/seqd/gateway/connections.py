@@ -1,0 +1,61 @@
+"""Connections that send the head of a request: bounded in its bytes, and in the time that it takes.
+
+uvicorn bounds neither where it reads HTTP by httptools.
+"""
+
+import asyncio
+from typing import Final
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+#: Bytes of a head, its last block not counted, and seconds from its first byte to its end. A
+#: connection that was made and sends nothing has as long.
+MAX_HEAD_BYTES: Final = 64 * 1024
+HEAD_S: Final = 30.0
+
+
+class BoundedConnection(HttpToolsProtocol):
+    """A connection that is closed where a head is too long, or takes too long."""
+
+    _head_bytes = 0
+    _is_in_head = True
+    _timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Wait for the first request."""
+        super().connection_made(transport)
+        self._timer = self.loop.call_later(HEAD_S, self._close)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Wait for nothing more."""
+        self._stop_timer()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Read on; refuse a head that has become too long."""
+        super().data_received(data)
+        if self._is_in_head and not self.transport.is_closing():
+            self._head_bytes += len(data)
+            if self._head_bytes > MAX_HEAD_BYTES:
+                self.send_400_response("The head of the request is too long.")
+
+    def on_message_begin(self) -> None:
+        """Begin to count."""
+        super().on_message_begin()
+        self._head_bytes, self._is_in_head = 0, True
+        self._stop_timer()
+        self._timer = self.loop.call_later(HEAD_S, self._close)
+
+    def on_headers_complete(self) -> None:
+        """Count no more: what follows is a body, or the next request."""
+        self._is_in_head = False
+        self._stop_timer()
+        super().on_headers_complete()
+
+    def _close(self) -> None:
+        if not self.transport.is_closing():
+            self.transport.close()
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
