@@ -33,10 +33,10 @@ if TYPE_CHECKING:
 _NAMES = {
     ".audit": "AuditEntry AuditRecord",
     ".base": (
-        "Code Count CustomId EntryId EpochMs FORMAT JobId Label LeastFormat MAX_INLINE_ITEMS "
-        "MAX_JOB_BYTES MAX_TEXT_CHARS ModelName ModelRef ModelReference OperatorText ParameterName "
-        "Parameters ParameterValue PluginVersions Positive Scalar Sha256 ShortText TaskName "
-        "TenantName WireModel"
+        "Code Count CustomId DEFAULT_TENANT EntryId EpochMs FORMAT JobId Label LeastFormat "
+        "MAX_INLINE_ITEMS MAX_JOB_BYTES MAX_TEXT_CHARS ModelName ModelRef ModelReference "
+        "OperatorText ParameterName Parameters ParameterValue PluginVersions Positive Scalar "
+        "Sha256 ShortText TaskName TenantName WireModel"
     ),
     ".cards": (
         "Confusion EvaluatedClass EvaluatedExample EvaluatedMetric MAX_CONFUSIONS MAX_EVALUATIONS "

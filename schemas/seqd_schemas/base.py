@@ -18,6 +18,8 @@ from pydantic_core import CoreSchema, core_schema
 #: The highest format that this release reads. It grows with what an older reader must not ignore;
 #: the rule is in `schemas/languages.md`.
 FORMAT = 3
+#: The tenant of whoever names none.
+DEFAULT_TENANT = "default"
 #: Longest text of one item, in characters and in bytes of UTF-8; IMDB's longest has 13,704.
 MAX_TEXT_CHARS = 1_048_576
 #: Items that one inline job may hold; more travel as an upload or a file.

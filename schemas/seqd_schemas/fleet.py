@@ -24,6 +24,7 @@ from seqd_schemas.base import (
     Sha256,
     ShortText,
     TaskName,
+    TenantName,
     WireModel,
 )
 from seqd_schemas.failures import DeathCause
@@ -381,6 +382,8 @@ class CatalogEntry(WireModel):
     made_with: ModelName
     """The model of a plugin that it is made with, which a training names as `plugin`: its own name,
     or for `topics` such as `imdb_lstm`."""
+    owner: TenantName | None = None
+    """The tenant whose model it is, for the gateway; not set: nobody's."""
     plugin: str = Field(max_length=128, description="Plugin that brings what it is made with.")
     plugin_version: str = Field(max_length=64, description="Version of that plugin.")
     tasks: dict[NamedTask, TaskSchema] = Field(max_length=3)

@@ -13,6 +13,7 @@ from pydantic import Field, JsonValue, StringConstraints, field_validator, model
 from pydantic_core import to_json
 
 from seqd_schemas.base import (
+    DEFAULT_TENANT,
     MAX_INLINE_ITEMS,
     MAX_TEXT_CHARS,
     Code,
@@ -160,7 +161,7 @@ class _JobBase(WireModel):
     parameters: Parameters = Field(default_factory=dict)
     """The plugin's own parameters, by name."""
     priority: Priority = Field(default=Priority.NORMAL, description="Which work goes first.")
-    tenant: TenantName = Field(default="default", description="On whose account the job runs.")
+    tenant: TenantName = Field(default=DEFAULT_TENANT, description="On whose account the job runs.")
     idempotency_key: CustomId | None = None
     """Sending the same request and input with the same key again gives the same job, not a second
     one; anything else under that key is refused."""

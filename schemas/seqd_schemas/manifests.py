@@ -20,6 +20,7 @@ from seqd_schemas.base import (
     Positive,
     Sha256,
     ShortText,
+    TenantName,
     WireModel,
 )
 from seqd_schemas.results import ClassName, Metrics
@@ -82,6 +83,8 @@ class ModelFile(WireModel):
 
     plugin: ModelName
     """The model of a plugin, such as `imdb_lstm`, that it is made with, for ever."""
+    owner: TenantName | None = None
+    """The tenant whose training made its first version; not set: it belongs to nobody."""
     former_names: tuple[ModelName, ...] = Field(default=(), max_length=64)
     """Names that it had before the release before this one has renamed it."""
 
@@ -91,6 +94,8 @@ class VersionOrigin(WireModel):
 
     worker: ShortText = Field(default="", description="The worker that trained it.")
     slot: ShortText = Field(default="", description="That worker's slot, such as `cpu:0`.")
+    tenant: TenantName | None = None
+    """On whose account it was trained; not set of `default`, which is nobody's."""
     attempts: int = Field(default=1, ge=1, le=2**31)
     """Attempts at the training; each after the first went on from a checkpoint, if there was
     one."""

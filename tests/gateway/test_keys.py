@@ -10,8 +10,10 @@ import pytest
 from openai import OpenAI
 
 from cli_builders import Ended, here, use_ledger
+from seqd.client import Client
 from seqd.gateway.app import gateway_app
 from seqd.testing import RunningServices
+from seqd_schemas import JobState
 from service_guide import serving
 from worker_fixtures import wait_until
 
@@ -208,6 +210,57 @@ def test_what_another_tenant_has_does_not_exist_and_an_admin_sees_all(
     assert "acme" not in taken.text
 
 
+def training_of(model: str) -> dict[str, object]:
+    return {"kind": "train", "model": model, "source": {"type": "named", "name": "my:own"}}
+
+
+def test_a_model_is_the_tenants_whose_training_made_it_and_what_is_nobodys_is_only_used(
+    services: RunningServices, holder: Callable[..., Send]
+) -> None:
+    ours, theirs = holder("acme", "operate"), holder("other", "operate")
+    admin = holder("operators", "admin")
+
+    data = [{"text": text, "label": text} for text in ("positive", "negative")]
+    with Client(settings=services.settings) as client:
+        job = client.train(data, model="topics", plugin="imdb_lstm", tenant="acme")
+        assert job.wait(timeout_s=120).state is JobState.COMPLETED
+
+    def listed(send: Send) -> dict[str, str]:
+        found = send("GET", "/v1/models").json()["data"]
+        return {model["id"]: model["owned_by"] for model in found}
+
+    assert listed(ours)["topics"] == listed(admin)["topics"] == "acme"
+    assert listed(theirs).keys() == {"imdb_lstm", "char_lstm"}
+    for send in (ours, admin):
+        reply = send("POST", "/v1/classify", json={"input": "fine", "model": "topics"})
+        assert reply.json()["data"][0]["label"] == "positive"
+    line = {"custom_id": "a", "text": "fine"}
+    given = {"files": {"file": json.dumps(line)}, "data": {"purpose": "batch"}}
+    file_id = theirs("POST", "/v1/files", **given).json()["id"]
+    batch = {"input_file_id": file_id, "endpoint": "/v1/classify"}
+    for method, path, body in (
+        ("GET", "/v1/models/{}", None),
+        ("POST", "/v1/classify", {"input": "fine", "model": "{}"}),
+        ("POST", "/v1/completions", {"prompt": "fine", "model": "{}@1"}),
+        ("PUT", "/v1/jobs/use-1", JOB | {"model": "{}"}),
+        ("POST", "/v1/batches", batch | {"model": "{}"}),
+    ):
+        replies = [
+            theirs(method, path.format(name), json=json.loads(json.dumps(body).replace("{}", name)))
+            for name in ("topics", "nobody")
+        ]
+        assert [told(reply) for reply in replies] == [(404, "unknown_model")] * 2, path
+        of_ours, of_nobodys = (reply.text for reply in replies)
+        assert of_ours == of_nobodys.replace("nobody", "topics"), path
+    taken = theirs("PUT", "/v1/jobs/train-1", json=training_of("topics"))
+    shared = theirs("PUT", "/v1/jobs/train-1", json=training_of("imdb_lstm"))
+    assert told(taken) == (400, "model_name_taken")
+    assert told(shared) == (403, "not_allowed")
+    for send in (ours, admin):
+        checked = send("PUT", "/v1/jobs/train-1", json=training_of("topics"))
+        assert "knows no data set" in checked.text, "whose model it is was no reason"
+
+
 def test_a_key_beyond_its_rate_gets_429_with_when_to_come_again(
     gateway: str, holder: Callable[..., Send], new_key: Callable[..., tuple[str, str]]
 ) -> None:
@@ -261,7 +314,7 @@ def test_what_was_changed_for_a_key_is_in_the_audit_and_its_secret_is_nowhere(
 def test_a_tenant_sees_its_own_files_and_batches_alone(holder: Callable[..., Send]) -> None:
     own, other, admin = (
         holder(name, role)
-        for name, role in (("reviews", "submit"), ("other", "submit"), ("ops", "admin"))
+        for name, role in (("shop", "submit"), ("rival", "submit"), ("ops", "admin"))
     )
     form = {"files": {"file": b'{"text": "a fine film"}\n'}, "data": {"purpose": "batch"}}
     file = own("POST", "/v1/files", **form).json()["id"]

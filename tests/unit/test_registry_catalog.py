@@ -53,6 +53,7 @@ class Shelf:
         self.versions = lambda name: [a_manifest(version) for version in versions]
         self.labels = lambda name: labels
         self.rollout = lambda name: None
+        self.owner_of = lambda name: None
 
 
 def a_manifest(version: int) -> ModelManifest:

@@ -1,6 +1,7 @@
-"""A model that an earlier release has renamed, and a version that is about to go."""
+"""What a model was called before, whose it is, and a version of it that is about to go."""
 
 import os
+import shutil
 import time
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 
 from seqd.models.model_records import write_model_file
 from seqd.models.store import ModelStore
-from seqd_schemas import ModelFile
+from seqd_schemas import ModelFile, VersionOrigin
 from store_builders import a_starter, publish
 
 
@@ -31,6 +32,22 @@ def test_versions_of_a_model_that_was_renamed_have_its_name(store: ModelStore):
     assert (opened.model, opened.plugin, opened.version) == ("subjects", "echo", 2)
     assert [one.model for one in store.versions("subjects")] == ["subjects", "subjects"]
     assert publish(store, "subjects", "echo") == 3
+
+
+def test_a_model_is_the_tenants_whose_training_made_it_while_it_has_versions(store: ModelStore):
+    for model, plugin, tenant in (
+        ("theirs", "echo", "acme"), ("theirs", "echo", "other"), ("theirs", "echo", None),
+        ("topics", "echo", "acme"), ("echo", "echo", "acme"),
+    ):  # fmt: skip
+        publish(store, model, plugin, origin=VersionOrigin(tenant=tenant))
+    owners = {name: store.owner_of(name) for name in ("theirs", "topics", "echo")}
+
+    for version in store.numbers("theirs"):
+        shutil.rmtree(store.folder_of("theirs") / str(version))
+    publish(store, "theirs", "echo", origin=VersionOrigin(tenant="other"))
+
+    assert owners == {"theirs": "acme", "topics": None, "echo": None}
+    assert store.owner_of("theirs") == "other"
 
 
 def test_a_mark_of_a_version_that_is_about_to_go_ends_by_itself(store: ModelStore):

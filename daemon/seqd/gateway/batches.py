@@ -60,6 +60,7 @@ async def create_batch(
     """
     file = await file_of(asked.input_file_id, caller, seqd)
     body, text_field = _body_of(asked, file)
+    await seqd.check_model(body.model, caller.only_tenant)
     source = FileSource(
         path=str(path_of(seqd.settings.files_dir, file)),
         format=FileFormat.JSONL,

@@ -23,10 +23,7 @@ from seqd.gateway.ledger_client import GatewayClient
 from seqd.gateway.refusals import refusal, refusal_of
 from seqd.ledger.api_keys import Admission, Verdict
 from seqd.ledger.audit import acting_for
-from seqd_schemas import KeyRole
-
-#: On whose account requests run where there are no keys.
-DEFAULT_TENANT: Final = "default"
+from seqd_schemas import DEFAULT_TENANT, KeyRole
 
 #: Seconds for which nothing may come of a body.
 _SILENCE_S: Final = 60.0

@@ -58,6 +58,7 @@ async def classify(asked: ClassifyRequest, caller: Submitter, seqd: SeqdClient) 
     Of one text that cannot be classified the request fails; of a list, that text has an `error` in
     the place of its label.
     """
+    await seqd.check_model(asked.model, caller.only_tenant)
     parameters, labels = asked.all_parameters(), asked.label_options()
     found: list[Classification | ItemError]
     if isinstance(asked.input, str):

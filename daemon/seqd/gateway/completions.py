@@ -86,6 +86,7 @@ async def complete(
 
     With `stream` the reply is a stream of server-sent events, which ends in `[DONE]`.
     """
+    await seqd.check_model(asked.model, caller.only_tenant)
     parameters = asked.all_parameters()
     written: list[Generation | ItemError]
     if isinstance(asked.prompt, str) and not asked.stream:

@@ -75,6 +75,8 @@ class TrainingRequest(RequestBody):
 @router.post("")
 async def create(asked: TrainingRequest, caller: Submitter, seqd: SeqdClient) -> Answer:
     """Train a version of a model on uploaded files."""
+    await seqd.check_model(asked.model, caller.only_tenant)
+    await seqd.check_own_model(_model_of(asked), caller.only_tenant)
     given = {name: value for name, value in asked.hyperparameters.items() if value != "auto"}
     if asked.seed is not None:
         given["seed"] = asked.seed

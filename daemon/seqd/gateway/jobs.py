@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing
-from typing import Annotated, Final
+from typing import Annotated
 
 from fastapi import APIRouter, Query
 from fastapi.responses import Response, StreamingResponse
@@ -12,18 +12,19 @@ from seqd.errors import InvalidRequest, JobFailed, NotAllowed
 from seqd.gateway.bodies import Answer
 from seqd.gateway.callers import Caller, Operator, Reader, SeqdClient, Submitter
 from seqd_schemas import (
+    DEFAULT_TENANT,
     FileSource,
     Job,
     JobKind,
     JobRecord,
     JobState,
+    SweepJob,
+    TrainJob,
     UploadSource,
     output_folder_of,
 )
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
-
-_DEFAULT_TENANT: Final = "default"
 
 
 @router.put("/{job_id}")
@@ -32,7 +33,12 @@ async def put_job(job_id: str, job: Job, caller: Submitter, seqd: SeqdClient) ->
 
     Its items are in the request, up to 1,000.
     """
-    handle = await seqd.hand_in(_own(job, caller), job_id)
+    own = _own(job, caller)
+    if isinstance(own, TrainJob | SweepJob):
+        await seqd.check_own_model(own.model, caller.only_tenant)
+    else:
+        await seqd.check_model(own.model, caller.only_tenant)
+    handle = await seqd.hand_in(own, job_id)
     return shown(await handle.record())
 
 
@@ -132,7 +138,7 @@ def shown(record: JobRecord) -> Answer:
 
 def _own(job: Job, caller: Caller) -> Job:
     """Return a job as one of the caller's tenant; raises for what reaches beyond the request."""
-    if job.tenant != caller.tenant and job.tenant != _DEFAULT_TENANT and caller.only_tenant:
+    if job.tenant != caller.tenant and job.tenant != DEFAULT_TENANT and caller.only_tenant:
         raise NotAllowed(
             f"tenant is {job.tenant!r}; allowed: {caller.tenant!r}, that of the key, or none."
         )
@@ -144,5 +150,5 @@ def _own(job: Job, caller: Caller) -> Job:
             )
     if output_folder_of(job) is not None:
         raise InvalidRequest("There is no field 'output_folder' here. Leave it out.")
-    tenant = caller.tenant if job.tenant == _DEFAULT_TENANT else job.tenant
+    tenant = caller.tenant if job.tenant == DEFAULT_TENANT else job.tenant
     return job.model_copy(update={"tenant": tenant})

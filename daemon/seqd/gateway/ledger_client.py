@@ -6,13 +6,14 @@ from typing import Final
 from seqd.client import AsyncClient, AsyncJob
 from seqd.client.faces import call, reading
 from seqd.errors import UnknownJob
+from seqd.gateway.owned_models import model_checked, own_model_checked, seen_models
 from seqd.ledger.api_keys import Admission
 from seqd.ledger.audit import NO_DETAILS, audited
 from seqd.ledger.exchange import Exchange, Give, Reading, T
 from seqd.ledger.uploaded_files import Place, UploadedFiles
 from seqd.ledger.webhooks import Webhooks
 from seqd.settings import Settings
-from seqd_schemas import TERMINAL_EVENTS, Event, Job, JobRecord
+from seqd_schemas import TERMINAL_EVENTS, CatalogEntry, Event, Job, JobRecord
 
 #: Jobs whose tenants one reader of all events remembers.
 _MAX_REMEMBERED: Final = 10_000
@@ -58,6 +59,21 @@ class GatewayClient(AsyncClient):
             if events[-1].event in TERMINAL_EVENTS:
                 break
         return found
+
+    @call
+    def seen_models(self, tenant: str | None) -> Exchange[dict[str, CatalogEntry]]:
+        """Return the models that are there for a tenant, by name: its own and nobody's; or all."""
+        return seen_models(self._ledger, tenant)
+
+    @call
+    def check_model(self, model: str, tenant: str | None) -> Exchange[None]:
+        """Raise UnknownModel for a model of another tenant, as for one that there is not."""
+        return model_checked(self._ledger, model, tenant)
+
+    @call
+    def check_own_model(self, model: str, tenant: str | None) -> Exchange[None]:
+        """Raise ModelNameTaken or NotAllowed for a model that a tenant may not train or change."""
+        return own_model_checked(self._ledger, model, tenant)
 
     @call
     def last_event_id(self) -> Exchange[str]:

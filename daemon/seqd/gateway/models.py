@@ -10,14 +10,16 @@ router = APIRouter(prefix="/v1/models", tags=["models"])
 
 
 @router.get("")
-async def list_models(_: Reader, seqd: SeqdClient) -> Answer:
+async def list_models(caller: Reader, seqd: SeqdClient) -> Answer:
     """Return the models that have a version, sorted by name."""
-    return {"object": "list", "data": [_shown(one.entry) for one in await seqd.models()]}
+    found = (await seqd.seen_models(caller.only_tenant)).values()
+    return {"object": "list", "data": [_shown(entry) for entry in found if entry.versions]}
 
 
 @router.get("/{name}")
-async def show_model(name: str, _: Reader, seqd: SeqdClient) -> Answer:
+async def show_model(name: str, caller: Reader, seqd: SeqdClient) -> Answer:
     """Return one model: its tasks with the schemas of their parameters, and its versions."""
+    await seqd.check_model(name, caller.only_tenant)
     entry = (await seqd.model(name)).entry
     parameters = {task: one.parameters for task, one in entry.all_tasks.items()}
     return {**_shown(entry), "parameters": parameters}
@@ -29,7 +31,7 @@ def _shown(entry: CatalogEntry) -> Answer:
         "id": entry.model,
         "object": "model",
         "created": min(made_at_ms, default=entry.published_at_ms) // 1_000,
-        "owned_by": entry.plugin,
+        "owned_by": entry.owner or entry.plugin,
         "summary": entry.summary,
         "tasks": list(entry.all_tasks),
         "versions": [version.version for version in entry.versions],

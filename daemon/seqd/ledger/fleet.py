@@ -407,13 +407,18 @@ class Fleet(Part):
         return {entry.model: entry for entry in sorted(entries, key=lambda entry: entry.model)}
 
     @exchange
+    def published(self, model: str) -> "Exchange[CatalogEntry | None]":
+        """Return what workers have published of a model; None of one that there is not."""
+        row = cast(bytes | None, (yield from command("HGET", self._keys.catalog(), model)))
+        return next(iter([] if row is None else self._entry(row)), None)
+
+    @exchange
     def catalog_for(self, job: "Job") -> "Exchange[dict[str, CatalogEntry]]":
         """Return the entry of a job's model; the whole catalog where that cannot do the job."""
         name = ModelReference.parse(job.model).name
-        row = cast(bytes | None, (yield from command("HGET", self._keys.catalog(), name)))
-        for entry in [] if row is None else self._entry(row):
-            if task_of(job) in entry.all_tasks:
-                return {name: entry}
+        entry = yield from self.published.steps(name)
+        if entry is not None and task_of(job) in entry.all_tasks:
+            return {name: entry}
         return (yield from self.catalog.steps())
 
     def _names(self) -> Exchange[list[bytes]]:

@@ -52,6 +52,7 @@ def catalog_entry(
         described(model, status, now_ms)
         | {
             "model": name,
+            "owner": store.owner_of(name),
             "versions": tuple(_summary(manifest) for manifest in manifests[-MAX_VERSIONS:]),
             "labels": labels,
             "labels_fault": labels_fault,

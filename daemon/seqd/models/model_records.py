@@ -2,7 +2,7 @@
 
 | file | what it says |
 | --- | --- |
-| `model.json` | which plugin's model it is made with, and its former names |
+| `model.json` | which plugin's model it is made with, whose it is, and its former names |
 | `labels.json` | which version each label stands for, such as `production` |
 | `history.jsonl` | when which version was in service, by whom and why; roll-outs, too |
 | `rollout.json` | the roll-out that goes on, and those that were aborted |

@@ -74,12 +74,20 @@ class ServingStore(StoredVersions):
                 f"takes no version of {plugin}. Choose another name: --as NAME"
             )
 
-    def _note_plugin(self, name: str, plugin: str, job_id: str | None = None) -> None:
-        """Write down what a model is made with, where nobody has. Raises as `check_plugin` does."""
+    def _note_model(
+        self, name: str, plugin: str, job_id: str | None = None, tenant: str | None = None
+    ) -> None:
+        """Write down what a model is made with, and before its first version whose it is.
+
+        A plugin's own model is nobody's. Raises as `check_plugin` does.
+        """
         self.check_plugin(name, plugin, job_id)
         found = read_model_file(self._root / name)
-        if found is None or found.plugin != plugin:
-            write_model_file(self._root / name, ModelFile(plugin=plugin))
+        owner = None if found is None else found.owner
+        if name != plugin and not self.numbers(name):
+            owner = tenant
+        if found is None or (found.plugin, found.owner) != (plugin, owner):
+            write_model_file(self._root / name, ModelFile(plugin=plugin, owner=owner))
 
     @repeated
     def set_label(self, name: str, label: str, version: int, by: str = "", why: str = "") -> None:

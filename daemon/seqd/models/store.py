@@ -145,7 +145,8 @@ class ModelStore(ServingStore):
     def _move_in(self, folder: Path, draft: VersionDraft) -> ModelManifest:
         """Make a staging folder the next version; the caller holds the model's lock."""
         model_folder = self._root / draft.model
-        self._note_plugin(draft.model, draft.plugin or draft.model, draft.job_id)
+        tenant = None if draft.origin is None else draft.origin.tenant
+        self._note_model(draft.model, draft.plugin or draft.model, draft.job_id, tenant)
         self._check_staged(folder)
         removed = map(_REMOVED.fullmatch, [path.name for path in model_folder.iterdir()])
         taken = [int(match[1]) for match in removed if match]

@@ -151,6 +151,11 @@ class StoredVersions:
         found = self._model_files.of(self._root / name)
         return name if found is None else found.plugin
 
+    def owner_of(self, name: str) -> str | None:
+        """Return the tenant whose model it is; None of nobody's. Raises as `plugin_of` does."""
+        found = self._model_files.of(self._root / name)
+        return None if found is None else found.owner
+
     def made_with(self, plugins: Collection[str]) -> dict[str, str]:
         """Return the models that are made with some plugins' models, each with its own.
 

@@ -131,7 +131,8 @@ def _what_it_came_from(card: ModelCard) -> dict[str, object]:
         steps.append(f"imported, elsewhere it is {origin.imported_from}")
     if origin.worker:
         again = f", resumed {counted(origin.attempts - 1, 'time')}" if origin.attempts > 1 else ""
-        steps.append(f"trained by worker {origin.worker}{again}")
+        whose = f" for the tenant {origin.tenant}" if origin.tenant is not None else ""
+        steps.append(f"trained by worker {origin.worker}{whose}{again}")
     if origin.continues is not None:
         steps.append(f"gone on from a checkpoint of job {origin.continues}")
     facts: dict[str, object] = {"came from": "; ".join(steps)}

@@ -38,6 +38,7 @@ from seqd.worker.training.run import (
     state_of_run,
 )
 from seqd_schemas import (
+    DEFAULT_TENANT,
     Epoch,
     JobState,
     ModelManifest,
@@ -155,6 +156,7 @@ class Publisher:
         return VersionOrigin(
             worker=identity.name,
             slot=identity.slot.name,
+            tenant=None if asked.tenant == DEFAULT_TENANT else asked.tenant,
             attempts=max(1, run.unit.attempt),
             continues=asked.continues,
             in_service=in_service,
