@@ -173,7 +173,8 @@ def test_what_is_there_of_a_batch_is_read_while_it_runs_and_after_it_was_cancell
 
 def test_batches_are_listed_newest_first_in_pages(openai: OpenAI) -> None:
     file_id = uploaded(openai, [request("a", "fine")])
-    made = [waited_for(openai, created(openai, file_id)) for _ in range(3)]
+    named = {"metadata": {"_top_k": "anything"}}
+    made = [waited_for(openai, created(openai, file_id, **named)) for _ in range(3)]
 
     listed = [batch.id for batch in openai.batches.list(limit=2)]
 
@@ -222,6 +223,16 @@ def test_a_batch_whose_file_is_gone_before_it_is_read_fails_with_the_reason(
     ((error,),) = (failed.errors.data,)
     assert (error.code, failed.failed_at is not None) == ("invalid_input", True)
     assert waited_for(openai, held).status == "completed"
+
+
+def test_a_batch_of_two_lines_with_one_name_fails(openai: OpenAI) -> None:
+    batch = created(openai, uploaded(openai, [request("a", "fine"), request("a", "dreadful")]))
+
+    failed = waited_for(openai, batch)
+
+    assert failed.status == "failed"
+    assert failed.errors is not None
+    assert [one.code for one in failed.errors.data or ()] == ["duplicate_custom_id"]
 
 
 @pytest.mark.parametrize(

@@ -218,31 +218,33 @@ def test_a_bad_form_is_refused_and_leaves_nothing(
 def test_a_file_or_a_tenant_with_too_many_bytes_is_refused(
     services: RunningServices, folder: Folder
 ) -> None:
-    bounds = {"gateway_max_file_bytes": 200_000, "gateway_tenant_file_bytes": 300_000}
+    bounds = {"gateway_max_file_bytes": 2_000_000, "gateway_tenant_file_bytes": 3_000_000}
     settings = services.settings.model_copy(update=bounds)
 
     def chunks(size_bytes: int) -> Iterator[bytes]:
         yield FILE_HEAD
-        for _ in range(0, size_bytes, 10_000):
-            yield b"x" * 10_000
+        for _ in range(0, size_bytes, 100_000):
+            yield b"x" * 100_000
         yield b'\r\n--x\r\ncontent-disposition: form-data; name="purpose"\r\n\r\nfine-tune\r\n--x--'
 
     with serving(gateway_app(settings)) as address, httpx.Client(base_url=address) as web:
-        told = web.post("/v1/files", files={"file": b"x" * 300_000}, data={"purpose": "batch"})
-        untold = web.post("/v1/files", content=chunks(210_000), headers=FORM_HEAD)
-        first = web.post("/v1/files", content=chunks(190_000), headers=FORM_HEAD)
-        beyond = web.post("/v1/files", content=chunks(190_000), headers=FORM_HEAD)
+        told = web.post("/v1/files", files={"file": b"x" * 3_000_000}, data={"purpose": "batch"})
+        untold = web.post("/v1/files", content=chunks(2_100_000), headers=FORM_HEAD)
+        first = web.post("/v1/files", content=chunks(1_900_000), headers=FORM_HEAD)
+        beyond = web.post("/v1/files", content=chunks(1_900_000), headers=FORM_HEAD)
         left = folder()
         web.delete(f"/v1/files/{first.json()['id']}")
-        after = web.post("/v1/files", content=chunks(190_000), headers=FORM_HEAD)
+        after = web.post("/v1/files", content=chunks(1_900_000), headers=FORM_HEAD)
 
     assert [one.status_code for one in (told, untold, first, beyond, after)] == [
         *(413, 413, 200, 429, 200)
     ]
     assert told.json()["error"]["code"] == untold.json()["error"]["code"] == "file_too_large"
-    assert beyond.json()["error"]["message"] == (
-        "Tenant 'default' keeps 190,000 bytes of files, and 190,000 are to come; allowed: 300,000 "
-        "bytes, in 10,000 files. Delete those that are not needed any more."
+    message = beyond.json()["error"]["message"]
+    assert message.startswith("Tenant 'default' keeps 1,900,000 bytes of files, and 1,")
+    assert message.endswith(
+        " are to come; allowed: 3,000,000 bytes, in 10,000 files. Delete those that are not needed "
+        "any more."
     )
     assert len(left) == 1
 

@@ -45,8 +45,8 @@ class BatchJob:
     @property
     def top_k(self) -> int | None:
         """Classes whose probabilities each answer has; None where nobody asked for any."""
-        note = self.record.job.metadata.get(TOP_K_NOTE)
-        return None if note is None else int(note)
+        note = self.record.job.metadata.get(TOP_K_NOTE, "")
+        return int(note) if note.isdecimal() else None  # a caller's own may be anything
 
     def shown(self) -> Answer:
         """Return the batch as OpenAI's clients read it; ours says why it waits, too."""

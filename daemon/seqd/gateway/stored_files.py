@@ -30,9 +30,6 @@ log = logging.getLogger(__name__)
 _BROKEN_OFF_S: Final = 600
 _RENEWED_S: Final = 60.0
 
-#: Bytes that are reserved at once for a file whose size nobody has told.
-_RESERVED_BYTES: Final = 64 * 1024 * 1024
-
 #: Shortest time that a caller may ask for.
 SHORTEST_TTL_S: Final = 60
 
@@ -72,8 +69,7 @@ class Upload:
         """Give a sign of life, and reserve more where it has more bytes than were told."""
         is_more = size_bytes > self.record.bytes
         if is_more or monotonic() - self._renewed_s > _RENEWED_S:
-            reserved = size_bytes + _RESERVED_BYTES if is_more else self.record.bytes
-            await self._keep(_BROKEN_OFF_S, bytes=reserved)
+            await self._keep(_BROKEN_OFF_S, bytes=max(size_bytes, self.record.bytes))
             self._renewed_s = monotonic()
 
     async def finish(self, form: UploadForm) -> UploadedFile:

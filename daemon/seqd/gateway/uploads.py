@@ -165,4 +165,4 @@ async def _heard(stream: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
 
 def too_large(most_bytes: int) -> FileTooLarge:
     """Return the error for a file with more bytes than one may have."""
-    return FileTooLarge(f"The file has more than {most_bytes:,} bytes, as one may. Split it.")
+    return FileTooLarge(f"A file may have {most_bytes:,} bytes at most. Split it.")
