@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from typing import Final
 from uuid import uuid4
@@ -44,8 +44,6 @@ log = logging.getLogger(__name__)
 
 #: A request's own name for itself, which its response and its lines in the log bear.
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
-
-_Handler = Callable[..., Awaitable[object]]
 
 
 def gateway_app(settings: Settings) -> FastAPI:
@@ -100,11 +98,18 @@ def gateway_app(settings: Settings) -> FastAPI:
 async def beside(work: Coroutine[object, object, None]) -> AsyncIterator[None]:
     """Do work that has no end in the background, for the time of the block."""
     task = asyncio.create_task(work)
+    task.add_done_callback(_tell_of_a_fault)
     try:
         yield
     finally:
         task.cancel()
         await asyncio.wait([task])
+
+
+def _tell_of_a_fault(task: asyncio.Task[None]) -> None:
+    """Log the fault of ours that has ended work which has no end."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("work beside the requests has ended; restart this gateway", exc_info=error)
 
 
 class ResponseHeaders:
