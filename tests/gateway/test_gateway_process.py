@@ -9,9 +9,11 @@ from threading import Event, Thread
 import httpx
 import psutil
 import pytest
+from redis import Redis
 
 from cli_builders import Installation
 from held_ports import Holder, hold_port
+from inbox_builders import Producer
 from up_builders import Up, running_up
 from worker_fixtures import wait_until
 
@@ -72,6 +74,18 @@ def test_a_gateway_that_is_told_to_end_has_its_readers_connect_again(up: Up) -> 
 
     assert lines[-3:] == [": the gateway is stopped; connect again", "retry: 500", ""]
     up.wait_for("The gateway ended, status 143")
+
+
+def test_a_job_that_the_inbox_has_refused_is_one_that_there_is_not(up: Up) -> None:
+    wait_until(lambda: answers(up), "the gateway answers")
+    keys = up.settings.keys
+    with Redis.from_url(up.endpoint().url) as redis:
+        Producer(redis, keys).add({"kind": "none"}, "refused-1")
+        wait_until(lambda: redis.exists(keys.events("refused-1")) == 1, "the inbox refuses it")
+
+    reply = httpx.get(f"{address_of(up)}/jobs/refused-1")
+
+    assert (reply.status_code, reply.json()["code"]) == (404, "unknown_job")
 
 
 def test_a_head_that_is_too_long_is_refused_and_the_gateway_goes_on(up: Up) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from seqd.client import AsyncJob
-from seqd.errors import InvalidRequest, JobFailed, UnknownJob
+from seqd.errors import InvalidRequest, UnknownJob
 from seqd.gateway.batch_lines import ENDPOINTS
 from seqd.gateway.bodies import Answer
 from seqd.gateway.callers import Caller
@@ -116,7 +116,7 @@ async def batch_of(
     """Return a caller's batch with the handle on its job; None where there is none."""
     try:
         job, record = await seqd.found_job(job_id, caller.only_tenant)
-    except (InvalidRequest, UnknownJob, JobFailed):  # no name of a job, or none that was accepted
+    except (InvalidRequest, UnknownJob):  # no name of a job, or none that there is
         return None
     batch = as_batch(record)
     return None if batch is None else (job, batch)

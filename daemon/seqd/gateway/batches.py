@@ -68,7 +68,7 @@ async def create_batch(
     )
     job_id, notes = new_job_id(), dict(asked.metadata or {})
     # First, so that no batch is missing from the list, which leaves out what is not there.
-    await seqd.ask(seqd.uploaded_files.note_batch.steps(file.tenant, job_id))
+    await seqd.ask(seqd.ledger.uploaded_files.note_batch.steps(file.tenant, job_id))
     options: ItemOptions = {
         "tenant": file.tenant,
         "parameters": body.all_parameters(),

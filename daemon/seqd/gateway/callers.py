@@ -9,6 +9,7 @@ import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from ipaddress import ip_address
+from math import inf
 from time import monotonic
 from typing import Annotated, Final
 
@@ -21,7 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from seqd.errors import NotAllowed, SeqdError
 from seqd.gateway.ledger_client import GatewayClient
 from seqd.gateway.refusals import refusal, refusal_of
-from seqd.ledger.api_keys import Admission, Verdict
+from seqd.ledger.api_keys import Admission, Verdict, digest_of
 from seqd.ledger.audit import acting_for
 from seqd_schemas import DEFAULT_TENANT, KeyRole
 
@@ -68,8 +69,8 @@ class Admissions:
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        #: What Redis said of secrets, and when it was asked.
-        self._known = dict[str | None, tuple[Admission, float]]()
+        #: What Redis said of secrets, by their digests, and when it was asked.
+        self._known = dict[str, tuple[Admission, float]]()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the application for a caller who is known, else answer in its place."""
@@ -106,25 +107,27 @@ class Admissions:
         the requests that a gateway answers. Requests of a key with a rate are counted one by one.
         """
         secret, now_s = _secret_of(request), monotonic()
-        admission, asked_s = self._known.get(secret, (None, 0.0))
+        digest = "" if secret is None else digest_of(secret)
+        admission, asked_s = self._known.get(digest, (None, 0.0))
         if admission is None or now_s - asked_s >= KNOWN_S:
-            admission = await (await client_of(request)).admitted(secret)
+            seqd = await client_of(request)
+            admission = await seqd.ask(seqd.ledger.api_keys.admitted.steps(secret))
             is_counted = admission.key is not None and admission.key.requests_per_minute is not None
             if admission.verdict in (Verdict.OPEN, Verdict.ADMITTED) and not is_counted:
                 if len(self._known) >= _MAX_KNOWN:
                     self._known.clear()
-                self._known[secret] = admission, now_s
+                self._known[digest] = admission, now_s
         return admission
 
 
 def _bounded(request: Request, receive: Receive) -> Receive:
     """Return what gives a body, and raises HTTPException for one that is too large or too slow.
 
-    Files have limits of their own, which their route knows.
+    How large a file may be its route knows.
     """
-    left_bytes = request.app.state.settings.gateway_max_body_bytes
+    left_bytes: float = request.app.state.settings.gateway_max_body_bytes
     if request.url.path == _FILES_PATH:
-        return receive
+        left_bytes = inf
     is_whole = False
 
     async def bounded() -> Message:

@@ -41,7 +41,7 @@ class _Deliveries:
 
     def __init__(self, client: GatewayClient, receivers: Receivers) -> None:
         self._client = client
-        self._webhooks = client.webhooks
+        self._webhooks = client.ledger.webhooks
         self._receivers = receivers
         self._under_way: dict[asyncio.Task[None], str] = {}
         #: Set when nothing is under way to an endpoint any more: more for it may be due.

@@ -42,9 +42,9 @@ async def follow_job(
     job, record = await seqd.found_job(job_id, caller.only_tenant)
     events = job.events(after=last_event_id or "0-0")
     if record.state.is_terminal and last_event_id is not None:
-        first = await anext(events, None)
-        if first is None:
-            return Response(status_code=204)
+        async with aclosing(events) as later:
+            if await anext(later, None) is None:
+                return Response(status_code=204)
         events = job.events(after=last_event_id)
     return _stream(events, kinds, request)
 
@@ -61,7 +61,9 @@ async def follow_all(
 
     Or behind `Last-Event-ID`, as far as they are kept: the last 10,000 of all tenants.
     """
-    after = last_event_id or await seqd.last_event_id()
+    after = last_event_id
+    if after is None:
+        after = await seqd.ask(seqd.ledger.jobs.last_event_id_of_all.steps())
     return _stream(seqd.all_events(after, caller.only_tenant), kinds, request)
 
 

@@ -81,7 +81,7 @@ async def list_files(
 ) -> Answer:
     """Return the files that the caller has uploaded, the newest first or last."""
     place = Place(limit + 1, after, newest_first=order == "desc")
-    found = await seqd.ask(seqd.uploaded_files.page.steps(caller.tenant, place, purpose))
+    found = await seqd.ask(seqd.ledger.uploaded_files.page.steps(caller.tenant, place, purpose))
     return page_of([file_object(one) for one in found], limit)
 
 
@@ -123,7 +123,7 @@ async def delete_file(file_id: str, caller: Submitter, seqd: SeqdClient) -> Answ
 
 async def file_of(file_id: str, caller: Caller, seqd: GatewayClient) -> UploadedFile:
     """Return the record of a caller's file. Raises UnknownFile."""
-    file = await seqd.ask(seqd.uploaded_files.get.steps(file_id))
+    file = await seqd.ask(seqd.ledger.uploaded_files.get.steps(file_id))
     if file is None or caller.only_tenant not in (None, file.tenant):
         raise UnknownFile(
             f"There is no file {shown(file_id)}. GET /v1/files lists those there are."

@@ -5,13 +5,12 @@ from typing import Final
 
 from seqd.client import AsyncClient, AsyncJob
 from seqd.client.faces import call, reading
-from seqd.errors import UnknownJob
+from seqd.errors import JobFailed, UnknownJob
 from seqd.gateway.owned_models import model_checked, own_model_checked, seen_models
-from seqd.ledger.api_keys import Admission
+from seqd.ledger import LedgerParts
 from seqd.ledger.audit import NO_DETAILS, audited
 from seqd.ledger.exchange import Exchange, Give, Reading, T
-from seqd.ledger.uploaded_files import Place, UploadedFiles
-from seqd.ledger.webhooks import Webhooks
+from seqd.ledger.uploaded_files import Place
 from seqd.settings import Settings
 from seqd_schemas import TERMINAL_EVENTS, CatalogEntry, Event, Job, JobRecord
 
@@ -38,16 +37,11 @@ class GatewayClient(AsyncClient):
         job: AsyncJob = self.job(job_id)
         try:
             record = await job.record()
-        except UnknownJob:
+        except (UnknownJob, JobFailed):  # the inbox has refused it: whose it was to be is not known
             raise _unknown(job_id) from None
         if tenant is not None and record.tenant != tenant:
             raise _unknown(job_id)
         return job, record
-
-    @call
-    def admitted(self, secret: str | None) -> Exchange[Admission]:
-        """Return whether a request with a key of this secret is served, which then counts."""
-        return self._ledger.api_keys.admitted.steps(secret)
 
     @call
     def events_by_now(self, job_id: str) -> Exchange[list[Event]]:
@@ -74,11 +68,6 @@ class GatewayClient(AsyncClient):
     def check_own_model(self, model: str, tenant: str | None) -> Exchange[None]:
         """Raise ModelNameTaken or NotAllowed for a model that a tenant may not train or change."""
         return own_model_checked(self._ledger, model, tenant)
-
-    @call
-    def last_event_id(self) -> Exchange[str]:
-        """Return the stream id of the newest change of state of any job, `0-0` without one."""
-        return self._ledger.jobs.last_event_id_of_all.steps()
 
     @reading
     def all_events(self, after: str, tenant: str | None) -> Reading[Event]:
@@ -111,14 +100,9 @@ class GatewayClient(AsyncClient):
         return self._settings
 
     @property
-    def webhooks(self) -> Webhooks:
-        """The ledger's webhooks; `ask` has their exchanges run."""
-        return self._ledger.webhooks
-
-    @property
-    def uploaded_files(self) -> UploadedFiles:
-        """The records of uploaded files, whose exchanges `ask` runs."""
-        return self._ledger.uploaded_files
+    def ledger(self) -> LedgerParts:
+        """The parts of the ledger, whose exchanges `ask` runs."""
+        return self._ledger
 
     async def ask(self, exchange: Exchange[T]) -> T:
         """Return what an exchange with the ledger returns."""

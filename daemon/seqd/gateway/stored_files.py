@@ -90,7 +90,7 @@ class Upload:
         return await self._keep(ttl_s, sha256=form.sha256, **named)
 
     async def _keep(self, ttl_s: int, **changes: object) -> UploadedFile:
-        files = self._seqd.uploaded_files
+        files = self._seqd.ledger.uploaded_files
         until_ms = await self._seqd.ask(files.now_ms.steps()) + ttl_s * 1_000
         whole = {**dict(self.record), "expires_at_ms": until_ms, **changes}
         record = UploadedFile.model_validate(whole)
@@ -124,7 +124,7 @@ async def uploading(seqd: GatewayClient, tenant: str, told_bytes: int) -> AsyncI
 
     Raises QuotaExceeded, and FilesUnusable for an error of the disk.
     """
-    now_ms = await seqd.ask(seqd.uploaded_files.now_ms.steps())
+    now_ms = await seqd.ask(seqd.ledger.uploaded_files.now_ms.steps())
     begun = UploadedFile(
         file_id=f"file-{new_job_id()}",
         tenant=tenant,
@@ -134,7 +134,7 @@ async def uploading(seqd: GatewayClient, tenant: str, told_bytes: int) -> AsyncI
         created_at_ms=now_ms,
         expires_at_ms=now_ms + _BROKEN_OFF_S * 1_000,
     )
-    await seqd.ask(seqd.uploaded_files.keep.steps(begun))
+    await seqd.ask(seqd.ledger.uploaded_files.keep.steps(begun))
     upload = Upload(seqd, begun)
     try:
         await asyncio.to_thread(seqd.settings.files_dir.mkdir, parents=True, exist_ok=True)
@@ -149,7 +149,7 @@ async def uploading(seqd: GatewayClient, tenant: str, told_bytes: int) -> AsyncI
 
 async def remove(seqd: GatewayClient, file: UploadedFile) -> None:
     """Remove a file and its record."""
-    files = seqd.uploaded_files
+    files = seqd.ledger.uploaded_files
     # Due first: whoever looks for it finds none, and it goes even if this gateway dies now.
     now_ms = await seqd.ask(files.now_ms.steps())
     await seqd.ask(files.keep.steps(file.model_copy(update={"expires_at_ms": now_ms})))
@@ -158,7 +158,7 @@ async def remove(seqd: GatewayClient, file: UploadedFile) -> None:
 
 async def sweep(seqd: GatewayClient) -> None:
     """Remove the files whose time is over, and what was left of uploads that broke off."""
-    while names := await seqd.ask(seqd.uploaded_files.due.steps(_SWEPT_AT_ONCE)):
+    while names := await seqd.ask(seqd.ledger.uploaded_files.due.steps(_SWEPT_AT_ONCE)):
         await _remove_due(seqd, names)
 
 
@@ -174,7 +174,7 @@ async def sweeping(seqd: GatewayClient) -> None:
 
 async def _remove_due(seqd: GatewayClient, names: Sequence[str]) -> None:
     await asyncio.to_thread(_unlink, seqd.settings.files_dir, names)
-    await seqd.ask(seqd.uploaded_files.drop.steps(names))
+    await seqd.ask(seqd.ledger.uploaded_files.drop.steps(names))
 
 
 def _unlink(folder: Path, names: Sequence[str]) -> None:

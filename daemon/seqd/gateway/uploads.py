@@ -5,7 +5,7 @@ No more of the file is in memory than the block that has just come.
 
 import asyncio
 import os
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterable, Awaitable, Callable
 from hashlib import sha256
 from pathlib import Path
 from typing import Final
@@ -18,9 +18,6 @@ from seqd.validation import shown
 
 #: Bytes that are parsed and written at once, beside the event loop.
 _BLOCK_BYTES: Final = 512 * 1024
-
-#: Seconds for which nothing may come of a form.
-_SILENCE_S: Final = 60.0
 
 #: Fields of a form beside its file, and bytes of each.
 _MOST_FIELDS: Final = 16
@@ -85,7 +82,7 @@ class UploadForm:
                     "on_end": self._end,
                 },
             )
-            async for chunk in _heard(stream):
+            async for chunk in stream:
                 block += chunk
                 if len(block) >= _BLOCK_BYTES:
                     await asyncio.to_thread(parser.write, bytes(block))
@@ -145,22 +142,6 @@ class UploadForm:
 
     def _end(self) -> None:
         self._is_whole = True
-
-
-async def _heard(stream: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
-    """Give what a stream does; raises InvalidRequest where nothing comes any more."""
-    chunks = aiter(stream)
-    while True:
-        try:
-            async with asyncio.timeout(_SILENCE_S):
-                chunk = await anext(chunks)
-        except StopAsyncIteration:
-            return
-        except TimeoutError:
-            raise InvalidRequest(
-                f"Nothing came of the upload for {_SILENCE_S:g} s. Send it again."
-            ) from None
-        yield chunk
 
 
 def too_large(most_bytes: int) -> FileTooLarge:

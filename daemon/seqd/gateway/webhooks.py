@@ -3,7 +3,7 @@
 from fastapi import APIRouter
 from pydantic import AwareDatetime, Field
 
-from seqd.gateway.bodies import Answer, RequestBody
+from seqd.gateway.bodies import Answer, RequestBody, page_of
 from seqd.gateway.callers import Operator, SeqdClient
 from seqd.ledger.webhooks import host_of
 from seqd_schemas import WEBHOOK_ENDINGS, WebhookEndpoint, WebhookStatus
@@ -31,7 +31,7 @@ class ReplayRequest(RequestBody):
 @router.post("/v1/webhook_endpoints")
 async def create(body: EndpointRequest, client: SeqdClient, caller: Operator) -> Answer:
     """Add an endpoint; the answer alone has its signing secret."""
-    adding = client.webhooks.add.steps(
+    adding = client.ledger.webhooks.add.steps(
         caller.tenant,
         body.url,
         name=body.name,
@@ -45,22 +45,23 @@ async def create(body: EndpointRequest, client: SeqdClient, caller: Operator) ->
 @router.get("/v1/webhook_endpoints")
 async def list_endpoints(client: SeqdClient, caller: Operator) -> Answer:
     """List the tenant's endpoints, with how their deliveries stand."""
-    statuses = await client.ask(client.webhooks.all.steps(caller.only_tenant))
+    statuses = await client.ask(client.ledger.webhooks.all.steps(caller.only_tenant))
     found = [_status(one) for one in statuses]
-    ends = {"first_id": found[0]["id"], "last_id": found[-1]["id"]} if found else {}
-    return {"object": "list", "data": found, "has_more": False, **ends}
+    return page_of(found, len(found))
 
 
 @router.get("/v1/webhook_endpoints/{webhook_id}")
 async def retrieve(webhook_id: str, client: SeqdClient, caller: Operator) -> Answer:
     """Return an endpoint, with how its deliveries stand."""
-    return _status(await client.ask(client.webhooks.show.steps(webhook_id, caller.only_tenant)))
+    return _status(
+        await client.ask(client.ledger.webhooks.show.steps(webhook_id, caller.only_tenant))
+    )
 
 
 @router.delete("/v1/webhook_endpoints/{webhook_id}")
 async def delete(webhook_id: str, client: SeqdClient, caller: Operator) -> Answer:
     """Remove an endpoint with all that waits for it."""
-    removing = client.webhooks.remove.steps(webhook_id, caller.only_tenant)
+    removing = client.ledger.webhooks.remove.steps(webhook_id, caller.only_tenant)
     await client.act(removing, "webhooks.remove", webhook_id)
     return {"id": webhook_id, "object": "webhook_endpoint.deleted", "deleted": True}
 
@@ -71,7 +72,9 @@ async def replay(
 ) -> Answer:
     """Send again what the endpoint did not take for a day; `jobs` says of how many."""
     since_ms = 0 if body.since is None else max(0, int(body.since.timestamp() * 1000))
-    replaying = client.webhooks.replay.steps(webhook_id, caller.only_tenant, since_ms=since_ms)
+    replaying = client.ledger.webhooks.replay.steps(
+        webhook_id, caller.only_tenant, since_ms=since_ms
+    )
     return {"id": webhook_id, "jobs": await client.act(replaying, "webhooks.replay", webhook_id)}
 
 
