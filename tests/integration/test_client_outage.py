@@ -490,6 +490,7 @@ def test_a_client_of_asyncio_follows_the_primary_in_a_failover(
     async def use() -> tuple[JobState, JobState]:
         async with an_async_client(cluster, redis_timeout_s=3.0) as client:
             job = await client.classify(["a"], model="echo", durable=True)
+            await asyncio.gather(*(job.record() for _ in range(4)))  # connections that lie idle
             await asyncio.to_thread(sentinels.wait_until_replicated)
             waiting = asyncio.create_task(job.wait())
             following = asyncio.create_task(client.job(job.job_id).wait())
@@ -498,7 +499,8 @@ def test_a_client_of_asyncio_follows_the_primary_in_a_failover(
             former.freeze()
             await asyncio.to_thread(sentinels.wait_for_failover, former)
             after = await client.classify(["b"], model="echo")
-            former.thaw()
+            former.thaw()  # it answers, and takes itself for the primary yet
+            await asyncio.gather(*(after.record() for _ in range(4)))
             states = (await after.cancel(), await job.cancel())
             await asyncio.gather(waiting, following, return_exceptions=True)
             return states

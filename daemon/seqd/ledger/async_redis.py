@@ -105,8 +105,7 @@ class _Primary:
 
     async def _connect(self) -> None:
         # In a thread: the connections of Sentinels block.
-        name = self._sentinels.address.master_name
-        self.host, self.port = await asyncio.to_thread(self._sentinels.discover_master, name)
+        self.host, self.port = await asyncio.to_thread(self._sentinels.find_primary)
         await super()._connect()  # type: ignore[misc]
 
 
@@ -138,8 +137,23 @@ class _FoundConnection(UnixDomainSocketConnection):
         self._reader, self._writer = opened
 
 
+class _PrimaryPool(ConnectionPool):
+    """Connections to the primary, of which none is used that leads to the one of before.
+
+    That one may come back, and answers of what it had, until the Sentinels make it a replica.
+    redis-py's own pool closes what lies idle as it hears of another primary, and takes back what
+    was in use meanwhile.
+    """
+
+    async def ensure_connection(self, connection: Any) -> None:
+        place = (connection.host, connection.port)
+        if place != self.connection_kwargs["sentinels"].primary:
+            await connection.disconnect()
+        await super().ensure_connection(connection)
+
+
 _AWAITING = Kinds(
-    ConnectionPool, _FoundConnection, ConnectionPool, _PrimaryConnection, _PrimaryTlsConnection
+    ConnectionPool, _FoundConnection, _PrimaryPool, _PrimaryConnection, _PrimaryTlsConnection
 )
 
 

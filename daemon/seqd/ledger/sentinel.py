@@ -69,7 +69,14 @@ class Sentinels(Sentinel):
 
     def __init__(self, address: SentinelAddress, login: dict[str, object]) -> None:
         self.address = address
+        #: Host and port of the primary, as they were found last.
+        self.primary: tuple[str, int] | None = None
         super().__init__(list(address.hosts), sentinel_kwargs=login)  # type: ignore[no-untyped-call]
+
+    def find_primary(self) -> tuple[str, int]:
+        """Return host and port of the primary, and keep them. Raises NoPrimary."""
+        self.primary = self.discover_master(self.address.master_name)
+        return self.primary
 
     def discover_master(self, service_name: str) -> tuple[str, int]:
         """Return host and port of the primary, as the first Sentinel says that knows it.
