@@ -1,11 +1,33 @@
 """Answers at once: models, classification and completions, by the stock client and by HTTP."""
 
+import threading
+from collections.abc import Iterator, Mapping
+from typing import Any
+
 import httpx
 import openai as stock
 import pytest
 from openai import OpenAI
 
+from gateway.conftest import LIMIT_S, sentiment, write
+from worker_fixtures import wait_until
+
 pytestmark = pytest.mark.processes
+
+#: The worker goes on behind the first part of a text with the prompt `held`.
+CURED = threading.Event()
+
+
+def write_or_wait(prompt: str) -> Iterator[str]:
+    for part in write(prompt):
+        yield part
+        if prompt == "held":
+            CURED.wait(LIMIT_S)
+
+
+@pytest.fixture(scope="module")
+def models() -> Mapping[str, Any]:
+    return {"imdb_lstm": sentiment, "char_lstm": write_or_wait}
 
 
 def test_models_are_listed_with_their_tasks_and_versions(openai: OpenAI) -> None:
@@ -55,6 +77,21 @@ def test_texts_are_streamed_while_they_are_written(openai: OpenAI) -> None:
 
     assert texts == {0: "one and so on", 1: "two and so on"}
     assert ends.keys() == {0, 1}
+
+
+def test_a_caller_that_leaves_a_stream_ends_its_job(openai: OpenAI, web: httpx.Client) -> None:
+    def newest() -> Any:
+        return web.get("/v1/jobs", params={"limit": 1}).json()["data"][0]["state"]
+
+    with openai.completions.create(model="char_lstm", prompt="held", stream=True) as stream:
+        first = next(iter(stream))
+        state = newest()
+
+    try:
+        wait_until(lambda: newest() == "cancelled", "the job is cancelled", LIMIT_S)
+    finally:
+        CURED.set()
+    assert (first.choices[0].text, state) == ("held and ", "running")
 
 
 @pytest.mark.parametrize(

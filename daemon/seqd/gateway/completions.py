@@ -1,5 +1,6 @@
 """`/v1/completions`: texts that continue a prompt, at once or while they are written."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
 from time import time
@@ -170,7 +171,8 @@ async def _streamed(
         yield event_of(error_body_of(error))
     finally:
         if not is_over:
-            await job.cancel()
+            # A caller that goes away ends this task, too, at whatever it waits for.
+            await asyncio.shield(job.cancel())
     if asked.stream_options is not None and asked.stream_options.include_usage:
         usage = _usage(sum(map(len, prompts)), chars)
         yield event_of({**head, "choices": [], "usage": usage})
