@@ -196,13 +196,16 @@ def test_a_batch_that_is_sent_again_with_its_key_is_the_same(openai: OpenAI) -> 
 
 
 def test_a_file_of_results_is_shown_and_goes_with_its_batch(openai: OpenAI) -> None:
-    batch = waited_for(openai, created(openai, uploaded(openai, [request("a", "fine")])))
+    file_id, kept = uploaded(openai, [request("a", "fine")]), {"anchor": "created_at"}
+    batch = waited_for(
+        openai, created(openai, file_id, output_expires_after={**kept, "seconds": 3_600})
+    )
     assert batch.output_file_id is not None
 
     file = openai.files.retrieve(batch.output_file_id)
 
     assert (file.purpose, file.filename) == ("batch_output", f"{batch.id}_output.jsonl")
-    assert file.expires_at is not None
+    assert (file.expires_at or 0) - (batch.completed_at or 0) == 3_600
     with pytest.raises(stock.BadRequestError, match="is what a batch gave"):
         openai.files.delete(file.id)
 

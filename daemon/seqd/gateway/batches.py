@@ -29,6 +29,14 @@ router = APIRouter(prefix="/v1/batches", tags=["batches"])
 _PREFIX: Final = "batch_"
 
 
+class OutputExpiry(RequestBody):
+    """For how long what a batch gave is kept."""
+
+    anchor: Literal["created_at"]
+    seconds: int
+    """Counted from its end; without it a week."""
+
+
 class BatchRequest(RequestBody):
     """Which file to answer, and by when."""
 
@@ -40,6 +48,7 @@ class BatchRequest(RequestBody):
     """Notes of the caller's own."""
     model: str | None = Field(default=None, max_length=128)
     """The model of lines that name none."""
+    output_expires_after: OutputExpiry | None = None
 
     @property
     def window_s(self) -> int:
@@ -78,6 +87,8 @@ async def create_batch(
         "idempotency_key": idempotency_key,
         "job_id": job_id,
     }
+    if asked.output_expires_after is not None:
+        options["results_ttl_s"] = asked.output_expires_after.seconds
     job: AsyncJob
     if isinstance(body, ClassifyRequest):
         if body.top_k is not None:
