@@ -290,17 +290,3 @@ def test_a_batch_of_an_unknown_model_or_file_is_not_found(openai: OpenAI) -> Non
 
     codes = [raised.value.code for raised in (of_model, of_file, of_batch)]
     assert codes == ["unknown_model", "unknown_file", "unknown_job"]
-
-
-@pytest.mark.slow
-def test_ten_thousand_reviews_are_answered(openai: OpenAI) -> None:
-    texts = ["a fine film " * 100, "dreadful " * 150]
-    file_id = uploaded(openai, (request(f"r{n}", texts[n % 2]) for n in range(10_000)))
-
-    ended = waited_for(openai, created(openai, file_id))
-
-    assert ended.status == "completed"
-    answers = lines_of(openai, ended.output_file_id)
-    assert [one["custom_id"] for one in answers] == [f"r{n}" for n in range(10_000)]
-    labels = [one["response"]["body"]["data"][0]["label"] for one in answers]
-    assert labels == ["positive", "negative"] * 5_000

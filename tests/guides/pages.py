@@ -69,6 +69,7 @@ def of_beginning(known: Mapping[str, str], text: str) -> str:
 ENGINES = "tests/integration/test_engines.py"
 LANGUAGES = "tests/integration/test_other_languages.py"
 SERVICE = "tests/integration/test_service_guide.py"
+NODE = "tests/gateway/test_openai_flows.py"
 
 #: Types into a shell that what these modules make is taken as registering would.
 TAKEN = """python -c '
@@ -241,7 +242,11 @@ NEEDS: Mapping[str, Page] = {
         is_slow=True,
     ),
     "schemas/http.md": Page(
-        {"pip install": THIS_DAEMON, "export GATEWAY": THIS_DAEMON},
+        {
+            "pip install": THIS_DAEMON,
+            "export GATEWAY": THIS_DAEMON,
+            'import OpenAI from "openai"': NODE,
+        },
         gateway,
         is_alone=True,
         is_slow=True,

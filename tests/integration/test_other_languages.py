@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from deploy_files import tool
+from downloads import TOOL_S, download, install_for_node
 from readme_blocks import ROOT, blocks_of
 from seqd.ledger import connect
 from seqd.local.endpoint import ENDPOINT_NAME, read_endpoint
@@ -28,8 +29,8 @@ GUIDE = ROOT / "schemas" / "languages.md"
 
 PROGRAMS = {"js": "classify.mjs", "go": "classify.go", "java": "Classify.java"}
 
-#: Seconds for a download or a compiler, and for a program.
-_TOOL_S, _PROGRAM_S = 180.0, 60.0
+#: Seconds for a program.
+_PROGRAM_S = 60.0
 
 NODE_PACKAGES = ("redis@6", "json-schema-to-typescript@16", "typescript@7", "@types/node@24")
 GO_PACKAGE = "github.com/redis/go-redis/v9"
@@ -43,22 +44,11 @@ def write_program(language: str, folder: Path) -> Path:
     return path
 
 
-def download(command: list[str], folder: Path) -> None:
-    """Run a command that downloads; skips the test where its registry cannot be reached."""
-    ended = subprocess.run(
-        command, cwd=folder, capture_output=True, text=True, timeout=_TOOL_S, check=False
-    )
-    if ended.returncode != 0:
-        name = Path(command[0]).name
-        pytest.skip(f"{name} could not download what the program needs: {ended.stderr[-500:]}")
-
-
 @pytest.fixture(scope="module")
 def node_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which Node finds the packages that the guide names."""
     folder = tmp_path_factory.mktemp("node")
-    (folder / "package.json").write_text('{"private": true}')
-    download([tool("npm", "npm"), "install", "--no-audit", "--no-fund", *NODE_PACKAGES], folder)
+    install_for_node(folder, *NODE_PACKAGES)
     return folder
 
 
@@ -124,7 +114,7 @@ def built_go(folder: Path) -> list[str]:
     subprocess.run([go, "mod", "init", "example"], cwd=folder, capture_output=True, check=True)
     download([go, "get", GO_PACKAGE], folder)
     built = subprocess.run(
-        [go, "build", "-o", "example", "."], cwd=folder, capture_output=True, timeout=_TOOL_S
+        [go, "build", "-o", "example", "."], cwd=folder, capture_output=True, timeout=TOOL_S
     )
     assert built.returncode == 0, built.stderr
     return [str(folder / "example")]
@@ -220,7 +210,7 @@ def types(node_project: Path) -> Iterator[Path]:
         [str(generator), "--ignoreMinAndMaxItems", "-i", str(schemas), "-o", "types"],
         cwd=node_project,
         check=True,
-        timeout=_TOOL_S,
+        timeout=TOOL_S,
     )
     return node_project
 
@@ -234,7 +224,7 @@ def compile_types(project: Path, name: str) -> str:
         cwd=project,
         capture_output=True,
         text=True,
-        timeout=_TOOL_S,
+        timeout=TOOL_S,
         check=False,
     )
     return ended.stdout + ended.stderr
