@@ -50,6 +50,20 @@ def test_a_job_sent_twice_is_one_job_whose_results_come_in_input_order(web: http
     assert web.get("/v1/jobs/mine-1").status_code == 404
 
 
+@pytest.mark.parametrize("number", [2**31, 2**53, 2**63, 10**40])
+def test_a_page_of_results_may_begin_anywhere_and_be_of_any_length(
+    web: httpx.Client, number: int
+) -> None:
+    web.put("/v1/jobs/short-1", json=of_texts("a fine film", "dreadful"))
+    web.get("/v1/jobs/short-1/results", params={"wait": True})
+
+    behind = web.get("/v1/jobs/short-1/results", params={"offset": number})
+    whole = web.get("/v1/jobs/short-1/results", params={"limit": number})
+
+    assert (behind.status_code, behind.text) == (200, "")
+    assert len(whole.text.splitlines()) == 2
+
+
 def test_another_request_under_an_identifier_that_is_taken_is_refused(web: httpx.Client) -> None:
     web.put("/v1/jobs/mine-2", json=of_texts("a fine film"))
 

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import count, islice
-from math import inf
+from sys import maxsize
 from typing import TYPE_CHECKING, Generic, cast
 
 from pydantic import BaseModel, ValidationError
@@ -110,14 +110,14 @@ class Page:
 
     def cut(self, lines: Reading[ResultLine], skipped: int) -> Reading[ResultLine]:
         """Give the results of the page out of those from its unit on, of which some are skipped."""
-        taken, left = Taken(lines), inf if self.limit is None else self.limit
+        taken, left = Taken(lines), maxsize if self.limit is None else min(self.limit, maxsize)
         while left > 0 and (values := (yield from taken.take_some())) is not None:
             rest = iter(values)
             while skipped and next(rest, None) is not None:
                 skipped -= 1
             if self.limit is None:
                 yield Give(rest)
-            elif held := list(islice(rest, int(left))):
+            elif held := list(islice(rest, left)):
                 left -= len(held)
                 yield Give(held)
 
