@@ -31,6 +31,8 @@ from seqd.gateway.callers import Admissions
 from seqd.gateway.deliveries import deliver_forever
 from seqd.gateway.ledger_client import GatewayClient
 from seqd.gateway.refusals import (
+    ERRORS,
+    PROBLEMS,
     refuse_error,
     refuse_fault,
     refuse_invalid,
@@ -77,11 +79,11 @@ def gateway_app(settings: Settings) -> FastAPI:
         files,
         batches,
         fine_tuning,
-        jobs,
-        events,
         webhooks,
     ):
-        app.include_router(routes.router)
+        app.include_router(routes.router, responses=ERRORS)
+    for own in (jobs, events):
+        app.include_router(own.router, responses=PROBLEMS)
     app.add_exception_handler(SeqdError, refuse_error)
     app.add_exception_handler(TimeoutError, refuse_late)
     app.add_exception_handler(RequestValidationError, refuse_invalid)

@@ -79,7 +79,7 @@ class CompletionRequest(ModelRequest):
         return cast("dict[str, ParameterValue]", {**self.parameters, **given})
 
 
-@router.post("/v1/completions", response_model=None)
+@router.post("/v1/completions", response_model=None, responses={200: {"content": {EVENTS: {}}}})
 async def complete(
     asked: CompletionRequest, caller: Submitter, seqd: SeqdClient
 ) -> Response | Answer:

@@ -6,19 +6,21 @@ gateway or at another one.
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing
-from typing import Annotated
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import Response, StreamingResponse
 
 from seqd.errors import SeqdError
 from seqd.gateway.callers import Reader, SeqdClient
-from seqd.gateway.refusals import problem_of
+from seqd.gateway.refusals import Declared, problem_of
 from seqd.gateway.server_sent import EVENTS, event_of, kept_alive
 from seqd.ledger.async_transport import AsyncStream
 from seqd_schemas import Event
 
 router = APIRouter(tags=["events"])
+
+_STREAM: Final[Declared] = {200: {"content": {EVENTS: {}}}}
 
 #: The last event that a reader has got.
 LastEventId = Annotated[str | None, Header(pattern=r"^\d{1,20}-\d{1,20}$")]
@@ -26,7 +28,11 @@ LastEventId = Annotated[str | None, Header(pattern=r"^\d{1,20}-\d{1,20}$")]
 Kinds = Annotated[str | None, Query(alias="events", pattern=r"^[a-z]+(,[a-z]+)*$")]
 
 
-@router.get("/v1/jobs/{job_id}/events")
+@router.get(
+    "/v1/jobs/{job_id}/events",
+    response_class=StreamingResponse,
+    responses={**_STREAM, 204: {"description": "The job's last event has been read."}},
+)
 async def follow_job(
     job_id: str,
     caller: Reader,
@@ -49,7 +55,7 @@ async def follow_job(
     return _stream(events, kinds, request)
 
 
-@router.get("/v1/events")
+@router.get("/v1/events", response_class=StreamingResponse, responses=_STREAM)
 async def follow_all(
     caller: Reader,
     seqd: SeqdClient,

@@ -28,6 +28,10 @@ log = logging.getLogger(__name__)
 
 router = APIRouter(prefix="/v1/files", tags=["files"])
 
+#: Media types of what a batch gave, and of an uploaded file.
+LINES: Final = "application/jsonl"
+BYTES: Final = "application/octet-stream"
+
 #: Bytes of a form beside its file.
 _FORM_BYTES: Final = 64 * 1024
 
@@ -92,7 +96,11 @@ async def show_file(file_id: str, caller: Reader, seqd: SeqdClient) -> Answer:
     return file_object(await file_of(file_id, caller, seqd)) if output is None else output.shown()
 
 
-@router.get("/{file_id}/content", response_model=None)
+@router.get(
+    "/{file_id}/content",
+    response_class=StreamingResponse,
+    responses={200: {"content": {LINES: {}, BYTES: {}}}, 206: {"description": "A part."}},
+)
 async def read_file(file_id: str, caller: Reader, seqd: SeqdClient) -> Response:
     """Return the content of a file, or a part of an uploaded one by `Range`.
 
@@ -100,13 +108,13 @@ async def read_file(file_id: str, caller: Reader, seqd: SeqdClient) -> Response:
     """
     output = await output_file_of(file_id, caller, seqd)
     if output is not None:
-        return StreamingResponse(output.lines(), media_type="application/jsonl")
+        return StreamingResponse(output.lines(), media_type=LINES)
     file = await file_of(file_id, caller, seqd)
     path = path_of(seqd.settings.files_dir, file)
     if not await asyncio.to_thread(path.is_file):
         log.warning("%s is not there: is SEQD_GATEWAY_FILES the folder of all gateways?", path)
         raise FilesUnusable(f"The content of {file_id} is away.")
-    return FileResponse(path, media_type="application/octet-stream", filename=file.filename)
+    return FileResponse(path, media_type=BYTES, filename=file.filename)
 
 
 @router.delete("/{file_id}")

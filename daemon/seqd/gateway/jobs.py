@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing
-from typing import Annotated
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Query
 from fastapi.responses import Response, StreamingResponse
@@ -25,6 +25,9 @@ from seqd_schemas import (
 )
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+
+#: Media type of results.
+RESULTS: Final = "application/x-ndjson"
 
 
 @router.put("/{job_id}")
@@ -65,7 +68,11 @@ async def show_job(job_id: str, caller: Reader, seqd: SeqdClient) -> Answer:
     return shown(record)
 
 
-@router.get("/{job_id}/results")
+@router.get(
+    "/{job_id}/results",
+    response_class=StreamingResponse,
+    responses={200: {"content": {RESULTS: {}}}},
+)
 async def results(
     job_id: str,
     caller: Reader,
@@ -80,7 +87,7 @@ async def results(
     """
     job, _ = await seqd.found_job(job_id, caller.only_tenant)
     lines = _lines(job, offset, limit, wait=wait)
-    return StreamingResponse(lines, media_type="application/x-ndjson")
+    return StreamingResponse(lines, media_type=RESULTS)
 
 
 async def _lines(

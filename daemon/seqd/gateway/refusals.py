@@ -6,11 +6,12 @@ answer with problem details.
 
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Final
+from typing import Any, Final, TypeAlias
 
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from seqd.errors import (
@@ -55,6 +56,44 @@ _TYPES: Final[Mapping[int, str]] = {
     404: "not_found_error",
     409: "conflict_error",
     429: "rate_limit_error",
+}
+
+
+class ErrorDetails(BaseModel):
+    """What an error is."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str
+
+
+class ErrorAnswer(BaseModel):
+    """The body of an error of a route that OpenAI's API has."""
+
+    error: ErrorDetails
+
+
+class Problem(BaseModel):
+    """Problem details (RFC 9457), the body of an error of a route of our own."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    param: str | None = None
+
+
+Declared: TypeAlias = dict[int | str, dict[str, Any]]
+
+#: What the contract says of errors, of OpenAI's routes and of our own.
+ERRORS: Final[Declared] = {"default": {"description": "An error.", "model": ErrorAnswer}}
+PROBLEMS: Final[Declared] = {
+    "default": {
+        "description": "An error.",
+        "content": {"application/problem+json": {"schema": Problem.model_json_schema()}},
+    }
 }
 
 #: Routes that OpenAI's API does not have.
