@@ -1,74 +1,22 @@
 """Two gateways, one of which is killed: whoever follows the protocol loses nothing."""
 
 import json
-import signal
-import subprocess
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 
 import httpx
 import pytest
 from openai import OpenAI
 
-from checkout import python_path
-from cli_builders import clean_environment
-from held_ports import Holder, hold_port
+from gateway_builders import Gateway, running_gateway
 from seqd.testing import RunningServices
 from worker_fixtures import wait_until
 
 pytestmark = pytest.mark.processes
 
 
-@dataclass
-class Gateway:
-    """A gateway as a process of its own."""
-
-    process: "subprocess.Popen[bytes]"
-    address: str
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.wait()
-
-    def is_up(self) -> bool:
-        try:
-            return httpx.get(f"{self.address}/v1/models").is_success
-        except httpx.TransportError:
-            return False
-
-
-@contextmanager
-def running(services: RunningServices) -> Iterator[Gateway]:
-    """Run a gateway for the daemon of the test."""
-    holder = Holder()
-    port = hold_port(holder)
-    settings = services.settings
-    variables = {
-        "SEQD_REDIS_URL": services.redis_url,
-        "SEQD_PREFIX": settings.prefix,
-        "SEQD_DATA_DIR": str(settings.data_dir),
-        "PYTHONPATH": python_path(),
-    }
-    process = subprocess.Popen(
-        [sys.executable, "-m", "seqd", "gateway", "--port", str(port)],
-        env=clean_environment(**variables),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    gateway = Gateway(process, f"http://127.0.0.1:{port}")
-    try:
-        wait_until(gateway.is_up, "the gateway answers")
-        yield gateway
-    finally:
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-
-
 @pytest.fixture
 def pair(services: RunningServices) -> Iterator[tuple[Gateway, Gateway]]:
-    with running(services) as one, running(services) as other:
+    with running_gateway(services) as one, running_gateway(services) as other:
         yield one, other
 
 

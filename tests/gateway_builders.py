@@ -1,0 +1,69 @@
+"""Runs gateways as processes of their own, for the daemon of a test."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from checkout import python_path
+from cli_builders import clean_environment
+from held_ports import Holder, hold_port
+from seqd.testing import RunningServices
+from worker_fixtures import wait_until
+
+
+@dataclass
+class Gateway:
+    """A gateway as a process of its own."""
+
+    process: "subprocess.Popen[bytes]"
+    port: int
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def is_up(self) -> bool:
+        """Return whether it answers, be it that it wants a key."""
+        try:
+            return httpx.get(f"{self.address}/v1/models").status_code in (200, 401)
+        except httpx.TransportError:
+            return False
+
+
+@contextmanager
+def running_gateway(
+    services: RunningServices, log: Path | None = None, **variables: str
+) -> Iterator[Gateway]:
+    """Run a gateway until the block ends; `log` gets what it says."""
+    holder = Holder()
+    port = hold_port(holder)
+    settings = services.settings
+    whole = {
+        "SEQD_REDIS_URL": services.redis_url,
+        "SEQD_PREFIX": settings.prefix,
+        "SEQD_DATA_DIR": str(settings.data_dir),
+        "PYTHONPATH": python_path(),
+        **variables,
+    }
+    with Path("/dev/null" if log is None else log).open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "seqd", "gateway", "--port", str(port)],
+            env=clean_environment(**whole),
+            stdout=output,
+            stderr=output,
+        )
+    gateway = Gateway(process, port)
+    try:
+        wait_until(gateway.is_up, "the gateway answers")
+        yield gateway
+    finally:
+        gateway.kill()
