@@ -197,6 +197,15 @@ def test_what_another_tenant_has_does_not_exist_and_an_admin_sees_all(
         assert told(of_ours) == told(of_nobody) == (404, "unknown_job"), (method, path)
         assert of_ours.text == of_nobody.text.replace("none-1", "ours-1")
 
+    for job in (JOB, training_of("their_topics") | {"plugin": "imdb_lstm"}):
+        replies = [
+            theirs("PUT", "/v1/jobs/goes-on-1", json=job | {"continues": name})
+            for name in ("ours-1", "none-1")
+        ]
+        assert [told(reply) for reply in replies] == [(404, "unknown_job")] * 2, job
+        assert replies[0].text == replies[1].text.replace("none-1", "ours-1")
+    assert "continued_by" not in ours("GET", "/v1/jobs/ours-1").json()
+
     def listed(send: Send) -> set[str]:
         return {job["job_id"] for job in send("GET", "/v1/jobs").json()["data"]}
 
