@@ -4,9 +4,10 @@ uvicorn bounds neither where it reads HTTP by httptools.
 """
 
 import asyncio
+from collections.abc import Sequence
 from typing import Final
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 #: Bytes of a head, its last block not counted, and seconds from its first byte to its end. A
 #: connection that was made and sends nothing has as long.
@@ -20,6 +21,8 @@ class BoundedConnection(HttpToolsProtocol):
     _head_bytes = 0
     _is_in_head = True
     _timer: asyncio.TimerHandle | None = None
+    #: Requests that are not answered yet: several, where a client waits for no answer.
+    _open: Sequence[RequestResponseCycle] = ()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Wait for the first request."""
@@ -29,6 +32,7 @@ class BoundedConnection(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Wait for nothing more."""
         self._stop_timer()
+        self._tell_of_the_end()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -38,6 +42,11 @@ class BoundedConnection(HttpToolsProtocol):
             self._head_bytes += len(data)
             if self._head_bytes > MAX_HEAD_BYTES:
                 self.send_400_response("The head of the request is too long.")
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what has come; requests before it get no more."""
+        super().send_400_response(msg)
+        self._tell_of_the_end()
 
     def on_message_begin(self) -> None:
         """Begin to count."""
@@ -51,10 +60,17 @@ class BoundedConnection(HttpToolsProtocol):
         self._is_in_head = False
         self._stop_timer()
         super().on_headers_complete()
+        self._open = [one for one in (*self._open, self.cycle) if not one.response_complete]
 
     def _close(self) -> None:
         if not self.transport.is_closing():
             self.transport.close()
+
+    def _tell_of_the_end(self) -> None:
+        """Let all requests know that nobody reads their answers; uvicorn tells the last alone."""
+        for one in self._open:
+            one.disconnected = True
+            one.message_event.set()
 
     def _stop_timer(self) -> None:
         if self._timer is not None:

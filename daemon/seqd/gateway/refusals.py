@@ -194,6 +194,8 @@ async def refuse_late(request: Request, __: Exception) -> JSONResponse:
 async def refuse_invalid(request: Request, error: Exception) -> JSONResponse:
     """Answer a request whose fields are not those of its route, with the first of them."""
     assert isinstance(error, RequestValidationError)
+    # The frames that raised it hold it and the whole body, until cycles are looked for.
+    error.__traceback__ = error.__cause__ = error.__context__ = None
     fault = error.errors()[0]
     where, *path = fault["loc"]
     field = ".".join(str(part) for part in path)
