@@ -79,6 +79,21 @@ def test_texts_are_streamed_while_they_are_written(openai: OpenAI) -> None:
     assert ends.keys() == {0, 1}
 
 
+def test_a_stream_goes_on_for_an_hour_and_what_is_waited_for_expires_after_a_minute(
+    openai: OpenAI, web: httpx.Client
+) -> None:
+    times = []
+    for is_streamed in (True, False):
+        reply = openai.completions.create(
+            model="char_lstm", prompt=["one", "two"], stream=is_streamed
+        )
+        list(reply)
+        (job,) = web.get("/v1/jobs", params={"limit": 1}).json()["data"]
+        times.append(job["job"]["expires_in_s"])
+
+    assert times == [3_600, 61]
+
+
 def test_a_caller_that_leaves_a_stream_ends_its_job(openai: OpenAI, web: httpx.Client) -> None:
     def newest() -> Any:
         return web.get("/v1/jobs", params={"limit": 1}).json()["data"][0]["state"]

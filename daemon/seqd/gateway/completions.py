@@ -41,6 +41,9 @@ _PARAMETERS: Final = {
     "seed": "seed",
 }
 
+#: Seconds that a stream has: its job ends with its caller, but where the gateway itself dies.
+_STREAM_S: Final = 3_600
+
 
 class StreamOptions(RequestBody):
     """What a stream has beside its texts."""
@@ -100,12 +103,10 @@ async def complete(
         )
         return {**_head(asked), **completed([one])}
     prompts = [asked.prompt] if isinstance(asked.prompt, str) else asked.prompt
-    job = await seqd.generate(
-        prompts,
-        model=asked.model,
-        stream=asked.stream,
-        **waited_for(caller.tenant, parameters),
-    )
+    options = waited_for(caller.tenant, parameters)
+    if asked.stream:
+        options["expires_in_s"] = _STREAM_S
+    job = await seqd.generate(prompts, model=asked.model, stream=asked.stream, **options)
     if asked.stream:
         return StreamingResponse(_streamed(job, asked, prompts), media_type=EVENTS)
     written = await answers_of(job)
