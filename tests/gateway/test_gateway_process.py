@@ -104,6 +104,16 @@ def test_a_head_that_is_too_long_is_refused_and_the_gateway_goes_on(up: Up) -> N
     assert answers(up)
 
 
+def test_a_client_that_offers_another_protocol_is_answered_in_this_one(up: Up) -> None:
+    wait_until(lambda: answers(up), "the gateway answers")
+    body = {"input": "x", "model": "echo"}
+
+    for offered in ("h2c", "websocket"):  # as Java's client does with h2c, unless told not to
+        headers = {"connection": "Upgrade, HTTP2-Settings", "UPGRADE": offered}
+        reply = httpx.post(f"{address_of(up)}/classify", json=body, headers=headers)
+        assert reply.status_code == 200, reply.text
+
+
 def test_a_port_that_another_program_has_is_told(up: Up) -> None:
     wait_until(lambda: answers(up), "the gateway has its port")
     port = httpx.URL(address_of(up)).port

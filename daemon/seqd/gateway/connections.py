@@ -4,6 +4,7 @@ uvicorn bounds neither where it reads HTTP by httptools.
 """
 
 import asyncio
+import re
 from collections.abc import Sequence
 from typing import Final
 
@@ -13,6 +14,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 #: connection that was made and sends nothing has as long.
 MAX_HEAD_BYTES: Final = 64 * 1024
 HEAD_S: Final = 30.0
+
+_UPGRADE: Final = re.compile(rb"\nupgrade:", re.IGNORECASE)
 
 
 class BoundedConnection(HttpToolsProtocol):
@@ -36,7 +39,13 @@ class BoundedConnection(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Read on; refuse a head that has become too long."""
+        """Read on; refuse a head that has become too long, and pass over an offer to upgrade.
+
+        httptools would read no body behind such an offer, which Java's client makes by itself.
+        """
+        if self._is_in_head:
+            head, end, rest = data.partition(b"\r\n\r\n")
+            data = _UPGRADE.sub(b"\nx-upgrade:", head) + end + rest
         super().data_received(data)
         if self._is_in_head and not self.transport.is_closing():
             self._head_bytes += len(data)
