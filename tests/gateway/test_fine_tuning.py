@@ -60,6 +60,8 @@ def test_a_training_on_an_uploaded_file_makes_a_version_that_requests_may_name(
         "The training is queued.",
     )
     assert [one.id for one in openai.fine_tuning.jobs.list(limit=1)] == [job.id]
+    # A client that turns the pages does not begin anew where one of them has gone meanwhile.
+    assert openai.fine_tuning.jobs.list_events(job.id, after="ftevent-gone").data == []
     answer = openai.post(
         "/classify", body={"input": "x", "model": done.fine_tuned_model}, cast_to=object
     )

@@ -1,7 +1,6 @@
 """A batch is a job on an uploaded file: all that is shown of it is read from the job's record."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final, Self
 
 from seqd.client import AsyncJob
@@ -10,7 +9,8 @@ from seqd.gateway.batch_lines import ENDPOINTS
 from seqd.gateway.bodies import Answer
 from seqd.gateway.callers import Caller
 from seqd.gateway.ledger_client import GatewayClient
-from seqd_schemas import ClassifyJob, FileSource, GenerateJob, JobRecord, JobState
+from seqd.gateway.stored_files import file_id_of
+from seqd_schemas import JobRecord, JobState
 
 #: The status of a batch by its job's state.
 _STATUSES: Final = {
@@ -35,12 +35,11 @@ class BatchJob:
     input_file_id: str
 
     @classmethod
-    def of(cls, record: JobRecord) -> Self:
-        """Return the batch that a job on an uploaded file is."""
-        source = record.job.source
-        assert isinstance(source, FileSource)
-        endpoint = next(url for url, one in ENDPOINTS.items() if one.kind == record.kind)
-        return cls(record, endpoint, _input_of(source))
+    def of(cls, record: JobRecord) -> Self | None:
+        """Return the batch that a job is; None of a job that is none."""
+        file_id = file_id_of(record.job.source)
+        endpoint = next((url for url, one in ENDPOINTS.items() if one.kind == record.kind), None)
+        return None if file_id is None or endpoint is None else cls(record, endpoint, file_id)
 
     @property
     def top_k(self) -> int | None:
@@ -98,18 +97,6 @@ class BatchJob:
         }
 
 
-def as_batch(record: JobRecord) -> BatchJob | None:
-    """Return the batch that a job is; None of a job that is none."""
-    job = record.job
-    if not isinstance(job, ClassifyJob | GenerateJob) or not isinstance(job.source, FileSource):
-        return None
-    return BatchJob.of(record) if _input_of(job.source).startswith("file-") else None
-
-
-def _input_of(source: FileSource) -> str:
-    return Path(source.path).name.partition(".")[0]
-
-
 async def batch_of(
     job_id: str, caller: Caller, seqd: GatewayClient
 ) -> tuple[AsyncJob, BatchJob] | None:
@@ -118,7 +105,7 @@ async def batch_of(
         job, record = await seqd.found_job(job_id, caller.only_tenant)
     except (InvalidRequest, UnknownJob):  # no name of a job, or none that there is
         return None
-    batch = as_batch(record)
+    batch = BatchJob.of(record)
     return None if batch is None else (job, batch)
 
 

@@ -1,5 +1,6 @@
 """`/v1/batches`: many requests of one file, answered as one job."""
 
+from dataclasses import replace
 from typing import Annotated, Final, Literal
 
 from fastapi import APIRouter, Header, Query
@@ -9,7 +10,7 @@ from pydantic import Field, ValidationError
 from seqd.client import AsyncJob
 from seqd.client.requests import ItemOptions
 from seqd.errors import InvalidRequest, UnknownJob
-from seqd.gateway.batch_jobs import TOP_K_NOTE, UNITS_S, BatchJob, as_batch, batch_of
+from seqd.gateway.batch_jobs import TOP_K_NOTE, UNITS_S, BatchJob, batch_of
 from seqd.gateway.batch_lines import ENDPOINTS
 from seqd.gateway.bodies import Answer, RequestBody, page_of
 from seqd.gateway.callers import Caller, Reader, SeqdClient, Submitter
@@ -97,7 +98,7 @@ async def create_batch(
         job = await seqd.classify(source, model=body.model, **options, **labels)
     else:
         job = await seqd.generate(source, model=body.model, **options)
-    return BatchJob.of(await job.record()).shown()
+    return BatchJob(await job.record(), asked.endpoint, file.file_id).shown()
 
 
 @router.get("")
@@ -109,7 +110,7 @@ async def list_batches(
 ) -> Answer:
     """Return the caller's batches that are kept, the newest first."""
     place = Place(limit + 1, after and after.removeprefix(_PREFIX))
-    found = map(as_batch, await seqd.batches(caller.tenant, place))
+    found = map(BatchJob.of, await seqd.batches(caller.tenant, place))
     return page_of([batch.shown() for batch in found if batch is not None], limit)
 
 
@@ -123,9 +124,9 @@ async def show_batch(batch_id: str, caller: Reader, seqd: SeqdClient) -> Answer:
 @router.post("/{batch_id}/cancel")
 async def cancel_batch(batch_id: str, caller: Submitter, seqd: SeqdClient) -> Answer:
     """Cancel a batch; what was done of it stays. One that has ended stays as it is."""
-    job, _ = await _found(batch_id, caller, seqd)
+    job, batch = await _found(batch_id, caller, seqd)
     await job.cancel()
-    return BatchJob.of(await job.record()).shown()
+    return replace(batch, record=await job.record()).shown()
 
 
 async def _found(batch_id: str, caller: Caller, seqd: GatewayClient) -> tuple[AsyncJob, BatchJob]:

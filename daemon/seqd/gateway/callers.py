@@ -253,4 +253,3 @@ def _needing(role: KeyRole) -> Callable[[Caller], Awaitable[Caller]]:
 Reader = Annotated[Caller, Depends(_needing(KeyRole.READ))]
 Submitter = Annotated[Caller, Depends(_needing(KeyRole.SUBMIT))]
 Operator = Annotated[Caller, Depends(_needing(KeyRole.OPERATE))]
-Admin = Annotated[Caller, Depends(_needing(KeyRole.ADMIN))]

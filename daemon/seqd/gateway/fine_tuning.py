@@ -5,7 +5,6 @@ All of such a job is derived from the record and the events of the training.
 
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Final, cast
 
 from fastapi import APIRouter, Query
@@ -17,7 +16,7 @@ from seqd.gateway.bodies import Answer, RequestBody, page_of
 from seqd.gateway.callers import Caller, Operator, Reader, SeqdClient, Submitter
 from seqd.gateway.files import file_of
 from seqd.gateway.ledger_client import GatewayClient
-from seqd.gateway.stored_files import path_of
+from seqd.gateway.stored_files import file_id_of, path_of
 from seqd.ledger.submissions import new_job_id
 from seqd.validation import shown
 from seqd_schemas import (
@@ -182,9 +181,9 @@ async def _events_of(training_id: str, caller: Caller, seqd: GatewayClient) -> l
 
 
 def _behind(entries: list[Answer], after: str | None) -> list[Answer]:
-    """Return the entries of a list behind one of them; all where it is not there."""
-    ids = [one["id"] for one in entries]
-    return entries[ids.index(after) + 1 :] if after in ids else entries
+    """Return the entries of a list behind one of them; none where that is not kept any more."""
+    ids = [None, *(one["id"] for one in entries)]
+    return entries[ids.index(after) :] if after in ids else []
 
 
 def _shown(record: JobRecord) -> Answer:
@@ -205,8 +204,8 @@ def _shown(record: JobRecord) -> Answer:
         "error": {} if failure is None else {"code": failure.code, "message": failure.message},
         "hyperparameters": dict(job.parameters),
         "preset": job.preset,
-        "training_file": _file_id(job.source),
-        "validation_file": _file_id(job.held_out),
+        "training_file": file_id_of(job.source),
+        "validation_file": file_id_of(job.held_out),
         "result_files": [],
         "seed": job.parameters.get("seed", 0),
         "trained_tokens": None,
@@ -214,14 +213,6 @@ def _shown(record: JobRecord) -> Answer:
         "metadata": job.metadata,
         "metrics": {} if made is None else made.metrics,
     }
-
-
-def _file_id(source: object) -> str | None:
-    """Return the uploaded file that a training reads; None of another input."""
-    if not isinstance(source, FileSource):
-        return None
-    name = Path(source.path).name.partition(".")[0]
-    return name if name.startswith("file-") else None
 
 
 def _event(event: Event) -> Answer:

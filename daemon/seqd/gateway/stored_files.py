@@ -21,7 +21,7 @@ from seqd.gateway.uploads import UploadForm
 from seqd.inputs.paths import KNOWN_SUFFIXES, Compression
 from seqd.ledger.submissions import new_job_id
 from seqd.validation import shown
-from seqd_schemas import FilePurpose, UploadedFile
+from seqd_schemas import FilePurpose, FileSource, UploadedFile
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +49,14 @@ def path_of(folder: Path, file: UploadedFile) -> Path:
     ends = [end for end in _SUFFIXES if file.filename.lower().endswith(end)]
     is_batch = file.purpose is FilePurpose.BATCH
     return folder / f"{file.file_id}{'.jsonl' if is_batch or not ends else ends[0]}"
+
+
+def file_id_of(source: object) -> str | None:
+    """Return the uploaded file that a job reads; None of any other input."""
+    if not isinstance(source, FileSource):
+        return None
+    name = Path(source.path).name.partition(".")[0]
+    return name if name.startswith("file-") else None
 
 
 class Upload:
