@@ -1,4 +1,4 @@
-"""Runs gateways as processes of their own, for the daemon of a test."""
+"""Runs gateways for the daemon of a test: as processes of their own, or in that of the test."""
 
 import subprocess
 import sys
@@ -6,12 +6,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Thread
 
 import httpx
+from fastapi import FastAPI
 
 from checkout import python_path
 from cli_builders import clean_environment
 from held_ports import Holder, hold_port
+from seqd.gateway.server import GatewayServer
+from seqd.settings import Settings
 from seqd.testing import RunningServices
 from worker_fixtures import wait_until
 
@@ -67,3 +71,20 @@ def running_gateway(
         yield gateway
     finally:
         gateway.kill()
+
+
+@contextmanager
+def served(app: FastAPI, settings: Settings) -> Iterator[int]:
+    """Serve an application from a thread of this process, as `seqd gateway` does; gives its port.
+
+    At any port that is free, whatever the settings say.
+    """
+    server = GatewayServer(app, settings.model_copy(update={"gateway_port": 0}))
+    thread = Thread(target=server.serve_until_told, name="gateway", daemon=True)
+    thread.start()
+    try:
+        wait_until(lambda: server.started or not thread.is_alive(), "it starts")
+        yield server.port
+    finally:
+        server.should_exit = True
+        thread.join()

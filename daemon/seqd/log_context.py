@@ -7,11 +7,12 @@ speak for themselves.
 
 import logging
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from itertools import islice
+from types import MappingProxyType
 
 #: Jobs that a record names at most: a batch may have units of many.
 MAX_JOBS = 16
@@ -78,6 +79,13 @@ class _OfThisProcess:
 
 _process = _OfThisProcess()
 _of_thread: ContextVar[LoggedWork | None] = ContextVar("seqd_logged_work", default=None)
+
+
+#: For whom this context acts, such as a request to the gateway and its key: by their names in the
+#: audit.
+acting_for: ContextVar[Mapping[str, object]] = ContextVar(
+    "seqd_acting_for", default=MappingProxyType({})
+)
 
 
 def name_worker(worker: LoggedWorker) -> None:

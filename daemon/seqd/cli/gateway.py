@@ -32,9 +32,11 @@ def gateway(
     Needs the extra `gateway` of seqd, and no plugin. Open requests are finished at the end, for 30
     seconds at most.
     """
+    from seqd.gateway.logs import request_log
+
     options.tell_unknown_variables()
     settings = options.read_settings(gateway_host=host, gateway_port=port, gateway_proxies=proxies)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    logging.basicConfig(level=logging.INFO, handlers=[request_log()])
     server = _server_of(settings)
     typer.echo(f"http://{settings.gateway_host}:{server.port}/v1")
     server.serve_until_told()

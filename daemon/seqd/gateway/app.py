@@ -40,6 +40,7 @@ from seqd.gateway.refusals import (
     refuse_status,
 )
 from seqd.gateway.stored_files import sweeping
+from seqd.log_context import acting_for
 from seqd.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -117,7 +118,8 @@ def _tell_of_a_fault(task: asyncio.Task[None]) -> None:
 class ResponseHeaders:
     """Gives each request an identifier: its own `x-request-id`, else a new one.
 
-    The response bears it, and what else is in `headers` of the request's state by then.
+    The response bears it, and what else is in `headers` of the request's state by then; and so do
+    the lines of the log.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -131,7 +133,8 @@ class ResponseHeaders:
         given = dict(scope["headers"]).get(b"x-request-id", b"").decode("latin-1")
         request_id = given if _REQUEST_ID.fullmatch(given) else f"req_{uuid4().hex}"
         headers = [("x-request-id", request_id)]
-        scope.setdefault("state", {}).update(request_id=request_id, headers=headers)
+        scope.setdefault("state", {}).update(headers=headers)
+        acting_for.set({"request": request_id})  # for all of its task: uvicorn logs at its end
 
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":

@@ -23,7 +23,7 @@ from seqd.errors import NotAllowed, SeqdError
 from seqd.gateway.ledger_client import GatewayClient
 from seqd.gateway.refusals import refusal, refusal_of
 from seqd.ledger.api_keys import Admission, Verdict, digest_of
-from seqd.ledger.audit import acting_for
+from seqd.log_context import acting_for
 from seqd_schemas import DEFAULT_TENANT, KeyRole
 
 #: Seconds for which nothing may come of a body.
@@ -93,7 +93,7 @@ class Admissions:
         if key is not None:
             caller = Caller(key.tenant, key.role, key.id)
         request.state.caller = caller
-        act = {"key": caller.key_id, "tenant": caller.tenant, "request": request.state.request_id}
+        act = {"key": caller.key_id, "tenant": caller.tenant, **acting_for.get()}
         acting = acting_for.set(act)
         try:
             await self._app(scope, _bounded(request, receive), send)

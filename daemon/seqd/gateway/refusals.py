@@ -235,4 +235,5 @@ async def refuse_status(request: Request, error: Exception) -> JSONResponse:
 async def refuse_fault(request: Request, error: Exception) -> JSONResponse:
     """Answer a request that met a fault of ours, without a word of it; the log has it."""
     message = "The gateway met an error of its own, which its log tells."
-    return refusal(request, 500, "internal", message)
+    # It is answered in front of what gives other responses these.
+    return refusal(request, 500, "internal", message, headers=dict(request.state.headers))

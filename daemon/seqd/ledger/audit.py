@@ -13,7 +13,6 @@ import re
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
@@ -35,6 +34,7 @@ from seqd.ledger.exchange import (
 )
 from seqd.ledger.job_filter import milliseconds
 from seqd.local.caller import program, user_name
+from seqd.log_context import acting_for
 from seqd.validation import fault_sentence, shown
 from seqd_schemas import to_stored
 
@@ -56,9 +56,6 @@ ALL_JOBS: Final = "all jobs"
 _ACTION = re.compile(r"[a-z][a-z0-9_.]{0,63}")
 
 NO_DETAILS: Final[Mapping[str, object]] = MappingProxyType({})
-
-#: For whom this context acts, such as the key of a request to the gateway: a detail of each act.
-acting_for: ContextVar[Mapping[str, object]] = ContextVar("seqd_acting_for", default=NO_DETAILS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,6 +18,8 @@ from threading import Lock
 from time import monotonic
 from typing import TYPE_CHECKING
 
+from seqd.log_context import acting_for
+
 if TYPE_CHECKING:
     from seqd.settings import Settings
 
@@ -113,9 +115,13 @@ def seconds_left() -> float | None:
 
 
 def unbounded_context() -> Context:
-    """Return a copy of the context for a task that others share: no block bounds its waits."""
+    """Return a copy of the context for a task that others share.
+
+    No block bounds its waits, and it acts for nobody.
+    """
     context = copy_context()
     context.run(_bounds.set, _UNBOUNDED)
+    context.run(acting_for.set, {})
     return context
 
 
