@@ -94,6 +94,32 @@ def test_a_stream_goes_on_for_an_hour_and_what_is_waited_for_expires_after_a_min
     assert times == [3_600, 61]
 
 
+@pytest.fixture
+def held() -> Iterator[None]:
+    """What has texts with the prompt `held` stop behind their first part, until the test ends."""
+    CURED.clear()
+    yield
+    CURED.set()
+
+
+@pytest.mark.usefixtures("held")
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", "/v1/completions", {"prompt": "held", "stream": True}),
+        ("GET", "/v1/events", None),
+    ],
+)
+def test_a_stream_in_which_nothing_comes_says_that_it_lives(
+    web: httpx.Client, monkeypatch: pytest.MonkeyPatch, method: str, path: str, body: object
+) -> None:
+    monkeypatch.setattr("seqd.gateway.server_sent._PING_S", 0.02)
+
+    with web.stream(method, path, json=body) as reply:
+        assert ": ping" in reply.iter_lines()
+
+
+@pytest.mark.usefixtures("held")
 def test_a_caller_that_leaves_a_stream_ends_its_job(openai: OpenAI, web: httpx.Client) -> None:
     def newest() -> Any:
         return web.get("/v1/jobs", params={"limit": 1}).json()["data"][0]["state"]
@@ -102,10 +128,7 @@ def test_a_caller_that_leaves_a_stream_ends_its_job(openai: OpenAI, web: httpx.C
         first = next(iter(stream))
         state = newest()
 
-    try:
-        wait_until(lambda: newest() == "cancelled", "the job is cancelled", LIMIT_S)
-    finally:
-        CURED.set()
+    wait_until(lambda: newest() == "cancelled", "the job is cancelled", LIMIT_S)
     assert (first.choices[0].text, state) == ("held and ", "running")
 
 

@@ -26,7 +26,7 @@ from seqd.gateway.bodies import (
 )
 from seqd.gateway.callers import SeqdClient, Submitter
 from seqd.gateway.refusals import error_body, error_body_of
-from seqd.gateway.server_sent import EVENTS, event_of
+from seqd.gateway.server_sent import EVENTS, event_of, kept_alive
 from seqd_schemas import FinishReason, GeneratedSample, Generation, ItemError, ParameterValue
 
 router = APIRouter(tags=["completions"])
@@ -108,7 +108,9 @@ async def complete(
         options["expires_in_s"] = _STREAM_S
     job = await seqd.generate(prompts, model=asked.model, stream=asked.stream, **options)
     if asked.stream:
-        return StreamingResponse(_streamed(job, asked, prompts), media_type=EVENTS)
+        never = asyncio.Event()  # a text that has begun has the time that a stopped gateway has
+        texts = kept_alive(_streamed(job, asked, prompts), never)
+        return StreamingResponse(texts, media_type=EVENTS)
     written = await answers_of(job)
     return {**_head(asked), **completed(written)}
 
