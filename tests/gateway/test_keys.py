@@ -306,18 +306,42 @@ def test_what_was_changed_for_a_key_is_in_the_audit_and_its_secret_is_nowhere(
 
     with services.hold():
         web.put("/v1/jobs/told-1", json=JOB, headers=headers)
+        web.put("/v1/jobs/told-2", json={**JOB, "priority": "interactive"}, headers=headers)
         for act in ("pause", "cancel"):
             web.post(f"/v1/jobs/told-1/{act}", headers=headers)
     web.post("/v1/classify", json={"input": 7}, headers=headers)
 
     acts = json.loads(seqd("audit", "--who", key_id, "--json").out)
     assert {(act["action"], act["target"]) for act in acts} == {
-        ("jobs.pause", "told-1"), ("jobs.cancel", "told-1"),
+        ("jobs.new", "told-1"), ("jobs.pause", "told-1"), ("jobs.cancel", "told-1"),
     }  # fmt: skip
     assert acts[0]["details"] == {"key": key_id, "tenant": "acme", "request": "order-17"}
     shown = seqd("audit").out
     assert f"key={key_id} tenant=acme request=order-17" in " ".join(shown.split())
     assert secret not in caplog.text + shown + seqd("keys", "list", "--json").out
+
+
+def test_what_a_key_has_handed_in_is_in_the_audit(
+    web: httpx.Client, seqd: Callable[..., Ended], new_key: Callable[..., tuple[str, str]]
+) -> None:
+    secret, key_id = new_key("acme", "submit")
+    headers = {"authorization": f"Bearer {secret}"}
+    form = {"files": {"file": b'{"text": "a fine film"}\n'}, "data": {"purpose": "batch"}}
+
+    file = web.post("/v1/files", headers=headers, **form).json()["id"]
+    asked = {"input_file_id": file, "endpoint": "/v1/classify", "model": "imdb_lstm"}
+    batch = web.post("/v1/batches", json=asked, headers=headers).json()["id"]
+    again = {**headers, "idempotency-key": "once"}
+    first, same = (web.post("/v1/batches", json=asked, headers=again).json()["id"] for _ in "12")
+    web.post("/v1/classify", json={"input": "a fine film", "model": "imdb_lstm"}, headers=headers)
+    web.delete(f"/v1/files/{file}", headers=headers)
+
+    acts = json.loads(seqd("audit", "--who", key_id, "--json").out)
+    jobs = [name.removeprefix("batch_") for name in (batch, first, same)]
+    assert [(act["action"], act["target"]) for act in reversed(acts)] == [
+        ("files.new", file), *(("jobs.new", job) for job in jobs), ("files.remove", file),
+    ]  # fmt: skip
+    assert {act["details"].get("model") for act in acts} == {"imdb_lstm", None}
 
 
 def test_a_tenant_sees_its_own_files_and_batches_alone(holder: Callable[..., Send]) -> None:

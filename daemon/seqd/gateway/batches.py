@@ -98,7 +98,8 @@ async def create_batch(
         job = await seqd.classify(source, model=body.model, **options, **labels)
     else:
         job = await seqd.generate(source, model=body.model, **options)
-    return BatchJob(await job.record(), asked.endpoint, file.file_id).shown()
+    record = await seqd.noted_record(job, body.model)
+    return BatchJob(record, asked.endpoint, file.file_id).shown()
 
 
 @router.get("")

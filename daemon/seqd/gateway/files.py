@@ -71,7 +71,9 @@ async def create_file(request: Request, caller: Submitter, seqd: SeqdClient) -> 
     async with uploading(seqd, caller.tenant, min(length, most_bytes)) as upload:
         form = UploadForm(content_type, upload.part, most_bytes)
         await form.read(request.stream(), lambda: upload.renew(form.size_bytes))
-        return file_object(await upload.finish(form))
+        file = await upload.finish(form)
+    await seqd.ask(seqd.ledger.audit.note.steps("files.new", file.file_id, {"bytes": file.bytes}))
+    return file_object(file)
 
 
 @router.get("")
@@ -125,6 +127,7 @@ async def delete_file(file_id: str, caller: Submitter, seqd: SeqdClient) -> Answ
             f"{file_id} is what a batch gave, which is kept as long as the batch. Leave it."
         )
     file = await file_of(file_id, caller, seqd)
+    await seqd.ask(seqd.ledger.audit.note.steps("files.remove", file_id))
     await remove(seqd, file)
     return {"id": file_id, "object": "file", "deleted": True}
 

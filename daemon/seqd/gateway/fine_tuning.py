@@ -95,8 +95,7 @@ async def create(asked: TrainingRequest, caller: Submitter, seqd: SeqdClient) ->
         },
         held_out,
     )
-    handle = await seqd.hand_in(job, new_job_id())
-    return _shown(await handle.record())
+    return _shown(await seqd.hand_in(job, new_job_id()))
 
 
 @router.get("")

@@ -43,8 +43,7 @@ async def put_job(job_id: str, job: Job, caller: Submitter, seqd: SeqdClient) ->
         await seqd.check_model(own.model, caller.only_tenant)
     if own.continues is not None:
         await seqd.found_job(own.continues, caller.only_tenant)
-    handle = await seqd.hand_in(own, job_id)
-    return shown(await handle.record())
+    return shown(await seqd.hand_in(own, job_id))
 
 
 @router.get("")

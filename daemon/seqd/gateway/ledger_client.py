@@ -1,5 +1,6 @@
 """What the gateway asks of the ledger beside what any client does."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -12,7 +13,7 @@ from seqd.ledger.audit import NO_DETAILS, audited
 from seqd.ledger.exchange import Exchange, Give, Reading, T
 from seqd.ledger.uploaded_files import Place
 from seqd.settings import Settings
-from seqd_schemas import TERMINAL_EVENTS, CatalogEntry, Event, Job, JobRecord
+from seqd_schemas import TERMINAL_EVENTS, CatalogEntry, Event, Job, JobRecord, Priority
 
 #: Jobs whose tenants one reader of all events remembers.
 _MAX_REMEMBERED: Final = 10_000
@@ -21,13 +22,26 @@ _MAX_REMEMBERED: Final = 10_000
 class GatewayClient(AsyncClient):
     """A client of the ledger for all requests of one gateway."""
 
-    async def hand_in(self, job: Job, job_id: str) -> AsyncJob:
+    async def hand_in(self, job: Job, job_id: str) -> JobRecord:
         """Hand a job in whose input is in the request itself, or in a file that workers read.
 
         Under an identifier that stands for the same request already it joins that job. Raises
         IdInUse for another request, and what admission raises.
         """
-        return await self._begun(self._sender.send(job, {"job_id": job_id}))
+        handle: AsyncJob = await self._begun(self._sender.send(job, {"job_id": job_id}))
+        if job.priority is Priority.INTERACTIVE:
+            return await handle.record()
+        return await self.noted_record(handle, job.model)
+
+    async def noted_record(self, job: AsyncJob, model: str) -> JobRecord:
+        """Return the record of a job that was handed in, and write that into the audit.
+
+        Behind the act, unlike others: which job it is, is known then; and beside the record, for
+        which a round trip is due anyway.
+        """
+        noting = self._ledger.audit.note.steps("jobs.new", job.job_id, {"model": model})
+        record, _ = await asyncio.gather(job.record(), self.ask(noting))
+        return record
 
     async def found_job(self, job_id: str, tenant: str | None) -> tuple[AsyncJob, JobRecord]:
         """Return a job and its record; without a tenant it may be anybody's.
