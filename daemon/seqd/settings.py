@@ -439,6 +439,16 @@ class Settings(BaseSettings):
     gateway_port: int = Field(
         default=8080, ge=0, le=65_535, description="Port of `seqd gateway`; 0: any that is free."
     )
+    gateway_cert_file: Path | None = Field(
+        default=None,
+        description="Certificate (PEM) of `seqd gateway`, with those between it and its authority: "
+        "it speaks HTTPS then. Read when it starts.",
+    )
+    gateway_key_file: Path | None = Field(
+        default=None,
+        description="Key (PEM) of the certificate in SEQD_GATEWAY_CERT_FILE, without a passphrase; "
+        "unset where that file holds it.",
+    )
     gateway_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),
         max_length=64,
@@ -559,7 +569,14 @@ class Settings(BaseSettings):
     def _split_commas(cls, value: object) -> object:
         return _split(value, ",")
 
-    @field_validator("redis_ca_file", "redis_cert_file", "redis_key_file", "gateway_files")
+    @field_validator(
+        "redis_ca_file",
+        "redis_cert_file",
+        "redis_key_file",
+        "gateway_cert_file",
+        "gateway_key_file",
+        "gateway_files",
+    )
     @classmethod
     def _is_absolute(cls, path: Path | None) -> Path | None:
         # Workers run in other folders than the `seqd up` that hands it on to them.
@@ -668,6 +685,12 @@ class Settings(BaseSettings):
     def keys(self) -> Keys:
         """Redis key names under the prefix."""
         return Keys(self.prefix)
+
+    @property
+    def gateway_url(self) -> str:
+        """Address of the gateway, where its port is given."""
+        scheme = "http" if self.gateway_cert_file is None else "https"
+        return f"{scheme}://{self.gateway_host}:{self.gateway_port}"
 
     @property
     def files_dir(self) -> Path:

@@ -38,7 +38,8 @@ def gateway(
     settings = options.read_settings(gateway_host=host, gateway_port=port, gateway_proxies=proxies)
     logging.basicConfig(level=logging.INFO, handlers=[request_log()])
     server = _server_of(settings)
-    typer.echo(f"http://{settings.gateway_host}:{server.port}/v1")
+    listening = settings.model_copy(update={"gateway_port": server.port})
+    typer.echo(f"{listening.gateway_url}/v1")
     server.serve_until_told()
 
 

@@ -196,7 +196,7 @@ def _run_all(
         daemon.check_server()
         _greet(log, settings, server, is_elsewhere=is_elsewhere)
         if gateway is not None:
-            log.say(f"Gateway  http://{settings.gateway_host}:{settings.gateway_port}/v1")
+            log.say(f"Gateway  {settings.gateway_url}/v1")
         with gateway or nullcontext():
             status = daemon.run()
     log.say("Stopped." if status == 0 else "No worker is left; see above.")

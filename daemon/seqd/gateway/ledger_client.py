@@ -40,6 +40,7 @@ class GatewayClient(AsyncClient):
         which a round trip is due anyway.
         """
         noting = self._ledger.audit.note.steps("jobs.new", job.job_id, {"model": model})
+        record: JobRecord
         record, _ = await asyncio.gather(job.record(), self.ask(noting))
         return record
 

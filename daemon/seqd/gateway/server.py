@@ -4,6 +4,7 @@ import asyncio
 import gc
 import os
 import socket
+from ssl import PROTOCOL_TLS_SERVER, SSLContext
 from types import FrameType
 from typing import Final
 
@@ -12,6 +13,7 @@ from fastapi import FastAPI
 
 from seqd.errors import PortTaken
 from seqd.gateway.connections import BoundedConnection
+from seqd.local.certificates import load_certificate
 from seqd.settings import Settings
 
 #: Seconds that open requests have to end once the gateway is told to.
@@ -26,7 +28,9 @@ class GatewayServer(uvicorn.Server):
     """A server that tells its streams at the first SIGTERM: they end, and the rest is finished."""
 
     def __init__(self, app: FastAPI, settings: Settings) -> None:
-        """Listen on an address already; raises PortTaken."""
+        """Listen on an address already. Raises PortTaken and InvalidSettings."""
+        tls = SSLContext(PROTOCOL_TLS_SERVER)
+        load_certificate(tls, "SEQD_GATEWAY", settings.gateway_cert_file, settings.gateway_key_file)
         config = uvicorn.Config(
             app,
             http=BoundedConnection,
@@ -36,6 +40,7 @@ class GatewayServer(uvicorn.Server):
             proxy_headers=False,  # the application decides whom to believe
             timeout_graceful_shutdown=int(DRAIN_S),
             limit_concurrency=settings.gateway_max_requests,
+            ssl_context_factory=(lambda *_: tls) if settings.gateway_cert_file else None,
         )
         super().__init__(config)
         self._stopped: asyncio.Event = app.state.stopped

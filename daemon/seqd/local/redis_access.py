@@ -4,7 +4,6 @@ Certificates, the Sentinels' login, and the folder of an embedded server, which 
 """
 
 import logging
-import os
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -12,6 +11,7 @@ from ssl import PROTOCOL_TLS_CLIENT, SSLContext, SSLError
 from typing import TYPE_CHECKING, Self
 
 from seqd.errors import InvalidSettings
+from seqd.local.certificates import check_readable, load_certificate
 from seqd.local.endpoint import server_folder
 from seqd.local.redis_address import is_sentinel_url, is_tls_url, options_of
 from seqd.masking import without_password
@@ -32,9 +32,6 @@ _TLS_OPTIONS = (
     "ssl_keyfile",
     "ssl_min_version",
 )
-
-#: OpenSSL's word for a certificate and a key that do not belong together.
-_MISMATCH = "KEY_VALUES_MISMATCH"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +98,7 @@ class RedisAccess:
 
     def _check_files(self) -> None:
         if self.ca_file is not None:
-            _read("SEQD_REDIS_CA_FILE", self.ca_file)
+            check_readable("SEQD_REDIS_CA_FILE", self.ca_file)
             try:
                 SSLContext(PROTOCOL_TLS_CLIENT).load_verify_locations(self.ca_file)
             except SSLError:
@@ -109,37 +106,8 @@ class RedisAccess:
                     f"SEQD_REDIS_CA_FILE is {self.ca_file}, which holds no certificate in PEM "
                     "form (-----BEGIN CERTIFICATE-----)."
                 ) from None
-        if self.cert_file is not None:
-            _read("SEQD_REDIS_CERT_FILE", self.cert_file)
-            if self.key_file is not None:
-                _read("SEQD_REDIS_KEY_FILE", self.key_file)
-            self._check_pair(self.cert_file, self.key_file or self.cert_file)
-        elif self.key_file is not None:
-            raise InvalidSettings(
-                f"SEQD_REDIS_KEY_FILE is {self.key_file}, but there is no SEQD_REDIS_CERT_FILE: "
-                "set the certificate that belongs to the key, too."
-            )
-
-    def _check_pair(self, cert_file: Path, key_file: Path) -> None:
-        try:
-            # Else OpenSSL would ask for the passphrase of a key on the terminal.
-            SSLContext(PROTOCOL_TLS_CLIENT).load_cert_chain(cert_file, key_file, _no_passphrase)
-        except _EncryptedKey:
-            raise InvalidSettings(
-                f"The key in {key_file} has a passphrase, and seqd takes none: set "
-                "SEQD_REDIS_KEY_FILE to a key without one, which its user alone may read."
-            ) from None
-        except SSLError as error:
-            if error.reason == _MISMATCH:
-                raise InvalidSettings(
-                    f"The key in {key_file} (SEQD_REDIS_KEY_FILE) is not that of the certificate "
-                    f"in {cert_file} (SEQD_REDIS_CERT_FILE). Set the two that belong together."
-                ) from None
-            raise InvalidSettings(
-                f"{cert_file} (SEQD_REDIS_CERT_FILE) and {key_file} (SEQD_REDIS_KEY_FILE) must "
-                "hold a certificate and its key in PEM form (-----BEGIN …-----); one of them "
-                "does not."
-            ) from None
+        context = SSLContext(PROTOCOL_TLS_CLIENT)
+        load_certificate(context, "SEQD_REDIS", self.cert_file, self.key_file)
 
     def _refuse_without_tls(self, url: str) -> None:
         named = {
@@ -175,25 +143,6 @@ def without_tls_options(url: str) -> str:
         return url
     rest = [pair for pair in options.split("&") if not pair.startswith("ssl_")]
     return f"{place}?{'&'.join(rest)}" if rest else place
-
-
-class _EncryptedKey(Exception):
-    """OpenSSL has asked for a passphrase."""
-
-
-def _no_passphrase() -> str:
-    raise _EncryptedKey
-
-
-def _read(setting: str, path: Path) -> None:
-    """Raise InvalidSettings for a file that cannot be read."""
-    try:
-        path.open("rb").close()
-    except OSError as error:
-        raise InvalidSettings(
-            f"{setting} is {path}, which cannot be read ({error.strerror}): it must be a file "
-            f"that the user with the id {os.geteuid()} may read."
-        ) from None
 
 
 @cache
