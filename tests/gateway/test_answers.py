@@ -1,7 +1,10 @@
 """Answers at once: models, classification and completions, by the stock client and by HTTP."""
 
+import re
 import threading
+from base64 import b64encode
 from collections.abc import Iterator, Mapping
+from hashlib import sha256
 from typing import Any
 
 import httpx
@@ -204,3 +207,24 @@ def test_a_body_that_is_too_large_is_refused_whether_or_not_it_says_so(
     reply = web.post("/v1/classify", content=sent, headers={"content-type": "application/json"})
 
     assert (reply.status_code, reply.json()["error"]["code"]) == (413, "body_too_large")
+
+
+def test_the_page_of_the_api_has_all_routes_and_fields_and_needs_nothing_from_elsewhere(
+    web: httpx.Client,
+) -> None:
+    reply, api = web.get("/docs"), web.get("/openapi.json").json()
+    page = reply.text
+
+    for path, methods in api["paths"].items():
+        for method in methods:
+            assert f"<code>{method.upper()} {path}</code>" in page
+    for name, schema in api["components"]["schemas"].items():
+        assert f'id="{name}"' in page
+        for field in schema.get("properties", ()):
+            assert f"<code>{field}</code>" in page
+    assert set(re.findall(r'href="#([^"]+)"', page)) <= set(re.findall(r'id="([^"]+)"', page))
+    assert not re.search(r"<script|<link|<img|@import|src=|style=|url\(", page)
+    (style,) = re.findall(r"<style>(.*)</style>", page, re.DOTALL)
+    digest = b64encode(sha256(style.encode()).digest()).decode()
+    policy = reply.headers["content-security-policy"]
+    assert policy.startswith(f"default-src 'none'; style-src 'sha256-{digest}';")

@@ -27,6 +27,7 @@ from seqd.gateway import (
     models,
     webhooks,
 )
+from seqd.gateway.api_page import add_page
 from seqd.gateway.callers import Admissions
 from seqd.gateway.deliveries import deliver_forever
 from seqd.gateway.ledger_client import GatewayClient
@@ -85,6 +86,7 @@ def gateway_app(settings: Settings) -> FastAPI:
         app.include_router(routes.router, responses=ERRORS)
     for own in (jobs, events):
         app.include_router(own.router, responses=PROBLEMS)
+    add_page(app)
     app.add_exception_handler(SeqdError, refuse_error)
     app.add_exception_handler(TimeoutError, refuse_late)
     app.add_exception_handler(RequestValidationError, refuse_invalid)

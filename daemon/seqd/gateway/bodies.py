@@ -33,7 +33,7 @@ ANSWER_S: Final = 60.0
 class RequestBody(BaseModel):
     """A request's body: closed, so that a typing mistake never passes silently."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 class ModelRequest(RequestBody):
