@@ -15,8 +15,10 @@ from checkout import python_path
 from cli_builders import clean_environment
 from held_ports import Holder, hold_port
 from seqd.gateway.server import GatewayServer
+from seqd.ledger import Ledger, connect
 from seqd.settings import Settings
 from seqd.testing import RunningServices
+from seqd_schemas import KeyRole
 from worker_fixtures import wait_until
 
 
@@ -41,6 +43,12 @@ class Gateway:
             return httpx.get(f"{self.address}/v1/models").status_code in (200, 401)
         except httpx.TransportError:
             return False
+
+
+def new_key(services: RunningServices, tenant: str, role: KeyRole) -> str:
+    """Return the secret of a new key."""
+    keys = Ledger(connect(services.redis_url), services.settings).api_keys
+    return keys.new(tenant, role).secret
 
 
 @contextmanager

@@ -182,6 +182,40 @@ def test_a_body_that_is_no_json_and_a_url_that_there_is_not_are_refused(
     assert (nowhere.status_code, nowhere.json()["error"]["code"]) == (404, "unknown_url")
 
 
+MANY = {f"a{number}": 0 for number in range(1_001)}
+WIDE = {"input": {f"a{number}": 0 for number in range(70)}}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", "/v1/classify", MANY),
+        ("POST", "/v1/classify", {"input": "fine", "parameters": MANY}),
+        ("POST", "/v1/completions", {"prompt": "fine", "stop": [0] * 1_001}),
+        ("POST", "/v1/webhook_endpoints", {"url": "https://shop.example", "metadata": MANY}),
+        ("POST", "/v1/batches", {"metadata": MANY}),
+        ("PUT", "/v1/jobs/many-1", {"kind": "classify", "source": {"items": [{}] * 1_001}}),
+        ("PUT", "/v1/jobs/many-1", {"kind": "run", "source": {"items": [WIDE] * 1_000}}),
+    ],
+)
+def test_a_body_with_too_many_entries_is_refused_before_each_of_them_is_judged(
+    web: httpx.Client, method: str, path: str, body: object
+) -> None:
+    reply = web.request(method, path, json=body)
+
+    assert reply.status_code == 400
+    assert "has more than 1,000 entries, or all have more than 68,000." in reply.text
+
+
+def test_a_record_may_hold_a_long_list(web: httpx.Client) -> None:
+    items = [{"custom_id": "a", "input": {"vector": [0.5] * 5_000}}]
+    job = {"kind": "run", "task": "embed", "model": "imdb_lstm"}
+
+    reply = web.put("/v1/jobs/long-1", json=job | {"source": {"type": "records", "items": items}})
+
+    assert "has no task 'embed'" in reply.text, "what follows when the body has been read"
+
+
 def test_the_stock_client_raises_its_own_error_with_our_code(openai: OpenAI) -> None:
     with pytest.raises(stock.NotFoundError) as raised:
         openai.completions.create(model="char_lst", prompt="x")

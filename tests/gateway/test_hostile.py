@@ -20,9 +20,8 @@ import httpx
 import psutil
 import pytest
 
-from gateway_builders import Gateway, running_gateway
+from gateway_builders import Gateway, new_key, running_gateway
 from hostile_http import Drawing, Hostile
-from seqd.ledger import Ledger, connect
 from seqd.testing import RunningServices, StubModel
 from seqd_schemas import KeyRole
 from worker_fixtures import wait_until
@@ -99,10 +98,9 @@ class World:
 
 @pytest.fixture
 def world(services: RunningServices, tmp_path: Path) -> Iterator[World]:
-    keys = Ledger(connect(services.redis_url), services.settings).api_keys
-    own = keys.new(TENANT, KeyRole.OPERATE).secret
+    own = new_key(services, TENANT, KeyRole.OPERATE)
     roles = [*[KeyRole.OPERATE] * 4, KeyRole.READ]
-    hostile = [keys.new("hostile", role).secret for role in roles]
+    hostile = [new_key(services, "hostile", role) for role in roles]
     log = tmp_path / "gateway.log"
     with (
         running_gateway(services, log, **LIMITS) as gateway,

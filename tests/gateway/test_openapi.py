@@ -16,8 +16,8 @@ from schemathesis import GenerationMode
 from schemathesis.checks import CHECKS
 from schemathesis.config import SchemathesisConfig
 
+from gateway_builders import new_key
 from seqd.gateway.app import gateway_app
-from seqd.ledger import Ledger, connect
 from seqd.settings import Settings
 from seqd.testing import RunningServices, StubModel
 from seqd_schemas import KeyRole
@@ -72,9 +72,7 @@ def contract(gateway: str) -> Any:
 @pytest.fixture(scope="module")
 def key(services: RunningServices) -> Mapping[str, str]:
     """The header that says who sends a request."""
-    ledger = Ledger(connect(services.redis_url), services.settings)
-    secret = ledger.api_keys.new("shop", KeyRole.OPERATE).secret
-    return {"authorization": f"Bearer {secret}"}
+    return {"authorization": f"Bearer {new_key(services, 'shop', KeyRole.OPERATE)}"}
 
 
 @pytest.fixture

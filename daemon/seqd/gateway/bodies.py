@@ -4,12 +4,14 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Final, TypeAlias, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from seqd.client import AsyncJob
 from seqd.client.requests import ItemOptions
+from seqd.errors import InvalidRequest
 from seqd_schemas import (
     MAX_INLINE_ITEMS,
+    MAX_RECORD_FIELDS,
     MAX_TEXT_CHARS,
     ItemError,
     Parameters,
@@ -26,14 +28,41 @@ Text = Annotated[str, StringConstraints(max_length=MAX_TEXT_CHARS)]
 #: One text, or several.
 Texts = Text | Annotated[list[Text], Field(min_length=1, max_length=MAX_INLINE_ITEMS)]
 
+#: Levels of a body whose entries are counted: down to the fields of a record, which hold anything.
+_LEVELS: Final = 5
+#: Entries that they may have: as many records as may be, with as many fields, and what is beside.
+_MOST_ENTRIES: Final = MAX_INLINE_ITEMS * (MAX_RECORD_FIELDS + 4)
+
 #: Seconds for which a request waits for its answer.
 ANSWER_S: Final = 60.0
+
+
+def bounded(body: object) -> object:
+    """Return a body that has no more entries than any may have; raises InvalidRequest.
+
+    Each may be an error: those of one body of 16 MB held a gateway up for minutes.
+    """
+    inside, entries = [body], 0
+    for _ in range(_LEVELS):
+        found = [one for one in inside if isinstance(one, dict | list)]
+        entries += sum(map(len, found))
+        if entries > _MOST_ENTRIES or any(len(one) > MAX_INLINE_ITEMS for one in found):
+            raise InvalidRequest(
+                f"An object or list of the body has more than {MAX_INLINE_ITEMS:,} entries, or all "
+                f"have more than {_MOST_ENTRIES:,}. Upload a file: POST /v1/files."
+            )
+        inside = [
+            each for one in found for each in (one.values() if isinstance(one, dict) else one)
+        ]
+    return body
 
 
 class RequestBody(BaseModel):
     """A request's body: closed, so that a typing mistake never passes silently."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    _bounded = model_validator(mode="before")(bounded)
 
 
 class ModelRequest(RequestBody):

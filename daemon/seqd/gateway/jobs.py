@@ -6,10 +6,11 @@ from typing import Annotated, Final
 
 from fastapi import APIRouter, Query
 from fastapi.responses import Response, StreamingResponse
+from pydantic import RootModel, model_validator
 
 from seqd.client import AsyncJob
 from seqd.errors import InvalidRequest, JobFailed, NotAllowed
-from seqd.gateway.bodies import Answer
+from seqd.gateway.bodies import Answer, bounded
 from seqd.gateway.callers import Caller, Operator, Reader, SeqdClient, Submitter
 from seqd_schemas import (
     DEFAULT_TENANT,
@@ -30,13 +31,24 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 RESULTS: Final = "application/x-ndjson"
 
 
+class JobBody(RootModel[Job]):
+    """A job of any kind."""
+
+    _bounded = model_validator(mode="before")(bounded)
+
+
 @router.put("/{job_id}")
-async def put_job(job_id: str, job: Job, caller: Submitter, seqd: SeqdClient) -> Answer:
+async def put_job(
+    job_id: str,
+    job: JobBody,
+    caller: Submitter,
+    seqd: SeqdClient,
+) -> Answer:
     """Hand a job in under an identifier of the caller's; sent again, it joins the job.
 
     Its items are in the request, up to 1,000.
     """
-    own = _own(job, caller)
+    own = _own(job.root, caller)
     if isinstance(own, TrainJob | SweepJob):
         await seqd.check_own_model(own.model, caller.only_tenant)
     else:
