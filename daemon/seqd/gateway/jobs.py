@@ -38,12 +38,7 @@ class JobBody(RootModel[Job]):
 
 
 @router.put("/{job_id}")
-async def put_job(
-    job_id: str,
-    job: JobBody,
-    caller: Submitter,
-    seqd: SeqdClient,
-) -> Answer:
+async def put_job(job_id: str, job: JobBody, caller: Submitter, seqd: SeqdClient) -> Answer:
     """Hand a job in under an identifier of the caller's; sent again, it joins the job.
 
     Its items are in the request, up to 1,000.
