@@ -78,7 +78,6 @@ def test_another_request_under_an_identifier_that_is_taken_is_refused(web: httpx
     [
         ({"kind": "classfy"}, "kind"),
         (of_texts("x") | {"priorty": "bulk"}, "priorty"),
-        (of_texts("x") | {"source": {"type": "file", "path": "/etc/passwd"}}, "allowed: inline"),
         (of_texts("x") | {"source": {"type": "upload"}}, "allowed: inline"),
     ],
 )
@@ -89,6 +88,36 @@ def test_a_job_that_cannot_be_one_or_reaches_beyond_its_request_is_refused(
 
     assert (reply.status_code, web.get("/v1/jobs/mine-3").status_code) == (400, 404)
     assert message in reply.json()["detail"]
+
+
+def test_a_job_reads_a_file_that_was_uploaded(web: httpx.Client) -> None:
+    rows = b'{"id": "a", "review": "a fine film"}\n{"id": "b", "review": "dreadful"}\n'
+    sent = web.post("/v1/files", files={"file": rows}, data={"purpose": "fine-tune"}).json()["id"]
+    source = {"type": "file", "path": sent, "text_field": "review"}
+
+    first, again = (
+        web.put("/v1/jobs/filed-1", json=of_texts() | {"source": source}) for _ in range(2)
+    )
+
+    assert (first.status_code, again.status_code) == (200, 200)
+    assert again.json()["job"]["source"]["path"] == sent
+    lines = web.get("/v1/jobs/filed-1/results", params={"wait": True}).text.splitlines()
+    labels = {one["custom_id"]: one["output"]["label"] for one in map(json.loads, lines)}
+    assert labels == {"a": "positive", "b": "negative"}
+
+
+@pytest.mark.parametrize("path", ["/etc/passwd", "file-none", "../files/file-none", "s3://all/x"])
+@pytest.mark.parametrize("field", ["source", "held_out"])
+def test_a_job_can_name_no_path_of_the_machine(web: httpx.Client, field: str, path: str) -> None:
+    named = {
+        "source": {"type": "named", "name": "keras:imdb"},
+        field: {"type": "file", "path": path},
+    }
+
+    reply = web.put("/v1/jobs/mine-7", json={"kind": "train", "model": "imdb_lstm", **named})
+
+    assert (reply.status_code, reply.json()["code"]) == (404, "unknown_file")
+    assert web.get("/v1/jobs/mine-7").status_code == 404
 
 
 def test_a_jobs_failed_items_are_retried_as_a_job_that_continues_it(web: httpx.Client) -> None:

@@ -360,6 +360,8 @@ def test_a_tenant_sees_its_own_files_and_batches_alone(holder: Callable[..., Sen
     for method, path in [*there, ("DELETE", f"/v1/files/{file}")]:
         assert other(method, path).status_code == 404
     assert told(other("POST", "/v1/batches", json=asked)) == (404, "unknown_file")
+    reading = {**JOB, "source": {"type": "file", "path": file}}
+    assert told(other("PUT", "/v1/jobs/rivals", json=reading)) == (404, "unknown_file")
     for path in ("/v1/files", "/v1/batches"):
         assert other("GET", path).json()["data"] == []
         assert [one["id"] for one in own("GET", path).json()["data"]] == [

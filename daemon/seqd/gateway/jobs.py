@@ -12,6 +12,9 @@ from seqd.client import AsyncJob
 from seqd.errors import InvalidRequest, JobFailed, NotAllowed
 from seqd.gateway.bodies import Answer, bounded
 from seqd.gateway.callers import Caller, Operator, Reader, SeqdClient, Submitter
+from seqd.gateway.files import file_of
+from seqd.gateway.ledger_client import GatewayClient
+from seqd.gateway.stored_files import file_id_of, path_of
 from seqd_schemas import (
     DEFAULT_TENANT,
     FileSource,
@@ -27,6 +30,9 @@ from seqd_schemas import (
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
+#: Fields of jobs that say what they read.
+_SOURCES: Final = ("source", "held_out")
+
 #: Media type of results.
 RESULTS: Final = "application/x-ndjson"
 
@@ -41,9 +47,10 @@ class JobBody(RootModel[Job]):
 async def put_job(job_id: str, job: JobBody, caller: Submitter, seqd: SeqdClient) -> Answer:
     """Hand a job in under an identifier of the caller's; sent again, it joins the job.
 
-    Its items are in the request, up to 1,000.
+    Its items are in the request, up to 1,000, or in an uploaded file, whose name is the `path` of a
+    source of the type `file`.
     """
-    own = _own(job.root, caller)
+    own = await _own(job.root, caller, seqd)
     if isinstance(own, TrainJob | SweepJob):
         await seqd.check_own_model(own.model, caller.only_tenant)
     else:
@@ -147,23 +154,37 @@ async def remove(job_id: str, caller: Submitter, seqd: SeqdClient) -> None:
 
 
 def shown(record: JobRecord) -> Answer:
-    """Return a record as JSON has it, without what is not set."""
-    return record.model_dump(mode="json", exclude_none=True)
+    """Return a record as JSON has it, without what is not set; a file goes by its name here."""
+    told = record.model_dump(mode="json", exclude_none=True)
+    for name in _SOURCES:
+        file_id = file_id_of(getattr(record.job, name, None))
+        if file_id is not None:
+            told["job"][name]["path"] = file_id
+    return told
 
 
-def _own(job: Job, caller: Caller) -> Job:
-    """Return a job as one of the caller's tenant; raises for what reaches beyond the request."""
+async def _own(job: Job, caller: Caller, seqd: GatewayClient) -> Job:
+    """Return a job as one of the caller's tenant, on files that it has uploaded.
+
+    Raises for what reaches beyond these and the request.
+    """
     if job.tenant != caller.tenant and job.tenant != DEFAULT_TENANT and caller.only_tenant:
         raise NotAllowed(
             f"tenant is {job.tenant!r}; allowed: {caller.tenant!r}, that of the key, or none."
         )
-    for source in (job.source, getattr(job, "held_out", None)):
-        if isinstance(source, FileSource | UploadSource):
-            raise InvalidRequest(
-                f"A source is of the type {source.type!r}; allowed: inline, records or named. A "
-                "file is uploaded by /v1/files, and named in a batch."
-            )
     if output_folder_of(job) is not None:
         raise InvalidRequest("There is no field 'output_folder' here. Leave it out.")
-    tenant = caller.tenant if job.tenant == DEFAULT_TENANT else job.tenant
-    return job.model_copy(update={"tenant": tenant})
+    changes: dict[str, object] = {}
+    if job.tenant == DEFAULT_TENANT:
+        changes["tenant"] = caller.tenant
+    for name in _SOURCES:
+        source = getattr(job, name, None)
+        if isinstance(source, UploadSource):
+            raise InvalidRequest(
+                "A source is of the type 'upload'; allowed: inline, records, named, or file, whose "
+                "`path` is the name of one that was uploaded by /v1/files."
+            )
+        if isinstance(source, FileSource):
+            path = path_of(seqd.settings.files_dir, await file_of(source.path, caller, seqd))
+            changes[name] = source.model_copy(update={"path": str(path)})
+    return job.model_copy(update=changes)
