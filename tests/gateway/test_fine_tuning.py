@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import httpx
 import openai as stock
 import pytest
 from openai import OpenAI
@@ -110,3 +111,26 @@ def test_a_fine_tuning_job_that_there_is_not_is_unknown(openai: OpenAI) -> None:
         with pytest.raises(stock.NotFoundError) as raised:
             openai.fine_tuning.jobs.retrieve(name)
         assert raised.value.code == "unknown_job"
+
+
+def test_a_version_is_put_in_service(openai: OpenAI, web: httpx.Client) -> None:
+    data = openai.files.create(file=("reviews.jsonl", RECORDS), purpose="fine-tune")
+    for _ in range(2):
+        job = openai.fine_tuning.jobs.create(
+            model="imdb_lstm", training_file=data.id, suffix="served"
+        )
+        wait_until(
+            lambda name=job.id: openai.fine_tuning.jobs.retrieve(name).status == "succeeded",
+            "the training ends",
+        )
+    asked = {"version": 2, "reason": "more accurate"}
+
+    def promote(**body: object) -> httpx.Response:
+        return web.post("/v1/models/imdb_lstm_served/promote", json=body)
+
+    assert web.get("/v1/models/imdb_lstm_served").json()["in_service"] == 1
+    done, again = promote(**asked), promote(**asked)
+    assert (done.status_code, done.json()["in_service"], done.json()["notes"]) == (200, 2, [])
+    assert (again.status_code, again.json()["error"]["code"]) == (409, "wrong_state")
+    assert promote(version="production").status_code == 409
+    assert promote(version=3).status_code == 404

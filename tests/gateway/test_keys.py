@@ -243,12 +243,21 @@ def test_a_model_is_the_tenants_whose_training_made_it_and_what_is_nobodys_is_on
     for send in (ours, admin):
         reply = send("POST", "/v1/classify", json={"input": "fine", "model": "topics"})
         assert reply.json()["data"][0]["label"] == "positive"
+    first = {"json": {"version": 1}}
+    own, by_submitter = (
+        send("POST", "/v1/models/topics/promote", **first)
+        for send in (ours, holder("acme", "submit"))
+    )
+    shared = ours("POST", "/v1/models/imdb_lstm/promote", **first)
+    assert told(own) == (409, "wrong_state")
+    assert told(by_submitter) == told(shared) == (403, "not_allowed")
     line = {"custom_id": "a", "text": "fine"}
     given = {"files": {"file": json.dumps(line)}, "data": {"purpose": "batch"}}
     file_id = theirs("POST", "/v1/files", **given).json()["id"]
     batch = {"input_file_id": file_id, "endpoint": "/v1/classify"}
     for method, path, body in (
         ("GET", "/v1/models/{}", None),
+        ("POST", "/v1/models/{}/promote", {"version": 1}),
         ("POST", "/v1/classify", {"input": "fine", "model": "{}"}),
         ("POST", "/v1/completions", {"prompt": "fine", "model": "{}@1"}),
         ("PUT", "/v1/jobs/use-1", JOB | {"model": "{}"}),

@@ -1,12 +1,20 @@
 """`/v1/models`: the models that requests may name."""
 
 from fastapi import APIRouter
+from pydantic import Field
 
-from seqd.gateway.bodies import Answer
-from seqd.gateway.callers import Reader, SeqdClient
+from seqd.gateway.bodies import Answer, RequestBody
+from seqd.gateway.callers import Operator, Reader, SeqdClient
 from seqd_schemas import CatalogEntry
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
+
+
+class Promotion(RequestBody):
+    """Which version to put in service."""
+
+    version: int | str = Field(union_mode="left_to_right", description="Its number, or a label.")
+    reason: str = Field(default="", max_length=500, description="Why, for the model's history.")
 
 
 @router.get("")
@@ -23,6 +31,19 @@ async def show_model(name: str, caller: Reader, seqd: SeqdClient) -> Answer:
     entry = (await seqd.model(name)).entry
     parameters = {task: one.parameters for task, one in entry.all_tasks.items()}
     return {**_shown(entry), "parameters": parameters}
+
+
+@router.post("/{name}/promote")
+async def promote(name: str, asked: Promotion, caller: Operator, seqd: SeqdClient) -> Answer:
+    """Put a version in service: it answers requests that name the model alone.
+
+    Workers load it first, for 60 seconds at most; `notes` say which have not.
+    """
+    await seqd.check_model(name, caller.only_tenant)
+    await seqd.check_own_model(name, caller.only_tenant)
+    model = await seqd.model(name)
+    answer = await model.promote(asked.version, reason=asked.reason)
+    return {**_shown(model.entry), "notes": answer.notes}
 
 
 def _shown(entry: CatalogEntry) -> Answer:

@@ -34,7 +34,7 @@ def own_model_checked(ledger: LedgerParts, model: str, tenant: str | None) -> Ex
     if entry.owner is not None:
         raise ModelNameTaken(f"The model name {model!r} is taken. Choose another one.")
     raise NotAllowed(
-        f"Model {model!r} is shared by all, and this key may not train it. Make one of your own "
+        f"Model {model!r} is shared by all, and this key may not change it. Make one of your own "
         "with it: by a `suffix`, or as another `model` with it as the `plugin`."
     )
 

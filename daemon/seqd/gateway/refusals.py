@@ -22,6 +22,7 @@ from seqd.errors import (
     NotAllowed,
     QuotaExceeded,
     SeqdError,
+    ServiceChanged,
     UnknownFailure,
     UnknownFile,
     UnknownItem,
@@ -47,6 +48,7 @@ _STATUS: Final[tuple[tuple[type[SeqdError], int], ...]] = (
     (NotAllowed, 403),
     (IdempotencyConflict, 409),
     (WrongState, 409),
+    (ServiceChanged, 409),
 )
 
 #: OpenAI's name of an error's kind, by status; of any other above 499 it is `server_error`.
