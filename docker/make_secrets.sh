@@ -30,7 +30,7 @@ new_password() {
   echo 'user probe on nopass resetkeys resetchannels -@all +ping'
 } > "$folder/users.acl"
 
-for role in worker client operator exporter; do
+for role in worker client operator gateway exporter; do
   password=$(new_password)
   # A file that a container reads by a mount: as its user, who is none of this machine's.
   printf '%s://%s:%s@%s/%s\n' "$scheme" "$role" "$password" "$server" "$database" > "$folder/$role-url"

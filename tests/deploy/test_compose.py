@@ -25,7 +25,7 @@ def read(*files: Path) -> Document:
     """Return the files as Compose merges them; it refuses what its schema does not have."""
     named = [word for file in files for word in ("-f", str(file))]
     done = run(
-        *compose(), *named, "--profile", "cli", "config",
+        *compose(), *named, "--profile", "cli", "--profile", "gateway", "config",
         env={"PATH": "/usr/bin:/bin", "HOME": "/home/none", "STACK_SECRETS": "/secrets"},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -37,9 +37,25 @@ def read(*files: Path) -> Document:
 def test_compose_reads_the_stack_of_one_machine() -> None:
     stack = read(COMPOSE_FILES[0])
 
-    assert set(stack["services"]) == {"redis", "worker", "trainer", "exporter", "cli"}
+    assert set(stack["services"]) == {"redis", "worker", "trainer", "exporter", "gateway", "cli"}
     assert stack["services"]["worker"]["deploy"]["replicas"] == 2
     assert stack["services"]["worker"]["stop_grace_period"] == "45s"
+
+
+def test_a_gateway_writes_the_files_that_workers_read_and_its_port_may_be_a_range() -> None:
+    stack = read(COMPOSE_FILES[0])["services"]
+
+    folder = {"type": "volume", "source": "files", "target": "/files"}
+    (own,) = stack["gateway"]["volumes"]
+    assert own.items() >= folder.items() and not own.get("read_only")
+    for name in ("worker", "trainer"):
+        (mount,) = [one for one in stack[name]["volumes"] if one["target"] == "/files"]
+        assert mount.items() >= {**folder, "read_only": True}.items(), name
+    for name in ("gateway", "worker", "trainer"):
+        assert stack[name]["environment"]["SEQD_GATEWAY_FILES"] == "/files", name
+    assert stack["gateway"]["profiles"] == ["gateway"]  # without a key it would not start
+    assert stack["gateway"]["secrets"] == [{"source": "gateway-url", "target": "seqd_redis_url"}]
+    assert "{STACK_GATEWAY_PORTS:-8080}:8080" in COMPOSE_FILES[0].read_text(encoding="utf-8")
 
 
 def test_compose_reads_the_stack_with_one_container_a_gpu() -> None:

@@ -3,6 +3,7 @@
 import os
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 import yaml
@@ -18,14 +19,21 @@ VERSIONS = ("1.34", "1.37")
 #: A worker ends within this, as its guide says.
 DRAIN_S = 35
 
+#: Each overlay, and one of them with the component `gateway`.
+BUILDS = (*OVERLAYS, "cpu+gateway")
+
 WORKLOADS = ("Deployment", "StatefulSet")
 CUSTOM = ("ScaledObject", "ServiceMonitor")
 
 
 @cache
 def built(overlay: str) -> list[Document]:
-    """Return what `kubectl apply -k` would send."""
-    return built_in(DOCKER / "k8s" / "overlays" / overlay)
+    """Return what `kubectl apply -k` would send, also for an overlay `+` a component."""
+    name, _, component = overlay.partition("+")
+    if not component:
+        return built_in(DOCKER / "k8s" / "overlays" / name)
+    with TemporaryDirectory() as folder:
+        return built_in(own_overlay(Path(folder), f"overlays/{name}", component))
 
 
 def built_in(folder: Path) -> list[Document]:
@@ -50,7 +58,7 @@ def pod_of(workload: Document) -> Document:
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-@pytest.mark.parametrize("overlay", OVERLAYS)
+@pytest.mark.parametrize("overlay", BUILDS)
 def test_each_object_is_as_the_api_wants_it(overlay: str, version: str) -> None:
     validator = pytest.importorskip(
         "kubernetes_validate", reason="pip install 'seqd[deploy]'", exc_type=ImportError
@@ -72,11 +80,11 @@ def test_a_field_that_the_api_does_not_have_is_found() -> None:
         validator.validate(wrong, VERSIONS[0], strict=True)
 
 
-@pytest.mark.parametrize("overlay", OVERLAYS)
+@pytest.mark.parametrize("overlay", BUILDS)
 def test_each_pod_is_closed_and_has_the_time_that_its_program_needs(overlay: str) -> None:
     for workload in of_kind(overlay, *WORKLOADS):
         pod = pod_of(workload)
-        is_worker = workload["metadata"]["name"] != "seqd-exporter"
+        is_worker = workload["metadata"]["name"] not in ("seqd-exporter", "seqd-gateway")
         goes_on_s = Settings.model_fields["drain_s"].default
         assert not is_worker or pod["terminationGracePeriodSeconds"] >= DRAIN_S + goes_on_s
         assert pod["securityContext"]["runAsNonRoot"] is True
@@ -94,7 +102,7 @@ def test_each_pod_is_closed_and_has_the_time_that_its_program_needs(overlay: str
             }
             assert {"startupProbe", "livenessProbe", "readinessProbe"} <= set(container)
             assert "memory" in container["resources"]["limits"]
-            assert container["image"] == ("seqd:cpu" if overlay == "cpu" else "seqd:gpu")
+            assert container["image"] == ("seqd:gpu" if overlay.startswith("gpu") else "seqd:cpu")
             for probe in ("livenessProbe", "readinessProbe") if is_worker else ():
                 # One that is missed takes no worker out.
                 assert container[probe]["failureThreshold"] >= 2
@@ -104,16 +112,16 @@ def test_each_pod_is_closed_and_has_the_time_that_its_program_needs(overlay: str
     assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
 
 
-@pytest.mark.parametrize("overlay", OVERLAYS)
+@pytest.mark.parametrize("overlay", BUILDS)
 def test_no_pod_has_a_token_or_a_right_in_the_cluster(overlay: str) -> None:
     pods = [pod_of(workload) for workload in of_kind(overlay, *WORKLOADS)]
 
-    assert [pod["automountServiceAccountToken"] for pod in pods] == [False] * 3
+    assert [pod["automountServiceAccountToken"] for pod in pods] == [False] * len(pods)
     assert not [pod for pod in pods if "serviceAccountName" in pod]
     assert not of_kind(overlay, "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding")
 
 
-@pytest.mark.parametrize("overlay", OVERLAYS)
+@pytest.mark.parametrize("overlay", BUILDS)
 def test_each_selector_selects_the_pods_that_it_means(overlay: str) -> None:
     labels = {
         workload["metadata"]["name"]: workload["spec"]["template"]["metadata"]["labels"]
@@ -141,7 +149,7 @@ def test_each_selector_selects_the_pods_that_it_means(overlay: str) -> None:
     )
 
 
-@pytest.mark.parametrize("overlay", OVERLAYS)
+@pytest.mark.parametrize("overlay", BUILDS)
 def test_the_autoscaler_takes_no_figure_for_no_work(overlay: str) -> None:
     (scaled,) = of_kind(overlay, "ScaledObject")
 
@@ -192,7 +200,7 @@ def test_a_gpu_is_asked_for_by_the_device_plugin_or_by_a_claim() -> None:
             assert request["exactly"]["count"] == 1
 
 
-@pytest.mark.parametrize("overlay", OVERLAYS)
+@pytest.mark.parametrize("overlay", BUILDS)
 def test_what_leaves_a_pod_goes_to_peers_that_are_named(overlay: str) -> None:
     policies = of_kind(overlay, "NetworkPolicy")
     rules = [rule for policy in policies for rule in policy["spec"].get("egress", ())]
@@ -217,6 +225,37 @@ def test_with_tls_each_pod_has_the_authority_of_redis(tmp_path: Path) -> None:
         mount = {"name": "redis-tls", "mountPath": "/etc/seqd/tls", "readOnly": True}
         assert mount in container["volumeMounts"]
         assert {"name": "SEQD_REDIS_CA_FILE", "value": "/etc/seqd/tls/ca.crt"} in container["env"]
+
+
+def test_gateways_share_the_files_that_workers_read_and_leave_their_service_before_they_end() -> (
+    None
+):
+    overlay = "cpu+gateway"
+    (settings,) = of_kind(overlay, "ConfigMap")
+    assert settings["data"]["SEQD_GATEWAY_FILES"] == "/files"
+    assert "SEQD_REQUIRED_MODELS" in settings["data"]
+    gateway = named(overlay, "Deployment", "seqd-gateway")
+    for workload in (
+        gateway,
+        named(overlay, "Deployment", "seqd-serving"),
+        named(overlay, "StatefulSet", "seqd-training"),
+    ):
+        pod = pod_of(workload)
+        (container,) = pod["containers"]
+        (volume,) = [one for one in pod["volumes"] if one["name"] == "files"]
+        (mount,) = [one for one in container["volumeMounts"] if one["name"] == "files"]
+        assert volume["persistentVolumeClaim"]["claimName"] == "seqd-files"
+        assert (mount["mountPath"], mount.get("readOnly")) == (
+            "/files",
+            None if workload is gateway else True,
+        )
+        assert container["envFrom"][0]["configMapRef"]["name"] == settings["metadata"]["name"]
+
+    pod = pod_of(gateway)
+    _, waits_s = pod["containers"][0]["lifecycle"]["preStop"]["exec"]["command"]
+    assert pod["terminationGracePeriodSeconds"] > DRAIN_S + int(waits_s)
+    (rule,) = named(overlay, "NetworkPolicy", "seqd-gateway")["spec"]["egress"]
+    assert rule["ports"] == [{"protocol": "TCP", "port": 443}]
 
 
 def own_overlay(folder: Path, resource: str, *components: str) -> Path:

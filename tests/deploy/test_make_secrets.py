@@ -64,7 +64,7 @@ def connect(server: Path, user: str, password: str) -> redis.Redis:
 def test_each_role_has_an_address_and_the_server_knows_its_password(
     secrets: Path, server: Path
 ) -> None:
-    for role in ("worker", "client", "operator", "exporter"):
+    for role in ("worker", "client", "operator", "gateway", "exporter"):
         address = urlsplit((secrets / f"{role}-url").read_text().strip())
         assert (address.username, address.hostname, address.port) == (role, "redis", 6379)
         assert len(address.password or "") == 48

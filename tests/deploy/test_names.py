@@ -21,6 +21,7 @@ from deploy_files import (
 from seqd.settings import Settings
 
 EXPORTER_PORT = 9808
+GATEWAY_PORT = 8080
 WORKER_PORT = 9809
 
 #: Where the image has its things, and a unit expects them.
@@ -57,7 +58,7 @@ def test_there_are_commands_of_each_kind_of_file() -> None:
     called = {command.words[0] for command in commands()}
 
     assert suffixes == {".yaml", ".service", ".sh"}
-    assert called == {"worker", "up", "exporter", "probe", "status", "redis"}
+    assert called == {"worker", "up", "exporter", "gateway", "probe", "status", "redis"}
 
 
 def test_each_setting_exists() -> None:
@@ -98,18 +99,20 @@ def test_a_secret_has_the_name_of_its_setting_and_is_one_that_the_script_writes(
     )
 
 
-def test_the_ports_are_those_of_metrics() -> None:
+def test_the_ports_are_those_of_metrics_and_of_the_gateway() -> None:
+    #: Of each kind of container: how its port is called, its setting, and its number.
+    kinds = {
+        "exporter": ("metrics", "SEQD_EXPORTER_PORT", EXPORTER_PORT),
+        "gateway": ("http", "SEQD_GATEWAY_PORT", GATEWAY_PORT),
+        "worker": ("metrics", "SEQD_WORKER_METRICS_PORT", WORKER_PORT),
+    }
     ports = set()
-    for where, pod in pods():
+    for _, pod in pods():
         for container in pod["containers"]:
-            (port,) = container["ports"]
-            ports.add(port["containerPort"])
-            is_exporter = where == "exporter.yaml: seqd-exporter"
-            assert port["name"] == "metrics"
-            assert port["containerPort"] == (EXPORTER_PORT if is_exporter else WORKER_PORT)
+            name, variable, number = kinds[container["name"]]
+            assert container["ports"] == [{"name": name, "containerPort": number}]
             said = {one["name"]: one.get("value") for one in container["env"]}
-            variable = "SEQD_EXPORTER_PORT" if is_exporter else "SEQD_WORKER_METRICS_PORT"
-            assert said[variable] == str(port["containerPort"])
+            assert said[variable] == str(number)
     for _, service in services():
         ports |= {int(text.rpartition(":")[2]) for text in service.get("ports", ())}
     for path in kubernetes_files():
@@ -117,7 +120,8 @@ def test_the_ports_are_those_of_metrics() -> None:
             if document["kind"] == "Service":
                 ports |= {port["port"] for port in document["spec"].get("ports", ())}
 
-    assert ports == {EXPORTER_PORT, WORKER_PORT}
+    assert ports == {EXPORTER_PORT, GATEWAY_PORT, 80}
+    assert Settings.model_fields["gateway_port"].default == GATEWAY_PORT
     assert Settings.model_fields["exporter_port"].default == EXPORTER_PORT
 
 
