@@ -1,4 +1,4 @@
-"""Runs gateways for the daemon of a test: as processes of their own, or in that of the test."""
+"""Runs gateways as processes of their own, for the daemon of a test."""
 
 import subprocess
 import sys
@@ -6,17 +6,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Thread
+from ssl import SSLContext
 
 import httpx
-from fastapi import FastAPI
 
 from checkout import python_path
 from cli_builders import clean_environment
 from held_ports import Holder, hold_port
-from seqd.gateway.server import GatewayServer
 from seqd.ledger import Ledger, connect
-from seqd.settings import Settings
 from seqd.testing import RunningServices
 from seqd_schemas import KeyRole
 from worker_fixtures import wait_until
@@ -28,10 +25,12 @@ class Gateway:
 
     process: "subprocess.Popen[bytes]"
     port: int
+    #: Of one that has a certificate: what trusts it.
+    trusting: SSLContext | None = None
 
     @property
     def address(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'http' if self.trusting is None else 'https'}://127.0.0.1:{self.port}"
 
     def kill(self) -> None:
         self.process.kill()
@@ -40,7 +39,8 @@ class Gateway:
     def is_up(self) -> bool:
         """Return whether it answers, be it that it wants a key."""
         try:
-            return httpx.get(f"{self.address}/v1/models").status_code in (200, 401)
+            reply = httpx.get(f"{self.address}/v1/models", verify=self.trusting or True)
+            return reply.status_code in (200, 401)
         except httpx.TransportError:
             return False
 
@@ -53,7 +53,10 @@ def new_key(services: RunningServices, tenant: str, role: KeyRole) -> str:
 
 @contextmanager
 def running_gateway(
-    services: RunningServices, log: Path | None = None, **variables: str
+    services: RunningServices,
+    log: Path | None = None,
+    trusting: SSLContext | None = None,
+    **variables: str,
 ) -> Iterator[Gateway]:
     """Run a gateway until the block ends; `log` gets what it says."""
     holder = Holder()
@@ -73,26 +76,9 @@ def running_gateway(
             stdout=output,
             stderr=output,
         )
-    gateway = Gateway(process, port)
+    gateway = Gateway(process, port, trusting)
     try:
         wait_until(gateway.is_up, "the gateway answers")
         yield gateway
     finally:
         gateway.kill()
-
-
-@contextmanager
-def served(app: FastAPI, settings: Settings) -> Iterator[int]:
-    """Serve an application from a thread of this process, as `seqd gateway` does; gives its port.
-
-    At any port that is free, whatever the settings say.
-    """
-    server = GatewayServer(app, settings.model_copy(update={"gateway_port": 0}))
-    thread = Thread(target=server.serve_until_told, name="gateway", daemon=True)
-    thread.start()
-    try:
-        wait_until(lambda: server.started or not thread.is_alive(), "it starts")
-        yield server.port
-    finally:
-        server.should_exit = True
-        thread.join()

@@ -9,8 +9,7 @@ import pytest
 import trustme
 
 from cli_builders import Ended, here, use_ledger
-from gateway_builders import served
-from seqd.gateway.app import gateway_app
+from gateway_builders import running_gateway
 from seqd.testing import RunningServices
 from tls_fixtures import LOOPBACK
 
@@ -35,19 +34,19 @@ def files(authority: trustme.CA, tmp_path: Path) -> dict[str, Path]:
 def test_a_gateway_with_a_certificate_speaks_https_alone(
     services: RunningServices, authority: trustme.CA, files: dict[str, Path]
 ) -> None:
-    settings = services.settings.model_copy(update=files)
+    variables = {f"SEQD_{name.upper()}": str(path) for name, path in files.items()}
     trusting = ssl.create_default_context()
     authority.configure_trust(trusting)
+    asked = {"input": "a fine film", "model": "imdb_lstm"}
 
-    with served(gateway_app(settings), settings) as port:
-        asked = {"input": "a fine film", "model": "imdb_lstm"}
-        url = f"{LOOPBACK}:{port}/v1/classify"
-        with httpx.Client(verify=trusting) as web:
-            assert web.post(f"https://{url}", json=asked).json()["data"][0]["label"] == "positive"
+    with running_gateway(services, trusting=trusting, **variables) as gateway:
+        url = f"{gateway.address}/v1/classify"
+        answer = httpx.post(url, json=asked, verify=trusting, timeout=60).json()
+        assert answer["data"][0]["label"] == "positive"
         with pytest.raises(httpx.ConnectError, match="CERTIFICATE_VERIFY_FAILED"):
-            httpx.post(f"https://{url}", json=asked)
-        with pytest.raises(httpx.RemoteProtocolError):
-            httpx.post(f"http://{url}", json=asked)
+            httpx.post(url, json=asked)
+        with pytest.raises(httpx.TransportError):
+            httpx.post(url.replace("https:", "http:"), json=asked)
 
 
 @pytest.mark.parametrize(
