@@ -263,6 +263,11 @@ def test_a_batch_of_two_lines_with_one_name_fails(openai: OpenAI) -> None:
         ([{"text": "x"}], {"completion_window": "soon"}, "completion_window is 'soon'"),
         ([{"text": "x"}], {"endpoint": "/v1/embeddings"}, "endpoint is '/v1/embeddings'"),
         ([{"text": "x"}], {"completion_window": "9000h"}, "expires_in_s is 32400000; allowed"),
+        (
+            [{"text": "x"}],
+            {"output_expires_after": {"anchor": "created_at", "seconds": 59}},
+            "is 59; allowed: 60 seconds to 366 days",
+        ),
     ],
 )
 def test_what_is_no_batch_is_refused_with_the_reason(
