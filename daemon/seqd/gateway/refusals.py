@@ -220,7 +220,7 @@ async def refuse_status(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     codes = {404: "unknown_url", 405: "method_not_allowed", 408: "too_slow", 413: "body_too_large"}
     messages = {
-        404: "There is no such URL here. The routes stand in /openapi.json.",
+        404: "There is no such URL here. The routes stand in /docs and /openapi.json.",
         405: "This URL does not take the method of the request.",
         408: "Nothing came of the body for too long. Send it again.",
         413: "The body is larger than it may be here. Upload a file: POST /v1/files.",
