@@ -10,6 +10,7 @@ from types import FrameType
 
 from bench.case import Case
 from bench.classify import Classify
+from bench.fleet import Fleet
 from bench.gateway import Gateway
 from bench.generate import Generate
 from bench.interactive import Interactive
@@ -24,7 +25,7 @@ from seqd.errors import SeqdError
 
 CASES: tuple[type[Case], ...] = (
     *(Classify, Jobs, Train, Generate),
-    *(Interactive, Gateway, Scripts, Startup, Workers, Sizes),
+    *(Interactive, Gateway, Scripts, Startup, Workers, Fleet, Sizes),
 )
 
 #: Seconds after which an exit that got lost is tried again.

@@ -98,6 +98,16 @@ def test_workers_are_counted_idle_and_busy(tmp_path: Path) -> None:
 
 
 @LONG
+def test_workers_without_a_model_claim_each_unit_of_a_job(tmp_path: Path) -> None:
+    pytest.importorskip("gevent", reason="gevent is not installed: pip install 'seqd[bench]'")
+    options = ("--workers", "3", "--units", "60", "--seconds", "2")
+    facts = facts_of(report_of(tmp_path, "fleet", *options))
+
+    assert facts["connections"] > 0
+    assert facts["claims that got units"] == 60
+
+
+@LONG
 @pytest.mark.network
 def test_a_large_file_goes_each_way(tmp_path: Path) -> None:
     report = report_of(tmp_path, "sizes", "--reviews", "600", "--rounds", "1")

@@ -23,7 +23,7 @@ from worker_fixtures import BY_DEFAULT, Cluster, cluster_on
 #: Milliseconds of an item of a busy worker; a unit has eight, so it takes 0.8 s.
 ITEM_MS = 100.0
 #: Until what workers do at their start is over.
-_SETTLED_S = 15.0
+SETTLED_S = 15.0
 #: How many commands are told by name.
 _NAMED = 10
 
@@ -38,29 +38,33 @@ class Workers(Case):
     seconds: float = option(60.0, "of each measurement")
 
     def measure(self) -> None:
+        cluster = self._cluster()
+        before = self._connections()
+        # One after the other: all at once they take minutes of a small machine.
+        for number in range(1, self.workers + 1):
+            say(f"worker {number} of {self.workers}")
+            cluster.start(f"cpu:0@host{number}", parse_slot("cpu:0")).wait_until_ready()
+        time.sleep(SETTLED_S)
+        at_rest = {"connections": self._connections() - before, "bytes of memory": _memory(cluster)}
+        self._add("at rest", at_rest, "count", 1)
+        self._measure("idle", cluster.settings.prefix)
+        texts = [f"text {at}" for at in range(round(self.workers * (self.seconds + 60) * 40))]
+        job = cluster.client().classify(texts, model="echo", parameters={"delay_ms": ITEM_MS})
+        time.sleep(SETTLED_S)
+        self._measure("busy", cluster.settings.prefix)
+        assert not job.record().state.is_terminal, "the job was too short"
+        job.cancel()
+
+    def _cluster(self) -> Cluster:
+        """Return a cluster on a server of its own, to which the benchmark is connected."""
         redises = [one for one in installed_servers() if one.kind == "redis"]
         server = PrivateServer(max(redises, key=lambda one: one.version), self.folder)
         self.stack.callback(server.stop)
         server.start()
         self._redis = self.stack.enter_context(Redis.from_url(server.url))
         cluster = self.stack.enter_context(cluster_on(server, self.folder, **BY_DEFAULT))
-        client = cluster.client()
-        client.workers()
-        before = self._connections()
-        # One after the other: all at once they take minutes of a small machine.
-        for number in range(1, self.workers + 1):
-            say(f"worker {number} of {self.workers}")
-            cluster.start(f"cpu:0@host{number}", parse_slot("cpu:0")).wait_until_ready()
-        time.sleep(_SETTLED_S)
-        at_rest = {"connections": self._connections() - before, "bytes of memory": _memory(cluster)}
-        self._add("at rest", at_rest, "count", 1)
-        self._measure("idle", cluster.settings.prefix)
-        texts = [f"text {at}" for at in range(round(self.workers * (self.seconds + 60) * 40))]
-        job = client.classify(texts, model="echo", parameters={"delay_ms": ITEM_MS})
-        time.sleep(_SETTLED_S)
-        self._measure("busy", cluster.settings.prefix)
-        assert not job.record().state.is_terminal, "the job was too short"
-        job.cancel()
+        cluster.client().workers()
+        return cluster
 
     def _measure(self, how: str, prefix: str) -> None:
         """Count for a while what comes and goes, then, which costs bytes, the commands by name."""

@@ -7,14 +7,15 @@ object, `["predict", {}]` calls its method. What libraries print goes to stderr.
 import json
 import os
 import sys
+from collections.abc import Iterable
 from importlib import import_module
 
 
-def serve(module: str) -> None:
+def serve(module: str, lines: Iterable[str] = sys.stdin) -> None:
     """Do what is asked for, one line at a time, until the input ends."""
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
     os.dup2(2, 1)
-    for line in sys.stdin:
+    for line in lines:
         do, arguments = json.loads(line)
         if do == "prepare":
             program, answer = import_module(module).Program(**arguments), None
