@@ -38,8 +38,12 @@ def test_models_are_listed_with_their_tasks_and_versions(openai: OpenAI) -> None
 
     assert set(found) == {"char_lstm", "imdb_lstm"}
     one = openai.models.retrieve("imdb_lstm").model_dump()
+    versions = [openai.models.retrieve(name).id for name in ("imdb_lstm@1", "imdb_lstm@latest")]
+    with pytest.raises(stock.NotFoundError, match="no version 7"):
+        openai.models.retrieve("imdb_lstm@7")
     assert (one["tasks"], one["versions"], one["in_service"]) == (["classify", "train"], [1], 1)
     assert "probabilities" in one["parameters"]["classify"]["properties"]
+    assert versions == ["imdb_lstm@1", "imdb_lstm@latest"]
 
 
 def test_one_text_is_classified(web: httpx.Client) -> None:
@@ -139,7 +143,15 @@ def test_a_caller_that_leaves_a_stream_ends_its_job(openai: OpenAI, web: httpx.C
     ("path", "body", "status", "code", "message"),
     [
         ("/v1/classify", {}, 400, "invalid_request", "input is missing"),
-        ("/v1/classify", {"input": 7}, 400, "invalid_request", "input"),
+        ("/v1/classify", {"input": 7}, 400, "invalid_request", "input is 7"),
+        ("/v1/classify", {"input": ["x", 7]}, 400, "invalid_request", "input.1 is 7"),
+        (
+            "/v1/classify",
+            {"input": ["x"] * 1_001},
+            400,
+            "invalid_request",
+            "more than 1,000 entries",
+        ),
         ("/v1/classify", {"input": ""}, 400, "invalid_input", "text is empty"),
         ("/v1/classify", {"input": "x", "inputt": 1}, 400, "invalid_request", "'inputt'"),
         ("/v1/classify", {"input": "x", "model": "imdb_lst"}, 404, "unknown_model", "imdb_lst"),
@@ -176,9 +188,11 @@ def test_a_body_that_is_no_json_and_a_url_that_there_is_not_are_refused(
     broken = web.post(
         "/v1/classify", content=b'{"input": ', headers={"content-type": "application/json"}
     )
+    unnamed = web.post("/v1/classify", content=b'{"input": "x"}')
     nowhere = web.get("/v1/nowhere")
 
     assert (broken.status_code, broken.json()["error"]["code"]) == (400, "invalid_json")
+    assert "content-type: application/json" in unnamed.json()["error"]["message"]
     assert (nowhere.status_code, nowhere.json()["error"]["code"]) == (404, "unknown_url")
 
 

@@ -1,5 +1,6 @@
 """Files over HTTP: uploaded, listed, read and removed, by the stock client and by HTTP."""
 
+import gzip
 import hashlib
 import json
 import socket
@@ -74,6 +75,21 @@ def test_a_part_of_a_file_is_read_by_range(openai: OpenAI, web: httpx.Client) ->
 
     assert (part.status_code, part.content) == (206, b"2345")
     assert part.headers["content-range"] == "bytes 2-5/10"
+
+
+def test_a_file_of_which_no_line_can_be_read_is_refused_without_a_word_of_where_it_lies(
+    openai: OpenAI, folder: Folder
+) -> None:
+    told = []
+    for content in (gzip.compress(lines(LINE)), b"\x00\xff" * 64, b""):
+        with pytest.raises(stock.BadRequestError) as refused:
+            openai.files.create(file=("reviews.jsonl.gz", content), purpose="batch")
+        told.append(refused.value.body["message"])  # type: ignore[index]
+
+    assert told[0] == "The file is compressed by gzip. Upload it uncompressed"
+    assert told[1].startswith("The file is not UTF-8 text: of its first 128 bytes, ")
+    assert told[2] == "The file is empty; at least one line is due."
+    assert folder() == []
 
 
 def test_a_large_file_is_whole(openai: OpenAI, tmp_path: Path) -> None:

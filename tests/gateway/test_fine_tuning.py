@@ -53,7 +53,7 @@ def test_a_training_on_an_uploaded_file_makes_a_version_that_requests_may_name(
         data.id,
         {"order": "17"},
     )
-    assert done.hyperparameters.model_dump(exclude_none=True)["epochs"] == 2
+    assert done.hyperparameters.n_epochs == 2
     assert done.model_dump()["metrics"]["records"] == 16
     events = openai.fine_tuning.jobs.list_events(job.id).data
     assert (events[0].message, events[-1].message) == (

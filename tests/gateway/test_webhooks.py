@@ -214,7 +214,7 @@ def test_the_routes_list_replay_and_remove_endpoints_and_show_a_secret_once(
     made = openai.webhooks.create(name="x", url="https://a.test/", event_types=["batch.failed"])
 
     (listed,) = openai.webhooks.list().data
-    replayed = web.post(f"/v1/webhook_endpoints/{made.id}/replay", json={}).json()
+    replayed = web.post(f"/v1/webhook_endpoints/{made.id}/replay").json()
     removed = openai.webhooks.delete(made.id)
 
     assert (listed.id, listed.url, listed.event_types) == (made.id, made.url, ["batch.failed"])
@@ -395,6 +395,7 @@ def test_a_message_is_given_up_after_a_day_and_goes_with_the_next_or_a_replay(
         delays = []
         while (after_s := webhooks.settle(claimed_one(clocked), "no")) is not None:
             assert webhooks.claim(100) == []
+            assert (only(clocked).next_at_ms or 0) > clocked.ledger.fleet.now_ms()
             delays.append(after_s)
             clock_server.step(after_s)
         return delays
@@ -544,6 +545,23 @@ def test_a_private_receiver_is_asked_nothing_unless_allowed(
         "plain": "The URL is http; a receiver outside has to have https.",
     }
     assert receiver.messages.empty()
+
+
+def test_a_receiver_that_is_never_asked_is_refused_as_it_is_named(
+    environment: Environment,
+) -> None:
+    told = []
+    with a_gateway(environment.settings, may_be_private=False) as address:
+        for url in ("http://a.test/", "https://127.0.0.1/", "https://localhost/"):
+            reply = httpx.post(f"{address}/v1/webhook_endpoints", json={"url": url})
+            told.append((reply.status_code, reply.json()["error"]["message"]))
+
+    unsafe = "is no address of the public internet. An operator may allow such: "
+    assert told == [
+        (400, "The URL is http; a receiver outside has to have https."),
+        (400, f"127.0.0.1 {unsafe}SEQD_GATEWAY_PRIVATE_WEBHOOKS."),
+        (400, f"localhost {unsafe}SEQD_GATEWAY_PRIVATE_WEBHOOKS."),
+    ]
 
 
 def test_only_addresses_that_were_checked_are_connected_to_under_the_receivers_name(

@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from seqd.errors import wire_text
+from seqd.errors import InvalidInput, wire_text
 from seqd.escaping import one_line
 from seqd.inputs.items import BadEntry, invalid
+from seqd.inputs.paths import Compression
 from seqd.inputs.records import JsonlReader
 from seqd.validation import shown
 from seqd_schemas import CommonRequest, FileSource, JobKind, LineFault
@@ -48,7 +49,21 @@ class FileLines(NamedTuple):
 
 
 def lines_of(path: Path) -> FileLines:
-    """Return what the lines of a whole file have in common; reads all of it, a line at a time."""
+    """Return what the lines of a whole file have in common; reads all of it, a line at a time.
+
+    Raises InvalidInput for a file of which no line can be read.
+    """
+    with path.open("rb") as file:
+        head = file.read(4)
+    if compression := next((one for one in Compression if head.startswith(one.magic)), None):
+        raise InvalidInput(f"The file is compressed by {compression}. Upload it uncompressed")
+    try:
+        return _lines_of(path)
+    except InvalidInput as error:  # which names where the upload lies
+        raise InvalidInput(str(error).replace(str(path), "The file")) from None
+
+
+def _lines_of(path: Path) -> FileLines:
     reader = JsonlReader(path, FileSource(path=str(path)))
     lines, first, common = 0, 0, None
     for number, raw in reader.raws():

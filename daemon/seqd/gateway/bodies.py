@@ -4,7 +4,15 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Final, TypeAlias, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    StringConstraints,
+    Tag,
+    model_validator,
+)
 
 from seqd.client import AsyncJob
 from seqd.client.requests import ItemOptions
@@ -24,9 +32,17 @@ Out = TypeVar("Out")
 #: A body of a response.
 Answer: TypeAlias = dict[str, object]
 
+#: What pydantic calls the two forms of `Texts` where it says of which one a fault is.
+ONE: Final = "one text"
+SEVERAL: Final = "several texts"
+
 Text = Annotated[str, StringConstraints(max_length=MAX_TEXT_CHARS)]
-#: One text, or several.
-Texts = Text | Annotated[list[Text], Field(min_length=1, max_length=MAX_INLINE_ITEMS)]
+_Several = Annotated[list[Text], Field(min_length=1, max_length=MAX_INLINE_ITEMS)]
+#: One text, or several. The tags keep a fault to the one of both that was meant.
+Texts = Annotated[
+    Annotated[Text, Tag(ONE)] | Annotated[_Several, Tag(SEVERAL)],
+    Discriminator(lambda given: SEVERAL if isinstance(given, list) else ONE),
+]
 
 #: Levels of a body whose entries are counted: down to the fields of a record, which hold anything.
 _LEVELS: Final = 5

@@ -44,6 +44,7 @@ _STATUS: Final[Mapping[JobState, str]] = {
 
 #: Parameters that OpenAI's clients know by another name.
 _RENAMED: Final = {"n_epochs": "epochs"}
+_STOCK_NAMES: Final = {ours: theirs for theirs, ours in _RENAMED.items()}
 
 #: Trainings that a list looks at.
 _LISTED: Final = 1_000
@@ -201,7 +202,9 @@ def _shown(record: JobRecord) -> Answer:
         "organization_id": record.tenant,
         "status": _STATUS.get(record.state, record.state.value),
         "error": {} if failure is None else {"code": failure.code, "message": failure.message},
-        "hyperparameters": dict(job.parameters),
+        "hyperparameters": {
+            _STOCK_NAMES.get(name, name): one for name, one in job.parameters.items()
+        },
         "preset": job.preset,
         "training_file": file_id_of(job.source),
         "validation_file": file_id_of(job.held_out),

@@ -3,9 +3,10 @@
 from fastapi import APIRouter
 from pydantic import Field
 
+from seqd.admission import resolve_version
 from seqd.gateway.bodies import Answer, RequestBody
 from seqd.gateway.callers import Operator, Reader, SeqdClient
-from seqd_schemas import CatalogEntry
+from seqd_schemas import CatalogEntry, ModelReference
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
 
@@ -26,11 +27,17 @@ async def list_models(caller: Reader, seqd: SeqdClient) -> Answer:
 
 @router.get("/{name}")
 async def show_model(name: str, caller: Reader, seqd: SeqdClient) -> Answer:
-    """Return one model: its tasks with the schemas of their parameters, and its versions."""
+    """Return one model: its tasks with the schemas of their parameters, and its versions.
+
+    `name` may be NAME@3 or NAME@LABEL, as requests have it.
+    """
     await seqd.check_model(name, caller.only_tenant)
-    entry = (await seqd.model(name)).entry
+    asked = ModelReference.parse(name)
+    entry = (await seqd.model(asked.name)).entry
+    if asked.version is not None:
+        resolve_version(entry, asked.version)
     parameters = {task: one.parameters for task, one in entry.all_tasks.items()}
-    return {**_shown(entry), "parameters": parameters}
+    return {**_shown(entry), "id": name, "parameters": parameters}
 
 
 @router.post("/{name}/promote")

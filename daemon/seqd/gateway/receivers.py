@@ -17,6 +17,8 @@ import httpx2
 import standardwebhooks
 
 from seqd import __version__
+from seqd.errors import InvalidRequest
+from seqd.ledger.webhooks import host_of
 from seqd_schemas import Webhook
 
 #: Seconds for a message, from the look-up of the name on.
@@ -30,6 +32,13 @@ _LOOKUPS: Final = 16
 
 #: Addresses that stand for one of IPv4, its last four bytes (RFC 6052).
 _TRANSLATED: Final = IPv6Network("64:ff9b::/96")
+
+
+_IS_PLAIN: Final = "The URL is http; a receiver outside has to have https."
+_IS_PRIVATE: Final = (
+    "is no address of the public internet. An operator may allow such: "
+    "SEQD_GATEWAY_PRIVATE_WEBHOOKS."
+)
 
 
 class NotSent(Exception):
@@ -82,7 +91,7 @@ class Receivers:
 
     async def _post(self, url: httpx2.URL, body: str, headers: dict[str, str]) -> str:
         if url.scheme != "https" and not self._may_be_private:
-            raise NotSent("The URL is http; a receiver outside has to have https.")
+            raise NotSent(_IS_PLAIN)
         *others, last = await self._addresses(url)
         for address in others:
             try:
@@ -120,11 +129,24 @@ class Receivers:
         found = list(dict.fromkeys(str(row[4][0]) for row in rows))
         allowed = [one for one in found if self._may_be_private or is_public(one)]
         if not allowed:
-            raise NotSent(
-                f"{url.host} stands for {', '.join(found)}, which is no address of the public "
-                "internet. An operator may allow such: SEQD_GATEWAY_PRIVATE_WEBHOOKS."
-            )
+            raise NotSent(f"{url.host} stands for {', '.join(found)}, which {_IS_PRIVATE}")
         return allowed
+
+
+def check_public(url: str) -> None:
+    """Raise InvalidRequest for a URL that is never sent to: of http, or with a private address.
+
+    What a name stands for is seen as a message is sent.
+    """
+    host = host_of(url)
+    try:
+        is_private = not is_public(host)
+    except ValueError:  # a name
+        is_private = host == "localhost"
+    if url.startswith("http:"):
+        raise InvalidRequest(_IS_PLAIN)
+    if is_private:
+        raise InvalidRequest(f"{host} {_IS_PRIVATE}")
 
 
 def is_public(address: str) -> bool:

@@ -32,7 +32,7 @@ from seqd.errors import (
     UserError,
     WrongState,
 )
-from seqd.gateway.bodies import ANSWER_S, Answer
+from seqd.gateway.bodies import ANSWER_S, ONE, SEVERAL, Answer
 from seqd.validation import shown
 
 #: The status of an error by its class, the first that fits; others are told by who is to blame.
@@ -200,7 +200,7 @@ async def refuse_invalid(request: Request, error: Exception) -> JSONResponse:
     error.__traceback__ = error.__cause__ = error.__context__ = None
     fault = error.errors()[0]
     where, *path = fault["loc"]
-    field = ".".join(str(part) for part in path)
+    field = ".".join(str(part) for part in path if part not in (ONE, SEVERAL))
     if fault["type"] == "json_invalid":
         message = f"The body is no JSON: {fault['ctx']['error']} at character {field}."
         return refusal(request, 400, "invalid_json", message)
@@ -208,6 +208,8 @@ async def refuse_invalid(request: Request, error: Exception) -> JSONResponse:
     said = fault["msg"].removeprefix("Value error, ")
     if fault["type"] == "missing":
         message = f"{what or 'The body'} is missing: it is required."
+    elif isinstance(fault["input"], bytes):
+        message = "The body is not sent as JSON. Send it with content-type: application/json."
     elif fault["type"] == "extra_forbidden":
         message = f"There is no field {field!r} here. Leave it out."
     else:

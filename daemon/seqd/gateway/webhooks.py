@@ -5,6 +5,7 @@ from pydantic import AwareDatetime, Field
 
 from seqd.gateway.bodies import Answer, RequestBody, page_of
 from seqd.gateway.callers import Operator, SeqdClient
+from seqd.gateway.receivers import check_public
 from seqd.ledger.webhooks import host_of
 from seqd_schemas import WEBHOOK_ENDINGS, WebhookEndpoint, WebhookStatus
 
@@ -31,6 +32,8 @@ class ReplayRequest(RequestBody):
 @router.post("/v1/webhook_endpoints")
 async def create(body: EndpointRequest, client: SeqdClient, caller: Operator) -> Answer:
     """Add an endpoint; the answer alone has its signing secret."""
+    if not client.settings.gateway_private_webhooks:
+        check_public(body.url)
     adding = client.ledger.webhooks.add.steps(
         caller.tenant,
         body.url,
@@ -68,10 +71,11 @@ async def delete(webhook_id: str, client: SeqdClient, caller: Operator) -> Answe
 
 @router.post("/v1/webhook_endpoints/{webhook_id}/replay")
 async def replay(
-    webhook_id: str, body: ReplayRequest, client: SeqdClient, caller: Operator
+    webhook_id: str, client: SeqdClient, caller: Operator, body: ReplayRequest | None = None
 ) -> Answer:
     """Send again what the endpoint did not take for a day; `jobs` says of how many."""
-    since_ms = 0 if body.since is None else max(0, int(body.since.timestamp() * 1000))
+    since = None if body is None else body.since
+    since_ms = 0 if since is None else max(0, int(since.timestamp() * 1000))
     replaying = client.ledger.webhooks.replay.steps(
         webhook_id, caller.only_tenant, since_ms=since_ms
     )

@@ -207,14 +207,14 @@ def _status(
     webhook: Webhook, figures: object, waiting: object, failed: object, first: object
 ) -> WebhookStatus:
     row = {k.decode(): v.decode() for k, v in cast(dict[bytes, bytes], figures).items()}
-    due = cast(list[tuple[bytes, float]], first)
+    due = cast(list[bytes], first)  # the first message, and when it is due
     return WebhookStatus(
         **webhook.model_dump(exclude={"secret"}),
         waiting=cast(int, waiting),
         failed=cast(int, failed),
         dropped=int(row.get("dropped", 0)),
         delivered=int(row.get("delivered", 0)),
-        next_at_ms=int(due[0][1]) if due else None,
+        next_at_ms=int(due[1]) if due else None,
         error=row.get("error", ""),
         error_at_ms=int(row["error_at"]) if "error_at" in row else None,
     )
