@@ -82,14 +82,20 @@ def test_a_job_that_was_not_done_in_time_says_so(environment: Environment, reads
     )
 
 
-def test_of_more_overdue_jobs_than_a_claim_ends_none_is_handed_out(
+def test_none_of_many_overdue_jobs_is_handed_out_and_what_time_makes_due_ends_them(
     environment: Environment,
 ) -> None:
-    for _ in range(20):
-        overdue(environment, environment.submit_units(1, a_classify_job(expires_in_s=60)))
+    late = [environment.submit_units(1, a_classify_job(expires_in_s=60)) for _ in range(20)]
+    for job_id in late:
+        overdue(environment, job_id)
     in_time = environment.submit_units(1)
 
     assert environment.claim_names() == [(in_time, "0")]
+    environment.ledger.work.expire()
+    states = environment.redis.pipeline(transaction=False)
+    for job_id in late:
+        states.hget(environment.keys.job(job_id), "state")
+    assert {*states.execute()} == {b"expired"}
 
 
 def test_an_upload_whose_client_went_silent_says_so(

@@ -4,8 +4,7 @@
 --       milliseconds for which queues are left beside other work, and held ones without, how many are cold,
 --       how many are held, and the queues that the worker can run: the cold ones, the held ones, all others.
 -- Keys: queues, queue, jobs of a tenant, virtual times, since, weights, worker's classes, job hash, todo, leases,
---       attempts, crashes, faults, sizes, in, timers, events, worker leases, wakeup, deadlines, offered ranges, and
---       those of end_job.lua.
+--       attempts, crashes, faults, sizes, in, timers, events, worker leases, wakeup, offered ranges.
 -- Returns: {request, version or '', roll-out or '', digest of its task's schemas or '', group,
 --          unit, unit, ...} with unit = {job, unit, attempt, crashes, blob or '', 1 when it started its job, milliseconds
 --          since the job was made, its faults or '', how its last worker died or ''}, the last two where there are
@@ -56,9 +55,8 @@ local MAX_AHEAD = 1
 local MAX_UNITS = 200
 local MAX_JOBS, MAX_MISFITS, MAX_STRANGERS, MAX_MOVES = 640, 16, 8, 100
 local AT_ONCE, AT_FIRST, QUEUES_A_JOB = 64, 16, 25
--- What counts as looking at as many jobs: to lease a unit, to charge a tenant for its units, and to end a
--- job whose time has run out.
-local LEASED_AS_JOBS, CHARGED_AS_JOBS, EXPIRED_AS_JOBS = 2, 3, 24
+-- What counts as looking at as many jobs: to lease a unit, and to charge a tenant for its units.
+local LEASED_AS_JOBS, CHARGED_AS_JOBS = 2, 3
 local claimed, items, bytes, budget = {}, 0, 0, 0
 local jobs_seen, misfits, moves = 0, 0, 0
 local request, version, rollout, task_schema, group_of_claim
@@ -116,11 +114,9 @@ end
 local function is_idle(id, job, todo)
   local key = job_key(id)
   if not job.state then return true end
-  if job.expires_at and tonumber(job.expires_at) <= NOW then
-    -- One that this call may not end any more is found by its deadline.
-    if expire_job(id) then jobs_seen = jobs_seen + EXPIRED_AS_JOBS - 1 end
-    return true
-  end
+  -- expire.lua ends it by its deadline, or who looks at it: what ends a job would be half of this script, and
+  -- a call defines all of it anew.
+  if job.expires_at and tonumber(job.expires_at) <= NOW then return true end
   local is_capped = job.max_units and job.state ~= 'queued'
     and redis.call('HLEN', key .. ':leases') >= tonumber(job.max_units)
   if todo[1] and not is_capped then return false end
