@@ -622,7 +622,7 @@ EVERYWHERE: list[tuple[str, str, str]] = [
     ("{}/in.jsonl", "{}/taken", r"/taken holds the results of job job-1\. N"),
     ("{}/in-*.jsonl", "{}/out", r"in-\*\.jsonl fits 0 files; allowed: 1 to 10,000"),
     ("{}/no.jsonl", "{}/out", r"/no\.jsonl does not exist\."),
-    ("{}/in.jsonl.gz", "{}/out", r"is compressed, or a folder, which workers cannot read"),
+    ("{}/in.jsonl.gz", "{}/out", r"is compressed, or a folder, .* or leave the output folder out"),
     ("{}/in.parquet", "{}/out", r"in\.parquet is no Parquet file that"),
 ]
 UNUSABLE: list[tuple[str, str, str, str]] = [

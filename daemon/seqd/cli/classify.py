@@ -113,7 +113,8 @@ def classify(
 ) -> None:
     """Classify each text of a file. Prints the accuracy as well where the file has labels.
 
-    Results keep the input's order. Exit status 2 when an item got an error instead.
+    Not so with --output-folder. Results keep the input's order. Exit status 2 when an item got an
+    error instead.
     """
     from seqd.cli.sources import refuse_text_as_file
 

@@ -51,7 +51,7 @@ _WRITE = Access(
     "written to",
     "write to",
     "SEQD_OUTPUT_ROOTS",
-    "Leave the output out, so that the results go through Redis",
+    "Leave the output folder out, so that the results go through Redis",
 )
 
 

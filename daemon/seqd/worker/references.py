@@ -92,7 +92,7 @@ class References:
             raise InvalidInput(
                 f"{shown(job.source.path)} is compressed, or a folder, which workers cannot read "
                 "from any place on; allowed with an output: a plain file of JSON Lines, CSV or "
-                "lines, or one of Parquet. Decompress it, or leave the output out"
+                "lines, or one of Parquet. Decompress it, or leave the output folder out"
             )
         roots = self._settings.output_roots or ()
         folder = output_place(output, roots)
