@@ -119,4 +119,9 @@ def test_it_can_be_cancelled_and_is_not_paused(
     assert cancelled.status == 0
     with pytest.raises(JobCancelled):
         held.keep()
-    assert "engine is 'ray'; allowed: none." in retried.err
+    assert retried.err == (
+        "error[invalid_request]: Job r1 was computed by the engine 'ray', not by workers. To have "
+        "done what has no result nor error, give the same command again with --resume; to compute "
+        "all of it again, name a new folder.\n"
+    )
+    assert "retry" not in here(capsys, "jobs", "show", "r1").out

@@ -24,7 +24,15 @@ from seqd.errors import InvalidInput, InvalidRequest, OutputExists, OutputUnwrit
 from seqd.inputs.items import ItemRules
 from seqd.inputs.many_files import InputFiles, is_pattern
 from seqd.inputs.parquet_rows import opened_file
-from seqd.inputs.parts import MANIFEST, PartFolder, owner_of, part_name, real_folder
+from seqd.inputs.parts import (
+    MANIFEST,
+    PartFolder,
+    is_of_ray,
+    owner_by_ray,
+    owner_of,
+    part_name,
+    real_folder,
+)
 from seqd.inputs.paths import shown
 from seqd.inputs.reading import InputFile
 from seqd.ledger.blobs import PartReference, UnitReference, json_lines
@@ -58,6 +66,16 @@ _MAX_BLOCKS = 2_000
 
 #: Seconds within which the head of a cluster answers.
 _ANSWER_S = 5.0
+
+#: What a client of HTTP/2, as gRPC is, says first, with settings of which none is set.
+_SETTINGS, _FRAME_HEAD_BYTES = b"\4", 9
+_HTTP2_BEGIN = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0" + _SETTINGS + b"\0\0\0\0\0"
+
+#: What may be missing where a head answers and refuses.
+_ON_TOKENS = (
+    "If its cluster asks for a token, the command needs RAY_AUTH_MODE=token, and the cluster's "
+    "token in ~/.ray/auth_token or RAY_AUTH_TOKEN"
+)
 
 #: Seconds between two looks at the ledger, which tell of a cancel.
 _LOOK_S = 1.0
@@ -144,7 +162,7 @@ class RayJob:
     """A job that runs in a cluster of Ray, for as long as the command that has made it."""
 
     def __init__(self, job: ClassifyJob, *, resumes: bool) -> None:
-        """Check the model and the file, and take the folder.
+        """Check the model, the file and the folder, which is taken once a cluster has answered.
 
         It may be that of the same request on the same bytes: with `resumes`, what it has is kept.
         Raises InvalidInput, OutputExists, OutputUnwritable, and what `Predictor` raises.
@@ -155,11 +173,11 @@ class RayJob:
             self._units = list(_units_of(file, self._predictor.unit_items))
         said = [job.model_dump_json(include=_DECIDES), *map(to_stored, self._units)]
         digest = sha256("\n".join(said).encode()).hexdigest()
-        self._job, self._folder, self._owner = job, _folder_of(job), f"ray-{digest[:24]}"
+        self._job, self._folder, self._owner = job, _folder_of(job), owner_by_ray(digest)
         self._held: HeldJob | None = None
         #: The job as it is, as a daemon would tell it.
         self.record = self._record(job)
-        self._take_folder(resumes=resumes)
+        self._check_folder(resumes=resumes)
 
     def _record(self, job: ClassifyJob) -> JobRecord:
         version, items = ModelReference.parse(self._predictor.model), self._units[-1]
@@ -183,22 +201,25 @@ class RayJob:
             job=job,
         )
 
-    def _take_folder(self, *, resumes: bool) -> None:
-        folder, ours = self._folder, self._owner
-        owner = owner_of(folder)
-        if owner is not None and (owner != ours or not resumes):
+    def _check_folder(self, *, resumes: bool) -> None:
+        name, owner = shown(self._folder), owner_of(self._folder)
+        if owner is None or (owner == self._owner and resumes):
+            return
+        if owner == self._owner:
             raise OutputExists(
-                f"{shown(folder)} holds results. Name a new folder; or have the same command, on "
-                "the same file, go on with it: --resume"
-                if owner == ours
-                else f"{shown(folder)} holds the results of another file, model or option. Name a "
-                "new folder"
+                f"{name} holds results. Name a new folder; or have the same command, on the same "
+                "file, go on with it: --resume"
             )
-        PartFolder.claim(folder, ours, ())
+        raise OutputExists(
+            f"{name} holds the results of another file, model or option. Name a new folder"
+            if is_of_ray(owner)
+            else f"{name} holds the results of job {shown(owner)}, which a daemon's workers "
+            "computed. Name a new folder"
+        )
 
     @contextmanager
     def connected(self, address: str | None) -> Iterator[None]:
-        """Have a connection to a cluster during a `with` block.
+        """Have a connection to a cluster, and the folder, during a `with` block.
 
         `address` is that of the cluster's head; without one, Ray begins a cluster on this machine,
         or takes the one that RAY_ADDRESS names.
@@ -207,6 +228,7 @@ class RayJob:
         import ray
 
         try:
+            PartFolder.claim(self._folder, self._owner, ())
             yield
         finally:
             ray.shutdown()
@@ -347,7 +369,8 @@ def _connect(address: str | None) -> None:
     if address is not None and ":" in address:
         host, _, port = address.removeprefix("ray://").rpartition(":")
         try:  # Ray would try for more than ten minutes
-            socket.create_connection((host, int(port)), _ANSWER_S).close()
+            with socket.create_connection((host, int(port)), _ANSWER_S) as connection:
+                _check_speaks_grpc(connection)
         except (OSError, ValueError, OverflowError) as error:
             raise InvalidRequest(
                 f"No cluster of Ray answers at {shown(address)} ({error}). Name the address of its "
@@ -367,7 +390,19 @@ def _connect(address: str | None) -> None:
         ray.init(address=address, log_to_driver=False, logging_level="CRITICAL")
     except Exception as error:  # noqa: BLE001 - of many kinds
         said = str(error).partition("\n")[0]
-        raise InvalidRequest(f"Ray could not be begun ({type(error).__name__}: {said})") from None
+        hint = "" if address is None else f". {_ON_TOKENS}"
+        raise InvalidRequest(
+            f"Ray could not be begun ({type(error).__name__}: {said}){hint}"
+        ) from None
+
+
+def _check_speaks_grpc(connection: socket.socket) -> None:
+    """Raise OSError where what listens is no head: those begin with settings of HTTP/2."""
+    if os.environ.get("RAY_USE_TLS", "0") != "0":
+        return  # it speaks first once it has seen a certificate
+    connection.sendall(_HTTP2_BEGIN)
+    if connection.recv(_FRAME_HEAD_BYTES)[3:4] != _SETTINGS:
+        raise OSError("what listens there is no head")
 
 
 def _raised_by(error: BaseException) -> SeqdError:

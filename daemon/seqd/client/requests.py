@@ -355,12 +355,19 @@ def refusal_of(
 def retry_of(record: JobRecord) -> Job:
     """Ask for an ended job's failed items once more: same version, parameters and tenant.
 
-    Raises InvalidRequest for a training, WrongState for a job that has not ended.
+    Raises InvalidRequest for a training and a job of another engine, WrongState for one that has
+    not ended.
     """
     if isinstance(record.job, TrainJob):
         raise InvalidRequest(
             f"Job {record.job_id} is a training, which is {record.state}: it has no items to "
             f"retry. {_of_a_training(record)}"
+        )
+    if engine := engine_of(record.job):
+        raise InvalidRequest(
+            f"Job {record.job_id} was computed by the engine {shown(engine)}, not by workers. To "
+            "have done what has no result nor error, give the same command again with --resume; to "
+            "compute all of it again, name a new folder."
         )
     if not record.state.is_terminal:
         raise WrongState(

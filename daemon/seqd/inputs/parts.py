@@ -6,6 +6,7 @@ through `PartFolder`, which takes few steps of the place where it is: of a disk,
 """
 
 import errno
+import json
 import logging
 import os
 import re
@@ -32,6 +33,9 @@ log = logging.getLogger(__name__)
 #: Names the job that the folder is of; hidden, as drafts are, from whoever reads a folder of data.
 OWNER = ".seqd-job"
 MANIFEST = "manifest.json"
+
+#: What a folder of `--engine ray` has in the place of a job's name.
+_OF_RAY = re.compile("ray-[0-9a-f]{24}")
 
 #: Names that seqd writes, and those of drafts, with a point in front and eight digits behind.
 _WRITTEN = re.compile(
@@ -124,16 +128,32 @@ class PartFolder:
         if owner in continued:
             self.replace(OWNER, job_id.encode())
         elif owner != job_id:
-            raise OutputExists(
-                f"{name} holds the results of job {shown(owner)}. Name a new folder; or, once that "
-                f"has ended, have done what it left undone: seqd jobs retry {shown(owner)}"
-            )
+            raise OutputExists(f"{name} holds the results of {self._held_by(owner)}")
         if self._place.put_once(OWNER, job_id.encode()):
             raise OutputUnwritable(
                 f"the server of {name} puts an object whatever the condition (If-None-Match), so "
                 "workers would undo each other's results. Name a folder in a bucket of one that "
                 "keeps to it, as Amazon S3 does"
             )
+
+    def _held_by(self, owner: str) -> str:
+        """Return whose results the folder holds, and what to do."""
+        if is_of_ray(owner):
+            return "a job that --engine ray computed. Name a new folder"
+        if self.is_whole():
+            return f"job {shown(owner)}, which is complete. Name a new folder"
+        return (
+            f"job {shown(owner)}. Name a new folder; or, once that has ended, have done what it "
+            f"left undone: seqd jobs retry {shown(owner)}"
+        )
+
+    def is_whole(self) -> bool:
+        """Return whether each item has a result, as the manifest says."""
+        try:
+            found = json.loads(self._place.read(MANIFEST))
+        except (FileNotFoundError, ValueError):
+            return False
+        return isinstance(found, dict) and found.get("errored") == 0
 
     def owner(self) -> str | None:
         """Return the job that the folder is of; None where it is nobody's."""
@@ -281,6 +301,16 @@ class _Bucket:
 
     def _key(self, name: str) -> str:
         return f"{self._folder}/{name}" if self._folder else name
+
+
+def owner_by_ray(digest: str) -> str:
+    """Return what stands for a job of `--engine ray`, by the digest of what it is asked for."""
+    return f"ray-{digest[:24]}"
+
+
+def is_of_ray(owner: str) -> bool:
+    """Return whether a folder's owner is a job of `--engine ray`."""
+    return _OF_RAY.fullmatch(owner) is not None
 
 
 def owner_of(folder: str) -> str | None:

@@ -23,6 +23,7 @@ from seqd_schemas import (
     ModelReference,
     RunJob,
     RunSource,
+    engine_of,
     has_upload,
     own_options,
 )
@@ -257,7 +258,8 @@ def _next(record: JobRecord, errors: Mapping[str, int]) -> str:
     if not KINDS[record.kind].has_items:
         return f"Continue it: seqd jobs resume {job_id}" if has_its_input(record) else ""
     of_the_text = sum(errors.get(code, 0) for code in OF_THE_TEXT)
-    if record.counts.succeeded + of_the_text < record.counts.total and record.sealed:
+    can_retry = record.sealed and not engine_of(record.job)
+    if record.counts.succeeded + of_the_text < record.counts.total and can_retry:
         return (
             f"Its results: seqd jobs results {job_id}; its failed items once more: "
             f"seqd jobs retry {job_id}"
