@@ -14,6 +14,7 @@ from checkout import python_path
 from cli_builders import clean_environment
 from held_ports import Holder, hold_port
 from seqd.ledger import Ledger, connect
+from seqd.settings import Settings
 from seqd.testing import RunningServices
 from seqd_schemas import KeyRole
 from worker_fixtures import wait_until
@@ -23,18 +24,37 @@ from worker_fixtures import wait_until
 class Gateway:
     """A gateway as a process of its own."""
 
-    process: "subprocess.Popen[bytes]"
     port: int
+    variables: dict[str, str]
+    log: Path
     #: Of one that has a certificate: what trusts it.
     trusting: SSLContext | None = None
+    _process: "subprocess.Popen[bytes] | None" = None
 
     @property
     def address(self) -> str:
         return f"{'http' if self.trusting is None else 'https'}://127.0.0.1:{self.port}"
 
+    @property
+    def process(self) -> "subprocess.Popen[bytes]":
+        assert self._process is not None, "it has not started"
+        return self._process
+
+    def start(self) -> None:
+        """Start it, also again on its port, and wait until it answers."""
+        with self.log.open("ab") as output:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "seqd", "gateway", "--port", str(self.port)],
+                env=clean_environment(PYTHONPATH=python_path(), **self.variables),
+                stdout=output,
+                stderr=output,
+            )
+        wait_until(self.is_up, "the gateway answers")
+
     def kill(self) -> None:
-        self.process.kill()
-        self.process.wait()
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
 
     def is_up(self) -> bool:
         """Return whether it answers, be it that it wants a key."""
@@ -43,6 +63,16 @@ class Gateway:
             return reply.status_code in (200, 401)
         except httpx.TransportError:
             return False
+
+
+def variables_of(settings: Settings) -> dict[str, str]:
+    """Return what names a daemon to a gateway."""
+    assert settings.redis_url is not None
+    return {
+        "SEQD_REDIS_URL": settings.redis_url,
+        "SEQD_PREFIX": settings.prefix,
+        "SEQD_DATA_DIR": str(settings.data_dir),
+    }
 
 
 def new_key(services: RunningServices, tenant: str, role: KeyRole) -> str:
@@ -60,25 +90,10 @@ def running_gateway(
 ) -> Iterator[Gateway]:
     """Run a gateway until the block ends; `log` gets what it says."""
     holder = Holder()
-    port = hold_port(holder)
-    settings = services.settings
-    whole = {
-        "SEQD_REDIS_URL": services.redis_url,
-        "SEQD_PREFIX": settings.prefix,
-        "SEQD_DATA_DIR": str(settings.data_dir),
-        "PYTHONPATH": python_path(),
-        **variables,
-    }
-    with Path("/dev/null" if log is None else log).open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "seqd", "gateway", "--port", str(port)],
-            env=clean_environment(**whole),
-            stdout=output,
-            stderr=output,
-        )
-    gateway = Gateway(process, port, trusting)
+    whole = {**variables_of(services.settings), "SEQD_REDIS_URL": services.redis_url, **variables}
+    gateway = Gateway(hold_port(holder), whole, log or Path("/dev/null"), trusting)
     try:
-        wait_until(gateway.is_up, "the gateway answers")
+        gateway.start()
         yield gateway
     finally:
         gateway.kill()
