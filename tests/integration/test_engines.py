@@ -63,6 +63,9 @@ def test_a_recipe_gives_each_row_once_with_its_label_or_its_error(library, tmp_p
 #: Of a file for Ray: some units, of which a node has a few when it is killed.
 LINES = 20_000
 
+#: What of a command is a file or a folder.
+PLACES = ("reviews.jsonl", "out")
+
 
 @pytest.fixture
 def on_ray(empty_cluster, tmp_path, monkeypatch):
@@ -134,6 +137,24 @@ def test_a_node_of_ray_that_is_killed_costs_no_line_and_doubles_none(
         f"error[output_exists]: {folder} holds the results of another file, model or option. Name "
         "a new folder\n"
     )
+
+
+def test_a_file_in_a_bucket_is_a_job_of_the_ledger_whose_parts_are_there(
+    on_ray, empty_cluster, bucket, tmp_path
+):
+    bucket.put("reviews.jsonl", (tmp_path / "reviews.jsonl").read_bytes())
+    command = [f"{bucket.url}/{name}" if name in PLACES else name for name in on_ray]
+
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+
+    assert done.returncode == 2, done.stderr  # half of the lines hold no text
+    manifest = json.loads(bucket.read("out/manifest.json"))
+    parts = [bucket.read(f"out/{part['name']}") for part in manifest["parts"]]
+    lines = [json.loads(line) for part in parts for line in part.splitlines()]
+    assert [line["custom_id"] for line in lines] == [f"r{n}" for n in range(LINES)]
+    (record,) = empty_cluster.client().jobs()
+    assert (record.job_id, record.state) == (manifest["job_id"], JobState.COMPLETED)
+    assert record.counts == Counts(total=LINES, succeeded=LINES // 2, errored=LINES // 2)
 
 
 def test_a_job_of_ray_is_cancelled_by_others_and_fails_with_its_process_and_goes_on(
