@@ -1,11 +1,13 @@
 """A job's events can be followed, replayed and trusted, and there are not too many of them."""
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import count
 
 import pytest
 
 from builders import a_chunk, a_train_job, an_epoch, some_results
-from ledger_fixtures import DEADLINE_S, Environment
+from ledger_fixtures import DEADLINE_S, Environment, disturbed
 from seqd.ledger.jobs import read_events
 from seqd.ledger.units import Unit
 from seqd_schemas import Epoch, Event, Missed, Queued, Sample, Step
@@ -81,6 +83,26 @@ def test_a_reader_goes_on_where_it_left_off_and_is_woken_by_the_next_event(
     assert jobs.events(unit.job_id, last[-1].id, longest_wait_s=0) == []
     assert jobs.last_event_id("nowhere") == "0-0"
     assert jobs.events("nowhere", longest_wait_s=0) == []
+
+
+def test_who_reads_while_a_small_job_begins_and_ends_has_each_of_its_events(
+    environment: Environment,
+) -> None:
+    for moment in range(6):  # more than it reads
+        job_id = environment.submit_units(1)
+        (queued,) = environment.ledger.jobs.events(job_id, longest_wait_s=0)
+        reads = count()
+
+        def do_at(at: int = moment, reads: Iterator[int] = reads) -> None:
+            if next(reads) == at:
+                environment.commit(environment.claim_unit())
+
+        reading = environment.ledger.jobs.events.steps(job_id, queued.id, longest_wait_s=0)
+        found = environment.ledger.transport.run(disturbed(reading, do_at))
+
+        assert [event.event for event in found] in ([], ["started", "completed"])
+        if not found:
+            do_at(next(reads))
 
 
 def test_who_follows_a_long_training_late_has_all_of_its_epochs_and_samples(

@@ -429,7 +429,11 @@ class Jobs(Part):
         key = self._keys.events(job_id)
         heard = yield from listen({key: after}, longest_wait_s)
         if not heard:
-            return (yield from self._last_event_of_small(job_id, after))
+            last = yield from self._last_event_of_small(job_id, after)
+            # One that has ended since it was listened to has all of its events yet.
+            heard = (yield from listen({key: after}, 0)) if last else {}
+            if not heard:
+                return last
         return list(read_events(heard[key]))
 
     @exchange
