@@ -791,10 +791,12 @@ def test_a_command_leaves_a_folder_and_goes_on_with_it(
     other = run("classify", place.path("other.jsonl"), *command[2:], "--resume")
     resumed = run(*command, "--resume")
     refused = run(*command, "--out", "r.jsonl")
+    misnamed = run(*command[:-1], place.path("other"), "--text-field", "body")
 
     assert first.status == 2
     assert "12 classified by echo@1" in first.out
-    assert "1 have an error instead, in their place" in first.out
+    assert "1 have an error instead, in their place:\n  c12  plugin_error: " in first.out
+    assert "Once their cause is mended: seqd jobs retry" in first.out
     assert f"The results, part by part: {out}/manifest.json" in first.out
     assert again.status != 0
     assert "holds the results of job" in again.err
@@ -804,6 +806,14 @@ def test_a_command_leaves_a_folder_and_goes_on_with_it(
     assert labels_of(parts_of(place)) == lines
     assert refused.status == 2
     assert "--output-folder takes the results as workers write them" in refused.err
+    assert misnamed.status == 2
+    told = misnamed.out[misnamed.out.index("13 have an error") :].splitlines()
+    assert told[0] == "13 have an error instead, in their place, the first ones:"
+    assert [line.split(": ")[0] for line in told[1:4]] == [
+        f"  c{n}  invalid_input" for n in (0, 1, 2)
+    ]
+    assert "body" in told[1]
+    assert told[4].startswith("None has a result. Where an option is the cause")
 
 
 @pytest.mark.slow

@@ -1,5 +1,7 @@
 """`--output-folder`: a job whose file workers read, and whose results they write, themselves."""
 
+import json
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -7,8 +9,8 @@ from seqd.cli.exits import MISTAKE, OK
 from seqd.cli.output_options import OutputOptions
 from seqd.cli.readers import choice
 from seqd.cli.ui.screen import Screen
-from seqd.errors import IdempotencyConflict, InvalidInput, InvalidRequest
-from seqd_schemas import FileFormat, FileSource, JobRecord, JobState
+from seqd.errors import IdempotencyConflict, InvalidInput, InvalidRequest, SeqdError
+from seqd_schemas import FileFormat, FileSource, ItemFailure, JobRecord, JobState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -16,6 +18,13 @@ if TYPE_CHECKING:
     from seqd.cli.handing_in import Begun, HandIn
     from seqd.client import Client, JobHandle
     from seqd.client.requests import ItemOptions
+
+
+#: What to do where the cause is rather in the command than in the items.
+_NONE_SUCCEEDED = (
+    "None has a result. Where an option is the cause, such as --text-field, give the command again "
+    "with the right one, and a new folder."
+)
 
 
 def hand_in(
@@ -70,17 +79,48 @@ def hand_in(
 
 
 def say_end(screen: Screen, record: JobRecord, folder: str, retry: str) -> int:
-    """Say how many have an error, how to `retry` them, and where all is; return the exit status."""
+    """Say how many have an error, the first ones, how to `retry` them, and where all is.
+
+    Returns the exit status.
+    """
     from seqd.cli.ui.stdout import print_json
     from seqd.inputs.parts import MANIFEST
 
-    errored = record.counts.errored
-    if errored:
-        screen.say(f"{errored:,} have an error instead, in their place. {retry}", "yellow")
+    counts = record.counts
+    if counts.errored:
+        first = _first_errors(folder)
+        more = "" if not first else ":" if len(first) == counts.errored else ", the first ones:"
+        screen.say(
+            f"{counts.errored:,} have an error instead, in their place{more or '.'}", "yellow"
+        )
+        for failure in first:
+            screen.say(f"  {failure.custom_id}  {failure.error.code}: {failure.error.message}")
+        screen.say(retry if counts.succeeded else _NONE_SUCCEEDED)
     screen.say(f"The results, part by part: {folder}/{MANIFEST}")
     if screen.is_beside_json:
         print_json({"job": record, "manifest": f"{folder}/{MANIFEST}"})
-    return MISTAKE if errored else OK
+    return MISTAKE if counts.errored else OK
+
+
+def _first_errors(folder: str) -> list[ItemFailure]:
+    """Return some errors of a job that has ended; none where its folder cannot be read here."""
+    from seqd.cli.ui.summary import SHOWN_ERRORS
+    from seqd.inputs.parts import MANIFEST, PartFolder, read_part, real_folder
+    from seqd.ledger.blobs import lines_in
+
+    found = list[ItemFailure]()
+    with suppress(SeqdError, OSError, ValueError):
+        with closing(PartFolder(real_folder(folder))) as opened:
+            manifest = json.loads(opened.read(MANIFEST))
+        for part in manifest["parts"]:
+            if not part["errors"]:
+                continue
+            content = read_part(folder, part["name"], part["sha256"])
+            results = (line.result for line in lines_in(content.splitlines()))
+            found += [result for result in results if isinstance(result, ItemFailure)]
+            if len(found) >= SHOWN_ERRORS:
+                break
+    return found[:SHOWN_ERRORS]
 
 
 def source_of(

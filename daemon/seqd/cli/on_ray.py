@@ -75,7 +75,7 @@ def classify_on_ray(
             record = job.run(lambda so_far: view.show(_progress_of(so_far)))
             view.finish(record)
     say_headline(screen, BulkOutcome(record))
-    return say_end(screen, record, folder, "They are computed anew in another folder alone.")
+    return say_end(screen, record, folder, "To compute them again, name a new folder.")
 
 
 def _refuse_lost(given: "ClassifyOptions", kept: set[str]) -> None:
