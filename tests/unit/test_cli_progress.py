@@ -136,6 +136,12 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Screen:
                 "imdb_lstm@0: 40/100, 10/s, 6.0 s left",
             ],
         ),
+        # Where no rate since the start is told, it counts from the first event.
+        (
+            bulk(),
+            [progress(10, rate_per_s=0), progress(40, 6_000, rate_per_s=0)],
+            ["imdb_lstm@0: 10/100", "imdb_lstm@0: 40/100, 10/s, 6.0 s left"],
+        ),
         # The job stood still for 100 s, as while all workers were drained: the rate is that since.
         (
             bulk(),

@@ -118,7 +118,6 @@ def _handed_in(job: "RayJob", client: "Client | None", screen: Screen) -> Iterat
 
 
 def _progress_of(record: JobRecord) -> Progress:
+    # Without the rate since the start, most of which Ray may take to begin.
     now_ms = int(time() * 1_000)
-    seconds = max((now_ms - (record.started_at_ms or now_ms)) / 1_000, 0.001)
-    rate_per_s = max(record.counts.done / seconds, 0.001)
-    return Progress(job_id=record.job_id, at_ms=now_ms, counts=record.counts, rate_per_s=rate_per_s)
+    return Progress(job_id=record.job_id, at_ms=now_ms, counts=record.counts, rate_per_s=0.0)
