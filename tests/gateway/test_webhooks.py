@@ -1,6 +1,7 @@
 """Webhooks: what a receiver is told, in which order, again and again; and whom nobody is told."""
 
 import json
+import logging
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -94,8 +95,9 @@ def gateway(services: RunningServices) -> Iterator[str]:
 
 
 def test_a_receiver_is_told_what_openais_client_reads_and_verifies(
-    web: httpx.Client, openai: OpenAI, receiver: Receiver
+    web: httpx.Client, openai: OpenAI, receiver: Receiver, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.INFO)
     made = openai.webhooks.create(name="orders", url=receiver.url, event_types=["batch.completed"])
     job = {
         "kind": "classify",
@@ -118,6 +120,7 @@ def test_a_receiver_is_told_what_openais_client_reads_and_verifies(
     wait_until(lambda: status(web, made.id)["delivered"] == 1, "it is settled")
     openai.webhooks.delete(made.id)
     assert receiver.messages.empty()
+    assert receiver.url not in caplog.text  # whose path may be a secret
 
 
 def status(web: httpx.Client, webhook_id: str) -> Any:

@@ -5,6 +5,7 @@ private address, by one that stands for another address the second time, or by a
 """
 
 import asyncio
+import logging
 import socket
 import ssl
 from concurrent.futures import ThreadPoolExecutor
@@ -33,12 +34,14 @@ _LOOKUPS: Final = 16
 #: Addresses that stand for one of IPv4, its last four bytes (RFC 6052).
 _TRANSLATED: Final = IPv6Network("64:ff9b::/96")
 
-
 _IS_PLAIN: Final = "The URL is http; a receiver outside has to have https."
 _IS_PRIVATE: Final = (
     "is no address of the public internet. An operator may allow such: "
     "SEQD_GATEWAY_PRIVATE_WEBHOOKS."
 )
+
+# It tells of each URL that it asks, whose path may be a secret.
+logging.getLogger("httpx2").setLevel(logging.WARNING)
 
 
 class NotSent(Exception):
