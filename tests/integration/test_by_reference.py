@@ -19,11 +19,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from async_builders import an_async_client, run
+from builders import a_classify_job
 from cli_builders import here_in
 from inbox_builders import Producer
 from s3_fixtures import Answering, Bucket, S3Server, obliging_server, serving, silent_server
+from seqd.batch.on_ray import RayJob
 from seqd.client import Client, FileSource, InvalidRequest, JobFailed, JobHandle, WrongState
-from seqd.errors import InvalidInput, SeqdError
+from seqd.errors import InvalidInput, OutputExists, SeqdError
+from seqd.inputs.parts import PartFolder
 from seqd.ledger import connect
 from seqd.ledger.blobs import json_lines
 from seqd_schemas import Classification, ItemSuccess, JobState
@@ -862,3 +865,80 @@ def test_a_bucket_that_workers_cannot_use_is_told_with_a_reason(
     assert failed.value.failure.code == code
     assert re.search(said, str(failed.value))
     assert "secret" not in str(failed.value)
+
+
+@pytest.fixture
+def out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder that may be made, beside a file; without a daemon."""
+    monkeypatch.setenv("SEQD_DATA_DIR", str(tmp_path / "data"))
+    (tmp_path / "in.jsonl").write_text('{"text": "A wonderful film."}\n')
+    return tmp_path / "out"
+
+
+def job_into(out: Path) -> RayJob:
+    source = FileSource(path=str(out.parent / "in.jsonl"))
+    job = a_classify_job(
+        model="imdb_lstm@0", source=source, output_folder=str(out), format=3, engine="ray"
+    )
+    return RayJob(job, resumes=False)
+
+
+class Page(Answering):
+    """Answers as a server of pages does."""
+
+    def answered(self) -> tuple[int, bytes]:
+        return 404, b""
+
+
+def test_an_address_where_no_head_listens_is_refused_and_no_folder_is_taken(out: Path) -> None:
+    with serving(Page) as url:
+        of_pages = url.removeprefix("http://").rstrip("/")
+        told = []
+        for address in (of_pages, "127.0.0.1:1"):
+            with pytest.raises(InvalidRequest) as raised, job_into(out).connected(address):
+                pass
+            told.append(str(raised.value))
+
+    assert f"No cluster of Ray answers at {of_pages} (what listens there is no head" in told[0]
+    assert "No cluster of Ray answers at 127.0.0.1:1 (" in told[1]
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("owner", "said"),
+    [
+        ("j1", "job j1, which a daemon's workers computed. Name a new folder"),
+        (f"ray-{'0' * 24}", "another file, model or option. Name a new folder"),
+    ],
+)
+def test_a_folder_of_another_job_is_refused_by_whose_it_is(
+    out: Path, owner: str, said: str
+) -> None:
+    PartFolder.claim(str(out), owner, ())
+
+    with pytest.raises(OutputExists) as refused:
+        job_into(out)
+
+    assert str(refused.value) == f"{out} holds the results of {said}"
+
+
+@pytest.mark.parametrize(
+    ("owner", "manifest", "said"),
+    [
+        (f"ray-{'0' * 24}", "", "a job that --engine ray computed. Name a new folder"),
+        ("j1", '{"errored": 0}', "job j1, which is complete. Name a new folder"),
+        ("j1", '{"errored": 2}', "job j1. Name a new folder; or, once that has ended, have done "
+         "what it left undone: seqd jobs retry j1"),
+    ],
+)  # fmt: skip
+def test_workers_refuse_a_folder_of_another_job_by_what_can_be_done(
+    out: Path, owner: str, manifest: str, said: str
+) -> None:
+    PartFolder.claim(str(out), owner, ())
+    if manifest:
+        (out / "manifest.json").write_text(manifest)
+
+    with pytest.raises(OutputExists) as refused:
+        PartFolder.claim(str(out), "j2", ())
+
+    assert str(refused.value) == f"{out} holds the results of {said}"
