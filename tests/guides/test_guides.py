@@ -133,7 +133,9 @@ def check(words: list[str]) -> None:
         files = [words[at + 1] for at, word in enumerate(words) if word == "-f"]
         known = {name for file in files for name in documents(ROOT / file)[0]["services"]}
         assert set(re.findall(r"--scale (\w+)=", " ".join(words))) <= known, words
-        called = next((at for at, word in enumerate(words) if word in known), len(words))
+        profiles = {at + 1 for at, word in enumerate(words) if word == "--profile"}
+        named = (at for at, word in enumerate(words) if word in known and at not in profiles)
+        called = next(named, len(words))
         assert called == len(words) or unknown_in(words[called + 1 :]) == set(), words
     else:
         assert unknown_in(words[1:]) == set(), words
