@@ -17,15 +17,15 @@ from worker_fixtures import wait_until
 
 pytestmark = pytest.mark.processes
 
-#: The worker goes on behind the first part of a text with the prompt `held`.
-CURED = threading.Event()
+#: Prompts behind the first part of whose texts the worker waits, each until its event is set.
+HELD = dict[str, threading.Event]()
 
 
 def write_or_wait(prompt: str) -> Iterator[str]:
     for part in write(prompt):
         yield part
-        if prompt == "held":
-            CURED.wait(LIMIT_S)
+        if prompt in HELD:
+            HELD[prompt].wait(LIMIT_S)
 
 
 @pytest.fixture(scope="module")
@@ -102,41 +102,37 @@ def test_a_stream_goes_on_for_an_hour_and_what_is_waited_for_expires_after_a_min
 
 
 @pytest.fixture
-def held() -> Iterator[None]:
-    """What has texts with the prompt `held` stop behind their first part, until the test ends."""
-    CURED.clear()
-    yield
-    CURED.set()
+def held() -> Iterator[str]:
+    """A prompt whose text stops behind its first part until the test ends."""
+    prompt = f"held {len(HELD)}"
+    HELD[prompt] = threading.Event()
+    yield prompt
+    HELD[prompt].set()
 
 
-@pytest.mark.usefixtures("held")
-@pytest.mark.parametrize(
-    ("method", "path", "body"),
-    [
-        ("POST", "/v1/completions", {"prompt": "held", "stream": True}),
-        ("GET", "/v1/events", None),
-    ],
-)
+@pytest.mark.parametrize(("method", "path"), [("POST", "/v1/completions"), ("GET", "/v1/events")])
 def test_a_stream_in_which_nothing_comes_says_that_it_lives(
-    web: httpx.Client, monkeypatch: pytest.MonkeyPatch, method: str, path: str, body: object
+    web: httpx.Client, monkeypatch: pytest.MonkeyPatch, held: str, method: str, path: str
 ) -> None:
     monkeypatch.setattr("seqd.gateway.server_sent._PING_S", 0.02)
+    body = {"prompt": held, "stream": True} if method == "POST" else None
 
     with web.stream(method, path, json=body) as reply:
         assert ": ping" in reply.iter_lines()
 
 
-@pytest.mark.usefixtures("held")
-def test_a_caller_that_leaves_a_stream_ends_its_job(openai: OpenAI, web: httpx.Client) -> None:
+def test_a_caller_that_leaves_a_stream_ends_its_job(
+    openai: OpenAI, web: httpx.Client, held: str
+) -> None:
     def newest() -> Any:
         return web.get("/v1/jobs", params={"limit": 1}).json()["data"][0]["state"]
 
-    with openai.completions.create(model="char_lstm", prompt="held", stream=True) as stream:
+    with openai.completions.create(model="char_lstm", prompt=held, stream=True) as stream:
         first = next(iter(stream))
         state = newest()
 
     wait_until(lambda: newest() == "cancelled", "the job is cancelled", LIMIT_S)
-    assert (first.choices[0].text, state) == ("held and ", "running")
+    assert (first.choices[0].text, state) == (f"{held} and ", "running")
 
 
 @pytest.mark.parametrize(
