@@ -77,8 +77,8 @@ def variables_of(settings: Settings) -> dict[str, str]:
 
 def new_key(services: RunningServices, tenant: str, role: KeyRole) -> str:
     """Return the secret of a new key."""
-    keys = Ledger(connect(services.redis_url), services.settings).api_keys
-    return keys.new(tenant, role).secret
+    with connect(services.redis_url) as redis:
+        return Ledger(redis, services.settings).api_keys.new(tenant, role).secret
 
 
 @contextmanager
