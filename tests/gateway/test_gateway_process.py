@@ -108,10 +108,12 @@ def test_a_client_that_offers_another_protocol_is_answered_in_this_one(up: Up) -
     wait_until(lambda: answers(up), "the gateway answers")
     body = {"input": "x", "model": "echo"}
 
-    for offered in ("h2c", "websocket"):  # as Java's client does with h2c, unless told not to
-        headers = {"connection": "Upgrade, HTTP2-Settings", "UPGRADE": offered}
-        reply = httpx.post(f"{address_of(up)}/classify", json=body, headers=headers)
-        assert reply.status_code == 200, reply.text
+    with httpx.Client(base_url=address_of(up)) as web:
+        # As Java's client does with h2c, unless told not to, in each request of a connection.
+        for offered in ("h2c", "h2c", "websocket"):
+            headers = {"connection": "Upgrade, HTTP2-Settings", "UPGRADE": offered}
+            reply = web.post("/classify", json=body, headers=headers)
+            assert reply.status_code == 200, reply.text
 
 
 def test_a_port_that_another_program_has_is_told(up: Up) -> None:

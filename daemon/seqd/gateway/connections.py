@@ -23,6 +23,8 @@ class BoundedConnection(HttpToolsProtocol):
 
     _head_bytes = 0
     _is_in_head = True
+    #: Behind a request, where the head of the next one begins.
+    _is_between = False
     _timer: asyncio.TimerHandle | None = None
     #: Requests that are not answered yet: several, where a client waits for no answer.
     _open: Sequence[RequestResponseCycle] = ()
@@ -43,7 +45,7 @@ class BoundedConnection(HttpToolsProtocol):
 
         httptools would read no body behind such an offer, which Java's client makes by itself.
         """
-        if self._is_in_head:
+        if self._is_in_head or self._is_between:
             head, end, rest = data.partition(b"\r\n\r\n")
             data = _UPGRADE.sub(b"\nx-upgrade:", head) + end + rest
         super().data_received(data)
@@ -60,7 +62,7 @@ class BoundedConnection(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Begin to count."""
         super().on_message_begin()
-        self._head_bytes, self._is_in_head = 0, True
+        self._head_bytes, self._is_in_head, self._is_between = 0, True, False
         self._stop_timer()
         self._timer = self.loop.call_later(HEAD_S, self._close)
 
@@ -70,6 +72,11 @@ class BoundedConnection(HttpToolsProtocol):
         self._stop_timer()
         super().on_headers_complete()
         self._open = [one for one in (*self._open, self.cycle) if not one.response_complete]
+
+    def on_message_complete(self) -> None:
+        """Wait for the next request."""
+        super().on_message_complete()
+        self._is_between = True
 
     def _close(self) -> None:
         if not self.transport.is_closing():

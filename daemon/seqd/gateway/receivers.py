@@ -141,13 +141,13 @@ def check_public(url: str) -> None:
 
     What a name stands for is seen as a message is sent.
     """
+    if url.lower().startswith("http:"):
+        raise InvalidRequest(_IS_PLAIN)
     host = host_of(url)
     try:
         is_private = not is_public(host)
     except ValueError:  # a name
         is_private = host == "localhost"
-    if url.startswith("http:"):
-        raise InvalidRequest(_IS_PLAIN)
     if is_private:
         raise InvalidRequest(f"{host} {_IS_PRIVATE}")
 

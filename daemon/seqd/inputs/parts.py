@@ -140,14 +140,14 @@ class PartFolder:
         """Return whose results the folder holds, and what to do."""
         if is_of_ray(owner):
             return "a job that --engine ray computed. Name a new folder"
-        if self.is_whole():
+        if self._is_whole():
             return f"job {shown(owner)}, which is complete. Name a new folder"
         return (
             f"job {shown(owner)}. Name a new folder; or, once that has ended, have done what it "
             f"left undone: seqd jobs retry {shown(owner)}"
         )
 
-    def is_whole(self) -> bool:
+    def _is_whole(self) -> bool:
         """Return whether each item has a result, as the manifest says."""
         try:
             found = json.loads(self._place.read(MANIFEST))
