@@ -4,6 +4,7 @@ Files and results are in a folder, or in a bucket of S3.
 """
 
 import asyncio
+import gzip
 import io
 import json
 import os
@@ -758,17 +759,47 @@ def test_input_that_looks_like_a_reference_is_none(module_cluster: Cluster) -> N
         jobs[0].wait(timeout_s=60)
 
 
-def test_a_folder_is_asked_for_with_a_file_alone_and_a_url_with_a_folder(
-    module_cluster: Cluster,
-) -> None:
+def test_a_folder_is_asked_for_with_a_file_alone(module_cluster: Cluster) -> None:
     client = module_cluster.client()
     with pytest.raises(InvalidRequest, match="output_folder is for a job of items whose input is"):
         client.classify(["a"], model="echo", output_folder="/out")
 
-    job = client.classify(FileSource(path="s3://stocked/seqd/in.jsonl"), model="echo")
 
-    with pytest.raises(JobFailed, match="workers read s3:// of a job that names a folder for its"):
-        job.wait(timeout_s=60)
+@pytest.mark.parametrize("name", ["in.jsonl", "in.csv", "in.jsonl.gz"])
+def test_a_job_without_a_folder_reads_a_url_too(
+    module_cluster: Cluster, stocked: Bucket, name: str
+) -> None:
+    lines = texts()
+    content = unnamed("csv" if "csv" in name else "jsonl", lines)
+    stocked.put(f"plain/{name}", gzip.compress(content) if name.endswith(".gz") else content)
+
+    job = module_cluster.client().classify(
+        FileSource(path=f"{stocked.url}/plain/{name}"), model="echo"
+    )
+
+    assert [result.unwrap().label for result in job.results()] == lines
+
+
+def test_a_command_trains_on_a_url(
+    module_cluster: Cluster,
+    stocked: Bucket,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    run = here_in(tmp_path, capsys, monkeypatch)
+    monkeypatch.setenv("SEQD_REDIS_URL", module_cluster.commands.redis_url or "")
+    monkeypatch.setenv("SEQD_PREFIX", module_cluster.settings.prefix)
+    stocked.put("train.jsonl", b'{"text": "a", "label": "x"}\n' * 3)
+    command = ("train", "echo", "--as", "of_url", "--data")
+
+    done = run(*command, f"{stocked.url}/train.jsonl", "--json")
+    outside = run(*command, "s3://other/train.jsonl")
+    missing = run(*command, f"{stocked.url}/no.jsonl")
+
+    assert (done.status, json.loads(done.out)["model"]) == (0, "of_url"), done.err
+    assert "s3://other/train.jsonl is outside the folders that jobs may read" in outside.err
+    assert f"{stocked.url}/no.jsonl does not exist. Check the URL" in missing.err
 
 
 @places

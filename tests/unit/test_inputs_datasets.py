@@ -1,6 +1,8 @@
 """Training data: records, running text, and a fingerprint that any change moves."""
 
 import gzip
+import os
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -10,6 +12,7 @@ from seqd.errors import InvalidData, InvalidInput
 from seqd.hookspecs import LabelledRecord
 from seqd.inputs import datasets
 from seqd.inputs.datasets import FileDataset, ListDataset, NamedDataset
+from seqd.inputs.streams import FileContent
 from seqd_schemas import FileSource
 
 
@@ -158,6 +161,20 @@ def test_a_running_text_in_segments_is_whole_and_has_its_fingerprint(tmp_path, m
     assert len(segments) > 5
     assert not any(segment.ends_record for segment in segments)
     assert data.fingerprint() == whole.fingerprint()
+
+
+@pytest.mark.parametrize("name", ["a.txt", "a.txt.gz", "a.jsonl", "a.jsonl.gz"])
+def test_an_object_is_read_as_a_file_of_its_name(tmp_path, name):
+    whole = a_dataset(tmp_path, name, b'{"text": "a", "label": "x"}\n{"text": "b"}\n')
+    content = FileContent(os.open(tmp_path / name, os.O_RDONLY))
+    source = FileSource(path=f"s3://bucket/folder/{name}")
+
+    data = FileDataset(source, Path("s3:/bucket/folder") / name, content)
+
+    assert data.fingerprint() == whole.fingerprint()
+    assert list(data.segments()) == list(whole.segments())
+    assert list(data.records()) == list(whole.records())
+    content.close()
 
 
 def test_a_running_text_in_segments_may_be_longer_than_one_read_whole(tmp_path, monkeypatch):

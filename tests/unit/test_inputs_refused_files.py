@@ -289,8 +289,8 @@ def test_a_line_of_any_length_is_one_refusal(tmp_path):
 )
 def test_a_url_is_refused_with_or_without_roots_and_shown_without_credentials(tmp_path, url, told):
     expected = (
-        f"{told} is a URL; allowed: the path of a file or folder. Download it first; workers read "
-        "s3:// of a job that names a folder for its results"
+        f"{told} is a URL; allowed: the path of a file or folder. Download it first, or have "
+        "workers read it (s3://): as a job's FileSource, or with --output-folder"
     )
 
     with pytest.raises(InvalidInput) as raised:

@@ -332,12 +332,16 @@ def data_of(name: str, **fields: str) -> FileSource | NamedSource:
     """Return training data as the worker that trains finds it: a path, or a plugin's own set.
 
     A path that is missing here may exist on the worker's machine, if it is absolute and the
-    format can be told from its name; the worker has the last word. Raises InvalidInput.
+    format can be told from its name; the worker has the last word, as of a URL. Raises
+    InvalidInput.
     """
-    from seqd.inputs.paths import refuse_url
+    from seqd.inputs.paths import check_url
+    from seqd.objects import is_url
 
-    refuse_url(name)
     path = Path(name)
+    if is_url(name):
+        check_url(name)
+        return FileSource.model_validate({"path": name} | fields)
     if _NAMED.fullmatch(name) and not path.exists():
         return NamedSource(name=name)
     if path.is_absolute() and not path.exists() and fields.get("format") != FileFormat.FOLDER:

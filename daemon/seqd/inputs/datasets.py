@@ -9,6 +9,7 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from seqd.errors import InvalidData, InvalidInput
@@ -17,7 +18,7 @@ from seqd.inputs.file_state import FileState, telling_changes
 from seqd.inputs.items import BadEntry
 from seqd.inputs.paths import format_of, locate, shown
 from seqd.inputs.records import reader_of, training_half
-from seqd.inputs.streams import TORN, explained, open_text_bytes
+from seqd.inputs.streams import TORN, Content, explained, open_text_bytes
 from seqd.inputs.training import text_and_label
 from seqd_schemas import (
     MAX_CLASSES,
@@ -120,10 +121,10 @@ MAX_RUNNING_TEXT_BYTES = 2**30
 SEGMENT_BYTES = 2**20
 
 
-def read_running_text(path: Path, state: FileState) -> str:
+def read_running_text(path: Path, state: FileState, content: Content | None = None) -> str:
     """Read a text file whole. Raises InvalidInput or InvalidData."""
     segments, size_bytes = [], 0
-    for segment in read_segments(path, state):
+    for segment in read_segments(path, state, content):
         segments.append(segment)
         size_bytes += len(segment.encode())
         if size_bytes > MAX_RUNNING_TEXT_BYTES:
@@ -134,16 +135,17 @@ def read_running_text(path: Path, state: FileState) -> str:
     return "".join(segments)
 
 
-def read_segments(path: Path, state: FileState) -> Iterator[str]:
+def read_segments(path: Path, state: FileState, content: Content | None = None) -> Iterator[str]:
     """Yield a text file of any length, SEGMENT_BYTES at a time; raises as `read_running_text`."""
     decoder = codecs.getincrementaldecoder("utf-8")()
     lines = 0
-    with telling_changes(path, state), open_text_bytes(path, state) as stream:
-        content = b"any"
-        while content:
+    seen = state if content is None else None
+    with telling_changes(path, seen), open_text_bytes(path, state, content) as stream:
+        block = b"any"
+        while block:
             try:
-                content = stream.read(SEGMENT_BYTES)
-                segment = decoder.decode(content, final=not content)
+                block = stream.read(SEGMENT_BYTES)
+                segment = decoder.decode(block, final=not block)
             except TORN as error:
                 raise explained(path, error, "somewhere in its text") from error
             except UnicodeDecodeError as error:
@@ -152,16 +154,18 @@ def read_segments(path: Path, state: FileState) -> Iterator[str]:
                     f"{path.name}, line {line:,}: byte {error.object[error.start]:#04x} is not "
                     "UTF-8. Convert it, as `iconv -f LATIN1 -t UTF-8` does"
                 ) from None
-            lines += content.count(b"\n")
+            lines += block.count(b"\n")
             if segment:
                 yield segment
 
 
-def fingerprint_of(path: Path, description: str, state: FileState) -> DataFingerprint:
+def fingerprint_of(
+    path: Path, description: str, state: FileState, content: Content | None = None
+) -> DataFingerprint:
     """Take the fingerprint of a text file of any length; it is read twice."""
-    size_bytes = sum(len(segment.encode()) for segment in read_segments(path, state))
+    size_bytes = sum(len(segment.encode()) for segment in read_segments(path, state, content))
     taker = FingerprintTaker(counts_characters=True)
-    taker.add_segments(size_bytes, read_segments(path, state))
+    taker.add_segments(size_bytes, read_segments(path, state, content))
     return taker.fingerprint(description)
 
 
@@ -270,12 +274,15 @@ class TextDataset(RecordDataset):
 class FileDataset(RecordDataset):
     """Records of a file or folder; of the whole `aclImdb` folder, its training half.
 
-    `path` is the source's real path, checked by `check_path` where the caller is a stranger.
-    A file of lines is one running text. Raises InvalidInput, at once, where the path or its
-    format will not do, and whenever it is read in another state than that of now.
+    `path` is the source's real path, checked by `check_path` where the caller is a stranger;
+    `content` that of an object. A file of lines is one running text. Raises InvalidInput, at once,
+    where the path or its format will not do, and whenever it is read in another state than that of
+    now.
     """
 
-    def __init__(self, source: FileSource, path: Path | None = None) -> None:
+    def __init__(
+        self, source: FileSource, path: Path | None = None, content: Content | None = None
+    ) -> None:
         self._path = locate(source.path) if path is None else path
         self._format = format_of(self._path, source.format)
         is_running_text = self._format is FileFormat.LINES
@@ -283,12 +290,13 @@ class FileDataset(RecordDataset):
         self._source = source
         if self._format is FileFormat.FOLDER:
             self._path = training_half(self._path)
-        self._state = FileState.of(self._path)
+        self._content = content
+        self._state = FileState.of(self._path) if content is None else content.state()
 
     def segments(self) -> Iterator[TextSegment]:
         """Read all texts in segments; a running text of any length, which `text` would refuse."""
         if self._format is FileFormat.LINES:
-            for segment in read_segments(self._path, self._state):
+            for segment in read_segments(self._path, self._state, self._content):
                 yield TextSegment(segment, ends_record=False)
         else:
             yield from super().segments()
@@ -296,15 +304,21 @@ class FileDataset(RecordDataset):
     def fingerprint(self) -> DataFingerprint:
         """Return size and digest; a running text that nobody has read whole is read in segments."""
         if self._fingerprint is None and self._format is FileFormat.LINES:
-            self._fingerprint = fingerprint_of(self._path, self.description, self._state)
+            self._fingerprint = fingerprint_of(
+                self._path, self.description, self._state, self._content
+            )
         return super().fingerprint()
 
     def _read(self) -> Iterator[LabelledRecord]:
         if self._format is FileFormat.LINES:
-            yield LabelledRecord(text=read_running_text(self._path, self._state), label=None)
+            text = read_running_text(self._path, self._state, self._content)
+            yield LabelledRecord(text=text, label=None)
             return
-        reader = reader_of(self._path, self._format, self._source, state=self._state)
-        with telling_changes(self._path, self._state):
+        is_file = self._content is None
+        opener = None if is_file else partial(open_text_bytes, content=self._content)
+        seen = self._state if is_file else None
+        reader = reader_of(self._path, self._format, self._source, opener=opener, state=seen)
+        with telling_changes(self._path, seen):
             for entry in reader.entries():
                 try:
                     text, label = text_and_label(

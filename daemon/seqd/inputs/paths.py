@@ -234,8 +234,8 @@ def refuse_url(path: str | Path) -> None:
     """Raise InvalidInput for a URL."""
     if is_url(str(path)):
         raise InvalidInput(
-            f"{shown(path)} is a URL; allowed: the path of a file or folder. Download it first; "
-            "workers read s3:// of a job that names a folder for its results"
+            f"{shown(path)} is a URL; allowed: the path of a file or folder. Download it first, or "
+            "have workers read it (s3://): as a job's FileSource, or with --output-folder"
         )
 
 

@@ -13,13 +13,13 @@ from time import monotonic
 from typing import Literal
 from zlib import crc32
 
-from seqd.errors import REDIS_ERRORS, InvalidInput, UserError
+from seqd.errors import FILE_ERRORS, REDIS_ERRORS, InvalidInput
 from seqd.hookspecs import Model
 from seqd.inputs.duplicates import digests_of
 from seqd.inputs.items import ItemRules, task_rules
 from seqd.inputs.many_files import InputFiles, is_pattern
 from seqd.inputs.parquet_rows import opened_file
-from seqd.inputs.paths import refuse_url, require_root
+from seqd.inputs.paths import require_root
 from seqd.inputs.reading import InputFile
 from seqd.inputs.streams import FilePosition
 from seqd.kinds import KINDS
@@ -62,7 +62,6 @@ def file_of(job: Job, context: WorkerContext, settings: Settings) -> InputFile:
     require_root(source.path, roots)
     rules = _rules_of(job, source, context.described)
     if output_folder_of(job) is None:
-        refuse_url(source.path)
         return InputFile(source, roots=roots, rules=rules)
     kind = InputFiles if is_pattern(source.path) else opened_file
     return kind(source, roots=roots, rules=rules)
@@ -265,7 +264,7 @@ class RangeReader:
                 return False
             try:
                 self._read(taken)
-            except (UserError, OSError, MemoryError, ValueError, TypeError) as error:
+            except (*FILE_ERRORS, MemoryError, ValueError, TypeError) as error:
                 if isinstance(error, REDIS_ERRORS):
                     raise
                 # The ingest reads it itself, and decides what becomes of the job.

@@ -20,17 +20,19 @@ from seqd.analysis.curves import LearningCurve
 from seqd.errors import InvalidData, InvalidInput, PluginFault, UnknownJob
 from seqd.hookspecs import Checkpoints, Dataset, Device, LabelledRecord, Model, PluginParameters
 from seqd.hookspecs.reports import Reporter, checked_report
+from seqd.inputs.buckets import ObjectContent
 from seqd.inputs.datasets import (
     FileDataset,
     NamedDataset,
     RecordDataset,
     stated_fingerprint,
 )
-from seqd.inputs.paths import check_path, require_root
+from seqd.inputs.paths import READ, below_roots, check_path, require_root
 from seqd.kinds import TRAIN
 from seqd.ledger.blobs import unpack_results, unpack_texts
 from seqd.ledger.jobs import Jobs
 from seqd.ledger.units import Unit
+from seqd.objects import is_url
 from seqd.settings import Settings
 from seqd.validation import fault_sentence
 from seqd.worker.context import WorkerContext
@@ -167,7 +169,8 @@ class TrainingData:
 def open_data(job: TrainJob, job_id: str, jobs: Jobs, settings: Settings) -> TrainingData:
     """Open a job's data; an upload is read from the ledger.
 
-    Raises InvalidInput, and FileNotFoundError where a folder open to jobs is away.
+    Raises InvalidInput, FileNotFoundError where a folder open to jobs is away, and of a URL
+    StoreUnreachable and LibraryMissing.
     """
 
     def opened(source: FileSource | NamedSource | UploadSource, *, held_out: bool) -> AnyDataset:
@@ -177,6 +180,9 @@ def open_data(job: TrainJob, job_id: str, jobs: Jobs, settings: Settings) -> Tra
             return NamedDataset(source.name)
         roots = settings.readable_roots
         require_root(source.path, roots)
+        if is_url(source.path):
+            path = Path(below_roots(source.path, roots, READ))
+            return FileDataset(source, path, ObjectContent(source.path))
         return FileDataset(source, check_path(source.path, roots))
 
     held_out = None if job.held_out is None else opened(job.held_out, held_out=True)
