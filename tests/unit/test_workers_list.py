@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from builders import a_worker_status
-from seqd.cli.ui.workers import print_rules, print_workers_list, seen_workers
+from seqd.cli.ui.workers import print_rules, print_workers_list
+from seqd.views.workers import seen_workers
 from seqd_schemas import Cordon, WorkerState
 
 NOW_MS = 1_000_000

@@ -63,8 +63,9 @@ def audit(
 
 
 def _print(screen: Screen, entries: "Sequence[AuditRecord]", *, is_filtered: bool) -> None:
-    from seqd.cli.ui.numbers import clock
-    from seqd.cli.ui.tables import Column, print_table
+    from seqd.cli.ui.tables import print_table
+    from seqd.views.columns import Column
+    from seqd.views.numbers import clock
 
     if not entries:
         screen.say(

@@ -90,8 +90,8 @@ def _by_reason(report: "Report") -> dict[str, list[str]]:
 
 def _closing_line(report: "Report") -> str:
     """Return what came of it, such as `23 checks: 1 error, 2 warnings; not checked: 3`."""
-    from seqd.cli.ui.numbers import counted
     from seqd.doctor.findings import Severity
+    from seqd.views.numbers import counted
 
     found = [
         counted(len(report.of(severity)), str(severity))

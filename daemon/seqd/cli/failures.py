@@ -216,7 +216,7 @@ def purge(
     filters: "FailureFilters",
 ) -> Found:
     """Remove dead letters; says how many, and asks, first. Jobs and their results stay."""
-    from seqd.cli.ui.numbers import counted
+    from seqd.views.numbers import counted
 
     filters |= {"ids": failures} if failures else {}
     _refuse_nothing(filters, "purge", every=every)

@@ -159,7 +159,7 @@ def _time_of(at_s: float) -> str:
 
 
 def _what_was_read(search: "LogSearch", found: int) -> str:
-    from seqd.cli.ui.numbers import counted
+    from seqd.views.numbers import counted
 
     folders = ", ".join(map(str, search.folders))
     return (

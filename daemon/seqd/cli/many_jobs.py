@@ -174,8 +174,8 @@ def _act(
 
 def _refuse_unasked(counted: "JobCount") -> None:
     """Raise Unconfirmed where there is nobody to ask."""
-    from seqd.cli.ui.numbers import counted as numbered
     from seqd.client.many_jobs import past_of
+    from seqd.views.numbers import counted as numbered
     from seqd_schemas import JobAction
 
     if not sys.stdin.isatty():
@@ -189,7 +189,7 @@ def _refuse_unasked(counted: "JobCount") -> None:
 
 def _confirm(counted: "JobCount") -> None:
     """Ask; raise typer.Abort unless the answer is yes, or of many jobs their number."""
-    from seqd.cli.ui.numbers import counted as numbered
+    from seqd.views.numbers import counted as numbered
 
     verb, jobs = counted.action.capitalize(), numbered(counted.jobs, "job")
     if counted.jobs <= MOST_BY_YES:

@@ -28,10 +28,10 @@ def queues(
     Where nobody can run it, it says why. --by-tenant looks at the 5,000 oldest open jobs. `seqd top
     --view queues` shows it live.
     """
-    from seqd.cli.ui.queues import TENANT_COLUMNS, WIDE, no_work_told, queue_columns
     from seqd.cli.ui.tables import table_lines
     from seqd.doctor.judging import OF_QUEUES, judged
     from seqd.ledger.overview import fleet_overview
+    from seqd.views.queues import TENANT_COLUMNS, WIDE, no_work_told, queue_columns
 
     with options.open_ledger() as ledger:
         fleet = ledger.transport.run(fleet_overview(ledger))

@@ -17,7 +17,8 @@ def settings() -> Found:
 
     Secrets are masked. Exit status 2 where one is wrong.
     """
-    from seqd.cli.ui.tables import Column, print_table
+    from seqd.cli.ui.tables import print_table
+    from seqd.views.columns import Column
 
     rows = list(_rows())
     columns: tuple[Column[dict[str, object]], ...] = (

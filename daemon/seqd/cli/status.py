@@ -99,9 +99,9 @@ def _evictions_line(evictions: "Evictions") -> str:
 
 def _show(screen: Screen, server: str, fleet: "FleetOverview") -> None:
     from seqd.cli.ui.jobs import print_jobs
-    from seqd.cli.ui.queues import WIDE, queue_columns
     from seqd.cli.ui.tables import print_table
     from seqd.cli.ui.workers import print_workers
+    from seqd.views.queues import WIDE, queue_columns
 
     screen.say(f"Redis {server}")
     screen.say()

@@ -259,8 +259,8 @@ def follow_sweep(
     Raises JobFailed, JobCancelled and JobExpired, after showing what was trained by then.
     """
     from seqd.analysis.sweeps import report_of, sweep_job_of
-    from seqd.cli.ui.progress import seconds_of
     from seqd.cli.ui.training import print_sweep, say_best, say_sweep_headline
+    from seqd.views.jobs import seconds_of
 
     _show_sweep(handle, screen)
     record = handle.record()

@@ -109,8 +109,9 @@ def replay(
 
 
 def _print(screen: Screen, found: "Sequence[WebhookStatus]") -> None:
-    from seqd.cli.ui.numbers import clock
-    from seqd.cli.ui.tables import Column, print_table
+    from seqd.cli.ui.tables import print_table
+    from seqd.views.columns import Column
+    from seqd.views.numbers import clock
 
     if not found:
         screen.say("No webhooks.")

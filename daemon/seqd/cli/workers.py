@@ -80,10 +80,10 @@ def list_workers() -> Found:
         print_memory,
         print_rules,
         print_workers_list,
-        seen_workers,
     )
     from seqd.doctor.judging import OF_WORKERS, judged
     from seqd.ledger.overview import fleet_overview
+    from seqd.views.workers import seen_workers
 
     with options.open_ledger() as ledger:
         fleet = ledger.transport.run(fleet_overview(ledger))

@@ -26,7 +26,6 @@ from seqd.cli.exits import MISTAKE
 from seqd.cli.output_options import OutputOptions, opened_output
 from seqd.cli.sources import feed_of
 from seqd.cli.train import follow_training
-from seqd.cli.ui.numbers import count, duration
 from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.summary import ResultCounts
 from seqd.cli.ui.texts import GenerationPrinter
@@ -43,6 +42,7 @@ from seqd.local.slots import Slot
 from seqd.local.supervisor import Change, WorkerChange
 from seqd.masking import without_password
 from seqd.settings import Settings, load_settings
+from seqd.views.numbers import count, duration
 from seqd_schemas import Classification, FileFormat, FileSource, ItemSuccess, ParameterValue
 
 REVIEWS = 10_000

@@ -18,9 +18,9 @@ from seqd.cli.models.params import params
 from seqd.cli.models.placing import disable, pause, place, resume
 from seqd.cli.models.promotion import history, label, promote, rollback
 from seqd.cli.showing import Found, shown
-from seqd.cli.ui.numbers import counted
 from seqd.cli.ui.screen import Screen
 from seqd.errors import InvalidRequest, UnknownModel
+from seqd.views.numbers import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

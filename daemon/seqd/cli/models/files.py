@@ -15,9 +15,9 @@ from seqd.cli import options, readers
 from seqd.cli.models.ordering import ordered
 from seqd.cli.models.params import check_names_no_version, entry_of
 from seqd.cli.showing import Found, shown
-from seqd.cli.ui.numbers import counted
 from seqd.cli.ui.screen import Screen
 from seqd.errors import InvalidRequest, RedisUnreachable, UnknownPlugin
+from seqd.views.numbers import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

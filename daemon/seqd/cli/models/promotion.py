@@ -217,8 +217,9 @@ def history(
 
     These are the last 20 changes, which workers publish; --local shows up to 1,000.
     """
-    from seqd.cli.ui.numbers import clock
-    from seqd.cli.ui.tables import Column, print_table
+    from seqd.cli.ui.tables import print_table
+    from seqd.views.columns import Column
+    from seqd.views.numbers import clock
 
     check_names_no_version(model)
     if is_local:

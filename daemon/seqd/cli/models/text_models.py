@@ -20,13 +20,13 @@ from seqd.cli.models.measured_items import Asked, is_learnt
 from seqd.cli.showing import Found
 from seqd.cli.sources import dataset_of
 from seqd.cli.ui.models import print_text_figures
-from seqd.cli.ui.numbers import counted
 from seqd.errors import InvalidData, InvalidRequest, PluginFault
 from seqd.hookspecs import Device, LoadedModel, Model, WorkItem
 from seqd.inputs.datasets import TextDataset
 from seqd.kinds import CLASSIFY, GENERATE
 from seqd.local.caller import caller
 from seqd.plugin.decorated import QuietContext
+from seqd.views.numbers import counted
 from seqd_schemas import (
     MAX_EXAMPLE_CHARS,
     EvaluatedMetric,

@@ -227,7 +227,7 @@ def _compute(child: "PluginChild", loaded: "Loaded", asked: _Asked, order: "Load
         is_whole &= print_results(made, task, schema, texts, as_json=as_json)
         items, seconds = items + len(texts), seconds + made.seconds
     if not asked.screen.is_beside_json:
-        from seqd.cli.ui.numbers import counted
+        from seqd.views.numbers import counted
 
         said = f"{counted(items, 'item')} in {1e3 * seconds:.1f} ms by {said_of(loaded)}"
         Screen(to_stderr=True).say(said, "dim")

@@ -14,12 +14,12 @@ from seqd.cli.top.reading import TopState
 from seqd.cli.top.rows import AnyListing, listing_of, queues_of
 from seqd.cli.top.view import HELP, HELP_NOTES, VIEWS, View
 from seqd.cli.ui.findings import STYLES
-from seqd.cli.ui.numbers import count, counted, duration, rate, size
-from seqd.cli.ui.queues import WIDE, no_work_told
 from seqd.cli.ui.tables import broken, clean, cut_to, fact_lines, fitting
 from seqd.doctor.judging import judged
 from seqd.ledger.writing import no_writes_line
 from seqd.serving import shown_state
+from seqd.views.numbers import count, counted, duration, rate, size
+from seqd.views.queues import WIDE, no_work_told
 
 if TYPE_CHECKING:
     from seqd.ledger.overview import FleetOverview

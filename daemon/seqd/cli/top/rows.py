@@ -8,12 +8,13 @@ from rich.text import Text
 
 from seqd.cli.top.reading import TopState
 from seqd.cli.top.view import View
-from seqd.cli.ui.failures import group_columns
-from seqd.cli.ui.jobs import job_columns
-from seqd.cli.ui.queues import queue_columns
-from seqd.cli.ui.tables import Column, cell_of, table_lines
-from seqd.cli.ui.workers import IN_TOP, SeenWorker, seen_workers
+from seqd.cli.ui.tables import table_lines
 from seqd.serving import shown_state
+from seqd.views.columns import Column, cell_of
+from seqd.views.failures import group_columns
+from seqd.views.jobs import job_columns
+from seqd.views.queues import queue_columns
+from seqd.views.workers import IN_TOP, SeenWorker, seen_workers
 from seqd_schemas import PluginState, WorkerStatus
 
 if TYPE_CHECKING:

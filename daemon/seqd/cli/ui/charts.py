@@ -13,7 +13,7 @@ from typing import Final
 from rich.text import Text
 
 from seqd.analysis.curves import curve_of, spoken
-from seqd.cli.ui.numbers import count
+from seqd.views.numbers import count
 from seqd_schemas import EpochMetrics
 
 #: Fewest columns between a chart's numbers and names that show anything.

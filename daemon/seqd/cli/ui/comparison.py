@@ -16,9 +16,9 @@ from seqd.analysis.comparison import (
 )
 from seqd.analysis.sweeps import is_less_better
 from seqd.cli.ui.evaluations import spoken
-from seqd.cli.ui.numbers import count, counted, rate, size
 from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.tables import cut, print_facts, print_rows
+from seqd.views.numbers import count, counted, rate, size
 
 #: Longest name of a version that heads a column; longer ones are `first` and `second` there.
 _HEADING_CHARS: Final = 16

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from typing import Final
 
 from seqd.cli.label_map import named_labels, suggested_options
-from seqd.cli.ui.numbers import count, counted, metric
 from seqd.cli.ui.screen import Screen
-from seqd.cli.ui.tables import Column, cut, print_facts, print_rows, print_table, values_line
+from seqd.cli.ui.tables import cut, print_facts, print_rows, print_table, values_line
 from seqd.escaping import one_line
 from seqd.kinds import CLASSIFY, kind_of_task
+from seqd.views.columns import Column
+from seqd.views.numbers import count, counted, metric
 from seqd_schemas import (
     Classification,
     EvaluatedClass,

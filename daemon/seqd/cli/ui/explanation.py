@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Sequence
 
-from seqd.cli.ui.numbers import clock, count, counted
 from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.tables import print_facts
 from seqd.client.explaining.records import (
@@ -14,6 +13,7 @@ from seqd.client.explaining.records import (
     WorkerAnswer,
 )
 from seqd.escaping import one_line
+from seqd.views.numbers import clock, count, counted
 from seqd.wording import span
 
 #: Lines of one kind that are printed at most; `--json` has them all.

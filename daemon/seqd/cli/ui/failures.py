@@ -2,33 +2,20 @@
 
 from collections.abc import Sequence
 
-from seqd.cli.ui.numbers import age, clock, count, counted
 from seqd.cli.ui.screen import Screen
-from seqd.cli.ui.summary import OF_THE_TEXT
-from seqd.cli.ui.tables import Cell, Column, print_facts
+from seqd.cli.ui.tables import print_facts
 from seqd.client.failures import FailureGroup, FailureGroups, ReplayedJob
 from seqd.escaping import one_line, printable
 from seqd.kinds import kind_of_task
-from seqd_schemas import FailureRecord, FailureScope, Item, ModelReference
+from seqd.views.failures import MAX_MESSAGE_CHARS, code_of, failure_facts, items_of, model_ref_of
+from seqd.views.jobs import OF_THE_TEXT
+from seqd.views.numbers import age, count, counted
+from seqd_schemas import FailureRecord, FailureScope, Item
 
-#: Characters that are shown of a message in a list, and of an item's input.
-MAX_MESSAGE_CHARS = 240
 MAX_INPUT_CHARS = 2_000
 
 #: Jobs that a replay names.
 _MAX_NAMED_JOBS = 20
-
-
-def group_columns(now_ms: int) -> tuple[Column[FailureGroup], ...]:
-    """Return what tables say of dead letters with one cause."""
-    return (
-        Column("last", lambda one: age(one.last_at_ms, now_ms), drop=3, is_number=True),
-        Column("code", lambda one: Cell(_code(one), "red"), least=12),
-        Column("model", lambda one: one.model, drop=2, least=8),
-        Column("items", lambda one: one.items),
-        Column("jobs", lambda one: one.jobs, drop=1),
-        Column("message", lambda one: one.message, least=8),
-    )
 
 
 def print_groups(
@@ -67,8 +54,8 @@ def print_failures(
     for record in records:
         again = f", tried again by {record.replayed_by}" if record.replayed_by else ""
         screen.say(
-            f"{record.id}  {_code(record)}  job {record.job_id}: {_of(record)}, "
-            f"{_model(record)}, {age(record.at_ms, now_ms)} ago{again}",
+            f"{record.id}  {code_of(record)}  job {record.job_id}: {items_of(record)}, "
+            f"{model_ref_of(record)}, {age(record.at_ms, now_ms)} ago{again}",
             "bold",
         )
         screen.say(f"  {one_line(record.message, MAX_MESSAGE_CHARS)}")
@@ -78,25 +65,7 @@ def print_failure(
     screen: Screen, record: FailureRecord, items: Sequence[Item], *, is_kept: bool
 ) -> None:
     """Print one dead letter in full, and what to do about it."""
-    print_facts(
-        screen,
-        {
-            "failed": _of(record),
-            "code": record.code,
-            "worker died": record.cause,
-            "when": clock(record.at_ms),
-            "job": record.job_id,
-            "unit": record.unit,
-            "tenant": record.tenant,
-            "task": record.task,
-            "model": _model(record),
-            "recorded by": record.worker,
-            "attempts": record.attempts,
-            "items": _names(record),
-            "message": one_line(record.message),
-            "tried again by": record.replayed_by,
-        },
-    )
+    print_facts(screen, failure_facts(record))
     _print_input(screen, record, items, is_kept=is_kept)
     if record.traceback:
         screen.say()
@@ -162,35 +131,13 @@ def _print_group(screen: Screen, group: FailureGroup, by: str, now_ms: int) -> N
     items = f"{counted(group.items, 'item')}, " if group.items else ""
     what = f"{items}{counted(group.jobs, 'job')}"
     if by == "failure":
-        screen.say(f"{_code(group)}  {group.task} {group.model}  {what}", "bold")
+        screen.say(f"{code_of(group)}  {group.task} {group.model}  {what}", "bold")
     else:
         screen.say(f"{group.name}  {what}", "bold")
     screen.say(f"  {one_line(group.message, MAX_MESSAGE_CHARS)}")
     again = f", {count(group.replayed)} tried again" if group.replayed else ""
     screen.say(f"  {when}, in {counted(group.entries, 'dead letter')}{again}", "dim")
     screen.say(f"  seqd failures show {group.example_id}", "dim")
-
-
-def _code(group: FailureGroup | FailureRecord) -> str:
-    """Return the error's code, with the way in which a worker died where one has."""
-    return f"{group.code}, {group.cause}" if group.cause else group.code
-
-
-def _of(record: FailureRecord) -> str:
-    if record.scope is FailureScope.ITEMS:
-        return counted(record.items, "item")
-    undone = f", {counted(record.items, 'item')} undone" if record.items else ""
-    return f"the whole job{undone}"
-
-
-def _model(record: FailureRecord) -> str:
-    return str(ModelReference(record.model, record.version))
-
-
-def _names(record: FailureRecord) -> str:
-    more = record.items - len(record.custom_ids)
-    named = ", ".join(one_line(name, 128) for name in record.custom_ids)
-    return f"{named} and {count(more)} more" if named and more > 0 else named
 
 
 def _print_input(

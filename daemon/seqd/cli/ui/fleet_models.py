@@ -4,12 +4,13 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from seqd.cli.ui.models import BUILT_IN, MODEL_COLUMNS, print_versions, with_labels
-from seqd.cli.ui.numbers import clock, counted, metrics_line
 from seqd.cli.ui.screen import Screen
-from seqd.cli.ui.tables import Column, print_facts, print_table
+from seqd.cli.ui.tables import print_facts, print_table
 from seqd.kinds import TRAIN
 from seqd.ledger.model_pauses import pause_in_words
 from seqd.serving import ServingWorker
+from seqd.views.columns import Column
+from seqd.views.numbers import clock, counted, metrics_line
 from seqd_schemas import (
     CatalogEntry,
     ModelPause,

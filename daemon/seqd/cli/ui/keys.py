@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 
-from seqd.cli.ui.numbers import age, clock, count
 from seqd.cli.ui.screen import Screen
-from seqd.cli.ui.tables import Column, print_table
+from seqd.cli.ui.tables import print_table
+from seqd.views.columns import Column
+from seqd.views.numbers import age, clock, count
 from seqd_schemas import ApiKeyRecord
 
 

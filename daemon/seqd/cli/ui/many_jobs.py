@@ -1,9 +1,9 @@
 """How many jobs match filters, and what was done to them, for people and for programs."""
 
-from seqd.cli.ui.numbers import count, counted
 from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.tables import print_rows
 from seqd.client.many_jobs import JobCount, JobsActedOn, past_of
+from seqd.views.numbers import count, counted
 from seqd_schemas import JobAction
 
 #: Kinds of jobs that a table shows, those with most jobs first.

@@ -8,9 +8,10 @@ from typing import Final, cast
 from pydantic import JsonValue
 
 from seqd.cli.ui.screen import Screen
-from seqd.cli.ui.tables import Column, print_table, values_line
+from seqd.cli.ui.tables import print_table, values_line
 from seqd.kinds import kind_of_task
 from seqd.parameters import Schema, allowed, resolved
+from seqd.views.columns import Column
 from seqd_schemas import CatalogEntry, TaskSchema
 from seqd_schemas.outputs import MAX_DIMENSIONS, VECTOR_FORMAT
 

@@ -5,10 +5,11 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from seqd.cli.ui.numbers import age, metric, metrics_line
 from seqd.cli.ui.screen import Screen
-from seqd.cli.ui.tables import Column, print_facts, print_rows, print_table
+from seqd.cli.ui.tables import print_facts, print_rows, print_table
 from seqd.hookspecs import Inspection
+from seqd.views.columns import Column
+from seqd.views.numbers import age, metric, metrics_line
 from seqd_schemas import CatalogEntry, ModelManifest, VersionSummary
 
 #: Stands where a version's time would: one that is the plugin's code was not made at a time.

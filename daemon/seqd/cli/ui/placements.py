@@ -4,11 +4,12 @@ from collections.abc import Sequence
 
 from pydantic import JsonValue
 
-from seqd.cli.ui.numbers import age
 from seqd.cli.ui.screen import Screen
-from seqd.cli.ui.tables import Column, print_table
+from seqd.cli.ui.tables import print_table
 from seqd.kinds import TRAIN
 from seqd.targets import Place, is_placed_on, targets_in_words
+from seqd.views.columns import Column
+from seqd.views.numbers import age
 from seqd_schemas import ModelReference, PlacementRule, WorkerStatus
 
 

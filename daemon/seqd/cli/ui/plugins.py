@@ -9,8 +9,9 @@ from seqd.cli.plugins.distribution import (
     holdings,
 )
 from seqd.cli.ui.screen import Screen
-from seqd.cli.ui.tables import Column, print_facts, print_table
+from seqd.cli.ui.tables import print_facts, print_table
 from seqd.doctor.plugin_places import named, says_what_it_has
+from seqd.views.columns import Column
 from seqd_schemas import PluginState, PluginStatus, WorkerState, WorkerStatus
 
 #: What tables say of a plugin of this machine.

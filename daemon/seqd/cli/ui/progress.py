@@ -10,9 +10,10 @@ from itertools import pairwise
 from types import TracebackType
 from typing import Self
 
-from seqd.cli.ui.numbers import count, counted, duration, rate
 from seqd.cli.ui.screen import Screen
-from seqd_schemas import Counts, Event, JobRecord, JobState, Log, ModelReference, Paused, Resumed
+from seqd.views.jobs import log_told, model_of
+from seqd.views.numbers import count, counted, duration, rate
+from seqd_schemas import Counts, Event, JobRecord, JobState, Paused, Resumed
 from seqd_schemas import Progress as ProgressEvent
 
 #: Seconds between two lines where there is no terminal.
@@ -184,29 +185,9 @@ class JobRate:
         return (*said, left) if is_final else said
 
 
-def log_told(event: Log) -> str:
-    """Return what a job's log event says, with the worker and the cause where one has died."""
-    if event.cause is None:
-        return event.message
-    worker = "a worker" if event.worker is None else event.worker
-    return f"{worker} died, {event.cause}: {event.message}"
-
-
 def paused_note(job_id: str) -> str:
     """Return that a job is paused, and how to let it go on."""
     return f"paused; seqd jobs resume {job_id}"
-
-
-def model_of(record: JobRecord) -> str:
-    """Return the model of a job, with its version once it is known."""
-    return str(ModelReference(record.model, record.version))
-
-
-def seconds_of(record: JobRecord) -> float | None:
-    """Return the seconds from a job's first claim to its end; None where one did not happen."""
-    if record.started_at_ms is None or record.ended_at_ms is None:
-        return None
-    return (record.ended_at_ms - record.started_at_ms) / 1000
 
 
 def done_of(counts: Counts, *, is_final: bool) -> str:

@@ -5,10 +5,11 @@ from collections.abc import Callable
 from rich.progress import BarColumn, Progress, SpinnerColumn, Task, TextColumn
 from rich.text import Text
 
-from seqd.cli.ui.numbers import duration, rate
-from seqd.cli.ui.progress import BulkView, done_of, log_told, model_of, paused_note, seconds_of
+from seqd.cli.ui.progress import BulkView, done_of, paused_note
 from seqd.cli.ui.screen import Screen
 from seqd.escaping import printable
+from seqd.views.jobs import log_told, model_of, seconds_of
+from seqd.views.numbers import duration, rate
 from seqd_schemas import Counts, Event, JobRecord, JobState
 from seqd_schemas import Progress as ProgressEvent
 

@@ -5,16 +5,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from seqd.cli.label_map import suggested_options
-from seqd.cli.ui.numbers import count, counted, duration, metric, rate
-from seqd.cli.ui.progress import model_of, seconds_of
 from seqd.cli.ui.screen import Screen
 from seqd.client.job import expiry_of
 from seqd.kinds import CLASSIFY, GENERATE, KINDS, TRAIN
+from seqd.views.jobs import OF_THE_TEXT, model_of, seconds_of
+from seqd.views.numbers import count, counted, duration, metric, rate
 from seqd_schemas import (
     CatalogEntry,
     Classification,
     ClassifyJob,
-    ItemErrorCode,
     ItemFailure,
     ItemSuccess,
     JobRecord,
@@ -33,8 +32,6 @@ SHOWN_ERRORS = 3
 #: Labels that are shown, the most frequent ones; a model may have thousands.
 _SHOWN_LABELS = 10
 
-#: Errors that the same text gets again, whenever it is sent.
-OF_THE_TEXT = (ItemErrorCode.INVALID_INPUT, ItemErrorCode.TOO_LONG, ItemErrorCode.DECODE_ERROR)
 
 #: Seconds below which a job's rate says nothing, and items a second that would read as 0.0.
 _RATE_FROM_S = 0.2

@@ -7,19 +7,17 @@ printed once, nothing is left out, and texts of columns that `wrap` are broken b
 
 import json
 import textwrap
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import zip_longest
 from operator import itemgetter
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic
 
 from rich.cells import cell_len, chop_cells, set_cell_size
 from rich.text import Text
 
 from seqd.cli.ui.screen import Screen
 from seqd.escaping import MAX_LINE_CHARS, one_line
-
-Row = TypeVar("Row")
+from seqd.views.columns import Cell, Column, Row, cell_of
 
 #: Columns between two columns of a table.
 _GAP: Final = 2
@@ -34,32 +32,6 @@ _LEAST_WRAPPED: Final = 12
 #: The most columns of a fact's name, and the fewest that stand beside it.
 _MOST_LABEL: Final = 40
 _LEAST_VALUE: Final = 16
-
-
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """A cell's text, and its style."""
-
-    text: str
-    style: str = ""
-
-
-@dataclass(frozen=True)  # without slots: Python 3.11 could not make a `Column[Row]` with them
-class Column(Generic[Row]):
-    """A column of a table: its name, and what it says of a record."""
-
-    name: str
-    #: A text, or a number, which stands to the right.
-    cell: Callable[[Row], object]
-    #: Columns with a higher number are dropped first; those with 0 stay.
-    drop: int = 0
-    is_number: bool = False
-    #: The fewest columns that its texts are cut to before others are; 0: they are cut last.
-    least: int = 0
-    #: Its texts may be broken over several lines.
-    wraps: bool = False
-    #: Left out where no cell of it says more than `-`.
-    is_left_out_empty: bool = False
 
 
 def print_table(
@@ -234,18 +206,6 @@ class _Table(Generic[Row]):
             line.rstrip()
             lines.append(line)
         return lines
-
-
-def cell_of(value: object) -> Cell:
-    """Return what stands in a table for what a column says."""
-    match value:
-        case Cell():
-            return value
-        case float():
-            return Cell(f"{value:.4f}")
-        case int() if not isinstance(value, bool):
-            return Cell(f"{value:,}")
-    return Cell(str(value))
 
 
 def fitting(line: Text, width: int) -> Text:

@@ -4,10 +4,11 @@ import csv
 import io
 from collections.abc import Sequence
 
-from seqd.cli.ui.numbers import count, counted, duration, size
 from seqd.cli.ui.screen import Screen
-from seqd.cli.ui.tables import Column, print_facts, print_table
+from seqd.cli.ui.tables import print_facts, print_table
 from seqd.ledger.tenants import WHY_OVER, waiting_shares
+from seqd.views.columns import Column
+from seqd.views.numbers import count, counted, duration, size
 from seqd_schemas import OTHER_TENANTS, Priority, TenantLimits, TenantRecord, TenantUsage
 
 #: Days that are shown of one tenant.

@@ -12,11 +12,12 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn
 from seqd.analysis.curves import LearningCurve
 from seqd.analysis.sweeps import SweepReport, is_less_better, shown, sweep_job_of
 from seqd.cli.ui.charts import MOST_COLUMNS, epochs_chart
-from seqd.cli.ui.numbers import count, counted, duration, metric, rate
-from seqd.cli.ui.progress import EPOCHS_GONE, ProgressView, log_told, paused_note
+from seqd.cli.ui.progress import EPOCHS_GONE, ProgressView, paused_note
 from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.tables import print_rows
 from seqd.escaping import printable
+from seqd.views.jobs import log_told
+from seqd.views.numbers import count, counted, duration, metric, rate
 from seqd_schemas import (
     Epoch,
     Event,

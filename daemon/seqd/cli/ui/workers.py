@@ -1,232 +1,28 @@
 """Workers as people see them: tables, what each computes on and has in memory, what is wrong."""
 
-from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Final
+from collections.abc import Collection, Sequence
 
-from pydantic import JsonValue
-
-from seqd.cli.ui.numbers import age, rate, size
 from seqd.cli.ui.screen import Screen
-from seqd.cli.ui.tables import Cell, Column, print_table
-from seqd.kinds import TRAIN
-from seqd.local.gpus import in_gib
-from seqd.serving import shown_state
+from seqd.cli.ui.tables import print_table
 from seqd.targets import Place, is_meant, option_of
-from seqd_schemas import Cordon, CordonRule, DeviceStatus, WorkerStatus
-
-#: Models that a line names.
-_MOST_NAMES: Final = 16
-
-_STYLES: Final = {
-    "silent": "bold red",
-    "stopped": "bold red",
-    "unfit": "bold red",
-    "busy": "green",
-    "cordoned": "yellow",
-    "draining": "yellow",
-    "drained": "yellow",
-    "starting": "yellow",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class SeenWorker:
-    """A worker at one moment: one that is up, or one that is not heard of any more."""
-
-    name: str
-    state: str
-    seen_at_ms: int
-    now_ms: int
-    #: What it says; None of one that is not heard of.
-    status: WorkerStatus | None = None
-    #: What such a one said last, as long as that is known.
-    last: WorkerStatus | None = None
-    jobs: int = 0
-    units: int = 0
-    #: Items a second, where that is measured.
-    per_s: float | None = None
-
-    @property
-    def known(self) -> WorkerStatus | None:
-        """What it says, or said last."""
-        return self.status or self.last
-
-    @property
-    def slot_and_host(self) -> tuple[str, str]:
-        """Where it runs; else what is in a name `SLOT@HOST-NONCE`, or ''."""
-        if self.known is not None:
-            return self.known.slot, self.known.host
-        slot, _, host = self.name.rpartition("-")[0].rpartition("@")
-        return (slot, host) if slot else ("", "")
-
-    @property
-    def since_ms(self) -> int:
-        """When its child started, or when it was heard of last."""
-        return self.seen_at_ms if self.status is None else self.status.started_at_ms
-
-    def as_json(self) -> dict[str, JsonValue]:
-        """Return it as a program reads it."""
-        known, (slot, host) = self.known, self.slot_and_host
-        row: dict[str, JsonValue] = {"worker": self.name, "state": self.state}
-        row |= {"host": host, "slot": slot} if slot else {}
-        row |= {"jobs_in_hand": self.jobs, "units_in_hand": self.units}
-        if known is not None:
-            row |= {"device": slot.rpartition("@")[2], "labels": dict(known.labels)}
-            row["seqd_version"] = known.seqd_version
-        if self.status is not None:
-            row |= self.status.model_dump(mode="json", include=_TOLD)
-            row["unfit"] = len(self.status.unfit)
-        elif self.last is not None:
-            row["pid"] = self.last.pid
-        seconds = max(0, self.now_ms - self.since_ms) // 1_000
-        return row | {"seen_at_ms": self.seen_at_ms, "age_s": seconds}
-
-
-#: What programs read of a worker as it says it.
-_TOLD: Final = {
-    "loaded_bytes",
-    "memory_budget_bytes",
-    "left_out",
-    "deaths",
-    "death_counts",
-    "cordon",
-    "supervised",
-    "started_at_ms",
-}
-
-
-def seen_workers(
-    workers: Sequence[WorkerStatus],
-    silent: Mapping[str, int],
-    unheard: Collection[str],
-    now_ms: int,
-    *,
-    in_hand: Mapping[str, tuple[int, int]] | None = None,
-    last: Mapping[str, WorkerStatus] | None = None,
-) -> list[SeenWorker]:
-    """Return the workers that are up, then those that are `silent`: not heard of any more.
-
-    `in_hand` are jobs and units by worker; `last` is what those that are silent said last.
-    """
-    held, said = in_hand or {}, last or {}
-    seen = [
-        SeenWorker(one.worker, shown_state(one, unheard), one.seen_at_ms, now_ms, status=one)
-        for one in workers
-    ]
-    seen += [
-        SeenWorker(name, "silent", seen_at_ms, now_ms, last=said.get(name))
-        for name, seen_at_ms in sorted(silent.items())
-    ]
-    return [
-        replace(one, jobs=held.get(one.name, (0, 0))[0], units=held.get(one.name, (0, 0))[1])
-        for one in seen
-    ]
-
-
-def _of_known(told: Callable[[WorkerStatus], str]) -> Callable[[SeenWorker], str]:
-    """Return what a cell has of what a worker says, or said last; `-` where that is nothing."""
-    return lambda one: "-" if one.known is None else told(one.known) or "-"
-
-
-def _of_up(told: Callable[[WorkerStatus], str]) -> Callable[[SeenWorker], str]:
-    """Return what a cell has of a worker that is up."""
-    return lambda one: "-" if one.status is None else told(one.status) or "-"
-
-
-def _state(one: SeenWorker) -> Cell:
-    return Cell(one.state, _STYLES.get(one.state, ""))
-
-
-def _state_and_unfit(one: SeenWorker) -> Cell:
-    unfit = 0 if one.status is None else len(one.status.unfit)
-    told = f"{one.state}, {unfit} unfit" if unfit and one.state != "unfit" else one.state
-    return Cell(told, "red" if unfit else _STYLES.get(one.state, ""))
-
-
-def _plugins(worker: WorkerStatus) -> str:
-    states = Counter(str(plugin.state) for plugin in worker.plugins)
-    told = [f"{number} {state}" for state, number in sorted(states.items())]
-    return ", ".join([*told, *([f"{len(worker.unfit)} unfit"] if worker.unfit else [])])
-
-
-def _takes(worker: WorkerStatus) -> str:
-    own = {task for tasks in worker.run_tasks.values() for task in tasks}
-    return ", ".join((*worker.tasks, *sorted(own)))
-
-
-def _child_up(one: SeenWorker) -> str:
-    if one.status is None or one.state in ("drained", "starting"):
-        return "-"
-    return age(one.since_ms, max(one.now_ms, one.since_ms))
-
-
-#: What tables say of a worker, by the name of the column.
-_COLUMNS: Final = {
-    column.name: column
-    for column in (
-        Column[SeenWorker]("worker", lambda one: one.name, least=24),
-        Column("host", lambda one: one.slot_and_host[1] or "-", drop=6, least=8),
-        Column("slot", lambda one: one.slot_and_host[0] or "-"),
-        Column("device", _of_known(lambda known: known.slot.rpartition("@")[2])),
-        Column("state", _state),
-        Column("takes", _of_up(_takes), wraps=True),
-        Column("jobs", lambda one: one.jobs),
-        Column("units", lambda one: one.units, drop=4),
-        Column(
-            "items/s", lambda one: rate(one.per_s) if one.per_s else "-", drop=1, is_number=True
-        ),
-        Column("heard of", lambda one: age(one.seen_at_ms, one.now_ms), drop=2, is_number=True),
-        Column(
-            "loaded",
-            _of_up(lambda worker: ", ".join(worker.models_loaded)),
-            drop=3,
-            least=10,
-            wraps=True,
-        ),
-        Column("plugins", _of_up(_plugins), wraps=True),
-        Column(
-            "labels",
-            _of_known(lambda known: ",".join(f"{k}={v}" for k, v in known.labels.items())),
-        ),
-        Column("version", _of_known(lambda known: known.seqd_version), drop=7),
-        Column("child up", _child_up, drop=5, is_number=True),
-    )
-}
-
-
-def _columns(*names: str) -> list[Column[SeenWorker]]:
-    """Return columns by name."""
-    return [_COLUMNS[name] for name in names]
-
-
-#: What `seqd top` has, where nothing else says what a worker cannot run.
-IN_TOP: Final = [
-    _COLUMNS["worker"],
-    Column("state", _state_and_unfit),
-    *_columns("units", "items/s", "heard of", "loaded", "child up", "host", "version"),
-]
-_LISTED: Final = _columns(
-    "worker",
-    "host",
-    "slot",
-    "device",
-    "state",
-    "jobs",
-    "units",
-    "labels",
-    "version",
-    "child up",
-    "heard of",
+from seqd.views.columns import Column
+from seqd.views.numbers import age
+from seqd.views.workers import (
+    IN_STATUS,
+    LISTED,
+    SeenWorker,
+    cordon_line,
+    device_line,
+    memory_lines,
+    seen_workers,
 )
-_IN_STATUS: Final = _columns("worker", "state", "takes", "loaded", "plugins", "child up")
+from seqd_schemas import CordonRule, WorkerStatus
 
 
 def print_workers_list(screen: Screen, seen: Sequence[SeenWorker]) -> None:
     """Print a row for each worker, or that there is none."""
     if seen:
-        print_table(screen, _LISTED, seen)
+        print_table(screen, LISTED, seen)
     else:
         screen.say("No worker is up: `seqd up` starts them, in some seconds.", "yellow")
 
@@ -238,14 +34,14 @@ def print_workers(
     if not workers:
         screen.say("No worker is up: `seqd up` starts them, in some seconds.", "yellow")
         return
-    print_table(screen, _IN_STATUS, seen_workers(workers, {}, unheard, now_ms))
+    print_table(screen, IN_STATUS, seen_workers(workers, {}, unheard, now_ms))
     for worker in workers:
         if worker.device is not None:
-            screen.say(_device_line(worker.worker, worker.device), "dim")
+            screen.say(device_line(worker.worker, worker.device), "dim")
         for line in memory_lines(worker):
             screen.say(line, "dim")
         if worker.cordon is not None:
-            screen.say(_cordon_line(worker, worker.cordon, now_ms), "yellow")
+            screen.say(cordon_line(worker, worker.cordon, now_ms), "yellow")
 
 
 def print_rules(
@@ -282,39 +78,3 @@ def print_memory(screen: Screen, workers: Sequence[WorkerStatus]) -> None:
         screen.say()
     for line in lines:
         screen.say(line, "dim")
-
-
-def memory_lines(worker: WorkerStatus) -> list[str]:
-    """Return a line on the versions in memory with their bytes, and one on models left out."""
-    lines = []
-    if worker.loaded_bytes:
-        told = [f"{ref} {size(held)}" for ref, held in worker.loaded_bytes.items()]
-        budget = worker.memory_budget_bytes
-        of_budget = "" if budget is None else f" of {size(budget)}"
-        whole = size(sum(worker.loaded_bytes.values()))
-        lines.append(f"{worker.worker} has loaded {_listed(told)}: {whole}{of_budget}")
-    if worker.left_out and any(task != TRAIN for task in worker.tasks):
-        lines.append(
-            f"{worker.worker} leaves {_listed(worker.left_out)} to other workers "
-            "(`seqd models place`, or SEQD_SERVES there)"
-        )
-    return lines
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = len(names) - _MOST_NAMES
-    return ", ".join(names[:_MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
-
-
-def _device_line(worker: str, device: DeviceStatus) -> str:
-    whole = in_gib(device.memory_bytes)
-    share = "" if device.share_bytes is None else f"{in_gib(device.share_bytes)} of "
-    return f"{worker} computes on {device.name} ({device.uuid}) with {share}{whole}"
-
-
-def _cordon_line(worker: WorkerStatus, cordon: Cordon, now_ms: int) -> str:
-    held = f"for {age(cordon.since_ms, now_ms)}"
-    by = f" by {cordon.by}" if cordon.by else ""
-    why = f": {cordon.reason}" if cordon.reason else ""
-    option = f" (`seqd workers uncordon {option_of(cordon.target)}`)" if cordon.target else ""
-    return f"{worker.worker} has been {cordon.phase} {held}{by}{why}{option}"

@@ -3,8 +3,8 @@
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from seqd.cli.ui.numbers import count, counted, duration, rate
-from seqd.cli.ui.tables import Cell, Column
+from seqd.views.columns import Cell, Column
+from seqd.views.numbers import count, counted, duration, rate
 
 if TYPE_CHECKING:
     from seqd.queue_states import QueueState, WorkerCounts

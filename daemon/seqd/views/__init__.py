@@ -1,0 +1,1 @@
+"""What is said of a record, whoever shows it: a terminal's tables and the console's pages."""
