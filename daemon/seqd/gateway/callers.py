@@ -1,7 +1,7 @@
 """Who sent a request, and what they may do.
 
 A key is looked up before anything of a request's body is read: `Admissions` does so for each
-request to `/v1`, and the routes say what role they need.
+request to `/v1` and for the pages of the console, and the routes say what role they need.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from seqd.errors import NotAllowed, SeqdError
 from seqd.gateway.ledger_client import GatewayClient
-from seqd.gateway.refusals import refusal, refusal_of
+from seqd.gateway.refusals import is_page, refusal, refusal_of
 from seqd.ledger.api_keys import Admission, Verdict, digest_of
 from seqd.log_context import acting_for
 from seqd_schemas import DEFAULT_TENANT, KeyRole
@@ -31,6 +31,12 @@ _SILENCE_S: Final = 60.0
 
 #: Where files are uploaded.
 _FILES_PATH: Final = "/v1/files"
+
+#: Pages that are there for anybody.
+_OPEN_PAGES: Final = ("/login", "/logout")
+
+#: The cookie in which a browser keeps the key of a session of the console.
+KEY_COOKIE: Final = "seqd_key"
 
 #: Seconds for which a key that was admitted once is let in without asking Redis, and how many are.
 KNOWN_S: Final = 1.0
@@ -65,7 +71,7 @@ class Caller:
 
 
 class Admissions:
-    """Finds out who sends each request to `/v1`, and refuses those of nobody."""
+    """Finds out who sends each request to `/v1` or for a page, and refuses those of nobody."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -74,10 +80,13 @@ class Admissions:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the application for a caller who is known, else answer in its place."""
-        if scope["type"] != "http" or not scope["path"].startswith("/v1/"):
+        if scope["type"] != "http" or scope["path"] in _OPEN_PAGES:
             await self._app(scope, receive, send)
             return
         request = Request(scope)
+        if not scope["path"].startswith("/v1/") and not is_page(request):
+            await self._app(scope, receive, send)
+            return
         try:
             admission = await self._admission(request)
         except SeqdError as error:
@@ -180,7 +189,12 @@ def _refused(request: Request, admission: Admission) -> Response | None:
 
 
 def _secret_of(request: Request) -> str | None:
-    """Return the secret that a request shows; None without one, and of another scheme."""
+    """Return the secret that a request shows; None without one, and of another scheme.
+
+    The cookie of a session opens pages alone: no other site's form reaches `/v1` by it.
+    """
+    if is_page(request):
+        return request.cookies.get(KEY_COOKIE)
     scheme, _, secret = request.headers.get("authorization", "").partition(" ")
     return secret.strip() or None if scheme.lower() == "bearer" else None
 

@@ -4,15 +4,18 @@ That of a route which OpenAI's API has is in the form that OpenAI's clients read
 answer with problem details.
 """
 
+import re
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, Final, TypeAlias
+from urllib.parse import quote
 
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
+from starlette.responses import Response
 
 from seqd.errors import (
     REDIS_ERRORS,
@@ -33,6 +36,7 @@ from seqd.errors import (
     WrongState,
 )
 from seqd.gateway.bodies import ANSWER_S, ONE, SEVERAL, Answer
+from seqd.gateway.console.rendering import Page, back_to, rendered
 from seqd.validation import shown
 
 #: The status of an error by its class, the first that fits; others are told by who is to blame.
@@ -101,6 +105,11 @@ PROBLEMS: Final[Declared] = {
 #: Routes that OpenAI's API does not have.
 _OWN_ROUTES: Final = ("/v1/jobs", "/v1/events")
 
+#: Paths of the console's pages.
+_PAGES: Final = re.compile(
+    "/((jobs|models|try|workers|plugins|failures|webhooks|keys)(/.*)?|login|logout)?"
+)
+
 #: Seconds after which a client tries again where the error says none.
 _RETRY_S: Final = 1.0
 
@@ -117,8 +126,13 @@ def refusal(
     param: str | None = None,
     retry_after_s: float | None = None,
     headers: Mapping[str, str] | None = None,
-) -> JSONResponse:
-    """Return a response with an error body, and headers that say whether to try again."""
+) -> Response:
+    """Return a response with an error body, and headers that say whether to try again.
+
+    For a page it is one, too; and where it is a key that lacks, the one that asks for it.
+    """
+    if is_page(request):
+        return _page_of(request, status, message)
     told = dict(headers or {})
     may_retry = retry_after_s is not None
     told["x-should-retry"] = "true" if may_retry else "false"
@@ -129,6 +143,18 @@ def refusal(
         body = problem(status, code, message, param)
         return JSONResponse(body, status, told, media_type="application/problem+json")
     return JSONResponse(error_body(status, code, message, param), status, told)
+
+
+def is_page(request: Request) -> bool:
+    """Return whether a request is for a page of the console."""
+    return _PAGES.fullmatch(request.url.path) is not None
+
+
+def _page_of(request: Request, status: int, message: str) -> Response:
+    if status == 401:
+        return back_to(request, f"/login?next={quote(request.url.path)}")
+    facts = {"message": message}
+    return rendered(request, Page("error.html", HTTPStatus(status).phrase, facts, status))
 
 
 def problem(status: int, code: str, message: str, param: str | None = None) -> Answer:
@@ -154,7 +180,7 @@ def error_body_of(error: SeqdError) -> Answer:
     return error_body(status_of(error), error.code, message_of(error))
 
 
-def refusal_of(request: Request, error: SeqdError) -> JSONResponse:
+def refusal_of(request: Request, error: SeqdError) -> Response:
     """Return the response to a request that an error of ours has ended."""
     status = status_of(error)
     retry_after_s = (error.retry_after_s or _RETRY_S) if error.retryable else None
@@ -181,19 +207,19 @@ def message_of(error: SeqdError) -> str:
     return str(error)
 
 
-async def refuse_error(request: Request, error: Exception) -> JSONResponse:
+async def refuse_error(request: Request, error: Exception) -> Response:
     """Answer a request that an error of ours has ended."""
     assert isinstance(error, SeqdError)
     return refusal_of(request, error)
 
 
-async def refuse_late(request: Request, __: Exception) -> JSONResponse:
+async def refuse_late(request: Request, __: Exception) -> Response:
     """Answer a request whose answer did not come in time."""
     message = f"No answer came within {ANSWER_S:g} s. Try again later, or hand a job in."
     return refusal(request, 504, "timeout", message, retry_after_s=_RETRY_S)
 
 
-async def refuse_invalid(request: Request, error: Exception) -> JSONResponse:
+async def refuse_invalid(request: Request, error: Exception) -> Response:
     """Answer a request whose fields are not those of its route, with the first of them."""
     assert isinstance(error, RequestValidationError)
     # The frames that raised it hold it and the whole body, until cycles are looked for.
@@ -217,7 +243,7 @@ async def refuse_invalid(request: Request, error: Exception) -> JSONResponse:
     return refusal(request, 400, "invalid_request", message, param=field or None)
 
 
-async def refuse_status(request: Request, error: Exception) -> JSONResponse:
+async def refuse_status(request: Request, error: Exception) -> Response:
     """Answer what the router refuses: a path or a method that there is not, a body in no form."""
     assert isinstance(error, HTTPException)
     codes = {404: "unknown_url", 405: "method_not_allowed", 408: "too_slow", 413: "body_too_large"}
@@ -236,7 +262,7 @@ async def refuse_status(request: Request, error: Exception) -> JSONResponse:
     )
 
 
-async def refuse_fault(request: Request, error: Exception) -> JSONResponse:
+async def refuse_fault(request: Request, error: Exception) -> Response:
     """Answer a request that met a fault of ours, without a word of it; the log has it."""
     message = "The gateway met an error of its own, which its log tells."
     # It is answered in front of what gives other responses these.

@@ -1,0 +1,65 @@
+"""A browser for tests of the console, before a gateway with a worker in the test's process.
+
+browser       Chromium of Debian, without a window
+tab           a tab at the gateway; the test fails where its console has an error
+look          what a test of a page ends with: a screenshot, and what axe finds, which is nothing
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from shutil import which
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+
+from gateway.conftest import gateway, models, services
+
+__all__ = ["gateway", "models", "services"]
+
+#: Longest that a page may take, all else on the machine beside it.
+LIMIT_MS = 60_000
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    path = which("chromium") or which("chromium-headless-shell")
+    if path is None:
+        pytest.skip("needs Debian's package chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def tab(browser: Browser, gateway: str) -> Iterator[Page]:
+    context = browser.new_context(base_url=gateway, viewport={"width": 1280, "height": 800})
+    tab = context.new_page()
+    tab.set_default_timeout(LIMIT_MS)
+    errors = list[str]()
+
+    def note(message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            errors.append(f"{message.text} at {message.location}")
+
+    tab.on("console", note)
+    tab.on("pageerror", lambda error: errors.append(str(error)))
+    yield tab
+    context.close()
+    assert errors == []
+
+
+@pytest.fixture
+def look(tab: Page) -> Callable[[str], None]:
+    """Keep a picture of the page in the folder SCREENSHOTS, and hold it against axe."""
+
+    def looked(name: str) -> None:
+        folder = os.environ.get("SCREENSHOTS")
+        if folder:
+            tab.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
+        found = Axe().run(tab)
+        assert found.violations_count == 0, found.generate_report()
+
+    return looked
