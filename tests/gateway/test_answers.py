@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import openai as stock
 import pytest
-from openai import OpenAI
+from openai import NotFoundError, OpenAI
 
 from gateway.conftest import LIMIT_S, sentiment, write
 from worker_fixtures import wait_until
@@ -190,6 +190,13 @@ def test_a_body_that_is_no_json_and_a_url_that_there_is_not_are_refused(
     assert (broken.status_code, broken.json()["error"]["code"]) == (400, "invalid_json")
     assert "content-type: application/json" in unnamed.json()["error"]["message"]
     assert (nowhere.status_code, nowhere.json()["error"]["code"]) == (404, "unknown_url")
+
+
+def test_a_client_whose_address_lacks_v1_gets_no_page_of_the_console(gateway: str) -> None:
+    with OpenAI(base_url=gateway, api_key="none") as openai, pytest.raises(NotFoundError) as error:
+        openai.models.list()
+
+    assert error.value.code == "unknown_url"
 
 
 MANY = {f"a{number}": 0 for number in range(1_001)}

@@ -80,12 +80,13 @@ class Admissions:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the application for a caller who is known, else answer in its place."""
-        if scope["type"] != "http" or scope["path"] in _OPEN_PAGES:
+        if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         request = Request(scope)
-        if not scope["path"].startswith("/v1/") and not is_page(request):
-            await self._app(scope, receive, send)
+        is_open = not scope["path"].startswith("/v1/") and not is_page(request)
+        if is_open or scope["path"] in _OPEN_PAGES:
+            await self._app(scope, _bounded(request, receive), send)
             return
         try:
             admission = await self._admission(request)
@@ -246,8 +247,10 @@ _bearer = HTTPBearer(auto_error=False, description="A key of the gateway: `seqd 
 
 
 async def caller_of(request: Request, _: Annotated[object, Depends(_bearer)]) -> Caller:
-    """Return who sent a request."""
-    caller: Caller = request.state.caller
+    """Return who sent a request; raise HTTPException where nobody asked: it is for no page."""
+    caller: Caller | None = getattr(request.state, "caller", None)
+    if caller is None:
+        raise HTTPException(404)
     return caller
 
 

@@ -132,7 +132,9 @@ def refusal(
     For a page it is one, too; and where it is a key that lacks, the one that asks for it.
     """
     if is_page(request):
-        return _page_of(request, status, message)
+        page = _page_of(request, status, message)
+        page.headers.update(headers or {})
+        return page
     told = dict(headers or {})
     may_retry = retry_after_s is not None
     told["x-should-retry"] = "true" if may_retry else "false"
@@ -146,8 +148,12 @@ def refusal(
 
 
 def is_page(request: Request) -> bool:
-    """Return whether a request is for a page of the console."""
-    return _PAGES.fullmatch(request.url.path) is not None
+    """Return whether a request is for a page of the console.
+
+    Not that of a client which wants JSON, and was given an address without `/v1`.
+    """
+    wants_json = request.headers.get("accept") == "application/json"
+    return not wants_json and _PAGES.fullmatch(request.url.path) is not None
 
 
 def _page_of(request: Request, status: int, message: str) -> Response:
