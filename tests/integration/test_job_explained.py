@@ -283,6 +283,7 @@ def test_the_command_says_how_a_job_ended(
     assert any(line.startswith("Item row-2, number 2: errored. ") for line in rest)
     assert any(line.startswith("- It is kept for ") for line in rest)
     assert (printed["item"]["state"], printed["state"]) == ("errored", "completed")
+    assert printed["item"]["result"]["error"]["code"] == printed["item"]["error_code"]
 
 
 def test_logs_that_are_elsewhere_are_told_with_whose_they_are(

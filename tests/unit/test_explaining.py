@@ -221,6 +221,25 @@ def test_a_job_waits_for_all_that_keeps_it_the_first_reason_first() -> None:
     )
 
 
+def test_a_tenant_learns_no_names_of_others() -> None:
+    facts = Facts(
+        a_job(),
+        states(),
+        [a_worker()],
+        Holdings({"w1": {"x": 2, "y": 1, "z": 1}}, {"x": "shop", "y": "shop", "z": "default"}),
+        tenants=["shop", "default"],
+        only_tenant="default",
+    )
+
+    (answer,) = answers_of(facts)
+    busy, turn = waits_for(facts)
+
+    told = "busy with jobs of other tenants (75%), job z of tenant default (25%)"
+    assert (answer.message, "x" in busy.message) == (told, False)
+    assert turn.message.startswith("2 tenants have work in the same queue")
+    assert "shop" not in busy.message + turn.message
+
+
 @pytest.mark.parametrize(
     ("silent_s", "waits", "does"),
     [

@@ -90,17 +90,24 @@ class Failures(Part):
 
     @exchange
     def codes_of(self, job_id: str, since_ms: int) -> Exchange[dict[str, int]]:
-        """Return how many items of a job failed by code, the most first.
-
-        Counted of those that failed since then, among the newest `MAX_COUNTED` dead letters.
-        """
+        """Return how many items of a job failed by code, the most first, of those of `of_job`."""
         found = Counter[str]()
+        for record in (yield from self.of_job.steps(job_id, since_ms)):
+            found[record.code] += record.items
+        return dict(found.most_common())
+
+    @exchange
+    def of_job(self, job_id: str, since_ms: int) -> Exchange[list[FailureRecord]]:
+        """Return the dead letters of a job's items, since then, the newest first.
+
+        Looked for among the newest `MAX_COUNTED` of all jobs.
+        """
+        found = list[FailureRecord]()
         pages = Taken(self.pages(FailureFilter(job=job_id, since_ms=since_ms)))
         for _ in range(MAX_COUNTED // PAGE_ENTRIES):
-            for record in (yield from pages.take_some()) or ():
-                if record.scope is FailureScope.ITEMS:
-                    found[record.code] += record.items
-        return dict(found.most_common())
+            records = (yield from pages.take_some()) or ()
+            found += [record for record in records if record.scope is FailureScope.ITEMS]
+        return found
 
     def pages(self, wanted: FailureFilter = ANY_FAILURE) -> Reading[FailureRecord]:
         """Give those that match, the newest first, a page at a time."""

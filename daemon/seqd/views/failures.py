@@ -40,7 +40,8 @@ def model_ref_of(record: FailureRecord) -> str:
     return str(ModelReference(record.model, record.version))
 
 
-def _names(record: FailureRecord) -> str:
+def names_of(record: FailureRecord) -> str:
+    """Return the failed items that a dead letter names."""
     more = record.items - len(record.custom_ids)
     named = ", ".join(one_line(name, 128) for name in record.custom_ids)
     return f"{named} and {count(more)} more" if named and more > 0 else named
@@ -60,7 +61,7 @@ def failure_facts(record: FailureRecord) -> dict[str, object]:
         "model": model_ref_of(record),
         "recorded by": record.worker,
         "attempts": record.attempts,
-        "items": _names(record),
+        "items": names_of(record),
         "message": one_line(record.message),
         "tried again by": record.replayed_by,
     }

@@ -231,14 +231,21 @@ def next_line(record: JobRecord, errors: Mapping[str, int]) -> str:
         return f"The job that continues it: seqd jobs show {record.continued_by}"
     if not KINDS[record.kind].has_items:
         return f"Continue it: seqd jobs resume {job_id}" if has_its_input(record) else ""
-    of_the_text = sum(errors.get(code, 0) for code in OF_THE_TEXT)
-    can_retry = record.sealed and not engine_of(record.job)
-    if record.counts.succeeded + of_the_text < record.counts.total and can_retry:
+    if may_retry(record, errors):
         return (
             f"Its results: seqd jobs results {job_id}; its failed items once more: "
             f"seqd jobs retry {job_id}"
         )
     return f"Its results: seqd jobs results {job_id}"
+
+
+def may_retry(record: JobRecord, errors: Mapping[str, int]) -> bool:
+    """Return whether an ended job has items that may succeed; `errors` are the failed by code."""
+    of_the_text = sum(errors.get(code, 0) for code in OF_THE_TEXT)
+    is_left = record.counts.succeeded + of_the_text < record.counts.total
+    can_retry = record.state.may(JobAction.RETRY) and KINDS[record.kind].has_items
+    is_ours = record.sealed and not engine_of(record.job)
+    return can_retry and is_left and is_ours and record.continued_by is None
 
 
 def log_told(event: Log) -> str:

@@ -5,7 +5,7 @@ A job may go between two reads. Then what was read is of no use, and whoever ask
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Final, cast
 
@@ -54,15 +54,20 @@ _ROW = re.compile(r"row-([1-9][0-9]{0,15})")
 _AROUND = 3
 
 
-def explained(ledger: LedgerParts, job_id: str, item: str | None = None) -> Exchange[Explanation]:
-    """Return why a job stands where it does; see `Client.explain`."""
+def explained(
+    ledger: LedgerParts, job_id: str, item: str | None = None, only_tenant: str | None = None
+) -> Exchange[Explanation]:
+    """Return why a job stands where it does; see `Client.explain`.
+
+    A tenant whose job it is, `only_tenant`, learns no names of others and of their jobs.
+    """
     job_id = checked_id(job_id)
     while True:
         record = yield from _record(ledger, job_id)
         states = yield from unit_states_of(ledger.keys, job_id)
         if states.state in (record.state, None):
             break  # it has not begun, ended or been paused between the two
-    facts = yield from _facts(ledger, record, states)
+    facts = replace((yield from _facts(ledger, record, states)), only_tenant=only_tenant)
     found = None
     if item is not None:
         found = yield from _item_explained(ledger, facts, item)
@@ -258,6 +263,7 @@ def _explained(
         death_message=None if tried.death is None else tried.death.message,
         error_code=None if error is None else error.code.value,
         error_message=None if error is None else error.message,
+        result=result,
         versions=_versions(facts, result),
         units_read=units_read,
     )

@@ -83,6 +83,8 @@ class Facts:
     no_writes: str | None = None
     #: Those of the workers that report nothing, and for how many seconds: their parents renew.
     unheard: Mapping[str, float] = field(default_factory=dict)
+    #: The tenant who is told, and learns no names of others; None for all.
+    only_tenant: str | None = None
 
     @property
     def task(self) -> str:
@@ -204,14 +206,20 @@ def busy_with(facts: Facts) -> Counter[str]:
 
 def jobs_in_words(units: Mapping[str, int], facts: Facts) -> str:
     """Return whose jobs units in hand are of, with their shares, the largest first."""
-    total, ordered = sum(units.values()), Counter(units).most_common()
-    parts = []
-    for job_id, count in ordered:
-        tenant = facts.holdings.tenants.get(job_id)
-        whose = "this job" if job_id == facts.record.job_id else f"job {job_id}"
-        of = f" of tenant {tenant}" if tenant and whose != "this job" else ""
-        parts.append(f"{whose}{of} ({count / total:.0%})")
+    total, shares = sum(units.values()), Counter[str]()
+    for job_id, count in units.items():
+        shares[_job_named(job_id, facts)] += count
+    parts = [f"{named} ({count / total:.0%})" for named, count in shares.most_common()]
     return first_of(parts, MOST_NAMED)
+
+
+def _job_named(job_id: str, facts: Facts) -> str:
+    tenant = facts.holdings.tenants.get(job_id)
+    if job_id == facts.record.job_id:
+        return "this job"
+    if facts.only_tenant not in (None, tenant):
+        return "jobs of other tenants"
+    return f"job {job_id} of tenant {tenant}" if tenant else f"job {job_id}"
 
 
 def waits_for(facts: Facts) -> list[Reason]:
@@ -346,7 +354,8 @@ def _turn(facts: Facts) -> Iterable[Reason]:
     others = [name for name in facts.tenants if name != facts.record.tenant]
     if facts.states.claimable and others:
         waiting = sorted(facts.tenants, key=lambda name: facts.accounts.get(name, (0, 0))[::-1])
-        told = [_account(name, facts) for name in reversed(waiting)]
+        seen = [name for name in reversed(waiting) if facts.only_tenant in (None, name)]
+        told = [_account(name, facts) for name in seen]
         yield Reason(
             "turn",
             f"{counted(len(facts.tenants), 'tenant')} {_have(len(facts.tenants))} work in the "

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
-from seqd_schemas import JobState
+from seqd_schemas import ItemFailure, ItemSuccess, JobState
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +115,8 @@ class ItemExplanation:
     death_message: str | None = None
     error_code: str | None = None
     error_message: str | None = None
+    #: Its output or its error, where it has one.
+    result: ItemSuccess | ItemFailure | None = None
     #: Versions of the model that may have computed it.
     versions: tuple[int, ...] = ()
     #: Units that were read to find it.
