@@ -101,13 +101,14 @@ async def results(
     With `wait` all of them, each as soon as it and those before it are there.
     """
     job, _ = await seqd.found_job(job_id, caller.only_tenant)
-    lines = _lines(job, offset, limit, wait=wait)
+    lines = result_lines(job, offset, limit, wait=wait)
     return StreamingResponse(lines, media_type=RESULTS)
 
 
-async def _lines(
-    job: AsyncJob, offset: int, limit: int | None, *, wait: bool
+async def result_lines(
+    job: AsyncJob, offset: int = 0, limit: int | None = None, *, wait: bool
 ) -> AsyncIterator[bytes]:
+    """Yield results of a job as JSON Lines; those of one that failed, too."""
     try:
         async with aclosing(job.result_lines(wait=wait, offset=offset, limit=limit)) as lines:
             async for line in lines:

@@ -2,15 +2,19 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Final
 
 from seqd.client import AsyncClient, AsyncJob
+from seqd.client.explaining.reading import explained
+from seqd.client.explaining.records import Explanation
 from seqd.client.faces import call, reading
 from seqd.errors import JobFailed, UnknownJob
 from seqd.gateway.owned_models import model_checked, own_model_checked, seen_models
 from seqd.ledger import LedgerParts
 from seqd.ledger.audit import NO_DETAILS, audited
 from seqd.ledger.exchange import Exchange, Give, Reading, T
+from seqd.ledger.jobs import StreamPosition
 from seqd.ledger.uploaded_files import Place
 from seqd.settings import Settings
 from seqd_schemas import TERMINAL_EVENTS, CatalogEntry, Event, Job, JobRecord, Priority
@@ -68,6 +72,32 @@ class GatewayClient(AsyncClient):
             if events[-1].event in TERMINAL_EVENTS:
                 break
         return found
+
+    @call
+    def texts_by_now(self, job_id: str) -> Exchange[dict[tuple[str, int], str]]:
+        """Return what has come of the texts of a job with `stream`, by item and sample.
+
+        Those that were written to last come last.
+        """
+        jobs, found = self._ledger.jobs, dict[tuple[str, int], str]()
+        place = StreamPosition("0-0", (yield from jobs.last_event_id.steps(job_id)))
+        while True:
+            entries, place = yield from jobs.deltas.steps(job_id, place, longest_wait_s=0)
+            if not entries:
+                return found
+            for delta in chain.from_iterable(entry.deltas for entry in entries):
+                before = after = found.pop((delta.custom_id, delta.sample), "")
+                if delta.offset <= len(before):  # else others are not kept in front of it
+                    after = before[: delta.offset] + delta.text
+                # A unit that is started again writes the same texts again.
+                found[delta.custom_id, delta.sample] = max(before, after, key=len)
+
+    @call
+    def explained_to(
+        self, tenant: str | None, job_id: str, item: str | None = None
+    ) -> Exchange[Explanation]:
+        """Return what `explain` does; a tenant learns no names of others."""
+        return explained(self._ledger, job_id, item, tenant)
 
     @call
     def seen_models(self, tenant: str | None) -> Exchange[dict[str, CatalogEntry]]:

@@ -1,0 +1,192 @@
+"""The page of a job: how far it is, what it waits for, what failed of it, and what comes out."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
+
+from fastapi import APIRouter, Request
+
+from seqd.analysis.curves import LearningCurve, curves_of, spoken
+from seqd.client.explaining.records import Explanation
+from seqd.client.failures import FailureGroup, FailureGroups
+from seqd.client.job import writes_texts
+from seqd.client.requests import has_its_input
+from seqd.gateway.callers import Reader, SeqdClient
+from seqd.gateway.console.charts import Chart, chart_of
+from seqd.gateway.console.job_results import results_table
+from seqd.gateway.console.rendering import Page, Table, page, table_of
+from seqd.kinds import KINDS
+from seqd.views.columns import Column
+from seqd.views.events import EVENT_COLUMNS, standing_events
+from seqd.views.explanation import sections_of, units_told
+from seqd.views.failures import group_columns, names_of
+from seqd.views.jobs import job_facts, may_retry
+from seqd.views.numbers import count, duration, metric, rate
+from seqd_schemas import (
+    Epoch,
+    Event,
+    FailureRecord,
+    JobAction,
+    JobRecord,
+    KeyRole,
+    Sample,
+    Step,
+    TrainJob,
+)
+
+router = APIRouter(include_in_schema=False)
+
+#: Results, and events, that the page shows.
+_SHOWN_RESULTS: Final = 10
+_SHOWN_EVENTS: Final = 50
+#: Texts that are shown while they are written, and epochs of which samples are.
+_SHOWN_TEXTS: Final = 5
+_SHOWN_EPOCHS: Final = 3
+
+#: What is called otherwise on this page, or said by its headline.
+_SAID: Final = ("job", "waits", "failure", "rate", "made", "continues", "continued by")
+
+
+class _Act(NamedTuple):
+    """A button: what it does, what it says, who may press it, and how it is drawn."""
+
+    action: JobAction
+    name: str
+    role: KeyRole
+    kind: str = ""
+
+
+@router.get("/jobs/{job_id}")
+@page
+async def job(request: Request, job_id: str, caller: Reader, seqd: SeqdClient) -> Page:
+    """Show a job as it is now."""
+    handle, record = await seqd.found_job(job_id, caller.only_tenant)
+    activity = await handle.activity()
+    found = await seqd.explained_to(caller.only_tenant, job_id)
+    events = await seqd.events_by_now(job_id)
+    failed, texts = list[FailureRecord](), dict[tuple[str, int], str]()
+    if record.counts.errored:
+        asked = seqd.ledger.failures.of_job.steps(job_id, record.created_at_ms)
+        failed = await seqd.ask(asked)
+    if writes_texts(record) and not record.state.is_terminal:
+        texts = await seqd.texts_by_now(job_id)
+    results, why_not = await results_table(handle, record, limit=_SHOWN_RESULTS)
+    told = job_facts(record, activity)
+    happened = standing_events(events)
+    last: dict[str, Event] = {one.event: one for one in events}
+    facts = {
+        "record": record,
+        "has_items": KINDS[record.kind].has_items,
+        "headline": found.headline,
+        "acts": _acts(record, found),
+        "done": _done(record, last),
+        "figures": _figures(record, found, activity.rate_per_s, last),
+        "sections": sections_of(found),
+        "texts": [one for one in texts.items() if one[1]][-_SHOWN_TEXTS:],
+        "charts": _charts(events),
+        "samples": _samples(events),
+        "errors": _errors(failed, record),
+        "results": results,
+        "unread": why_not,
+        "earlier": len(happened[:-_SHOWN_EVENTS]),
+        "events": table_of(EVENT_COLUMNS, happened[-_SHOWN_EVENTS:]),
+        "facts": {name: one for name, one in told.items() if name not in _SAID}
+        | {"units": units_told(found)},
+    }
+    return Page("job.html", f"Job {job_id}", facts, is_final=record.state.is_terminal)
+
+
+def _acts(record: JobRecord, found: Explanation) -> list[_Act]:
+    """Return what can be done to a job now."""
+    may = record.state.may
+    is_half_trained = (
+        isinstance(record.job, TrainJob)
+        and record.state.is_terminal
+        and (record.training, record.continued_by) == (None, None)
+        and has_its_input(record)
+    )
+    offered = [
+        (may(JobAction.PAUSE), _Act(JobAction.PAUSE, "Pause", KeyRole.OPERATE)),
+        (may(JobAction.RESUME), _Act(JobAction.RESUME, "Resume", KeyRole.OPERATE, "primary")),
+        (is_half_trained, _Act(JobAction.RESUME, "Continue by a new job", KeyRole.OPERATE)),
+        (
+            may_retry(record, found.errors),
+            _Act(JobAction.RETRY, "Retry what failed", KeyRole.OPERATE),
+        ),
+        (may(JobAction.CANCEL), _Act(JobAction.CANCEL, "Cancel", KeyRole.SUBMIT, "danger")),
+        (may(JobAction.REMOVE), _Act(JobAction.REMOVE, "Remove", KeyRole.SUBMIT, "danger")),
+    ]
+    return [act for is_offered, act in offered if is_offered]
+
+
+def _done(record: JobRecord, last: Mapping[str, Event]) -> tuple[float, str]:
+    """Return how much of a job is done, as a share and in words."""
+    if KINDS[record.kind].has_items:
+        done, total = record.counts.done, record.counts.total
+        more = "" if record.sealed else " known so far"
+        things = KINDS[record.kind].items
+        return _share(done, total), f"{count(done)} of {count(total)} {things} done{more}"
+    step, epoch, told, share = last.get("step"), last.get("epoch"), list[str](), 0.0
+    if isinstance(epoch, Epoch):
+        told.append(f"{count(epoch.epoch)} of {count(epoch.epochs)} epochs")
+        share = _share(epoch.epoch, epoch.epochs)
+    if isinstance(step, Step) and _share(step.done, step.total) > share:  # not all are told of
+        told.append(f"{count(step.done)} of {count(step.total)} steps")
+        share = _share(step.done, step.total)
+    return share, f"{', '.join(told) or 'No step'} done"
+
+
+def _share(done: int, total: int) -> float:
+    return round(done / total, 4) if total else 0.0
+
+
+def _figures(
+    record: JobRecord, found: Explanation, per_s: float | None, last: Mapping[str, Event]
+) -> list[tuple[str, str]]:
+    """Return the figures at the top, each with its name."""
+    step, left_s = last.get("step"), found.left_s
+    figures = [(str(record.state), "state")]
+    if per_s:
+        figures.append((rate(per_s), "items a second"))
+    if record.counts.errored:
+        figures.append((count(record.counts.errored), "errors"))
+    if left_s is not None:
+        figures.append((f"about {duration(left_s)}", "left"))
+    if isinstance(step, Step) and not record.state.is_terminal:
+        figures += [(metric(one), spoken(name)) for name, one in step.metrics.items()]
+    return figures
+
+
+def _charts(events: Sequence[Event]) -> list[Chart]:
+    """Return the learning curves of a training by now."""
+    curve = LearningCurve()
+    for one in events:
+        if isinstance(one, Epoch) and one.run is None:
+            curve.add(one.epoch, one.seconds, one.metrics)
+    if not curve.epochs:
+        return []
+    ends = f"epoch {curve.epochs[0].epoch}", f"epoch {curve.epochs[-1].epoch}"
+    charts = [
+        chart_of(spoken(one.figure), [("training", one.training), ("held out", one.held_out)], ends)
+        for one in curves_of(curve.epochs)
+    ]
+    return [one for one in charts if one is not None]
+
+
+def _samples(events: Sequence[Event]) -> list[tuple[int, list[Sample]]]:
+    """Return the samples of the last epochs that have some, the last first."""
+    of_epoch = dict[int, list[Sample]]()
+    for one in events:
+        if isinstance(one, Sample):
+            of_epoch.setdefault(one.epoch, []).append(one)
+    return sorted(of_epoch.items(), reverse=True)[:_SHOWN_EPOCHS]
+
+
+def _errors(failed: Sequence[FailureRecord], record: JobRecord) -> Table:
+    """Return what failed of a job, by cause, each with some of its items."""
+    groups, by_id = FailureGroups(), {one.id: one for one in failed}
+    for one in failed:
+        groups.add(one)
+    columns = {column.name: column for column in group_columns(record.created_at_ms)}
+    such_as = Column[FailureGroup]("such as", lambda group: names_of(by_id[group.example_id]))
+    shown = (columns["code"], columns["items"], such_as, columns["message"])
+    return table_of(shown, groups.listed(), lambda group: f"/failures/{group.example_id}")

@@ -1,0 +1,85 @@
+"""The results of a job: pages of them, the one of an item, and all of them to keep."""
+
+from contextlib import aclosing
+from typing import Annotated, Final
+from urllib.parse import quote
+
+from fastapi import APIRouter, Query, Request
+from starlette.responses import Response, StreamingResponse
+
+from seqd.client import AsyncJob
+from seqd.client.results import Result
+from seqd.errors import InvalidInput, InvalidRequest, StoreUnreachable, UnknownItem
+from seqd.gateway.callers import Reader, SeqdClient
+from seqd.gateway.console.rendering import Page, Table, page, table_of
+from seqd.gateway.jobs import RESULTS, result_lines
+from seqd.kinds import KINDS
+from seqd.views.explanation import item_facts, item_told
+from seqd.views.results import RESULT_COLUMNS, output_text
+from seqd_schemas import JobRecord
+
+router = APIRouter(include_in_schema=False)
+
+_PAGE: Final = 50
+
+
+async def results_table(
+    job: AsyncJob, record: JobRecord, offset: int = 0, limit: int = _PAGE
+) -> tuple[Table, str]:
+    """Return results that are there, in input order, and why others cannot be read.
+
+    A training has none.
+    """
+    found, why_not = list[Result](), ""
+    try:
+        if KINDS[record.kind].has_items:
+            async with aclosing(job.results(wait=False, offset=offset, limit=limit)) as results:
+                async for result in results:
+                    found.append(result)
+    except (InvalidInput, StoreUnreachable) as error:  # of results in a folder of elsewhere
+        why_not = str(error)
+    to = f"/jobs/{record.job_id}/results?item="
+    table = table_of(RESULT_COLUMNS, found, lambda result: to + quote(result.custom_id, safe=""))
+    return table, why_not
+
+
+@router.get("/jobs/{job_id}/results")
+@page
+async def results(
+    request: Request,
+    job_id: str,
+    caller: Reader,
+    seqd: SeqdClient,
+    offset: Annotated[int, Query(ge=0)] = 0,
+    item: Annotated[str, Query(max_length=128)] = "",
+) -> Page:
+    """Show results in input order, or where an item stands."""
+    job, record = await seqd.found_job(job_id, caller.only_tenant)
+    title = f"Results of job {job_id}"
+    if not item:
+        shown, why_not = await results_table(job, record, offset)
+        facts = {"record": record, "offset": offset, "page_items": _PAGE}
+        facts |= {"results": shown, "unread": why_not}
+        return Page("job_results.html", title, facts, is_final=record.state.is_terminal)
+    facts = {"record": record, "item": item, "facts": {}, "text": ""}
+    try:
+        found = (await seqd.explained_to(caller.only_tenant, job_id, item)).item
+        assert found is not None
+    except (UnknownItem, InvalidRequest) as error:
+        facts["said"] = str(error)
+    else:
+        facts |= {"said": item_told(found), "facts": item_facts(found)}
+        if found.result is not None and found.result.ok:
+            facts["text"] = output_text(found.result.output)
+    return Page("job_item.html", title, facts, is_final=True)
+
+
+@router.get("/jobs/{job_id}/results.jsonl")
+async def download(job_id: str, caller: Reader, seqd: SeqdClient) -> Response:
+    """Return all results that are there, as a file of JSON Lines."""
+    job, _ = await seqd.found_job(job_id, caller.only_tenant)
+    headers = {
+        "content-disposition": f'attachment; filename="{job_id}.jsonl"',
+        "x-content-type-options": "nosniff",
+    }
+    return StreamingResponse(result_lines(job, wait=False), media_type=RESULTS, headers=headers)
