@@ -12,7 +12,7 @@ from shutil import which
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
 from gateway.conftest import gateway, models, services
 
@@ -27,6 +27,7 @@ def browser() -> Iterator[Browser]:
     path = which("chromium") or which("chromium-headless-shell")
     if path is None:
         pytest.skip("needs Debian's package chromium")
+    expect.set_options(timeout=LIMIT_MS)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
         yield browser

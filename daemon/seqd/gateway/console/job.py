@@ -146,7 +146,8 @@ def _figures(
     step, left_s = last.get("step"), found.left_s
     figures = [(str(record.state), "state")]
     if per_s:
-        figures.append((rate(per_s), "items a second"))
+        pace = (rate(per_s), "items a second") if per_s >= 1 else (duration(1 / per_s), "an item")
+        figures.append(pace)
     if record.counts.errored:
         figures.append((count(record.counts.errored), "errors"))
     if left_s is not None:
