@@ -55,7 +55,7 @@
     ├── ArtifactDamaged              exit 2: a stored model is not what its manifest says
     ├── StoreUnwritable              exit 1: the model store takes no file: disk full, no permission
     │   └── StoreUnreachable         exit 1: the model store at a URL does not answer, or not to us
-    ├── FilesUnusable                exit 1: the folder of uploaded files is away, full, or no one's
+    ├── FilesUnusable                exit 1: the place of uploaded files is away, full, or no one's
     ├── LibraryMissing               exit 1: a library that this needs is not installed here
     ├── NoFitWorker                  exit 1: no worker that is up can run the job's version now
     ├── OrderUnfinished              exit 75: a worker was still at a change of a model; it goes on
@@ -514,7 +514,7 @@ class StoreUnreachable(StoreUnwritable):
 
 
 class FilesUnusable(SeqdError):
-    """The folder of uploaded files is away or full, or may not be written."""
+    """The place of uploaded files is away or full, or may not be written."""
 
     code = "files_unusable"
     retryable = True

@@ -33,6 +33,9 @@ _CONNECT_S: Final = 5
 _SILENCE_S: Final = 15
 _TRIES: Final = 3
 
+#: Bytes of a part of what is written bit by bit, the fewest that S3 takes; and it takes 10,000.
+_PART_BYTES: Final = 5 * 1024**2
+
 #: A put on condition is refused: another object is there, none is, or another put is under way.
 _REFUSED: Final = frozenset({"PreconditionFailed", "NoSuchKey", "ConditionalRequestConflict"})
 
@@ -101,7 +104,7 @@ class Objects:
         self.hear: Callable[[], None] = lambda: None
         if find_spec("s3fs") is None:
             raise InvalidSettings(
-                "SEQD_STORE_URL needs s3fs, which is not installed here: pip install 'seqd[s3]'"
+                f"{self._called} needs s3fs, which is not installed here: pip install 'seqd[s3]'"
             )
 
     @property
@@ -217,6 +220,10 @@ class Objects:
                     raise
         return None
 
+    def writer(self, name: str) -> "ObjectWriter":
+        """Begin an object that is written bit by bit."""
+        return ObjectWriter(self, name)
+
     def upload(self, path: Path, name: str) -> None:
         """Put a file, whatever its size."""
         with self._asking(writes=True):
@@ -233,6 +240,18 @@ class Objects:
         """Remove an object; nothing happens where there is none."""
         with self._asking(writes=True):
             self._s3.rm_file(f"{self._place}/{name}")
+
+    def remove_begun(self, begins: str) -> None:
+        """Remove the parts of objects that were begun and not finished, whose name `begins` so."""
+        named = self._named(begins)
+        with self._asking(writes=True):
+            answer = self._s3.call_s3(
+                "list_multipart_uploads", Bucket=named["Bucket"], Prefix=named["Key"]
+            )
+            for one in answer.get("Uploads", ()):
+                begun = {**named, "Key": one["Key"], "UploadId": one["UploadId"]}
+                with _perhaps():
+                    self._s3.call_s3("abort_multipart_upload", **begun)
 
     def _progress(self) -> "Callback":
         from fsspec.callbacks import Callback
@@ -273,6 +292,33 @@ class Objects:
                 f"AWS_PROFILE or the machine's role{check}"
             )
         return StoreUnreachable(f"{called} does not answer ({code}). {wording.meanwhile}")
+
+
+class ObjectWriter:
+    """An object that is written bit by bit: memory holds a part of it, and nobody sees it before.
+
+    Raises StoreUnreachable and StoreUnwritable.
+    """
+
+    def __init__(self, objects: Objects, name: str) -> None:
+        """Send nothing yet."""
+        self._objects = objects
+        with objects._asking(writes=True):
+            self._file = objects._s3.open(f"{objects._place}/{name}", "wb", block_size=_PART_BYTES)
+
+    def write(self, data: bytes) -> None:
+        """Add to its content; sends it once there is enough of it for a part."""
+        with self._objects._asking(writes=True):
+            self._file.write(data)
+
+    def finish(self) -> None:
+        """Put all of it in the place of what is under its name."""
+        with self._objects._asking(writes=True):
+            self._file.close()
+
+    def close(self) -> None:
+        """Send nothing more; the parts of what is not finished are for `remove_begun`."""
+        self._file.closed = True  # else it would be finished once nobody holds it
 
 
 @contextmanager

@@ -48,6 +48,9 @@ _WORKER_LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,62}=[A-Za-z0-9._-]{0,6
 _STORE_URL = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](?:/[A-Za-z0-9._-]+){0,16}/?")
 #: A folder, or a URL with the colon of its scheme.
 _ROOT = re.compile(r"[A-Za-z0-9]+://[^:]*|[^:]+")
+_PLACE_FORM = (
+    "s3://BUCKET or s3://BUCKET/FOLDER, without credentials, which come by AWS_PROFILE and the like"
+)
 _LABEL_FORM = "KEY=VALUE of letters, digits and `._-` (`/` in the key), 63 characters each"
 
 
@@ -468,10 +471,11 @@ class Settings(BaseSettings):
         description="Requests that `seqd gateway` has open at a time at most, streams included; "
         "others are told to come again.",
     )
-    gateway_files: Path | None = Field(
+    gateway_files: Path | str | None = Field(
         default=None,
         description="Folder of the files that callers of `seqd gateway` upload, and that workers "
-        "read: one folder, under one path, for all of them. Default: `files` in SEQD_DATA_DIR.",
+        "read: one folder, under one path, for all of them, or a URL such as s3://bucket/folder, "
+        "by seqd[s3]. Default: `files` in SEQD_DATA_DIR.",
     )
     gateway_max_file_bytes: int = Field(
         default=1024**3,
@@ -575,7 +579,6 @@ class Settings(BaseSettings):
         "redis_key_file",
         "gateway_cert_file",
         "gateway_key_file",
-        "gateway_files",
     )
     @classmethod
     def _is_absolute(cls, path: Path | None) -> Path | None:
@@ -591,6 +594,15 @@ class Settings(BaseSettings):
             "allowed: s3://BUCKET or s3://BUCKET/FOLDER, of letters, digits and `._-`, without "
             "credentials, which come by AWS_PROFILE and the like. For a folder set SEQD_DATA_DIR"
         )
+
+    @field_validator("gateway_files", mode="before")
+    @classmethod
+    def _is_a_folder_or_a_place(cls, value: object) -> object:
+        if not isinstance(value, str) or not is_url(value):
+            return Path(value).absolute() if isinstance(value, str | Path) else value
+        if not is_place(value) or "@" in value:
+            raise ValueError(f"allowed: a folder, or a URL such as {_PLACE_FORM}")
+        return value.rstrip("/")
 
     @field_validator("worker_labels")
     @classmethod
@@ -675,10 +687,7 @@ class Settings(BaseSettings):
         urls = [root for root in roots if isinstance(root, str) and is_url(root)]
         # A colon may have parted a key from its secret.
         if not all(map(is_place, urls)) or (urls and any("@" in str(root) for root in roots)):
-            raise ValueError(
-                "allowed: folders, and URLs such as s3://BUCKET or s3://BUCKET/FOLDER, without "
-                "credentials, which come by AWS_PROFILE and the like"
-            )
+            raise ValueError(f"allowed: folders, and URLs such as {_PLACE_FORM}")
         return tuple(root if root in urls else Path(root) for root in roots)
 
     @property
@@ -693,14 +702,14 @@ class Settings(BaseSettings):
         return f"{scheme}://{self.gateway_host}:{self.gateway_port}"
 
     @property
-    def files_dir(self) -> Path:
-        """Folder of the files that callers of the gateway upload."""
-        return (self.gateway_files or self.data_dir / "files").absolute()
+    def files_root(self) -> Path | str:
+        """Folder, or URL, of the files that callers of the gateway upload."""
+        return self.gateway_files or (self.data_dir / "files").absolute()
 
     @property
     def readable_roots(self) -> tuple[Path | str, ...]:
         """Folders whose files workers read: the input roots, and that of uploaded files."""
-        return (*(self.input_roots or ()), self.files_dir)
+        return (*(self.input_roots or ()), self.files_root)
 
     @property
     def labels(self) -> dict[str, str]:
@@ -755,7 +764,8 @@ def load_settings(**overrides: object) -> Settings:
         fault = faults_of(error)[0]
         name = fault.field.partition(".")[0]
         field = Settings.model_fields.get(name)
-        value = MASK if field is not None and (not field.repr or name in ROOTS) else fault.value
+        may_be_url = name in (*ROOTS, "gateway_files")
+        value = MASK if field is not None and (may_be_url or not field.repr) else fault.value
         meant = "no such setting" if field is None else field.description
         raise InvalidSettings(
             f"{PREFIX}{name.upper()} is {value}: {fault.allowed}. What it is: {meant}"

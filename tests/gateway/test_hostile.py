@@ -154,7 +154,7 @@ def made(client: httpx.Client, services: RunningServices) -> tuple[dict[str, str
         "model": "imdb_lstm_theirs",
         "webhook": hook,
         "tenant": "default",
-        "path": str(services.settings.files_dir / f"{file}.jsonl"),
+        "path": str(Path(services.settings.files_root) / f"{file}.jsonl"),
     }
     paths = [
         "/v1/models/imdb_lstm_theirs", f"/v1/files/{file}", f"/v1/files/{file}/content",

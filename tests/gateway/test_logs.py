@@ -21,7 +21,7 @@ def test_a_line_that_a_request_has_caused_ends_in_its_id_and_no_other_does(
     with running_gateway(services, log) as gateway, httpx.Client(base_url=gateway.address) as web:
         form = {"files": {"file": b"a line"}, "data": {"purpose": "fine-tune"}}
         file = web.post("/v1/files", **form).json()["id"]
-        for one in services.settings.files_dir.glob(f"{file}*"):
+        for one in Path(services.settings.files_root).glob(f"{file}*"):
             one.unlink()
         for request_id in ("order-17", "order-18"):
             web.get(f"/v1/files/{file}/content", headers={"x-request-id": request_id})
@@ -29,7 +29,7 @@ def test_a_line_that_a_request_has_caused_ends_in_its_id_and_no_other_does(
         wait_until(lambda: "Finished server process" in log.read_text(), "it ends")
 
     lines = log.read_text().splitlines()
-    caused = [line for line in lines if "is not there" in line]
+    caused = [line for line in lines if "Is SEQD_GATEWAY_FILES the same" in line]
     assert [line.rpartition(" ")[2] for line in caused] == ["request=order-17", "request=order-18"]
     assert [line for line in lines if "request=" in line] == caused
 

@@ -179,6 +179,14 @@ CLASHING_PORT = {"REDIS_URL": "redis://127.0.0.1:1/0", "REDIS_PORT": "6379"}
             "SEQD_INPUT_ROOTS is ***: allowed: folders, and URLs such",
         ),
         ({"OUTPUT_ROOTS": "s3://key:secret@b/c"}, "SEQD_OUTPUT_ROOTS is ***: allowed: folders, "),
+        (
+            {"GATEWAY_FILES": "https://h/files"},
+            "SEQD_GATEWAY_FILES is ***: allowed: a folder, or a URL such as s3://BUCKET",
+        ),
+        (
+            {"GATEWAY_FILES": "s3://key:secret@b/c"},
+            "SEQD_GATEWAY_FILES is ***: allowed: a folder, ",
+        ),
         ({"SECRETS_DIR": "/nowhere"}, "SEQD_SECRETS_DIR is '/nowhere', which is no folder"),
     ],
 )
@@ -267,6 +275,16 @@ def test_an_empty_value_counts_as_not_set_but_for_roots_which_are_none_then(
     assert settings == defaults
     assert settings.model_fields_set == set()
     assert (with_none.input_roots, with_none.output_roots) == ((), ())
+
+
+def test_uploaded_files_lie_in_a_folder_or_at_a_url(monkeypatch: pytest.MonkeyPatch) -> None:
+    def root_of(value: str) -> Path | str:
+        monkeypatch.setenv("SEQD_GATEWAY_FILES", value)
+        return load_settings().files_root
+
+    assert root_of("s3://bucket/files/") == "s3://bucket/files"
+    assert load_settings().readable_roots == ("s3://bucket/files",)
+    assert root_of("files") == Path("files").absolute()
 
 
 def test_roots_are_folders_and_urls_of_buckets(monkeypatch: pytest.MonkeyPatch) -> None:

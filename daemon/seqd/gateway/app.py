@@ -31,6 +31,7 @@ from seqd.gateway.api_page import add_page
 from seqd.gateway.callers import Admissions
 from seqd.gateway.console import job, job_results, now, static_files, visits
 from seqd.gateway.deliveries import deliver_forever
+from seqd.gateway.file_places import place_of
 from seqd.gateway.ledger_client import GatewayClient
 from seqd.gateway.refusals import (
     ERRORS,
@@ -52,7 +53,8 @@ _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 def gateway_app(settings: Settings) -> FastAPI:
-    """Return the application for the daemon that the settings name."""
+    """Return the application for the daemon that the settings name. Raises InvalidSettings."""
+    place_of(settings.files_root)  # which may need what is not installed
 
     @asynccontextmanager
     async def connected(_: FastAPI) -> AsyncIterator[dict[str, GatewayClient]]:

@@ -5,6 +5,7 @@ found by the workers.
 """
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -13,6 +14,7 @@ from seqd.escaping import one_line
 from seqd.inputs.items import BadEntry, invalid
 from seqd.inputs.paths import Compression
 from seqd.inputs.records import JsonlReader
+from seqd.inputs.streams import Content, open_text_bytes
 from seqd.validation import shown
 from seqd_schemas import CommonRequest, FileSource, JobKind, LineFault
 
@@ -48,23 +50,24 @@ class FileLines(NamedTuple):
     fault: LineFault | None = None
 
 
-def lines_of(path: Path) -> FileLines:
+#: How messages call the file.
+_FILE: Final = Path("The file")
+
+
+def lines_of(content: Content, filename: str) -> FileLines:
     """Return what the lines of a whole file have in common; reads all of it, a line at a time.
 
-    Raises InvalidInput for a file of which no line can be read.
+    Raises InvalidInput for a file of which no line can be read, or that is named as a compressed
+    one, by which workers would read it.
     """
-    with path.open("rb") as file:
-        head = file.read(4)
-    if compression := next((one for one in Compression if head.startswith(one.magic)), None):
-        raise InvalidInput(f"The file is compressed by {compression}. Upload it uncompressed")
-    try:
-        return _lines_of(path)
-    except InvalidInput as error:  # which names where the upload lies
-        raise InvalidInput(str(error).replace(str(path), "The file")) from None
-
-
-def _lines_of(path: Path) -> FileLines:
-    reader = JsonlReader(path, FileSource(path=str(path)))
+    content.read_into(head := bytearray(4), 0)
+    for one in Compression:
+        if head.startswith(one.magic) or filename.lower().endswith(one.suffix):
+            raise InvalidInput(
+                f"The file is compressed by {one}, or named so. Upload it uncompressed"
+            )
+    opener = partial(open_text_bytes, content=content)
+    reader = JsonlReader(_FILE, FileSource(path=str(_FILE)), opener=opener)
     lines, first, common = 0, 0, None
     for number, raw in reader.raws():
         lines += 1

@@ -18,11 +18,11 @@ from seqd.gateway.classifications import ClassifyRequest
 from seqd.gateway.completions import CompletionRequest
 from seqd.gateway.files import file_of
 from seqd.gateway.ledger_client import GatewayClient
-from seqd.gateway.stored_files import path_of
+from seqd.gateway.stored_files import source_of
 from seqd.ledger.submissions import new_job_id
 from seqd.ledger.uploaded_files import Place
 from seqd.validation import shown
-from seqd_schemas import FileFormat, FilePurpose, FileSource, Priority, UploadedFile
+from seqd_schemas import FilePurpose, FileSource, Priority, UploadedFile
 
 router = APIRouter(prefix="/v1/batches", tags=["batches"])
 
@@ -71,11 +71,7 @@ async def create_batch(
     file = await file_of(asked.input_file_id, caller, seqd)
     body, text_field = _body_of(asked, file)
     await seqd.check_model(body.model, caller.only_tenant)
-    source = FileSource(
-        path=str(path_of(seqd.settings.files_dir, file)),
-        format=FileFormat.JSONL,
-        text_field=text_field,
-    )
+    source = source_of(file, seqd, FileSource(path=file.file_id, text_field=text_field))
     job_id, notes = new_job_id(), dict(asked.metadata or {})
     # First, so that no batch is missing from the list, which leaves out what is not there.
     await seqd.ask(seqd.ledger.uploaded_files.note_batch.steps(file.tenant, job_id))

@@ -1,24 +1,26 @@
 """`/v1/files`: files that callers upload, and the results of batches as files.
 
-An uploaded file lies in the folder that workers read (SEQD_GATEWAY_FILES), its record in the
-ledger. What a batch gave is no file: it is read from the results of its job.
+An uploaded file lies where workers read it (SEQD_GATEWAY_FILES), its record in the ledger. What a
+batch gave is no file: it is read from the results of its job.
 """
 
-import asyncio
 import logging
 import re
 from typing import Annotated, Final, Literal
 
 from fastapi import APIRouter, Query, Request
-from fastapi.responses import FileResponse, StreamingResponse
+from fastapi.responses import StreamingResponse
+from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from seqd.errors import FilesUnusable, InvalidRequest, UnknownFile
+from seqd.errors import FILE_ERRORS, FilesUnusable, InvalidRequest, UnknownFile
 from seqd.gateway.batch_outputs import output_file_of
 from seqd.gateway.bodies import Answer, page_of
 from seqd.gateway.callers import Caller, Reader, SeqdClient, Submitter
+from seqd.gateway.downloads import BYTES, Download
+from seqd.gateway.file_places import name_of
 from seqd.gateway.ledger_client import GatewayClient
-from seqd.gateway.stored_files import SHORTEST_TTL_S, path_of, remove, uploading
+from seqd.gateway.stored_files import SHORTEST_TTL_S, files_of, remove, uploading
 from seqd.gateway.uploads import UploadForm, too_large
 from seqd.ledger.uploaded_files import Place
 from seqd.validation import shown
@@ -28,9 +30,8 @@ log = logging.getLogger(__name__)
 
 router = APIRouter(prefix="/v1/files", tags=["files"])
 
-#: Media types of what a batch gave, and of an uploaded file.
+#: Media type of what a batch gave.
 LINES: Final = "application/jsonl"
-BYTES: Final = "application/octet-stream"
 
 #: Bytes of a form beside its file.
 _FORM_BYTES: Final = 64 * 1024
@@ -69,7 +70,7 @@ async def create_file(request: Request, caller: Submitter, seqd: SeqdClient) -> 
         raise too_large(most_bytes)
     content_type = request.headers.get("content-type", "")
     async with uploading(seqd, caller.tenant, min(length, most_bytes)) as upload:
-        form = UploadForm(content_type, upload.part, most_bytes)
+        form = UploadForm(content_type, upload.create, most_bytes)
         await form.read(request.stream(), lambda: upload.renew(form.size_bytes))
         file = await upload.finish(form)
     await seqd.ask(seqd.ledger.audit.note.steps("files.new", file.file_id, {"bytes": file.bytes}))
@@ -103,7 +104,7 @@ async def show_file(file_id: str, caller: Reader, seqd: SeqdClient) -> Answer:
     response_class=StreamingResponse,
     responses={200: {"content": {LINES: {}, BYTES: {}}}, 206: {"description": "A part."}},
 )
-async def read_file(file_id: str, caller: Reader, seqd: SeqdClient) -> Response:
+async def read_file(file_id: str, request: Request, caller: Reader, seqd: SeqdClient) -> Response:
     """Return the content of a file, or a part of an uploaded one by `Range`.
 
     Of a batch that still runs, these are the results up to the first that is missing.
@@ -112,11 +113,13 @@ async def read_file(file_id: str, caller: Reader, seqd: SeqdClient) -> Response:
     if output is not None:
         return StreamingResponse(output.lines(), media_type=LINES)
     file = await file_of(file_id, caller, seqd)
-    path = path_of(seqd.settings.files_dir, file)
-    if not await asyncio.to_thread(path.is_file):
-        log.warning("%s is not there: is SEQD_GATEWAY_FILES the folder of all gateways?", path)
-        raise FilesUnusable(f"The content of {file_id} is away.")
-    return FileResponse(path, media_type=BYTES, filename=file.filename)
+    try:
+        name = name_of(file.file_id, file.filename)
+        content = await run_in_threadpool(files_of(seqd).open, name)
+    except FILE_ERRORS as error:
+        log.warning("%s. Is SEQD_GATEWAY_FILES the same for all gateways?", error)
+        raise FilesUnusable(f"The content of {file_id} is away.") from error
+    return Download(request, file, content)
 
 
 @router.delete("/{file_id}")

@@ -16,7 +16,7 @@ from seqd.gateway.bodies import Answer, RequestBody, page_of
 from seqd.gateway.callers import Caller, Operator, Reader, SeqdClient, Submitter
 from seqd.gateway.files import file_of
 from seqd.gateway.ledger_client import GatewayClient
-from seqd.gateway.stored_files import file_id_of, path_of
+from seqd.gateway.stored_files import file_id_of, source_of
 from seqd.ledger.submissions import new_job_id
 from seqd.validation import shown
 from seqd_schemas import (
@@ -157,8 +157,7 @@ async def resume(training_id: str, caller: Operator, seqd: SeqdClient) -> Answer
 
 
 async def _source(file_id: str, caller: Caller, seqd: GatewayClient) -> FileSource:
-    file = await file_of(file_id, caller, seqd)
-    return FileSource(path=str(path_of(seqd.settings.files_dir, file)))
+    return source_of(await file_of(file_id, caller, seqd), seqd, FileSource(path=file_id))
 
 
 def _model_of(asked: TrainingRequest) -> str:

@@ -14,7 +14,7 @@ from seqd.gateway.bodies import Answer, bounded
 from seqd.gateway.callers import Caller, Operator, Reader, SeqdClient, Submitter
 from seqd.gateway.files import file_of
 from seqd.gateway.ledger_client import GatewayClient
-from seqd.gateway.stored_files import file_id_of, path_of
+from seqd.gateway.stored_files import file_id_of, source_of
 from seqd_schemas import (
     DEFAULT_TENANT,
     FileSource,
@@ -186,6 +186,5 @@ async def _own(job: Job, caller: Caller, seqd: GatewayClient) -> Job:
                 "`path` is the name of one that was uploaded by /v1/files."
             )
         if isinstance(source, FileSource):
-            path = path_of(seqd.settings.files_dir, await file_of(source.path, caller, seqd))
-            changes[name] = source.model_copy(update={"path": str(path)})
+            changes[name] = source_of(await file_of(source.path, caller, seqd), seqd, source)
     return job.model_copy(update=changes)

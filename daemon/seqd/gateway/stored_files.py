@@ -1,4 +1,4 @@
-"""The folder of uploaded files: how one comes into it, and how it goes.
+"""Uploaded files: how one comes into its place, and how it goes.
 
 The record in the ledger is there before the file and after it, so that any gateway finds what one
 that has died left behind.
@@ -6,22 +6,23 @@ that has died left behind.
 
 import asyncio
 import logging
-import os
 import re
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from time import monotonic
 from typing import Final
 
-from seqd.errors import FilesUnusable, InvalidRequest, SeqdError
+from starlette.concurrency import run_in_threadpool
+
+from seqd.errors import FilesUnusable, InvalidRequest, SeqdError, StoreUnwritable
 from seqd.gateway.batch_lines import FileLines, lines_of
+from seqd.gateway.file_places import FilePlace, FileWriter, name_of, place_of
 from seqd.gateway.ledger_client import GatewayClient
 from seqd.gateway.uploads import UploadForm
-from seqd.inputs.paths import KNOWN_SUFFIXES, Compression
 from seqd.ledger.submissions import new_job_id
 from seqd.validation import shown
-from seqd_schemas import FilePurpose, FileSource, UploadedFile
+from seqd_schemas import FileFormat, FilePurpose, FileSource, UploadedFile
 
 log = logging.getLogger(__name__)
 
@@ -37,18 +38,23 @@ SHORTEST_TTL_S: Final = 60
 _SWEEP_S: Final = 60.0
 _SWEPT_AT_ONCE: Final = 100
 
-#: Ends of the names of files, which tell workers their format.
-_SUFFIXES: Final = [
-    known + end for known in KNOWN_SUFFIXES for end in ("", *(one.suffix for one in Compression))
-]
-_UNPRINTABLE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f/\\]")
+#: What the place of files raises where it is away, full, or no one's.
+_UNUSABLE: Final = (OSError, StoreUnwritable)
 
 
-def path_of(folder: Path, file: UploadedFile) -> Path:
-    """Return where a file lies: of a batch as JSON Lines, as is any other whose name tells none."""
-    ends = [end for end in _SUFFIXES if file.filename.lower().endswith(end)]
-    is_batch = file.purpose is FilePurpose.BATCH
-    return folder / f"{file.file_id}{'.jsonl' if is_batch or not ends else ends[0]}"
+def files_of(seqd: GatewayClient) -> FilePlace:
+    """Return where the files of a gateway lie."""
+    return place_of(seqd.settings.files_root)
+
+
+def source_of(file: UploadedFile, seqd: GatewayClient, asked: FileSource) -> FileSource:
+    """Return a file as workers read it, as `asked`; of a batch as JSON Lines, whatever its name."""
+    changes: dict[str, object] = {
+        "path": files_of(seqd).path_of(name_of(file.file_id, file.filename))
+    }
+    if file.purpose is FilePurpose.BATCH and asked.format is FileFormat.AUTO:
+        changes["format"] = FileFormat.JSONL
+    return asked.model_copy(update=changes)
 
 
 def file_id_of(source: object) -> str | None:
@@ -60,7 +66,7 @@ def file_id_of(source: object) -> str | None:
 
 
 class Upload:
-    """A file that is on its way into the folder."""
+    """A file that is on its way into its place."""
 
     def __init__(self, seqd: GatewayClient, begun: UploadedFile) -> None:
         """`begun` is its record so far."""
@@ -68,10 +74,9 @@ class Upload:
         self.record = begun
         self._renewed_s = monotonic()
 
-    @property
-    def part(self) -> Path:
-        """Where it is written to."""
-        return self._seqd.settings.files_dir / f"{self.record.file_id}.part"
+    def create(self, filename: str) -> FileWriter:
+        """Begin the file by the name that its caller has given it."""
+        return files_of(self._seqd).create(name_of(self.record.file_id, filename))
 
     async def renew(self, size_bytes: int) -> None:
         """Give a sign of life, and reserve more where it has more bytes than were told."""
@@ -81,21 +86,25 @@ class Upload:
             self._renewed_s = monotonic()
 
     async def finish(self, form: UploadForm) -> UploadedFile:
-        """Give the file its name and its whole record. Raises InvalidRequest."""
+        """Give the file its whole record. Raises InvalidRequest, and InvalidInput for no lines."""
         purpose, ttl_s, found = self._purpose_of(form), self._ttl_of(form), FileLines(0)
         if not form.size_bytes:
             raise InvalidRequest("The file is empty; at least one line is due.")
         if purpose is FilePurpose.BATCH:
-            found = await asyncio.to_thread(lines_of, self.part)
-        named = {
-            "filename": _UNPRINTABLE.sub("_", form.filename)[:255],
-            "purpose": purpose,
-            "bytes": form.size_bytes,
+            found = await run_in_threadpool(self._lines, form.filename)
+        return await self._keep(
+            ttl_s,
+            filename=form.filename,
+            purpose=purpose,
+            bytes=form.size_bytes,
+            sha256=form.sha256,
             **found._asdict(),
-        }
-        path = path_of(self.part.parent, self.record.model_copy(update=named))
-        await asyncio.to_thread(_rename, self.part, path)
-        return await self._keep(ttl_s, sha256=form.sha256, **named)
+        )
+
+    def _lines(self, filename: str) -> FileLines:
+        name = name_of(self.record.file_id, filename)
+        with closing(files_of(self._seqd).open(name)) as content:
+            return lines_of(content, filename)
 
     async def _keep(self, ttl_s: int, **changes: object) -> UploadedFile:
         files = self._seqd.ledger.uploaded_files
@@ -130,7 +139,7 @@ class Upload:
 async def uploading(seqd: GatewayClient, tenant: str, told_bytes: int) -> AsyncIterator[Upload]:
     """Reserve what a file is told to have; unless it is finished, nothing stays of it.
 
-    Raises QuotaExceeded, and FilesUnusable for an error of the disk.
+    Raises QuotaExceeded, and FilesUnusable for an error of its place.
     """
     now_ms = await seqd.ask(seqd.ledger.uploaded_files.now_ms.steps())
     begun = UploadedFile(
@@ -145,23 +154,26 @@ async def uploading(seqd: GatewayClient, tenant: str, told_bytes: int) -> AsyncI
     await seqd.ask(seqd.ledger.uploaded_files.keep.steps(begun))
     upload = Upload(seqd, begun)
     try:
-        await asyncio.to_thread(seqd.settings.files_dir.mkdir, parents=True, exist_ok=True)
         yield upload
-    except BaseException as error:
+    # Of what is cancelled, as this gateway ends, a block may be on its way still: that is swept.
+    except Exception as error:
         await remove(seqd, upload.record)
-        if isinstance(error, OSError):
+        if isinstance(error, _UNUSABLE):
             log.warning("a file cannot be kept: %s", error)
             raise FilesUnusable("The file cannot be kept now.") from error
         raise
 
 
 async def remove(seqd: GatewayClient, file: UploadedFile) -> None:
-    """Remove a file and its record."""
+    """Remove a file and its record: at once, or by the sweep where its place is away."""
     files = seqd.ledger.uploaded_files
     # Due first: whoever looks for it finds none, and it goes even if this gateway dies now.
     now_ms = await seqd.ask(files.now_ms.steps())
     await seqd.ask(files.keep.steps(file.model_copy(update={"expires_at_ms": now_ms})))
-    await _remove_due(seqd, [file.file_id])
+    try:
+        await _remove_due(seqd, [file.file_id])
+    except _UNUSABLE as error:
+        log.warning("%s stays for now: %s", file.file_id, error)
 
 
 async def sweep(seqd: GatewayClient) -> None:
@@ -181,20 +193,5 @@ async def sweeping(seqd: GatewayClient) -> None:
 
 
 async def _remove_due(seqd: GatewayClient, names: Sequence[str]) -> None:
-    await asyncio.to_thread(_unlink, seqd.settings.files_dir, names)
+    await run_in_threadpool(files_of(seqd).remove, names)
     await seqd.ask(seqd.ledger.uploaded_files.drop.steps(names))
-
-
-def _unlink(folder: Path, names: Sequence[str]) -> None:
-    for name in names:
-        for end in (*_SUFFIXES, ".part"):
-            (folder / f"{name}{end}").unlink(missing_ok=True)
-
-
-def _rename(part: Path, path: Path) -> None:
-    part.rename(path)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

@@ -1,19 +1,19 @@
-"""The form of an upload, read as it comes: its file goes to the disk, its fields are kept.
+"""The form of an upload, read as it comes: its file goes to its place, its fields are kept.
 
 No more of the file is in memory than the block that has just come.
 """
 
-import asyncio
-import os
+import re
 from collections.abc import AsyncIterable, Awaitable, Callable
 from hashlib import sha256
-from pathlib import Path
 from typing import Final
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
+from starlette.concurrency import run_in_threadpool
 
 from seqd.errors import FileTooLarge, InvalidRequest
+from seqd.gateway.file_places import FileWriter
 from seqd.validation import shown
 
 #: Bytes that are parsed and written at once, beside the event loop.
@@ -25,12 +25,18 @@ _MOST_FIELD_BYTES: Final = 4_096
 
 _FORM: Final = b"multipart/form-data"
 
+#: What no name of a file has, and the most characters of one that are kept.
+_UNPRINTABLE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f/\\]")
+_MOST_NAME_CHARS: Final = 255
+
 
 class UploadForm:
-    """A form with one file, called `file`, which is written to a path."""
+    """A form with one file, called `file`, which is written as it comes."""
 
-    def __init__(self, content_type: str, path: Path, most_bytes: int) -> None:
-        """Raise InvalidRequest for what is no form."""
+    def __init__(
+        self, content_type: str, create: Callable[[str], FileWriter], most_bytes: int
+    ) -> None:
+        """`create` begins the file by its name. Raises InvalidRequest for what is no form."""
         kind, options = parse_options_header(content_type)
         boundary = options.get(b"boundary")
         if kind != _FORM or not boundary:
@@ -39,9 +45,9 @@ class UploadForm:
                 "parts file and purpose."
             )
         self._boundary = boundary
-        self._path = path
+        self._create = create
         self._most_bytes = most_bytes
-        self._descriptor: int | None = None
+        self._writer: FileWriter | None = None
         self._digest = sha256()
         self._header, self._headers = [b"", b""], dict[bytes, bytes]()
         self._fields = dict[str, bytearray]()
@@ -65,9 +71,9 @@ class UploadForm:
     async def read(
         self, stream: AsyncIterable[bytes], on_block: Callable[[], Awaitable[object]]
     ) -> None:
-        """Read all of it, and have the file on the disk; calls `on_block` after each block.
+        """Read all of it, and finish the file; calls `on_block` after each block.
 
-        Raises InvalidRequest, FileTooLarge, OSError of the disk, and what the stream raises.
+        Raises InvalidRequest, FileTooLarge, and what the stream, and whoever writes, raise.
         """
         block = bytearray()
         try:
@@ -85,20 +91,20 @@ class UploadForm:
             async for chunk in stream:
                 block += chunk
                 if len(block) >= _BLOCK_BYTES:
-                    await asyncio.to_thread(parser.write, bytes(block))
+                    await run_in_threadpool(parser.write, bytes(block))
                     block.clear()
                     await on_block()
-            await asyncio.to_thread(parser.write, bytes(block))
+            await run_in_threadpool(parser.write, bytes(block))
             if not self._is_whole:
                 raise InvalidRequest("The form ends in the middle of a part. Send it again, whole.")
-            if self._descriptor is None:
+            if self._writer is None:
                 raise InvalidRequest("The form has no part `file` with a file. Add one.")
-            await asyncio.to_thread(os.fsync, self._descriptor)
+            await run_in_threadpool(self._writer.finish)
         except FormParserError as error:
             raise InvalidRequest(f"The body is no multipart form: {error}.") from None
         finally:
-            if self._descriptor is not None:
-                os.close(self._descriptor)
+            if self._writer is not None:
+                self._writer.close()
 
     def _name(self, which: int, data: bytes) -> None:
         self._header[which] += data  # the parser bounds its length
@@ -116,12 +122,12 @@ class UploadForm:
             if len(self._fields) > _MOST_FIELDS:
                 raise InvalidRequest(f"The form has more than {_MOST_FIELDS} fields.")
             return
-        if name != "file" or self._descriptor is not None:
+        if name != "file" or self._writer is not None:
             raise InvalidRequest(f"The form has a file {shown(name)}; allowed: one, called file.")
         self._value = None
-        self.filename = options[b"filename"].decode(errors="replace")
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
-        self._descriptor = os.open(self._path, flags, 0o666)
+        filename = options[b"filename"].decode(errors="replace")
+        self.filename = _UNPRINTABLE.sub("_", filename)[:_MOST_NAME_CHARS]
+        self._writer = self._create(self.filename)
 
     def _add(self, data: bytes) -> None:
         if self._value is not None:
@@ -131,14 +137,12 @@ class UploadForm:
                     f"A field of the form has more than {_MOST_FIELD_BYTES:,} bytes. Is it a file "
                     "without its filename?"
                 )
-        elif self._descriptor is not None:
+        elif self._writer is not None:
             self.size_bytes += len(data)
             if self.size_bytes > self._most_bytes:
                 raise too_large(self._most_bytes)
             self._digest.update(data)
-            view = memoryview(data)
-            while view:
-                view = view[os.write(self._descriptor, view) :]
+            self._writer.write(data)
 
     def _end(self) -> None:
         self._is_whole = True
