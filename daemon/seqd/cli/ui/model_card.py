@@ -4,11 +4,11 @@ from typing import Final
 
 from seqd.cli.ui.charts import epochs_chart
 from seqd.cli.ui.evaluations import figure_with_interval, print_evaluation
-from seqd.cli.ui.models import BUILT_IN, with_labels
 from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.tables import print_facts, print_rows, values_line
 from seqd.escaping import one_line
 from seqd.kinds import SERVED_TASKS
+from seqd.views.models import BUILT_IN, with_labels
 from seqd.views.numbers import clock, count, counted, metric, rate, size
 from seqd_schemas import (
     DataFingerprint,

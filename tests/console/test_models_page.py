@@ -1,0 +1,98 @@
+"""The pages of models, as a browser shows them."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import httpx
+import pytest
+from playwright.sync_api import Page, expect
+
+from gateway_builders import new_key
+from seqd.client import Client
+from seqd.gateway.callers import KEY_COOKIE
+from seqd.hookspecs import LabelledRecord
+from seqd.testing import RunningServices, StubModel
+from seqd_schemas import KeyRole
+
+Look = Callable[[str], None]
+
+
+def trained(records: Sequence[LabelledRecord]) -> Mapping[str, float]:
+    """Return a better figure for more records."""
+    return {"validation_accuracy": 0.5 + len(records) / 100, "records": float(len(records))}
+
+
+@pytest.fixture(scope="module")
+def models() -> Mapping[str, Any]:
+    return {"imdb_lstm": StubModel(classify=lambda text: "positive", train=trained)}
+
+
+@pytest.fixture(scope="module")
+def topics(services: RunningServices) -> None:
+    """Make a model `topics` of the tenant `acme` with two versions, of which the first serves."""
+    with Client(settings=services.settings) as client:
+        for records in (8, 16):
+            data = [{"text": f"text {number}", "label": "a"} for number in range(records)]
+            job = client.train(data, model="topics", plugin="imdb_lstm", tenant="acme")
+            job.trained_version()
+
+
+@pytest.mark.usefixtures("topics")
+def test_the_best_version_is_found_and_put_in_service_and_taken_back(tab: Page, look: Look) -> None:
+    tab.goto("/models")
+    look("models")
+
+    tab.get_by_role("link", name="topics").click()
+    expect(tab.get_by_role("row", name="2 (latest)")).to_contain_text("best")
+    tab.get_by_label("First version").select_option("1")
+    tab.get_by_label("Second version").select_option("2")
+    tab.get_by_role("button", name="Compare").click()
+    expect(tab.get_by_role("row", name="validation accuracy 0.5800 0.6600")).to_be_visible()
+    look("model")
+
+    tab.get_by_label("Version", exact=True).select_option("2")
+    tab.get_by_label("Why, for its history").fill("more accurate <b>")
+    tab.get_by_role("button", name="Promote").click()
+    expect(tab.get_by_text("validation_accuracy 0.6600")).to_be_visible()
+    look("promotion")
+    tab.get_by_role("button", name="Put topics@2 in service").click()
+    expect(tab.get_by_text("topics@2 is in service.")).to_be_visible()
+    expect(tab.get_by_role("row", name="1 → 2")).to_contain_text("more accurate <b>")
+
+    tab.get_by_role("button", name="Roll back").click()
+    tab.get_by_role("button", name="Roll back").click()
+    expect(tab.get_by_text("topics@1 is in service.")).to_be_visible()
+
+
+@pytest.mark.usefixtures("topics")
+def test_a_model_is_paused_and_resumed(tab: Page) -> None:
+    tab.goto("/models/topics")
+    tab.get_by_role("button", name="Pause").click()
+    tab.get_by_role("button", name="Pause topics").click()
+    expect(tab.get_by_text("It is paused by")).to_be_visible()
+    tab.get_by_role("button", name="Resume").click()
+    expect(tab.get_by_text("topics goes on.")).to_be_visible()
+
+
+@pytest.mark.usefixtures("topics")
+def test_a_promotion_that_another_one_came_before_changes_nothing(
+    tab: Page, services: RunningServices
+) -> None:
+    tab.goto("/models/topics")
+    tab.get_by_label("Version", exact=True).select_option("2")
+    with Client(settings=services.settings) as client:
+        client.model("topics").promote(2)
+
+    tab.get_by_role("button", name="Promote").click()
+
+    expect(tab.get_by_text("Nothing was changed: topics@2 has come")).to_be_visible()
+
+
+@pytest.mark.usefixtures("topics")
+def test_a_model_of_another_tenant_is_not_there(gateway: str, services: RunningServices) -> None:
+    key = new_key(services, "reviews", KeyRole.OPERATE)
+    with httpx.Client(base_url=gateway, cookies={KEY_COOKIE: key}) as other:
+        assert "topics" not in other.get("/models").text
+        theirs, none = other.get("/models/topics"), other.get("/models/topicz")
+        assert (theirs.status_code, none.status_code) == (404, 404)
+        assert theirs.text.replace("topics", "topicz") == none.text
