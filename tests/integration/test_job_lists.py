@@ -8,7 +8,14 @@ import pytest
 from builders import a_classify_job, a_generate_job
 from ledger_fixtures import Environment
 from seqd.errors import InvalidRequest
-from seqd.ledger.job_filter import MAX_SEARCHED, JobFilters, job_filter
+from seqd.ledger.job_filter import (
+    ANY_JOB,
+    MAX_SEARCHED,
+    JobFilter,
+    JobFilters,
+    job_filter,
+    job_place,
+)
 from seqd.ledger.jobs import MAX_TEMPLATES
 from seqd_schemas import JobState
 
@@ -51,6 +58,8 @@ def three(environment: Environment) -> Environment:
         ({"tenant": "shop"}, ["first"]),
         ({"metadata": {"batch": "a"}}, ["first"]),
         ({"metadata": {"batch": "a", "by": "you"}}, []),
+        ({"id_begins": "fi"}, ["first"]),
+        ({"id_begins": "s", "states": ["queued"]}, []),
         ({"since": datetime.fromtimestamp(1.001)}, ["third", "second"]),
         ({"since": datetime.fromtimestamp(1.001), "kind": "classify"}, ["second"]),
     ],
@@ -67,6 +76,27 @@ def test_a_list_has_no_more_jobs_than_were_asked_for(three: Environment) -> None
 
     assert [record.job_id for record in found] == ["second"]
     assert found.stopped_at_ms is None
+
+
+@pytest.mark.parametrize("wanted", [ANY_JOB, job_filter({"kind": "classify"})], ids=str)
+def test_pages_have_each_job_once_whatever_goes_or_comes_between_them(
+    environment: Environment, wanted: JobFilter
+) -> None:
+    names = [f"job-{number}" for number in range(7)]
+    for name in names:
+        environment.submit_units(1, a_classify_job(), job_id=name)
+    accepted_ms = dict.fromkeys(names[:5], 1_000) | dict.fromkeys(names[5:], 2_000)
+    environment.redis.zadd(environment.keys.jobs(), accepted_ms)
+
+    page = environment.ledger.jobs.newest(3, wanted)
+    pages = [[record.job_id for record in page]]
+    while page.older is not None:
+        environment.submit_units(1, a_classify_job(), job_id=f"later-{len(pages)}")
+        environment.redis.zrem(environment.keys.jobs(), page[-1].job_id)
+        page = environment.ledger.jobs.newest(3, wanted, job_place(page.older))
+        pages.append([record.job_id for record in page])
+
+    assert pages == [["job-6", "job-5", "job-4"], ["job-3", "job-2", "job-1"], ["job-0"]]
 
 
 def test_a_list_has_all_small_jobs_of_however_many_requests(environment: Environment) -> None:
@@ -92,7 +122,8 @@ def test_a_search_that_has_looked_at_too_many_others_says_where_it_stopped(
     of_open_jobs = three.ledger.jobs.newest(20, job_filter({"states": ["running"]}))
 
     assert found == []
-    assert found.stopped_at_ms == 2_000_000 + 500
+    assert found.stopped_at_ms == 2_000_000 + 479
+    assert found.older == "2000479-gone-479"
     assert [record.job_id for record in of_open_jobs] == ["second"]
     assert of_open_jobs.stopped_at_ms is None
 
@@ -103,7 +134,11 @@ def test_a_search_that_has_looked_at_too_many_others_says_where_it_stopped(
         ({"states": ["done"]}, "A state is 'done'; allowed: queued, running, paused, completed, "),
         ({"kind": "predict"}, "kind is 'predict'; allowed: classify, generate, run, train, sweep."),
         ({"model": "echo@best"}, "model is 'echo@best'; allowed: NAME, or NAME@3 (a version)."),
-        ({"colour": "red"}, "There is no filter 'colour'. Known filters: kind, metadata, model, "),
+        ({"id_begins": "a b"}, "id_begins is 'a b'; allowed: the beginning of a job's id."),
+        (
+            {"colour": "red"},
+            "There is no filter 'colour'. Known filters: id_begins, kind, metadata, ",
+        ),
     ],
     ids=str,
 )

@@ -61,7 +61,7 @@ def test_two_thousand_jobs_are_paused_resumed_cancelled_and_removed_by_a_filter(
     steps: list[int] = []
 
     counted = client.count_jobs("pause", tenant="acme")
-    paused = client.pause_jobs(tenant="acme", on_step=lambda done: steps.append(done.acted_on))
+    paused = client.pause_jobs(id_begins="acme-", on_step=lambda at: steps.append(at.acted_on))
     left = environment.redis.hgetall(environment.keys.work_left())
     resumed = client.resume_jobs(tenant="acme", model="imdb_lstm@3")
     cancelled = client.cancel_jobs(tenant="acme", states=["queued", "completed"])

@@ -21,7 +21,10 @@ NAMES = {
     "plugin": "--as",  # a command takes the plugin's model, and names the new one by this
 }
 #: Options that no command has, and why.
-NOT_IN_A_SHELL = {"output": "a command shows and writes what the task's schema says"}
+NOT_IN_A_SHELL = {
+    "output": "a command shows and writes what the task's schema says",
+    "id_begins": "a shell completes the identifier of a job",
+}
 
 #: Methods that take `JobOptions` and have no command of their own, and why.
 WITHOUT_A_COMMAND = {

@@ -10,7 +10,7 @@ from seqd.client.sources import Source, entries_by, items_by, rules_of
 from seqd.client.waiting import check_limit, jobs_found, open_jobs_found
 from seqd.ledger import LedgerParts
 from seqd.ledger.exchange import Exchange
-from seqd.ledger.job_filter import FoundJobs, JobFilters
+from seqd.ledger.job_filter import MAX_SEARCHED, FoundJobs, JobFilters
 from seqd_schemas import FileSource
 
 if TYPE_CHECKING:
@@ -61,13 +61,22 @@ class ClientMethods:
     _sender: Sender
 
     @call
-    def jobs(self, limit: int = 20, **filters: Unpack[JobFilters]) -> "Exchange[FoundJobs]":
+    def jobs(
+        self,
+        limit: int = 20,
+        *,
+        before: str | None = None,
+        most_searched: int = MAX_SEARCHED,
+        **filters: Unpack[JobFilters],
+    ) -> "Exchange[FoundJobs]":
         """Return the newest `limit` jobs that are kept and match all `filters`, newest first.
 
-        A search looks at some ten thousand jobs that do not match, at most; `stopped_at_ms` of the
-        list says how far it came. Raises InvalidRequest for a filter that nothing can match.
+        A search looks at about `most_searched` jobs that do not match, at most; `stopped_at_ms` of
+        the list says how far it came. `older` of the list, passed as `before`, goes on from there:
+        the same time for each page, however many jobs there are. Raises InvalidRequest for a filter
+        that nothing can match.
         """
-        return jobs_found(self._ledger, limit, filters)
+        return jobs_found(self._ledger, limit, filters, before, most_searched)
 
     @call
     def explain(self, job: str, item: str | None = None) -> "Exchange[Explanation]":

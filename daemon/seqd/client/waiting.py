@@ -42,7 +42,7 @@ from seqd.ledger.exchange import (
     Until,
     mapped,
 )
-from seqd.ledger.job_filter import FoundJobs, JobFilters, job_filter
+from seqd.ledger.job_filter import FoundJobs, JobFilters, job_filter, job_place
 from seqd.ledger.outage import waiting_at_most
 from seqd.validation import shown
 from seqd_schemas import JobRecord, JobState, Waiting, WaitingCode
@@ -119,10 +119,13 @@ def with_waiting(
     ]
 
 
-def jobs_found(ledger: LedgerParts, limit: int, filters: JobFilters) -> Exchange[FoundJobs]:
+def jobs_found(
+    ledger: LedgerParts, limit: int, filters: JobFilters, before: str | None, most_searched: int
+) -> Exchange[FoundJobs]:
     """Return the newest jobs that match; see `Client.jobs`."""
     check_limit(limit, "jobs")
-    found = yield from ledger.jobs.newest.steps(limit, job_filter(filters))
+    wanted, place = job_filter(filters), job_place(before)
+    found = yield from ledger.jobs.newest.steps(limit, wanted, place, most_searched)
     found[:] = yield from with_waiting(ledger, found)
     found.at_ms = yield from ledger.fleet.now_ms.steps()
     return found

@@ -34,6 +34,8 @@ _OPEN_STATES = frozenset(state.value for state in JobState if not state.is_termi
 _CAUSES = tuple(cause.value for cause in DeathCause)
 _CODE = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _ID = re.compile(r"([0-9]{1,20})-([0-9]{1,20})")
+_PLACE = re.compile(r"([0-9]{1,15})-([A-Za-z0-9_-]{1,64})")
+_BEGINNING = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 #: The largest number in an id of a stream.
 _MOST: Final = 2**64 - 1
@@ -54,6 +56,12 @@ class JobFilters(TypedDict, total=False):
     since: datetime | None
     #: Notes that they have, each with this text.
     metadata: Mapping[str, str] | None
+    #: What their identifiers begin with.
+    id_begins: str | None
+
+
+#: Where a job stands in a list: when it was accepted, and its identifier.
+JobPlace = tuple[int, bytes]
 
 
 class FoundJobs(list[JobRecord]):
@@ -62,6 +70,8 @@ class FoundJobs(list[JobRecord]):
     #: When the last job was accepted that a search looked at before it stopped; None for one that
     #: found as many as were asked for, or has looked at all.
     stopped_at_ms: int | None = None
+    #: What to pass as `before` for those behind these; None where there are none.
+    older: str | None = None
     #: When they were read, on the server's clock.
     at_ms: int = 0
 
@@ -77,6 +87,7 @@ class JobFilter:
     tenant: str | None = None
     since_ms: int | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
+    id_begins: str | None = None
 
     @property
     def is_of_open_jobs(self) -> bool:
@@ -95,6 +106,7 @@ class JobFilter:
             "model": model,
             "tenant": self.tenant,
             "since_ms": self.since_ms,
+            "id_begins": self.id_begins,
             **{f"metadata.{name}": text for name, text in self.metadata.items()},
         }
         return " ".join(f"{name}={value}" for name, value in named.items() if value)
@@ -102,7 +114,13 @@ class JobFilter:
     def as_json(self, *, has_failed: bool = False) -> str:
         """Return what the scripts match jobs by; `has_failed` asks for items to retry, too."""
         version = None if self.version is None else str(self.version)
-        named = {"kind": self.kind, "model": self.model, "version": version, "tenant": self.tenant}
+        named = {
+            "kind": self.kind,
+            "model": self.model,
+            "version": version,
+            "tenant": self.tenant,
+            "id_begins": self.id_begins,
+        }
         wanted: dict[str, object] = {
             name: value for name, value in named.items() if value is not None
         }
@@ -117,10 +135,15 @@ class JobFilter:
     @property
     def fields(self) -> tuple[bytes, ...]:
         """The fields of a job's hash that tell whether it matches."""
+        if self == JobFilter(self.states):
+            return (b"state",)
         return (*_FIELDS, b"spec") if self.metadata else _FIELDS
 
     def matches(self, row: Mapping[bytes, bytes]) -> bool:
-        """Return whether the hash of a job, completed by its template, matches; but for its age."""
+        """Return whether the hash of a job, completed by its template, matches.
+
+        But for its age and its identifier.
+        """
         wanted = {b"kind": self.kind, b"model": self.model, b"tenant": self.tenant}
         for name, value in wanted.items():
             if value is not None and row.get(name) != value.encode():
@@ -154,6 +177,9 @@ def job_filter(filters: JobFilters) -> JobFilter:
     tenant = filters.get("tenant")
     if tenant is not None and not (isinstance(tenant, str) and tenant):
         raise InvalidRequest(f"tenant is {shown(tenant)}; allowed: the name of a tenant.")
+    begins = filters.get("id_begins")
+    if begins is not None and not (isinstance(begins, str) and _BEGINNING.fullmatch(begins)):
+        raise InvalidRequest(f"id_begins is {shown(begins)}; allowed: the beginning of a job's id.")
     name, version = name_and_version(filters.get("model"))
     return JobFilter(
         states=frozenset(map(_state_of, states)),
@@ -163,7 +189,18 @@ def job_filter(filters: JobFilters) -> JobFilter:
         tenant=tenant,
         since_ms=milliseconds("since", filters.get("since")),
         metadata=dict(metadata),
+        id_begins=begins,
     )
+
+
+def job_place(before: str | None) -> JobPlace | None:
+    """Return the place that `older` of a list names. Raises InvalidRequest."""
+    if before is None:
+        return None
+    found = _PLACE.fullmatch(before) if isinstance(before, str) else None
+    if found is None:
+        raise InvalidRequest(f"before is {shown(before)}; allowed: what a list has as `older`.")
+    return int(found[1]), found[2].encode()
 
 
 def _state_of(state: JobState | str) -> str:

@@ -30,7 +30,7 @@ from seqd.ledger.exchange import (
     pipeline,
     script,
 )
-from seqd.ledger.job_filter import ANY_JOB, MAX_SEARCHED, STEP_JOBS, FoundJobs, JobFilter
+from seqd.ledger.job_filter import ANY_JOB, MAX_SEARCHED, STEP_JOBS, FoundJobs, JobFilter, JobPlace
 from seqd.ledger.retention import Retention
 from seqd.ledger.scripts import as_bytes, as_int, as_list, as_text
 from seqd.validation import fault_sentence
@@ -210,13 +210,19 @@ class Jobs(Part):
         return (yield from self._kept([job_id.encode() for job_id in job_ids]))
 
     @exchange
-    def newest(self, limit: int, wanted: JobFilter = ANY_JOB) -> Exchange[FoundJobs]:
-        """Return the newest `limit` jobs that are kept and match, newest first.
+    def newest(
+        self,
+        limit: int,
+        wanted: JobFilter = ANY_JOB,
+        before: JobPlace | None = None,
+        most_searched: int = MAX_SEARCHED,
+    ) -> Exchange[FoundJobs]:
+        """Return the newest `limit` jobs that are kept and match, newest first, behind a place.
 
-        Looks at `MAX_SEARCHED` others at most, then says where it stopped.
+        Looks at `most_searched` others or few more, then says where it stopped.
         """
         key = self._keys.open_jobs() if wanted.is_of_open_jobs else self._keys.jobs()
-        return (yield from self._newest_of(key, limit, wanted))
+        return (yield from self._newest_of(key, limit, wanted, before, most_searched))
 
     @exchange
     def newest_open(self, limit: int) -> Exchange[list[JobRecord]]:
@@ -566,34 +572,66 @@ class Jobs(Part):
             )
         ]
 
-    def _newest_of(self, key: str, limit: int, wanted: JobFilter) -> Exchange[FoundJobs]:
-        found, seen, since_ms = FoundJobs(), 0, wanted.since_ms or 0
-        names: set[str] = set()
-        at_once = min(limit, STEP_JOBS) if wanted == ANY_JOB else STEP_JOBS
+    def _newest_of(
+        self,
+        key: str,
+        limit: int,
+        wanted: JobFilter,
+        before: JobPlace | None = None,
+        most_searched: int = MAX_SEARCHED,
+    ) -> Exchange[FoundJobs]:
+        found, searched, since_ms = FoundJobs(), 0, wanted.since_ms or 0
+        begins = (wanted.id_begins or "").encode()
+        places = dict[str, str]()
+        rank, is_last = 0, False
+        if before is not None:
+            found_at = cast(int | None, (yield from command("ZREVRANK", key, before[1])))
+            if found_at is None:  # it has gone: those of its millisecond are left out one by one
+                found_at = cast(int, (yield from command("ZCOUNT", key, f"({before[0]}", "+inf")))
+            rank = found_at
+        at_once = min(limit + 1, STEP_JOBS)  # one more tells whether there are older ones
         while len(found) < limit:
-            page = ("ZREVRANGE", key, seen, seen + at_once - 1, "WITHSCORES")
+            page = ("ZREVRANGE", key, rank, rank + at_once - 1, "WITHSCORES")
             flat = cast(list[bytes], (yield from command(*page)))  # names and scores in turn
             rows = list(zip(flat[::2], map(int, map(float, flat[1::2])), strict=True))
-            ids = [job_id for job_id, created_ms in rows if created_ms >= since_ms]
-            is_last = len(ids) < at_once  # the list ends here, or only older ones follow
+            is_last = len(rows) < at_once or rows[-1][1] < since_ms
+            ids = [
+                job_id
+                for job_id, created_ms in rows
+                if created_ms >= since_ms
+                and (before is None or (created_ms, job_id) < before)
+                and job_id.startswith(begins)
+            ]
             if wanted != ANY_JOB:
                 ids = yield from self._matching(ids, wanted)
+            if len(found) + len(ids) > limit + 1:  # read no more in full than are returned
+                ids = ids[: limit + 1 - len(found)]
+                rows, is_last = rows[: [name for name, _ in rows].index(ids[-1]) + 1], False
             records = yield from self._kept(ids, wanted)
             # New jobs move those down that were looked at before.
-            found += [record for record in records if record.job_id not in names]
-            names |= {record.job_id for record in records}
-            seen += len(rows)
+            found += [record for record in records if record.job_id not in places]
+            accepted = dict(rows)
+            places |= {
+                one.job_id: f"{accepted[one.job_id.encode()]}-{one.job_id}" for one in records
+            }
+            rank += len(rows)
+            searched += len(rows)
             if is_last:
                 break
-            if seen - len(found) >= MAX_SEARCHED and len(found) < limit:
+            if searched - len(found) >= most_searched and len(found) < limit:
                 found.stopped_at_ms = rows[-1][1]
+                found.older = f"{rows[-1][1]}-{rows[-1][0].decode(errors='replace')}"
                 break
             at_once = STEP_JOBS
+        if len(found) > limit or (len(found) == limit and not is_last):
+            found.older = places[found[limit - 1].job_id]
         del found[limit:]
         return found
 
     def _matching(self, ids: Sequence[bytes], wanted: JobFilter) -> Exchange[list[bytes]]:
         """Return the jobs that match, by the fields that tell."""
+        if wanted.states and wanted != (by_state := JobFilter(wanted.states)):
+            ids = yield from self._matching(ids, by_state)
         names = wanted.fields
         keys = [self._keys.job(job_id.decode()) for job_id in ids]
         replies = yield from pipeline(Command(("HMGET", key, *names)) for key in keys)

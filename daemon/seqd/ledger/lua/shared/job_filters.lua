@@ -69,14 +69,15 @@ local function filtered_row(id)
   return job
 end
 
--- True where a job matches a filter: `states` by name, `kind`, `model`, `version`, `tenant`, `metadata`, and
--- `has_failed` for one with items to retry that nobody has retried.
+-- True where a job matches a filter: `states` by name, `kind`, `model`, `version`, `tenant`, `metadata`, what its
+-- id begins with, and `has_failed` for one with items to retry that nobody has retried.
 local function does_match(id, job, wanted)
   if wanted.states and not wanted.states[job.state] then return false end
   if wanted.kind and job.kind ~= wanted.kind or wanted.model and job.model ~= wanted.model
       or wanted.version and job.version ~= wanted.version or wanted.tenant and job.tenant ~= wanted.tenant then
     return false
   end
+  if wanted.id_begins and string.sub(id, 1, #wanted.id_begins) ~= wanted.id_begins then return false end
   local is_done = not job.has_failed or job.is_continued or is_one_training(job.kind)
   if wanted.has_failed and is_done then return false end
   if wanted.metadata then
