@@ -30,6 +30,7 @@ from seqd.gateway import (
 from seqd.gateway.api_page import add_page
 from seqd.gateway.callers import Admissions
 from seqd.gateway.console import job, job_results, now, static_files, visits
+from seqd.gateway.console import jobs as job_list
 from seqd.gateway.console import models as model_pages
 from seqd.gateway.deliveries import deliver_forever
 from seqd.gateway.file_places import place_of
@@ -90,7 +91,7 @@ def gateway_app(settings: Settings) -> FastAPI:
         app.include_router(routes.router, responses=ERRORS)
     for own in (jobs, events):
         app.include_router(own.router, responses=PROBLEMS)
-    for pages in (now, job, job_results, model_pages, visits, static_files):
+    for pages in (now, job_list, job, job_results, model_pages, visits, static_files):
         app.include_router(pages.router)
     add_page(app)
     app.add_exception_handler(SeqdError, refuse_error)

@@ -254,14 +254,19 @@ async def caller_of(request: Request, _: Annotated[object, Depends(_bearer)]) ->
     return caller
 
 
+def check_role(caller: Caller, role: KeyRole) -> None:
+    """Raise NotAllowed unless a caller may do what takes a role."""
+    if not caller.role.may(role):
+        allowed = ", ".join(one for one in KeyRole if one.may(role))
+        raise NotAllowed(
+            f"The key has the role {caller.role}; allowed here: {allowed}. Use a key with one "
+            "of these."
+        )
+
+
 def _needing(role: KeyRole) -> Callable[[Caller], Awaitable[Caller]]:
     async def checked(caller: Annotated[Caller, Depends(caller_of)]) -> Caller:
-        if not caller.role.may(role):
-            allowed = ", ".join(one for one in KeyRole if one.may(role))
-            raise NotAllowed(
-                f"The key has the role {caller.role}; allowed here: {allowed}. Use a key with one "
-                "of these."
-            )
+        check_role(caller, role)
         return caller
 
     return checked

@@ -3,6 +3,7 @@
 from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.tables import print_rows
 from seqd.client.many_jobs import JobCount, JobsActedOn, past_of
+from seqd.views.many_jobs import done_told, refused_told
 from seqd.views.numbers import count, counted
 from seqd_schemas import JobAction
 
@@ -53,25 +54,20 @@ def say_count(screen: Screen, found: JobCount) -> None:
 
 def say_outcome(screen: Screen, found: JobCount, done: JobsActedOn, *, is_finished: bool) -> None:
     """Say what was done, what was not, and why."""
-    past = past_of(JobAction(found.action))
     if not is_finished:
+        past = past_of(JobAction(found.action))
         so_far = f"{count(done.acted_on)} of {counted(found.jobs, 'job')}"
         screen.say(
             f"Stopped: {so_far} were {past}. The same command goes on with the rest.", "yellow"
         )
     else:
-        were = "was" if done.acted_on == 1 else "were"
-        screen.say(f"{counted(done.acted_on, 'job')} {were} {past}.")
+        screen.say(done_told(done))
     if is_finished and (changed := changed_of(found, done)):
         screen.say(f"{counted(changed, 'job')} ended, or changed state, in the meantime.")
     if done.gone:
         screen.say(f"{counted(done.gone, 'job')} went in the meantime.")
-    for reason, number in done.refused.most_common():
-        job_id, sentence = done.first_refused[reason]
-        screen.say(
-            f"{counted(number, 'job')} stayed as they are ({reason}), such as {job_id}: {sentence}",
-            "yellow",
-        )
+    for sentence in refused_told(done):
+        screen.say(sentence, "yellow")
 
 
 def changed_of(found: JobCount, done: JobsActedOn) -> int:
