@@ -181,7 +181,7 @@ def replay(
     training goes on from its last checkpoint. Jobs that still run are left alone; then the exit
     status is 2.
     """
-    from seqd.cli.ui.failures import say_plan, say_replayed
+    from seqd.views.failures import plan_told, replay_told
 
     filters |= {"ids": failures} if failures else {}
     _refuse_nothing(filters, "replay", every=every)
@@ -190,15 +190,20 @@ def replay(
         done = replays(every=every, dry_run=True, **filters)
         ready = [one for one in done if not one.left_because]
         if ready and not dry_run:
-            say_plan(screen, ready, current_version=current_version)
+            screen.say(plan_told(ready, current_version=current_version))
             _confirm("replay", is_confirmed=yes)
             left = [one for one in done if one.left_because]
             # By their ids: what fails or ends meanwhile was not shown.
             filters |= {"ids": [id_ for one in ready for id_ in one.failure_ids]}
             done = [*replays(**filters), *left]
+
+    def view(screen: Screen) -> None:
+        for line in replay_told(done, is_dry_run=dry_run):
+            screen.say(line.text, line.style)
+
     return Found(
         [asdict(one) for one in done],
-        lambda screen: say_replayed(screen, done, is_dry_run=dry_run),
+        view,
         status=MISTAKE if any(one.left_because for one in done) else OK,
     )
 

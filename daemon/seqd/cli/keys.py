@@ -73,11 +73,19 @@ def new(
 @shown
 def list_keys() -> Found:
     """List the keys: what each may do, until when, and when it was used last."""
-    from seqd.cli.ui.keys import print_keys
+    from seqd.cli.ui.tables import print_table
+    from seqd.views.keys import key_columns
 
     with options.open_ledger() as ledger:
         keys, now_ms = ledger.api_keys.all(), ledger.fleet.now_ms()
-    return Found(keys, lambda screen: print_keys(screen, keys, now_ms))
+
+    def view(screen: Screen) -> None:
+        if not keys:
+            screen.say("No keys.")
+            return
+        print_table(screen, key_columns(now_ms), keys)
+
+    return Found(keys, view)
 
 
 @app.command()

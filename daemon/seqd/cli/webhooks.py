@@ -110,22 +110,9 @@ def replay(
 
 def _print(screen: Screen, found: "Sequence[WebhookStatus]") -> None:
     from seqd.cli.ui.tables import print_table
-    from seqd.views.columns import Column
-    from seqd.views.numbers import clock
+    from seqd.views.webhooks import WEBHOOK_COLUMNS
 
     if not found:
         screen.say("No webhooks.")
         return
-    columns: tuple[Column[WebhookStatus], ...] = (
-        Column("webhook", lambda one: one.webhook_id),
-        Column("tenant", lambda one: one.tenant),
-        Column("name", lambda one: one.name, wraps=True),
-        Column("url", lambda one: one.url, wraps=True),
-        Column("delivered", lambda one: one.delivered),
-        Column("waiting", lambda one: one.waiting),
-        Column("failed", lambda one: one.failed),
-        Column("dropped", lambda one: one.dropped),
-        Column("next", lambda one: clock(one.next_at_ms) if one.next_at_ms else ""),
-        Column("last error", lambda one: one.error, wraps=True),
-    )
-    print_table(screen, columns, found)
+    print_table(screen, WEBHOOK_COLUMNS, found)

@@ -1,21 +1,23 @@
-"""Dead letters as people read them: groups with one cause, one in full, and what a replay did."""
+"""Dead letters as people read them: groups with one cause, and one in full."""
 
 from collections.abc import Sequence
 
 from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.tables import print_facts
-from seqd.client.failures import FailureGroup, FailureGroups, ReplayedJob
+from seqd.client.failures import FailureGroup, FailureGroups
 from seqd.escaping import one_line, printable
-from seqd.kinds import kind_of_task
-from seqd.views.failures import MAX_MESSAGE_CHARS, code_of, failure_facts, items_of, model_ref_of
-from seqd.views.jobs import OF_THE_TEXT
+from seqd.views.failures import (
+    MAX_INPUT_CHARS,
+    MAX_MESSAGE_CHARS,
+    code_of,
+    failure_facts,
+    items_of,
+    model_ref_of,
+    what_to_do,
+    why_no_input,
+)
 from seqd.views.numbers import age, count, counted
 from seqd_schemas import FailureRecord, FailureScope, Item
-
-MAX_INPUT_CHARS = 2_000
-
-#: Jobs that a replay names.
-_MAX_NAMED_JOBS = 20
 
 
 def print_groups(
@@ -73,55 +75,8 @@ def print_failure(
         for line in printable(record.traceback).splitlines():
             screen.say(line)
     screen.say()
-    for line in _what_to_do(record, is_kept=is_kept):
+    for line in what_to_do(record, is_kept=is_kept):
         screen.say(line)
-
-
-def say_plan(screen: Screen, ready: Sequence[ReplayedJob], *, current_version: bool) -> None:
-    """Say what a replay will do."""
-    items, letters = sum(one.items for one in ready), sum(len(one.failure_ids) for one in ready)
-    version = "the version in service" if current_version else "the versions that failed"
-    screen.say(
-        f"{_of_jobs(items, len(ready))} ({counted(letters, 'dead letter')}) will be tried again on "
-        f"{version}.{_left_out(items)}"
-    )
-
-
-def say_replayed(screen: Screen, jobs: Sequence[ReplayedJob], *, is_dry_run: bool) -> None:
-    """Say what a replay did, or would do, and which jobs were left and why."""
-    if not jobs:
-        screen.say("No dead letter matches that was not replayed before (--again for those).")
-        return
-    left = [one for one in jobs if one.left_because]
-    taken = [one for one in jobs if not one.left_because]
-    if taken and is_dry_run:
-        total = sum(one.items for one in taken)
-        screen.say(f"{_of_jobs(total, len(taken))} would be tried again.{_left_out(total)}")
-    for one in taken[:_MAX_NAMED_JOBS]:
-        if one.new_job_id is None:
-            items = f": {counted(one.items, 'item')}" if one.items else ""
-            screen.say(f"Job {one.job_id}{items}")
-        else:
-            screen.say(f"What failed of job {one.job_id} is tried again by job {one.new_job_id}.")
-    if len(taken) > _MAX_NAMED_JOBS:
-        screen.say(f"and {counted(len(taken) - _MAX_NAMED_JOBS, 'more job')}")
-    of_items = [one.job_id for one in taken if one.new_job_id and one.items]
-    if of_items:  # trainings have none, and no results
-        screen.say(f"The results of the whole: seqd jobs results {of_items[0]} --merged", "dim")
-    for one in left[:_MAX_NAMED_JOBS]:
-        screen.say(f"Job {one.job_id} was left: {one_line(one.left_because)}", "yellow")
-    if len(left) > _MAX_NAMED_JOBS:
-        screen.say(f"and {counted(len(left) - _MAX_NAMED_JOBS, 'more job')} left", "yellow")
-
-
-def _of_jobs(items: int, jobs: int) -> str:
-    """Return items with their jobs; jobs alone of trainings, which have no items."""
-    of = f"{counted(items, 'item')} of " if items else ""
-    return f"{of}{counted(jobs, 'job')}"
-
-
-def _left_out(items: int) -> str:
-    return " What has no readable text is left out." if items else ""
 
 
 def _print_group(screen: Screen, group: FailureGroup, by: str, now_ms: int) -> None:
@@ -149,29 +104,5 @@ def _print_input(
     if items:
         screen.say(f"input of item {one_line(items[0].custom_id, 128)}", "dim")
         screen.say(one_line(items[0].text, MAX_INPUT_CHARS))
-    elif not is_kept:
-        screen.say("Its input is gone, since the job was removed.", "dim")
-    elif record.code in OF_THE_TEXT:
-        screen.say("The item held no text that could be read, so there is no input to show.", "dim")
     else:
-        screen.say("Its input is not kept.", "dim")
-
-
-def _what_to_do(record: FailureRecord, *, is_kept: bool) -> list[str]:
-    if record.replayed_by is not None:
-        return [f"It is tried again: seqd jobs show {record.replayed_by}"]
-    if not is_kept:
-        return ["The job is not kept any more: hand its input in again as a new job."]
-    if record.code in OF_THE_TEXT:
-        return [
-            "The input is at fault: mend it, and hand it in again. For other texts under the same "
-            "names see `retry` of the client."
-        ]
-    mended = "Once it is mended, try it again"
-    if record.scope is FailureScope.JOB and kind_of_task(record.task).trains:
-        return [f"{mended}: seqd failures replay {record.id}"]
-    return [
-        f"{mended}: seqd failures replay {record.id}",
-        f"All with this code: seqd failures replay --code {record.code} --model {record.model}",
-        "On the version that is in service by then: --current-version",
-    ]
+        screen.say(why_no_input(record, is_kept=is_kept), "dim")

@@ -1,23 +1,12 @@
-"""Keys of the gateway as a table."""
+"""What is said of keys of the gateway: columns of tables."""
 
-from collections.abc import Sequence
-
-from seqd.cli.ui.screen import Screen
-from seqd.cli.ui.tables import print_table
 from seqd.views.columns import Column
 from seqd.views.numbers import age, clock, count
 from seqd_schemas import ApiKeyRecord
 
 
-def print_keys(screen: Screen, keys: Sequence[ApiKeyRecord], now_ms: int) -> None:
-    """Print a table of keys, or that there are none."""
-    if not keys:
-        screen.say("No keys.")
-        return
-    print_table(screen, _columns(now_ms), keys)
-
-
-def _columns(now_ms: int) -> tuple[Column[ApiKeyRecord], ...]:
+def key_columns(now_ms: int) -> tuple[Column[ApiKeyRecord], ...]:
+    """Return what tables say of a key."""
     return (
         Column("key", lambda key: key.id),
         Column("name", lambda key: key.name or "-", wraps=True),
