@@ -20,6 +20,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from seqd.errors import NotAllowed, SeqdError
+from seqd.gateway.console.rendering import KEY_COOKIE
 from seqd.gateway.ledger_client import GatewayClient
 from seqd.gateway.refusals import is_page, refusal, refusal_of
 from seqd.ledger.api_keys import Admission, Verdict, digest_of
@@ -34,9 +35,6 @@ _FILES_PATH: Final = "/v1/files"
 
 #: Pages that are there for anybody.
 _OPEN_PAGES: Final = ("/login", "/logout")
-
-#: The cookie in which a browser keeps the key of a session of the console.
-KEY_COOKIE: Final = "seqd_key"
 
 #: Seconds for which a key that was admitted once is let in without asking Redis, and how many are.
 KNOWN_S: Final = 1.0
@@ -275,3 +273,4 @@ def _needing(role: KeyRole) -> Callable[[Caller], Awaitable[Caller]]:
 Reader = Annotated[Caller, Depends(_needing(KeyRole.READ))]
 Submitter = Annotated[Caller, Depends(_needing(KeyRole.SUBMIT))]
 Operator = Annotated[Caller, Depends(_needing(KeyRole.OPERATE))]
+Admin = Annotated[Caller, Depends(_needing(KeyRole.ADMIN))]

@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, Final, TypeAlias
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
@@ -30,13 +30,15 @@ from seqd.errors import (
     UnknownFile,
     UnknownItem,
     UnknownJob,
+    UnknownKey,
     UnknownModel,
     UnknownWebhook,
     UserError,
     WrongState,
 )
 from seqd.gateway.bodies import ANSWER_S, ONE, SEVERAL, Answer
-from seqd.gateway.console.rendering import Page, back_to, rendered
+from seqd.gateway.console.rendering import KEY_COOKIE, Page, back_to, rendered
+from seqd.gateway.server_sent import EVENTS, event_of
 from seqd.validation import shown
 
 #: The status of an error by its class, the first that fits; others are told by who is to blame.
@@ -46,6 +48,7 @@ _STATUS: Final[tuple[tuple[type[SeqdError], int], ...]] = (
     (UnknownModel, 404),
     (UnknownItem, 404),
     (UnknownFailure, 404),
+    (UnknownKey, 404),
     (UnknownFile, 404),
     (FileTooLarge, 413),
     (UnknownWebhook, 404),
@@ -107,7 +110,7 @@ _OWN_ROUTES: Final = ("/v1/jobs", "/v1/events")
 
 #: Paths of the console's pages.
 _PAGES: Final = re.compile(
-    "/((jobs|models|try|workers|plugins|failures|webhooks|keys)(/.*)?|login|logout)?"
+    "/((jobs|models|try|workers|plugins|failures|webhooks|keys)(/.*)?|login|logout)?", re.DOTALL
 )
 
 #: Seconds after which a client tries again where the error says none.
@@ -153,14 +156,29 @@ def is_page(request: Request) -> bool:
     Not that of a client which wants JSON, and was given an address without `/v1`.
     """
     wants_json = request.headers.get("accept") == "application/json"
-    return not wants_json and _PAGES.fullmatch(request.url.path) is not None
+    # Not by the URL, into which the header `host` goes.
+    return not wants_json and _PAGES.fullmatch(request.scope["path"]) is not None
 
 
 def _page_of(request: Request, status: int, message: str) -> Response:
     if status == 401:
-        return back_to(request, f"/login?next={quote(request.url.path)}")
+        return _to_login(request)
     facts = {"message": message}
     return rendered(request, Page("error.html", HTTPStatus(status).phrase, facts, status))
+
+
+def _to_login(request: Request) -> Response:
+    """Return what leads to the login and back; a page that is watched is told to load anew."""
+    if request.query_params.get("live") == "1":
+        return Response(event_of({}, event="login"), media_type=EVENTS)
+    query = f"?{request.url.query}" if request.url.query else ""
+    then = quote(request.scope["path"]) + query if request.method in ("GET", "HEAD") else "/"
+    had_key = KEY_COOKIE in request.cookies
+    told = "The session has ended: its key has expired, or was revoked." if had_key else ""
+    response = back_to(request, f"/login?{urlencode({'next': then})}", told)
+    if had_key:
+        response.delete_cookie(KEY_COOKIE)
+    return response
 
 
 def problem(status: int, code: str, message: str, param: str | None = None) -> Answer:

@@ -47,10 +47,14 @@ _REST: Final = 4.0
 #: Seconds after which a stream ends, so that the script asks again, by a key that is still good.
 _LONGEST_S: Final = 600.0
 
-#: Cookies: what a form repeats to show that it is a page of ours, and what is said at the top of
-#: the next page.
+#: Cookies: the key of a session, what a form repeats to show that it is a page of ours, and what
+#: is said at the top of the next page.
+KEY_COOKIE: Final = "seqd_key"
 TOKEN_COOKIE: Final = "seqd_token"  # noqa: S105  its name, no secret
 _TOLD_COOKIE: Final = "seqd_told"
+
+#: What is said at most: of each character twelve are sent, and a browser keeps 4,096 of a cookie.
+_MOST_TOLD_CHARS: Final = 320
 
 #: What the menu leads to, with the role that sees it.
 _MENU: Final = (
@@ -61,7 +65,7 @@ _MENU: Final = (
     ("/workers", "Workers", KeyRole.READ),
     ("/plugins", "Plugins", KeyRole.READ),
     ("/failures", "Dead letters", KeyRole.READ),
-    ("/webhooks", "Webhooks", KeyRole.SUBMIT),
+    ("/webhooks", "Webhooks", KeyRole.OPERATE),
     ("/keys", "Keys", KeyRole.ADMIN),
 )
 
@@ -150,7 +154,7 @@ def back_to(request: Request, path: str, told: str = "") -> RedirectResponse:
     """Return a redirection to a page, which says at its top what was done."""
     response = RedirectResponse(path, 303, _HEADERS)
     if told:
-        set_cookie(request, response, _TOLD_COOKIE, quote(told[:500]), max_age_s=60)
+        set_cookie(request, response, _TOLD_COOKIE, quote(told[:_MOST_TOLD_CHARS]), max_age_s=60)
     return response
 
 

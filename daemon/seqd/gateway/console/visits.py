@@ -5,6 +5,7 @@ gateway knows it.
 """
 
 import hmac
+import re
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Request
@@ -12,8 +13,16 @@ from starlette.datastructures import FormData
 from starlette.responses import Response
 
 from seqd.errors import NotAllowed
-from seqd.gateway.callers import KEY_COOKIE, SeqdClient
-from seqd.gateway.console.rendering import TOKEN_COOKIE, Page, back_to, page, rendered, set_cookie
+from seqd.gateway.callers import SeqdClient
+from seqd.gateway.console.rendering import (
+    KEY_COOKIE,
+    TOKEN_COOKIE,
+    Page,
+    back_to,
+    page,
+    rendered,
+    set_cookie,
+)
 from seqd.ledger.api_keys import Verdict
 
 router = APIRouter(include_in_schema=False)
@@ -21,12 +30,23 @@ router = APIRouter(include_in_schema=False)
 #: What a browser says of a form that a page of ours sends.
 _OWN_SITE: Final = ("same-origin",)
 
+#: A path of ours with its query, which no browser reads as the address of another site.
+_OWN_PATH: Final = re.compile(r"/(?![/\\])[^\x00-\x20\\]*")
+
+#: Why a key opens no session.
+_WHY: Final = {
+    Verdict.UNKNOWN: "There is no such key, or no more.",
+    Verdict.EXPIRED: "The key has expired.",
+    Verdict.LIMITED: "The key has sent as many requests in a minute as it may. Try again later.",
+}
+
 
 async def _form(request: Request) -> FormData:
     """Return the fields of a form that one of our pages has sent; raise NotAllowed of another's."""
     form = await request.form()
     token = request.cookies.get(TOKEN_COOKIE, "")
-    is_ours = bool(token) and hmac.compare_digest(str(form.get("token", "")), token)
+    given = str(form.get("token", ""))
+    is_ours = bool(token) and hmac.compare_digest(given.encode(), token.encode())
     if not is_ours or request.headers.get("sec-fetch-site", "same-origin") not in _OWN_SITE:
         raise NotAllowed("The form was not sent by a page of this console. Load the page again.")
     return form
@@ -66,7 +86,7 @@ def _referer(request: Request) -> str:
 
 @router.get("/login")
 @page
-async def login_page(request: Request, next_: str = "/") -> Page:
+async def login_page(request: Request) -> Page:
     """Ask for a key."""
     return Page("login.html", "Log in", {"next": request.query_params.get("next", "/"), "why": ""})
 
@@ -76,15 +96,12 @@ async def login(request: Request, form: Form, seqd: SeqdClient) -> Response:
     """Begin a session by a key."""
     key, then = field_of(form, "key").strip(), field_of(form, "next")
     admission = await seqd.ask(seqd.ledger.api_keys.admitted.steps(key))
-    if admission.verdict not in (Verdict.ADMITTED, Verdict.OPEN):
-        why = "There is no such key, or no more."
-        if admission.verdict is Verdict.EXPIRED:
-            why = "The key has expired."
-        facts = {"next": then, "why": why}
+    if admission.verdict in _WHY:
+        facts = {"next": then, "why": _WHY[admission.verdict]}
         return rendered(request, Page("login.html", "Log in", facts, status=401))
-    is_path = then.startswith("/") and not then.startswith(("//", "/\\"))
-    response = back_to(request, then if is_path else "/")
-    set_cookie(request, response, KEY_COOKIE, key)
+    response = back_to(request, then if _OWN_PATH.fullmatch(then) else "/")
+    if admission.verdict is Verdict.ADMITTED:  # where there are no keys, none is needed
+        set_cookie(request, response, KEY_COOKIE, key)
     return response
 
 

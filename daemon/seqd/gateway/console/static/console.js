@@ -81,6 +81,7 @@
       say("");
       close();
     });
+    source.addEventListener("login", () => location.reload());
     source.addEventListener("error", () => {
       say("not connected; trying again");
       close();
