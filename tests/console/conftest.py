@@ -3,8 +3,12 @@
 browser       Chromium of Debian, without a window
 tab           a tab at the gateway; the test fails where its console has an error
 look          what a test of a page ends with: a screenshot, and what axe finds, which is nothing
+seqd          runs a command on the gateway's ledger
+new_key       makes a key of the gateway for a tenant and a role
+log_in        makes a key and logs the tab in by it
 """
 
+import json
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,12 +18,17 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
-from gateway.conftest import gateway, models, services
+from cli_builders import Ended, here, use_ledger
+from gateway.conftest import gateway, models, services, web
+from seqd.testing import RunningServices
 
-__all__ = ["gateway", "models", "services"]
+__all__ = ["gateway", "models", "services", "web"]
 
 #: Longest that a page may take, all else on the machine beside it.
 LIMIT_MS = 60_000
+
+#: How Chromium notes an answer to a form that says what is wrong with its fields.
+_OF_A_FORM = ("a status of 400 (Bad Request)", "a status of 401 (Unauthorized)")
 
 
 @pytest.fixture(scope="session")
@@ -42,7 +51,7 @@ def tab(browser: Browser, gateway: str) -> Iterator[Page]:
     errors = list[str]()
 
     def note(message: ConsoleMessage) -> None:
-        if message.type in ("error", "warning"):
+        if message.type in ("error", "warning") and not message.text.endswith(_OF_A_FORM):
             errors.append(f"{message.text} at {message.location}")
 
     tab.on("console", note)
@@ -64,3 +73,39 @@ def look(tab: Page) -> Callable[[str], None]:
         assert found.violations_count == 0, found.generate_report()
 
     return looked
+
+
+@pytest.fixture
+def seqd(
+    services: RunningServices, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., Ended]:
+    use_ledger(monkeypatch, services.settings)
+    return lambda *words: here(capsys, *words)
+
+
+@pytest.fixture
+def new_key(seqd: Callable[..., Ended]) -> Callable[..., tuple[str, str]]:
+    """Gives a key's secret and its id."""
+
+    def made(tenant: str, role: str, *more: str) -> tuple[str, str]:
+        ended = seqd("keys", "new", "--tenant", tenant, "--role", role, *more, "--json")
+        found = json.loads(ended.out)
+        return found["secret"], found["key"]["id"]
+
+    return made
+
+
+@pytest.fixture
+def log_in(tab: Page, new_key: Callable[..., tuple[str, str]]) -> Callable[..., str]:
+    """Gives the key's id."""
+
+    def logged_in(tenant: str, role: str) -> str:
+        secret, key_id = new_key(tenant, role)
+        tab.context.clear_cookies()
+        tab.goto("/login")
+        tab.get_by_label("Key of this gateway").fill(secret)
+        tab.get_by_role("button", name="Log in").click()
+        expect(tab.get_by_text(f"{tenant}, {role}")).to_be_visible()
+        return key_id
+
+    return logged_in

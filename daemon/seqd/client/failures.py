@@ -8,7 +8,7 @@ what has no output in all of them together. A training goes on from its last che
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal, get_args
 
@@ -66,9 +66,16 @@ class FailureGroup:
     replayed: int = 0
     jobs: int = 0
     _jobs: set[str] = field(default_factory=set, repr=False)
+    _ids: list[str] = field(default_factory=list, repr=False)
+
+    @property
+    def ids(self) -> Sequence[str]:
+        """Their ids, the newest first."""
+        return self._ids
 
     def add(self, record: FailureRecord) -> None:
         """Count a dead letter."""
+        self._ids.append(record.id)
         if record.at_ms >= self.last_at_ms:
             self.last_at_ms, self.example_id = record.at_ms, record.id
         self.first_at_ms = min(self.first_at_ms or record.at_ms, record.at_ms)

@@ -4,10 +4,11 @@ from fastapi import APIRouter
 from pydantic import AwareDatetime, Field
 
 from seqd.gateway.bodies import Answer, RequestBody, page_of
-from seqd.gateway.callers import Operator, SeqdClient
+from seqd.gateway.callers import Caller, Operator, SeqdClient
+from seqd.gateway.ledger_client import GatewayClient
 from seqd.gateway.receivers import check_public
 from seqd.ledger.webhooks import host_of
-from seqd_schemas import WEBHOOK_ENDINGS, WebhookEndpoint, WebhookStatus
+from seqd_schemas import WEBHOOK_ENDINGS, Webhook, WebhookEndpoint, WebhookStatus
 
 router = APIRouter(tags=["webhooks"])
 
@@ -32,17 +33,22 @@ class ReplayRequest(RequestBody):
 @router.post("/v1/webhook_endpoints")
 async def create(body: EndpointRequest, client: SeqdClient, caller: Operator) -> Answer:
     """Add an endpoint; the answer alone has its signing secret."""
+    webhook = await added(client, caller, body)
+    return {**_endpoint(webhook), "signing_secret": webhook.secret}
+
+
+async def added(client: GatewayClient, caller: Caller, asked: EndpointRequest) -> Webhook:
+    """Add an endpoint for a caller's tenant, and return it with its secret."""
     if not client.settings.gateway_private_webhooks:
-        check_public(body.url)
+        check_public(asked.url)
     adding = client.ledger.webhooks.add.steps(
         caller.tenant,
-        body.url,
-        name=body.name,
-        event_types=body.event_types,
-        metadata=body.metadata,
+        asked.url,
+        name=asked.name,
+        event_types=asked.event_types,
+        metadata=asked.metadata,
     )
-    webhook = await client.act(adding, "webhooks.new", body.name, {"host": host_of(body.url)})
-    return {**_endpoint(webhook), "signing_secret": webhook.secret}
+    return await client.act(adding, "webhooks.new", asked.name, {"host": host_of(asked.url)})
 
 
 @router.get("/v1/webhook_endpoints")

@@ -177,10 +177,10 @@ def _keys_of(role: Role, keys: Keys) -> tuple[KeyPattern, ...]:
             KeyPattern(f"{keys.job('*')}*", Access.READ),
         )
     own = {Role.OPERATOR: _written_by_operators(keys), Role.GATEWAY: _written_by_gateways(keys)}
-    own_read = {Role.OPERATOR: [keys.audit()], Role.GATEWAY: [keys.api_keys()]}
+    own_read = [keys.audit()] if role is Role.OPERATOR else []
     written = [*_written_by_clients(keys), *own.get(role, ())]
     read = [name for name in _read_by_clients(keys) if name not in written]
-    return _sorted(written, [*read, *own_read.get(role, ())], [keys.audit()])
+    return _sorted(written, [*read, *own_read], [keys.audit()])
 
 
 def _sorted(
@@ -299,6 +299,7 @@ def _written_by_operators(keys: Keys) -> tuple[str, ...]:
 def _written_by_gateways(keys: Keys) -> tuple[str, ...]:
     """Return patterns of what a gateway changes beside what a client does."""
     return (
+        keys.api_keys(),
         keys.api_keys_used(),
         keys.api_key_rate("*"),
         keys.file_bytes(),

@@ -68,12 +68,12 @@ class Failures(Part):
         return cast(int, (yield from command("XLEN", self._keys.failures())))
 
     @exchange
-    def get(self, failure_id: str) -> Exchange[FailureRecord]:
-        """Return one. Raises UnknownFailure."""
+    def get(self, failure_id: str, tenant: str | None = None) -> Exchange[FailureRecord]:
+        """Return one, where it is of a tenant if one is named. Raises UnknownFailure."""
         one = checked_failure_id(failure_id)
         found = yield from command("XRANGE", self._keys.failures(), one, one)
         records = yield from self._read(cast(list[StreamEntry], found))
-        if not records:
+        if not records or tenant not in (None, records[0].tenant):
             raise UnknownFailure(
                 f"There is no dead letter {one}. `seqd failures list` lists those that are kept; "
                 "they go when they are purged, with their age (SEQD_FAILURES_TTL_S), or when there "
