@@ -123,7 +123,10 @@ NEEDS: Mapping[str, Page] = {
     "docker/doctor.md": Page(daemon=services, files={"keda.yaml": SCALED.read_text}, is_slow=True),
     "docker/failures.md": Page({"2 causes": BUSY}, services),
     "docker/hosts.md": Page(
-        {"pip": "tests/integration/test_hosts.py"},
+        {
+            "pip": "tests/integration/test_hosts.py",
+            "SEQD_GATEWAY_FILES": "tests/gateway/test_files_in_a_bucket.py",
+        },
         bucket,
         is_alone=True,
         files={"proverbs.txt": prose(200)},
