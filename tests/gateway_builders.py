@@ -5,14 +5,17 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import sin
 from pathlib import Path
 from ssl import SSLContext
 
 import httpx
 
+from builders import a_catalog_entry, a_worker_status
 from checkout import python_path
 from cli_builders import clean_environment
 from held_ports import Holder, hold_port
+from ledger_fixtures import note_minute, publish_entries
 from seqd.ledger import Ledger, connect
 from seqd.settings import Settings
 from seqd.testing import RunningServices
@@ -79,6 +82,25 @@ def new_key(services: RunningServices, tenant: str, role: KeyRole) -> str:
     """Return the secret of a new key."""
     with connect(services.redis_url) as redis:
         return Ledger(redis, services.settings).api_keys.new(tenant, role).secret
+
+
+def publish_owned(services: RunningServices, *tenants: str) -> None:
+    """Publish a model of each tenant, with its name, and a worker that has none of them."""
+    with connect(services.redis_url) as redis:
+        fleet = Ledger(redis, services.settings).fleet
+        publish_entries(fleet, [a_catalog_entry(model=name, owner=name) for name in tenants])
+        fleet.publish_worker(a_worker_status(), ttl_s=600.0)
+
+
+def note_hour(services: RunningServices, minutes: int) -> None:
+    """Note figures of the last minutes in front of this one, as a gateway would have."""
+    with connect(services.redis_url) as redis:
+        ledger = Ledger(redis, services.settings)
+        now_ms = ledger.fleet.now_ms()
+        redis.delete(services.settings.keys.minutes())
+        for minute in range(minutes, 0, -1):
+            at_ms, rate = now_ms - minute * 60_000, 2000.0 + 400 * sin(minute / 5)
+            note_minute(ledger, at_ms, waiting_items=minute * 1000, busy_workers=4, rate=rate)
 
 
 @contextmanager

@@ -25,6 +25,7 @@ from seqd.ledger import Ledger, connect
 from seqd.ledger.blobs import PartReference, unpack_items, unpack_results
 from seqd.ledger.exchange import Exchange
 from seqd.ledger.fleet import Fleet
+from seqd.ledger.minutes import Figures
 from seqd.ledger.units import Unit
 from seqd.ledger.work import Claim, CommitOutcome
 from seqd.settings import Settings
@@ -60,6 +61,13 @@ def failed_items(ledger: Ledger, job_id: str) -> Iterator[Item]:
         for entry in unpack_items(ledger.jobs.retryable_input(job_id, unit)).items:
             if isinstance(entry, Item):
                 yield entry
+
+
+def note_minute(
+    ledger: Ledger, at_ms: int, waiting_items: int, busy_workers: int, rate: float = 2.5
+) -> None:
+    """Note figures of the fleet for the minute of a moment."""
+    ledger.minutes.note(at_ms, Figures(rate, 0.5, waiting_items, busy_workers))
 
 
 def disturbed(steps: Exchange[T], between: Callable[[], object]) -> Exchange[T]:

@@ -188,6 +188,9 @@ class Keys:
     """HASH queue → `ITEMS ERRORS RECENT_ITEMS RECENT_ERRORS SINCE MILLISECONDS`. Items done so far,
     those of them with errors, and the same of about the last minute, which fade by the clock; SINCE
     is the begin of these, MILLISECONDS when it was noted last."""
+    minutes = _key("minutes")
+    """STREAM, one entry a minute of the last hour, whose id is the minute's begin: fields
+    `items_per_s`, `errors_per_min`, `waiting_items` and `busy_workers` of the whole fleet."""
     worker = _key_of("worker:%s")
     """STRING with a TTL: a `WorkerStatus` as JSON."""
     worker_last = _key_of("worker:%s:last")

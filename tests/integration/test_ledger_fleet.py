@@ -1,9 +1,11 @@
 """What workers say about themselves is seen for as long as they say it."""
 
+from dataclasses import astuple
+
 import pytest
 
 from builders import a_catalog_entry, a_worker_status
-from ledger_fixtures import Environment, publish_entries
+from ledger_fixtures import Environment, note_minute, publish_entries
 
 pytestmark = pytest.mark.processes
 
@@ -117,3 +119,19 @@ def test_models_leave_the_catalog_that_were_published_before_a_time(
 
     assert (removed, nothing) == (["old"], [])
     assert fleet.published_models() == {"new", "by hand \ufffd"}
+
+
+def test_of_those_who_note_a_minute_the_first_counts_and_an_hour_is_kept(
+    environment: Environment,
+) -> None:
+    first_ms = 1_700_000_040_000  # the begin of a minute
+
+    for minute in range(70):
+        for busy in (minute % 3, 9):
+            note_minute(environment.ledger, first_ms + minute * 60_000 + busy, minute, busy)
+
+    noted = environment.ledger.minutes.last_hour(first_ms + 69 * 60_000)
+    assert [(at_ms, *astuple(figures)) for at_ms, figures in noted] == [
+        (first_ms + minute * 60_000, 2.5, 0.5, minute, minute % 3) for minute in range(9, 70)
+    ]
+    assert environment.redis.xlen(environment.keys.minutes()) == 61

@@ -40,6 +40,7 @@ def gateway(
     server = _server_of(settings)
     listening = settings.model_copy(update={"gateway_port": server.port})
     typer.echo(f"{listening.gateway_url}/v1")
+    typer.echo(f"console {listening.gateway_url}/")
     server.serve_until_told()
 
 

@@ -197,6 +197,7 @@ def _run_all(
         _greet(log, settings, server, is_elsewhere=is_elsewhere)
         if gateway is not None:
             log.say(f"Gateway  {settings.gateway_url}/v1")
+            log.say(f"Console  {settings.gateway_url}/")
         with gateway or nullcontext():
             status = daemon.run()
     log.say("Stopped." if status == 0 else "No worker is left; see above.")

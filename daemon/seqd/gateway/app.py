@@ -36,6 +36,7 @@ from seqd.gateway.console import webhooks as webhook_pages
 from seqd.gateway.deliveries import deliver_forever
 from seqd.gateway.file_places import place_of
 from seqd.gateway.ledger_client import GatewayClient
+from seqd.gateway.minutes import noting
 from seqd.gateway.refusals import (
     ERRORS,
     PROBLEMS,
@@ -65,6 +66,7 @@ def gateway_app(settings: Settings) -> FastAPI:
         async with (
             GatewayClient(settings=settings) as client,
             beside(sweeping(client)),
+            beside(noting(client)),
             beside(deliver_forever(client, may_be_private=may_be_private)),
         ):
             yield {"seqd": client}

@@ -86,6 +86,8 @@ class Fleet(Part):
     def __init__(self, ledger: Whole) -> None:
         super().__init__(ledger)
         self._entries: dict[bytes, list[CatalogEntry]] = {}
+        #: Those records that `workers` read last, by their bytes: most are the same a second later.
+        self._statuses: dict[bytes, list[WorkerStatus]] = {}
         #: What `workers` returned last, and when.
         self._recent: tuple[float, list[WorkerStatus]] = (float("-inf"), [])
         self._is_reading = False
@@ -171,7 +173,12 @@ class Fleet(Part):
             return []
         from seqd_schemas import WorkerStatus
 
-        records = readable(WorkerStatus, [row for row in rows if row is not None])
+        known, self._statuses = self._statuses, {}
+        for row in rows:
+            if row is not None:
+                found = known[row] if row in known else readable(WorkerStatus, [row])
+                self._statuses[row] = found
+        records = [one for found in self._statuses.values() for one in found]
         return sorted(records, key=lambda status: status.worker)
 
     @exchange
@@ -208,14 +215,16 @@ class Fleet(Part):
         return sorted(records.values(), key=lambda status: status.seen_at_ms)
 
     @exchange
-    def silent_workers(self) -> Exchange[dict[str, int]]:
+    def silent_workers(self, up: Collection[str] = ()) -> Exchange[dict[str, int]]:
         """Return the workers of the last day that are not heard of any more, and when they were.
 
-        One that ended in order is not among them. At most `MAX_SILENT`, the last ones.
+        One that ended in order is not among them, nor one that is known to be `up`. At most
+        `MAX_SILENT`, the last ones.
         """
         last = ("ZREVRANGE", self._keys.workers(), 0, MAX_SILENT - 1, "WITHSCORES")
         found = cast(list[bytes], (yield from command(*last)))  # names and scores in turn
-        rows = list(zip(found[::2], map(float, found[1::2]), strict=True))
+        scored = zip(found[::2], map(float, found[1::2]), strict=True)
+        rows = [(name, seen) for name, seen in scored if name.decode() not in up]
         records = yield from self._records([name for name, _ in rows])
         pairs = zip(rows, records, strict=True)
         return {name.decode(): int(seen) for (name, seen), record in pairs if record is None}
@@ -240,17 +249,29 @@ class Fleet(Part):
     @exchange
     def held(self, workers: "Iterable[str]", most: int) -> Exchange[dict[str, Held]]:
         """Return, by worker that holds any, how many units, and at most so many of them."""
-        names, asked = list(workers), []
-        for name in names:
-            key = self._keys.worker_leases(name)
-            asked += [Command(("SCARD", key)), Command(("SRANDMEMBER", key, most))]
-        replies = yield from pipeline(asked)
-        rows = zip(names, cast(list[int], replies[::2]), replies[1::2], strict=True)
+        names = list(workers)
+        keys = [self._keys.worker_leases(name) for name in names]
+        replies = yield from pipeline(Command(("SRANDMEMBER", key, most)) for key in keys)
+        samples = dict(zip(names, cast(list[list[bytes]], replies), strict=True))
+        # Where fewer came than were asked for, that is all: most workers hold a few or none.
+        more = [name for name, sample in samples.items() if len(sample) == most]
+        units = yield from self.units_in_hand.steps(more)
         return {
-            name: Held(units, [one.decode(errors="replace") for one in cast(list[bytes], some)])
-            for name, units, some in rows
-            if units and some
+            name: Held(
+                max(units.get(name, 0), len(sample)),
+                [one.decode(errors="replace") for one in sample],
+            )
+            for name, sample in samples.items()
+            if sample
         }
+
+    @exchange
+    def units_in_hand(self, workers: "Iterable[str]") -> Exchange[dict[str, int]]:
+        """Return how many units workers hold, by name; who holds none is left out."""
+        names = list(workers)
+        asked = (Command(("SCARD", self._keys.worker_leases(name))) for name in names)
+        counts = cast(list[int], (yield from pipeline(asked)))
+        return {name: units for name, units in zip(names, counts, strict=True) if units}
 
     @exchange
     def in_hand(self, workers: "Iterable[str]") -> Exchange[dict[str, tuple[int, int]]]:

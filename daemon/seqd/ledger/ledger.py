@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from seqd.ledger.failures import Failures
     from seqd.ledger.inbox import InboxStream
     from seqd.ledger.many_jobs import ManyJobs
+    from seqd.ledger.minutes import Minutes
     from seqd.ledger.model_pauses import ModelPauses
     from seqd.ledger.queues import Queues
     from seqd.ledger.ranges import Ingests, Ranges
@@ -45,6 +46,7 @@ _PARTS = {
     "ingests": ("ranges", "Ingests"),
     "looks": ("rules", "Looks"),
     "many_jobs": ("many_jobs", "ManyJobs"),
+    "minutes": ("minutes", "Minutes"),
     "model_pauses": ("model_pauses", "ModelPauses"),
     "orders": ("rules", "ModelOrders"),
     "placements": ("rules", "Placements"),
@@ -70,6 +72,7 @@ class LedgerParts:
     failures: "Failures"
     inbox: "InboxStream"
     many_jobs: "ManyJobs"
+    minutes: "Minutes"
     model_pauses: "ModelPauses"
     orders: "ModelOrders"
     queues: "Queues"

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from seqd.ledger.exchange import Command, Exchange, permitted, pipeline
+from seqd.ledger.minutes import Figures
 from seqd.queue_states import queue_states
 from seqd.scaling import work_left
 from seqd_schemas import Keys
@@ -79,13 +80,23 @@ class FleetOverview:
         """Items a minute that failed, of all queues."""
         return 60 * sum(one.errors_per_s or 0.0 for one in self.queues)
 
+    @property
+    def figures(self) -> Figures:
+        """The same, and what waits and who is busy: what is noted of a minute."""
+        return Figures(
+            items_per_s=round(self.items_per_s, 3),
+            errors_per_min=round(self.errors_per_min, 3),
+            waiting_items=sum(one.waiting_items for one in self.queues),
+            busy_workers=len(self.units_in_hand),
+        )
+
 
 def fleet_overview(ledger: "LedgerParts") -> Exchange[FleetOverview]:
     """Return the fleet as it is now, without dead letters and rates that the user may not read."""
     workers = yield from ledger.fleet.workers.steps()
     catalog = yield from ledger.fleet.catalog.steps()
     numbers = yield from _numbers(ledger.keys)
-    held = yield from ledger.fleet.held.steps([one.worker for one in workers], 1)
+    names = [one.worker for one in workers]
     jobs, left = yield from ledger.jobs.newest_open_and_left.steps(MAX_JOBS)
     facts = yield from ledger.queues.facts.steps(workers, catalog, left)
     return FleetOverview(
@@ -94,8 +105,8 @@ def fleet_overview(ledger: "LedgerParts") -> Exchange[FleetOverview]:
         work_left=work_left(facts.work, facts.rates, workers, facts.known),
         workers=workers,
         catalog=catalog,
-        units_in_hand={name: one.units for name, one in held.items()},
-        silent=(yield from ledger.fleet.silent_workers.steps()),
+        units_in_hand=(yield from ledger.fleet.units_in_hand.steps(names)),
+        silent=(yield from ledger.fleet.silent_workers.steps(frozenset(names))),
         unheard=(yield from ledger.fleet.unheard.steps(workers)),
         jobs=jobs,
         failures=(yield from permitted(ledger.failures.newest.steps(MAX_FAILURES), None)),

@@ -89,12 +89,13 @@ def run_demo(
     began_s = time.monotonic()
     screen = Screen()
     screen.say("seqd: bulk classification, training and generation on this machine.", "bold")
-    with open_environment(settings or load_settings()) as environment:
+    given = settings or load_settings()
+    with open_environment(given) as environment:
         _introduce(screen, environment)
         status = _classify(screen, environment, list(compose_reviews(reviews)))
         _train(screen, environment, compose_text(text_chars))
         _generate(screen, environment)
-    _say_goodbye(screen, time.monotonic() - began_s)
+    _say_goodbye(screen, time.monotonic() - began_s, f"{given.gateway_url}/")
     return status
 
 
@@ -214,7 +215,7 @@ def _generate(screen: Screen, environment: Environment) -> None:
         handle.wait()
 
 
-def _say_goodbye(screen: Screen, seconds: float) -> None:
+def _say_goodbye(screen: Screen, seconds: float, console_url: str) -> None:
     _heading(screen, f"Done in {duration(seconds)}. To go on, in one terminal:")
     _say_commands(screen, *_activation(), "seqd up")
     screen.say("and in another:", "bold")
@@ -226,6 +227,8 @@ def _say_goodbye(screen: Screen, seconds: float) -> None:
         'seqd generate char_lstm "once upon a time " -t 0.2 -t 0.5 -t 1.0',
         "seqd status",
     )
+    screen.say("To watch and act in a browser:", "bold")
+    _say_commands(screen, f"seqd up --gateway    # then open {console_url}")
 
 
 def _say_commands(screen: Screen, *commands: str) -> None:

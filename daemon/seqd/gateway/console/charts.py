@@ -1,6 +1,6 @@
 """Lines over time as SVG, drawn here: coordinates of the points, and the scale in words."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -46,15 +46,21 @@ def chart_of(
     ends: tuple[str, str],
     *,
     from_zero: bool = True,
+    said: Callable[[float], str] = metric,
 ) -> Chart | None:
-    """Return a chart of named series of points (x, y); None where no series has a point."""
+    """Return a chart of named series of points (x, y); None where no series has a point.
+
+    `said` gives a value in words.
+    """
     points = [point for _, line in series for point in line]
     if not points:
         return None
     xs, ys = [x for x, _ in points], [y for _, y in points]
     least_x, most_x = min(xs), max(xs)
     least_y, most_y = (0.0 if from_zero else min(ys)), max(ys)
-    wide, high = (most_x - least_x) or 1.0, (most_y - least_y) or 1.0
+    if most_y <= least_y:
+        most_y = least_y + 1.0  # a level line lies at the bottom
+    wide, high = (most_x - least_x) or 1.0, most_y - least_y
 
     def place(point: tuple[float, float]) -> str:
         x, y = point
@@ -62,6 +68,6 @@ def chart_of(
         return f"{across:.1f},{_HEIGHT - _HEIGHT * (y - least_y) / high:.1f}"
 
     lines = [
-        Line(name, " ".join(map(place, line)), metric(line[-1][1])) for name, line in series if line
+        Line(name, " ".join(map(place, line)), said(line[-1][1])) for name, line in series if line
     ]
-    return Chart(title, lines, metric(most_y), metric(least_y), *ends)
+    return Chart(title, lines, said(most_y), said(least_y), *ends)

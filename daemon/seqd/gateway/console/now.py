@@ -1,39 +1,102 @@
 """The first page: what is in hand and what waits, how fast it goes, what is wrong."""
 
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import replace
+
 from fastapi import APIRouter, Request
 
-from seqd.doctor.judging import judged
+from seqd.doctor.findings import Finding
+from seqd.doctor.judging import judged, pauses, routes, workers_up
 from seqd.gateway.callers import Reader, SeqdClient
+from seqd.gateway.console.charts import Chart, chart_of
 from seqd.gateway.console.rendering import Page, page, table_of
+from seqd.ledger.minutes import Figures
+from seqd.ledger.overview import FleetOverview
 from seqd.views.jobs import job_columns
+from seqd.views.numbers import age, count, rate
 from seqd.views.queues import queue_columns
+from seqd_schemas import JobRecord, JobState
 
 router = APIRouter(include_in_schema=False)
 
 #: Open jobs that are shown, the newest.
 _SHOWN_JOBS = 10
 
+_OPEN = [state for state in JobState if not state.is_terminal]
+
+
+def _whole(number: float) -> str:
+    return count(round(number))
+
+
+#: Lines of the last hour: what each is of, and how its numbers are said.
+_LINES: Sequence[tuple[str, Callable[[Figures], float], Callable[[float], str]]] = (
+    ("Items a second", lambda one: one.items_per_s, rate),
+    ("Errors a minute", lambda one: one.errors_per_min, rate),
+    ("Items waiting", lambda one: one.waiting_items, _whole),
+    ("Busy workers", lambda one: one.busy_workers, _whole),
+)
+
 
 @router.get("/")
 @page
 async def now(request: Request, caller: Reader, seqd: SeqdClient) -> Page:
     """Show the daemon as it is now."""
-    fleet = await seqd.overview()
-    tenant = caller.only_tenant
-    jobs = [one for one in fleet.jobs if tenant in (None, one.tenant)][:_SHOWN_JOBS]
-    tenants = {one.tenant for one in jobs}
-    queues = [one for one in fleet.queues if one.state != "idle"]
+    fleet = await seqd.recent_overview()
+    hour = await seqd.ask(seqd.ledger.minutes.last_hour.steps(fleet.at_ms))
+    tenant, jobs, found = caller.only_tenant, fleet.jobs[:_SHOWN_JOBS], judged(fleet)
+    open_jobs, queues = fleet.open_jobs, fleet.queues
+    if tenant is not None:
+        jobs = await seqd.jobs(_SHOWN_JOBS, states=_OPEN, tenant=tenant)
+        open_jobs = (await seqd.ask(seqd.ledger.tenants.record.steps(tenant))).open_jobs
+        seen = _seen_of(fleet, tenant, await seqd.seen_models(tenant))
+        queues, found = seen.queues, list(_told_tenants(seen))
+    queues = [one for one in queues if one.state != "idle"]
     unserved = {f"{one.task} {one.model}" for one in queues if one.state == "unserved"}
+    tenants = {one.tenant for one in jobs}
     facts = {
         "fleet": fleet,
-        "findings_now": judged(fleet),
-        "waiting": sum(one.waiting_items for one in queues),
-        "in_hand": sum(one.items_in_hand for one in queues),
-        "work_left_s": sum(one.work_left_s for one in queues),
-        "busy": sum(bool(units) for units in fleet.units_in_hand.values()),
-        "jobs": table_of(
-            job_columns(fleet.at_ms, tenants, unserved), jobs, lambda one: f"/jobs/{one.job_id}"
-        ),
+        "figures": fleet.figures,
+        "is_all": tenant is None,
+        "open_jobs": open_jobs,
+        "findings_now": found,
+        "in_hand": sum(one.items_in_hand for one in fleet.queues),
+        "work_left_s": sum(one.work_left_s for one in fleet.queues),
+        "charts": _charts_of(hour, fleet.at_ms),
+        "jobs": table_of(job_columns(fleet.at_ms, tenants, unserved), jobs, _page_of),
         "queues": table_of(queue_columns(is_wide=True), queues),
     }
     return Page("now.html", "Now", facts)
+
+
+def _page_of(job: JobRecord) -> str:
+    return f"/jobs/{job.job_id}"
+
+
+def _seen_of(fleet: FleetOverview, tenant: str, models: Collection[str]) -> FleetOverview:
+    """Return a look at the fleet without what another tenant has in it."""
+    return replace(
+        fleet,
+        queues=[one for one in fleet.queues if one.model in models],
+        jobs=[one for one in fleet.jobs if one.tenant == tenant],
+        pauses={name: one for name, one in fleet.pauses.items() if name in models},
+    )
+
+
+def _told_tenants(seen: FleetOverview) -> Iterator[Finding]:
+    """Yield why a tenant's work stands; what else is wrong names what others run and hand in."""
+    if seen.no_writes is None:
+        yield from workers_up(seen)
+        yield from routes(seen)
+    yield from pauses(seen)
+
+
+def _charts_of(hour: Sequence[tuple[int, Figures]], now_ms: int) -> list[Chart | None]:
+    """Return the last hour as lines; none before there are two points."""
+    if len(hour) < 2:
+        return []
+    ends = f"{age(hour[0][0], now_ms)} ago", "now"
+    return [
+        chart_of(title, [("last", [(at_ms, value(one)) for at_ms, one in hour])], ends, said=said)
+        for title, value, said in _LINES
+    ]
