@@ -71,6 +71,22 @@ def test_jobs_are_found_by_what_they_have_in_common_and_followed(
     expect(tab.get_by_text("model is 'No model'; allowed: NAME, or NAME@3")).to_be_visible()
 
 
+def test_a_search_that_stops_says_so_and_goes_on_from_there(tab: Page, client: Client) -> None:
+    written = client.generate(["once"], model="char_lstm")
+    written.wait()
+    client.pause_model("imdb_lstm")
+    list(client.classify_each(["fine"] * 1_100))
+
+    tab.goto("/jobs?kind=generate")
+    expect(tab.get_by_text("There may be older ones that match.")).to_be_visible()
+    assert shown(tab) == []
+    tab.get_by_role("link", name="Search on").click()
+
+    expect(tab.get_by_role("link", name=written.job_id)).to_be_visible()
+    client.cancel_jobs(kind="classify")
+    client.resume_model("imdb_lstm")
+
+
 def test_an_act_on_all_that_match_leaves_alone_what_came_after_the_count(
     tab: Page, client: Client, look: Look
 ) -> None:

@@ -32,7 +32,7 @@ _SHOWN: Final = 50
 
 #: Others that one page looks at, about 50 ms of work; of a beginning of an id that takes less.
 _SEARCHED: Final = 1_000
-_SEARCHED_BY_ID: Final = 10_000
+_SEARCHED_BY_ID: Final = 5_000
 
 #: Seconds after which a count, and an act, stops where it is.
 _LONGEST_COUNT_S: Final = 5.0
@@ -68,7 +68,7 @@ _ACTS: Final = {
     JobAction.REMOVE: (
         KeyRole.SUBMIT,
         "Remove",
-        "With their results, for good.",
+        "With all results, for good.",
     ),
 }
 
