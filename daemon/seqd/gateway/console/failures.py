@@ -29,8 +29,8 @@ from seqd.views.failures import (
     what_to_do,
     why_no_input,
 )
-from seqd.views.numbers import counted
-from seqd_schemas import FailureScope
+from seqd.views.numbers import count, counted
+from seqd_schemas import FailureRecord, FailureScope
 
 router = APIRouter(include_in_schema=False)
 
@@ -40,8 +40,10 @@ _FILTERS: Final = ("code", "model", "tenant")
 _NAMES: Final = (*_FILTERS, "like", "id", "until")
 _UNTIL: Final = re.compile(r"[0-9]{1,14}")
 
-#: Lines that are shown.
+#: Lines that are shown of one cause, and dead letters of which the causes are: more take longer
+#: than a page may.
 _MOST: Final = 200
+_MOST_READ: Final = 2_000
 _MOST_TOLD: Final = 5
 
 _NONE: Final = "No dead letter matches."
@@ -51,32 +53,41 @@ _NONE: Final = "No dead letter matches."
 @page
 async def failures(request: Request, caller: Reader, seqd: SeqdClient) -> Page:
     """List what failed: dead letters with one cause together; those of one cause one by one."""
-    asked = _asked(request.query_params)
+    asked, why, title = _asked(request.query_params), "", "Dead letters"
     now_ms = await seqd.ask(seqd.ledger.fleet.now_ms.steps())
-    groups, why = FailureGroups(), ""
+    meant, records = FailureFilters(), list[FailureRecord]()
     try:
         meant = await _meant(seqd, caller, asked)
-        groups = await seqd.failure_groups(**meant)
+        records = await seqd.failures(_MOST if asked["like"] else _MOST_READ, **meant)
     except InvalidRequest as error:
-        why, meant = str(error), {}
-    listed = groups.listed()
-    last, code, *others = group_columns(now_ms)
-    found = table_of(
-        (code, last, *others), listed[:_MOST], lambda one: f"/failures?like={one.example_id}"
-    )
-    title, summary, has_more = "Dead letters", _summary(groups), len(listed) > _MOST
-    if asked["like"] and listed:
-        records = await seqd.failures(_MOST, **meant)
+        why = str(error)
+    if asked["like"]:
         found = table_of(failure_columns(now_ms), records, lambda one: f"/failures/{one.id}")
-        title, has_more = f"Dead letters: {code_of(listed[0])}", groups.entries > _MOST
+        alike = len(tuple(meant.get("ids") or ()))
+        summary = f"{counted(alike, 'dead letter')} with one cause."
+        if alike > _MOST:
+            summary += f" The newest {_MOST} are shown."
+        if records:
+            title += f": {code_of(records[0])}"
+    else:
+        groups = FailureGroups()
+        for record in records:
+            groups.add(record)
+        last, code, *others = group_columns(now_ms)
+        columns = (code, last, *others)
+        found = table_of(columns, groups.listed(), lambda one: f"/failures?like={one.example_id}")
+        summary = _summary(groups)
+        if len(records) == _MOST_READ:
+            summary += f" Older than the newest {count(_MOST_READ)} are not looked at here."
     facts = {
         "asked": asked,
         "given": {name: value for name, value in asked.items() if value},
-        "summary": f"{summary} The first {_MOST} are shown." if has_more else summary,
+        "summary": summary if records else "",
         "found": found,
         "why": why,
     }
-    return Page("failures.html", title, facts, 400 if why else 200)
+    status = 400 if why else 200
+    return Page("failures.html", title, facts, status, is_final=bool(asked["like"]))
 
 
 @router.get("/failures/{failure_id}")
@@ -135,9 +146,7 @@ async def purge(request: Request, form: Form, caller: Operator, seqd: SeqdClient
 
 
 def _summary(groups: FailureGroups) -> str:
-    """Return how many dead letters there are; '' for none."""
-    if not groups.entries:
-        return ""
+    """Return how many dead letters there are."""
     counts = (
         counted(groups.entries, "dead letter"),
         counted(groups.items, "failed item"),
