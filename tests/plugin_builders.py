@@ -6,6 +6,7 @@ from pathlib import Path
 from seqd.models.loading import PluginSource
 from seqd.models.registry import Registry
 from seqd.settings import Settings
+from seqd.testing.in_process.worker import ThreadWorker
 
 
 def a_registry_of(
@@ -13,6 +14,11 @@ def a_registry_of(
 ) -> Registry:
     """Load modules or objects under these names, and nothing else."""
     return Registry([_candidate(name, plugin) for name, plugin in plugins], settings or Settings())
+
+
+def a_worker_of(name: str, plugin: object, settings: Settings) -> ThreadWorker:
+    """Return a worker for the test's process that has one plugin; it is to be started and closed."""
+    return ThreadWorker(settings, a_registry_of([(name, plugin)], settings))
 
 
 def place(file: Path, code: str, function: str) -> str:

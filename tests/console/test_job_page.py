@@ -9,9 +9,8 @@ import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
-from plugin_builders import a_registry_of
+from plugin_builders import a_worker_of
 from seqd.client import Client
-from seqd.gateway.callers import KEY_COOKIE
 from seqd.hookspecs import (
     Artifact,
     Device,
@@ -25,7 +24,6 @@ from seqd.hookspecs import (
 )
 from seqd.ledger import Ledger, connect
 from seqd.testing import RunningServices
-from seqd.testing.in_process.worker import ThreadWorker
 from seqd_schemas import Item, ItemError, ItemErrorCode, KeyRole
 
 Look = Callable[[str], None]
@@ -182,8 +180,7 @@ def test_a_training_is_watched_to_its_end(
     tab: Page, services: RunningServices, client: Client, look: Look
 ) -> None:
     settings = services.settings.model_copy(update={"worker": "novelists"})
-    registry = a_registry_of([("novelist", NovelistPlugin())], settings)
-    worker = ThreadWorker(settings, registry)
+    worker = a_worker_of("novelist", NovelistPlugin(), settings)
     services.stop_worker()
     worker.start()
     try:
@@ -221,7 +218,7 @@ def test_a_job_of_another_tenant_is_not_there(
         own, other = (keys.new(tenant, KeyRole.READ) for tenant in ("acme", "other"))
         for path in ("", "/results", "/results?item=row-1", "/results.jsonl"):
             pages = [
-                httpx.get(f"{gateway}/jobs/{job.job_id}{path}", cookies={KEY_COOKIE: made.secret})
+                httpx.get(f"{gateway}/jobs/{job.job_id}{path}", cookies={"seqd_key": made.secret})
                 for made in (own, other)
             ]
             assert [page.status_code for page in pages] == [200, 404], path

@@ -9,7 +9,6 @@ from playwright.sync_api import Page, expect
 
 from gateway_builders import new_key
 from seqd.client import Client
-from seqd.gateway.callers import KEY_COOKIE
 from seqd.hookspecs import LabelledRecord
 from seqd.testing import RunningServices, StubModel
 from seqd_schemas import KeyRole
@@ -91,7 +90,7 @@ def test_a_promotion_that_another_one_came_before_changes_nothing(
 @pytest.mark.usefixtures("topics")
 def test_a_model_of_another_tenant_is_not_there(gateway: str, services: RunningServices) -> None:
     key = new_key(services, "reviews", KeyRole.OPERATE)
-    with httpx.Client(base_url=gateway, cookies={KEY_COOKIE: key}) as other:
+    with httpx.Client(base_url=gateway, cookies={"seqd_key": key}) as other:
         assert "topics" not in other.get("/models").text
         theirs, none = other.get("/models/topics"), other.get("/models/topicz")
         assert (theirs.status_code, none.status_code) == (404, 404)

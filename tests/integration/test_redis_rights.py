@@ -26,7 +26,6 @@ from redis_fixtures import LOOPBACK, PrivateServer, servers
 from seqd.client import Client
 from seqd.errors import RedisNoPermission
 from seqd.gateway.app import gateway_app
-from seqd.gateway.callers import KEY_COOKIE
 from seqd.ledger import Ledger, connect
 from seqd.ledger.acl import KEY_ACCESS_SINCE, NEWEST, Role, Version, rights_of
 from seqd.ledger.audit import AuditFilter
@@ -367,7 +366,7 @@ def test_a_gateway_needs_the_rights_of_its_role_alone(fleet: Fleet) -> None:
 
     with serving(gateway_app(settings)) as address, httpx.Client(base_url=address) as web:
         web.headers.update(bearer)
-        web.cookies.set(KEY_COOKIE, made.secret)
+        web.cookies.set("seqd_key", made.secret)
         put = web.put("/v1/jobs/mine", json=job)
         acts = [web.post(f"/v1/jobs/mine/{act}") for act in ("pause", "resume", "cancel")]
         read = [web.get(path) for path in ("/v1/models", "/v1/jobs", "/v1/jobs/mine/results")]
