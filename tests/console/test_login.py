@@ -95,9 +95,12 @@ def test_a_login_leads_to_a_page_of_ours_and_nowhere_else(
 def test_keys_that_open_nothing_say_why(web: httpx.Client, new_key: NewKey) -> None:
     limited, _ = new_key("acme", "read", "--rate", "1")
     web.get("/", headers=of(limited))
+    expired, _ = new_key("acme", "read", "--expires", "1s")
+    wait_until(lambda: web.get("/", headers=of(expired)).is_redirect, "it has expired")
 
     for key, why in {
         limited: "as many requests in a minute as it may",
+        expired: "The key has expired.",
         "é\x00": "There is no such key",
         "": "There is no such key",
     }.items():
@@ -175,9 +178,8 @@ def test_a_cookie_never_opens_the_api(web: httpx.Client, new_key: NewKey) -> Non
     secret, _ = new_key("ops", "admin")
 
     assert web.get("/keys", headers=of(secret)).status_code == 200
-    for host in ("127.0.0.1", "127.0.0.1/keys?"):
-        for path in ("/v1/models", "/v1/jobs", "/v1/events"):
-            assert web.get(path, headers={**of(secret), "host": host}).status_code == 401, path
+    for path in ("/v1/models", "/v1/jobs", "/v1/events"):
+        assert web.get(path, headers=of(secret)).status_code == 401, path
 
 
 def test_without_keys_pages_are_open_on_this_machine_and_cookies_are_secure_behind_tls(

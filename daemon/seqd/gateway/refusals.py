@@ -110,7 +110,7 @@ _OWN_ROUTES: Final = ("/v1/jobs", "/v1/events")
 
 #: Paths of the console's pages.
 _PAGES: Final = re.compile(
-    "/((jobs|models|try|workers|plugins|failures|webhooks|keys)(/.*)?|login|logout)?", re.DOTALL
+    "/((jobs|models|try|workers|plugins|failures|webhooks|keys)(/.*)?|login|logout)?"
 )
 
 #: Seconds after which a client tries again where the error says none.
@@ -156,8 +156,7 @@ def is_page(request: Request) -> bool:
     Not that of a client which wants JSON, and was given an address without `/v1`.
     """
     wants_json = request.headers.get("accept") == "application/json"
-    # Not by the URL, into which the header `host` goes.
-    return not wants_json and _PAGES.fullmatch(request.scope["path"]) is not None
+    return not wants_json and _PAGES.fullmatch(request.url.path) is not None
 
 
 def _page_of(request: Request, status: int, message: str) -> Response:
