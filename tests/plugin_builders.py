@@ -17,7 +17,7 @@ def a_registry_of(
 
 
 def a_worker_of(name: str, plugin: object, settings: Settings) -> ThreadWorker:
-    """Return a worker for the test's process that has one plugin; it is to be started and closed."""
+    """Return a worker of the test's process with one plugin; start it, and close it."""
     return ThreadWorker(settings, a_registry_of([(name, plugin)], settings))
 
 
