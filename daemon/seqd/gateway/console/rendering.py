@@ -40,9 +40,11 @@ _HEADERS: Final = {
 }
 
 #: Seconds between two reads of a page that is watched, and how much longer than the last read
-#: they are at least: watching takes a fifth of a connection at most.
+#: they are at least: watching takes a fifth of a connection at most. A read that waited for Redis
+#: is no reason to rest for minutes.
 _EVERY_S: Final = 1.0
 _REST: Final = 4.0
+_LONGEST_REST_S: Final = 10.0
 
 #: Seconds after which a stream ends, so that the script asks again, by a key that is still good.
 _LONGEST_S: Final = 600.0
@@ -194,7 +196,8 @@ async def _changes(
             if shown.is_final:
                 yield event_of({}, event="final")
                 return
-        await asyncio.sleep(max(_EVERY_S, _REST * (monotonic() - read_s)))
+        rest_s = _REST * (monotonic() - read_s)
+        await asyncio.sleep(min(_LONGEST_REST_S, max(_EVERY_S, rest_s)))
 
 
 def _fragments(request: Request, shown: Page, token: str) -> Iterable[tuple[str, str]]:

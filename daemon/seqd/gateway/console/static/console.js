@@ -11,7 +11,7 @@
   const connection = document.getElementById("connection");
   const url = new URL(location.href);
   url.searchParams.set("live", "1");
-  const LONGEST_WAIT_MS = 30000;
+  const LONGEST_WAIT_MS = 30000, OLD_MS = 30000;
   let source = null, waitMs = 1000, timer = 0, isFinal = false;
 
   const say = (text) => {
@@ -61,6 +61,12 @@
     return focused !== null && focused.matches("input, select, textarea") ? focused : null;
   };
 
+  // The gateway is there, but cannot read the page: Redis is away, or what it shows is gone.
+  const expectNews = () => {
+    clearTimeout(timer);
+    timer = setTimeout(say, OLD_MS, "nothing new comes; what is shown may be old");
+  };
+
   const close = () => {
     clearTimeout(timer);
     if (source !== null) source.close();
@@ -71,8 +77,10 @@
     close();
     if (document.hidden || isFinal) return;
     source = new EventSource(url);
+    expectNews();
     source.addEventListener("alive", () => {
       waitMs = 1000;
+      expectNews();
       say("live");
     });
     source.addEventListener("fragment", (event) => put(JSON.parse(event.data)));
@@ -93,5 +101,6 @@
   // A tab that nobody sees asks for nothing.
   document.addEventListener("visibilitychange", () => (document.hidden ? close() : open()));
   window.addEventListener("pagehide", close);
+  window.addEventListener("pageshow", (event) => event.persisted && open());
   open();
 })();
