@@ -40,6 +40,15 @@ class Place:
         return self.slot.rpartition("@")[2].partition(":")[0]
 
 
+def target_of(worker: WorkerStatus) -> str:
+    """Return the target of a worker: its slot, where the next one there gets another name."""
+    slot_at_host = f"{worker.slot}@{worker.host}"
+    fronts = (f"{slot_at_host}-", f"{slot_at_host.replace('@', '-', 1)}-")
+    is_given = not worker.worker.startswith(fronts)
+    own = is_given and not worker.supervised
+    return f"worker:{worker.worker}" if own else f"slot:{slot_at_host}"
+
+
 def is_meant(place: Place, target: str) -> bool:
     """Return True where a rule with this target, such as `label:pool=a`, means the worker."""
     if target == EVERY_WORKER:

@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from builders import a_worker_status
-from seqd.cli.plugins.distribution import Holding, differences, holdings, sources
+from seqd.cli.plugins.distribution import differences, sources
+from seqd.doctor.plugin_places import fleet_of
+from seqd.views.plugins import Holding, holdings
 from seqd_schemas import PluginState, PluginStatus, WorkerStatus
 
 
@@ -26,7 +28,7 @@ def test_a_plugin_is_listed_by_version_and_state_with_the_workers_that_have_it_s
     broken = a_plugin(state=PluginState.BROKEN, reason="no libfoo", models=())
     workers = [a_worker("a", a_plugin()), a_worker("b", broken), a_worker("c"), a_worker("d")]
 
-    assert holdings([], workers) == [
+    assert holdings(fleet_of(workers)) == [
         Holding("hello", "0.2", "ready", ("a",)),
         Holding("hello", "0.2", "broken", ("b",), "no libfoo"),
         Holding("hello", "", "absent", ("c", "d")),
@@ -38,7 +40,7 @@ def test_nothing_is_said_to_be_missing_on_a_worker_that_does_not_say_what_it_has
     drained = a_worker_status(worker="b", plugins=())
 
     assert differences([a_plugin()], [a_worker("a", a_plugin()), drained]) == []
-    assert holdings([a_plugin()], [drained]) == []
+    assert holdings(fleet_of([drained]), ["hello"]) == []
 
 
 def test_a_plugin_that_some_workers_lack_is_named_with_the_command_that_installs_it() -> None:

@@ -344,15 +344,13 @@ def _targets_of(
 
 def target_of_name(name: str, workers: "Sequence[WorkerStatus]") -> str:
     """Return the target of a name: its slot, where the worker's next start gets another name."""
+    from seqd.targets import target_of
+
     for one in workers:
-        slot_at_host = f"{one.slot}@{one.host}"
-        if name == slot_at_host:
+        if name == f"{one.slot}@{one.host}":
             return f"slot:{name}"
         if name == one.worker:
-            is_given = not name.startswith(
-                (f"{slot_at_host}-", f"{slot_at_host.replace('@', '-', 1)}-")
-            )
-            return f"worker:{name}" if is_given and not one.supervised else f"slot:{slot_at_host}"
+            return target_of(one)
     return f"slot:{name}" if _is_slot_at_host(name) else f"worker:{name}"
 
 
@@ -438,21 +436,11 @@ def _confirm(
     workers: "Sequence[WorkerStatus]",
 ) -> None:
     """Ask where nobody is left to run something. Raises Unconfirmed where nobody can be asked."""
-    from seqd.serving import only_there
+    from seqd.views.workers import nobody_left_told
 
-    catalog = ledger.fleet.catalog()
-    left = [
-        (task, model, versions)
-        for task, model, versions in only_there(workers, {one.worker for one in meant})
-        if model not in catalog or task in catalog[model].all_tasks
-    ]
-    if not left:
+    says = nobody_left_told(workers, {one.worker for one in meant}, ledger.fleet.catalog())
+    if not says:
         return
-    what = ", ".join(
-        f"{task} {model}" + (f"@{','.join(map(str, versions))}" if versions else "")
-        for task, model, versions in left[:10]
-    )
-    says = f"No other worker that is up can {what}: such jobs wait until one can."
     options.ask(f"{says}\n{action} all the same?", f"{says} Say --yes to {action} all the same.")
 
 

@@ -29,7 +29,18 @@ from seqd.gateway import (
 )
 from seqd.gateway.api_page import add_page
 from seqd.gateway.callers import Admissions
-from seqd.gateway.console import failures, job, job_results, keys, now, static_files, visits
+from seqd.gateway.console import (
+    failures,
+    job,
+    job_results,
+    keys,
+    now,
+    plugins,
+    static_files,
+    try_it,
+    visits,
+    workers,
+)
 from seqd.gateway.console import jobs as job_list
 from seqd.gateway.console import models as model_pages
 from seqd.gateway.console import webhooks as webhook_pages
@@ -100,6 +111,9 @@ def gateway_app(settings: Settings) -> FastAPI:
         job,
         job_results,
         model_pages,
+        try_it,
+        workers,
+        plugins,
         failures,
         webhook_pages,
         keys,

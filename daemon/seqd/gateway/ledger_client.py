@@ -11,12 +11,12 @@ from seqd.client.explaining.reading import explained
 from seqd.client.explaining.records import Explanation
 from seqd.client.faces import call, reading
 from seqd.errors import JobFailed, UnknownJob
-from seqd.gateway.owned_models import model_checked, own_model_checked, seen_models
+from seqd.gateway.owned_models import fleet_seen, model_checked, own_model_checked, seen_models
 from seqd.ledger import LedgerParts
 from seqd.ledger.audit import NO_DETAILS, audited
 from seqd.ledger.exchange import Exchange, Give, Reading, T
 from seqd.ledger.jobs import StreamPosition
-from seqd.ledger.overview import FleetOverview
+from seqd.ledger.overview import FleetOverview, workers_overview
 from seqd.ledger.uploaded_files import Place
 from seqd.settings import Settings
 from seqd_schemas import TERMINAL_EVENTS, CatalogEntry, Event, Job, JobRecord, Priority
@@ -138,6 +138,12 @@ class GatewayClient(AsyncClient):
     def check_own_model(self, model: str, tenant: str | None) -> Exchange[None]:
         """Raise ModelNameTaken or NotAllowed for a model that a tenant may not train or change."""
         return own_model_checked(self._ledger, model, tenant)
+
+    @call
+    def seen_fleet(self, tenant: str | None) -> Exchange[FleetOverview]:
+        """Return the workers and what judges them, without queues and jobs, as a tenant sees it."""
+        fleet = yield from workers_overview(self._ledger)
+        return fleet if tenant is None else fleet_seen(fleet, tenant)
 
     @reading
     def all_events(self, after: str, tenant: str | None) -> Reading[Event]:

@@ -1,10 +1,14 @@
 """Whose models there are: a tenant sees its own and nobody's, and changes its own alone."""
 
+from collections.abc import Collection
+from dataclasses import replace
+
 from seqd.admission import find_model
 from seqd.errors import ModelNameTaken, NotAllowed
 from seqd.ledger import LedgerParts
 from seqd.ledger.exchange import Exchange
-from seqd_schemas import DEFAULT_TENANT, CatalogEntry, ModelReference
+from seqd.ledger.overview import FleetOverview
+from seqd_schemas import DEFAULT_TENANT, CatalogEntry, ModelReference, WorkerStatus
 
 
 def seen_models(ledger: LedgerParts, tenant: str | None) -> Exchange[dict[str, CatalogEntry]]:
@@ -37,6 +41,32 @@ def own_model_checked(ledger: LedgerParts, model: str, tenant: str | None) -> Ex
         f"Model {model!r} is shared by all, and this key may not change it. Make one of your own "
         "with it: by a `suffix`, or as another `model` with it as the `plugin`."
     )
+
+
+def fleet_seen(fleet: FleetOverview, tenant: str) -> FleetOverview:
+    """Return the workers as a tenant sees them: without models and jobs of others."""
+    catalog = {name: one for name, one in fleet.catalog.items() if _is_seen(one, tenant)}
+    hidden = fleet.catalog.keys() - catalog.keys()
+    workers = [_worker_seen(one, hidden) for one in fleet.workers]
+    return replace(fleet, catalog=catalog, workers=workers, failures=None)
+
+
+def _worker_seen(worker: WorkerStatus, hidden: Collection[str]) -> WorkerStatus:
+    def is_seen(ref: str) -> bool:
+        return ModelReference.parse(ref).name not in hidden
+
+    told: dict[str, object] = {
+        "models_loaded": tuple(filter(is_seen, worker.models_loaded)),
+        "loading": tuple(filter(is_seen, worker.loading)),
+        "left_out": tuple(filter(is_seen, worker.left_out)),
+        "loaded_bytes": {ref: n for ref, n in worker.loaded_bytes.items() if is_seen(ref)},
+        "versions": {name: n for name, n in worker.versions.items() if is_seen(name)},
+        "run_tasks": {name: tasks for name, tasks in worker.run_tasks.items() if is_seen(name)},
+        "unfit": tuple(one for one in worker.unfit if is_seen(one.model)),
+    }
+    if worker.claim is not None and worker.claim.is_lost:
+        told["claim"] = worker.claim.model_copy(update={"job_id": "(not told)"})
+    return worker.model_copy(update=told)
 
 
 def _is_seen(entry: CatalogEntry, tenant: str | None) -> bool:

@@ -33,6 +33,7 @@ from seqd.errors import (
     UnknownKey,
     UnknownModel,
     UnknownWebhook,
+    UnknownWorker,
     UserError,
     WrongState,
 )
@@ -52,6 +53,7 @@ _STATUS: Final[tuple[tuple[type[SeqdError], int], ...]] = (
     (UnknownFile, 404),
     (FileTooLarge, 413),
     (UnknownWebhook, 404),
+    (UnknownWorker, 404),
     (NotAllowed, 403),
     (IdempotencyConflict, 409),
     (WrongState, 409),

@@ -11,8 +11,8 @@ needs no entry here, and no user needs new rights for it.
                limits and weights of tenants, makes keys and webhooks of the gateway, orders which
                version of a model is in service, and reads the audit
     gateway    what a client may; reads keys and notes when they are used, makes webhooks and
-               reads what they are signed by, orders which version of a model is in service, and
-               notes figures of each minute
+               reads what they are signed by, sets rules on workers, orders which version of a model
+               is in service, and notes figures of each minute
     exporter   reads figures: queues, jobs, workers and rules on them, the server's memory;
                changes nothing
     doctor     reads that, the slow log, and whether another Celery application has keys there;
@@ -303,6 +303,7 @@ def _written_by_gateways(keys: Keys) -> tuple[str, ...]:
         keys.api_keys(),
         keys.api_keys_used(),
         keys.api_key_rate("*"),
+        keys.cordons(),
         keys.file_bytes(),
         keys.files(),
         keys.files_due(),

@@ -5,7 +5,7 @@ newest, and the rest is counted.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from seqd.ledger.exchange import Command, Exchange, permitted, pipeline
@@ -93,26 +93,42 @@ class FleetOverview:
 
 def fleet_overview(ledger: "LedgerParts") -> Exchange[FleetOverview]:
     """Return the fleet as it is now, without dead letters and rates that the user may not read."""
-    workers = yield from ledger.fleet.workers.steps()
-    catalog = yield from ledger.fleet.catalog.steps()
+    fleet = yield from workers_overview(ledger)
+    workers = fleet.workers
     numbers = yield from _numbers(ledger.keys)
     names = [one.worker for one in workers]
     jobs, left = yield from ledger.jobs.newest_open_and_left.steps(MAX_JOBS)
-    facts = yield from ledger.queues.facts.steps(workers, catalog, left)
-    return FleetOverview(
-        at_ms=(yield from ledger.fleet.now_ms.steps()),
+    facts = yield from ledger.queues.facts.steps(workers, fleet.catalog, left)
+    return replace(
+        fleet,
         queues=queue_states(facts),
         work_left=work_left(facts.work, facts.rates, workers, facts.known),
-        workers=workers,
-        catalog=catalog,
         units_in_hand=(yield from ledger.fleet.units_in_hand.steps(names)),
-        silent=(yield from ledger.fleet.silent_workers.steps(frozenset(names))),
-        unheard=(yield from ledger.fleet.unheard.steps(workers)),
         jobs=jobs,
-        failures=(yield from permitted(ledger.failures.newest.steps(MAX_FAILURES), None)),
-        failure_count=(yield from permitted(ledger.failures.count.steps(), None)),
         open_jobs=_whole(numbers[0]),
         uploading_jobs=_whole(numbers[1]),
+    )
+
+
+def workers_overview(ledger: "LedgerParts") -> Exchange[FleetOverview]:
+    """Return the same without jobs and queues, which are most of the work with many workers."""
+    workers = yield from ledger.fleet.workers.steps()
+    return FleetOverview(
+        at_ms=(yield from ledger.fleet.now_ms.steps()),
+        queues=[],
+        work_left=[],
+        workers=workers,
+        catalog=(yield from ledger.fleet.catalog.steps()),
+        units_in_hand={},
+        silent=(
+            yield from ledger.fleet.silent_workers.steps(frozenset(one.worker for one in workers))
+        ),
+        unheard=(yield from ledger.fleet.unheard.steps(workers)),
+        jobs=[],
+        failures=(yield from permitted(ledger.failures.newest.steps(MAX_FAILURES), None)),
+        failure_count=(yield from permitted(ledger.failures.count.steps(), None)),
+        open_jobs=0,
+        uploading_jobs=0,
         pauses=(yield from ledger.model_pauses.all.steps()),
         rules=(yield from permitted(ledger.cordons.rules.steps(), None)),
         inbox=(yield from ledger.inbox.state.steps()),

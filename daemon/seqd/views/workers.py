@@ -9,11 +9,11 @@ from pydantic import JsonValue
 
 from seqd.kinds import TRAIN
 from seqd.local.gpus import in_gib
-from seqd.serving import shown_state
-from seqd.targets import option_of
+from seqd.serving import only_there, recent_deaths, shown_state
+from seqd.targets import Place, is_meant, option_of
 from seqd.views.columns import Cell, Column
 from seqd.views.numbers import age, rate, size
-from seqd_schemas import Cordon, DeviceStatus, WorkerStatus
+from seqd_schemas import CatalogEntry, Cordon, CordonRule, DeviceStatus, WorkerStatus
 
 #: Models that a line names.
 _MOST_NAMES: Final = 16
@@ -64,6 +64,11 @@ class SeenWorker:
     def since_ms(self) -> int:
         """When its child started, or when it was heard of last."""
         return self.seen_at_ms if self.status is None else self.status.started_at_ms
+
+    @property
+    def recent_deaths(self) -> int:
+        """Deaths of its processes within the last hour, of those that it tells of."""
+        return 0 if self.status is None else len(recent_deaths(self.status, self.now_ms))
 
     def as_json(self) -> dict[str, JsonValue]:
         """Return it as a program reads it."""
@@ -220,6 +225,21 @@ LISTED: Final = _columns(
     "child up",
     "heard of",
 )
+#: What a page of the console has, where a row leads to what else is known of a worker.
+ON_PAGE: Final = [
+    *(IN_TOP[1] if column.name == "state" else column for column in LISTED),
+    Column(
+        "loaded",
+        _of_up(lambda worker: size(sum(worker.loaded_bytes.values())) * bool(worker.loaded_bytes)),
+        is_number=True,
+    ),
+    Column(
+        "deaths in an hour",
+        lambda one: Cell(f"{deaths}", "red") if (deaths := one.recent_deaths) else "-",
+        is_number=True,
+        is_left_out_empty=True,
+    ),
+]
 #: What `seqd status` has.
 IN_STATUS: Final = _columns("worker", "state", "takes", "loaded", "plugins", "child up")
 
@@ -260,3 +280,33 @@ def cordon_line(worker: WorkerStatus, cordon: Cordon, now_ms: int) -> str:
     why = f": {cordon.reason}" if cordon.reason else ""
     option = f" (`seqd workers uncordon {option_of(cordon.target)}`)" if cordon.target else ""
     return f"{worker.worker} has been {cordon.phase} {held}{by}{why}{option}"
+
+
+def rule_columns(workers: Sequence[WorkerStatus], now_ms: int) -> tuple[Column[CordonRule], ...]:
+    """Return what tables say of a rule that stands, with how many workers it means."""
+    return (
+        Column("rule", lambda rule: option_of(rule.target)),
+        Column("action", lambda rule: rule.action),
+        Column(
+            "workers",
+            lambda rule: sum(is_meant(Place.of(one), rule.target) for one in workers),
+        ),
+        Column("by", lambda rule: rule.by),
+        Column("since", lambda rule: age(rule.at_ms, now_ms)),
+        Column("reason", lambda rule: rule.reason or "-"),
+    )
+
+
+def nobody_left_told(
+    workers: Sequence[WorkerStatus], names: Collection[str], catalog: Mapping[str, CatalogEntry]
+) -> str:
+    """Return what only the named workers can run, as a sentence to think about; '' of nothing."""
+    left = [
+        f"{task} {model}" + (f"@{','.join(map(str, versions))}" if versions else "")
+        for task, model, versions in only_there(workers, names)
+        if model not in catalog or task in catalog[model].all_tasks
+    ]
+    if not left:
+        return ""
+    what = ", ".join(left[:10])
+    return f"No other worker that is up can {what}: such jobs wait until one can."

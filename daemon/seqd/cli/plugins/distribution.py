@@ -5,26 +5,12 @@ Pure but for `sources`, which reads the metadata of the distributions of this ma
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from urllib.parse import unquote, urlsplit
 
 from seqd.doctor.plugin_places import Fleet, fleet_of, named, uneven
 from seqd.models.loading import UNPACKAGED
 from seqd_schemas import PluginState, PluginStatus, WorkerStatus
-
-
-@dataclass(frozen=True, slots=True)
-class Holding:
-    """A plugin as some of the workers have it."""
-
-    plugin: str
-    #: The version of its distribution; '' where there is none, or it is absent.
-    version: str
-    #: A value of `PluginState`, or `absent`.
-    state: str
-    workers: tuple[str, ...]
-    reason: str = ""
 
 
 def sources(statuses: Iterable[PluginStatus]) -> dict[str, str]:
@@ -50,26 +36,6 @@ def _from(one: Distribution) -> str:
     except (ValueError, AttributeError, OSError):
         return ""  # the record is damaged, which is no matter of the plugin's
     return path if is_editable else ""
-
-
-def holdings(here: Sequence[PluginStatus], workers: Sequence[WorkerStatus]) -> list[Holding]:
-    """Return each plugin of this machine and of the workers, with who has it how; sorted.
-
-    A plugin that two distributions bring on one worker is named as the one that is loaded there.
-    Workers that do not say what they have are left out.
-    """
-    fleet, found = fleet_of(workers), dict[tuple[str, str, str, str], list[str]]()
-    for name in sorted({one.name for one in here}.union(*fleet.values())):
-        for worker, plugins in fleet.items():
-            one = plugins.get(name)
-            key = (name, "", "absent", "")
-            if one is not None:
-                key = (name, one.version, str(one.state), one.reason)
-            found.setdefault(key, []).append(worker)
-    return [
-        Holding(name, version, state, tuple(names), reason)
-        for (name, version, state, reason), names in found.items()
-    ]
 
 
 def differences(

@@ -3,15 +3,12 @@
 from collections.abc import Mapping, Sequence
 from socket import gethostname
 
-from seqd.cli.plugins.distribution import (
-    Holding,
-    differences,
-    holdings,
-)
+from seqd.cli.plugins.distribution import differences
 from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.tables import print_facts, print_table
-from seqd.doctor.plugin_places import named, says_what_it_has
+from seqd.doctor.plugin_places import fleet_of, named, says_what_it_has
 from seqd.views.columns import Column
+from seqd.views.plugins import holding_columns, holdings
 from seqd_schemas import PluginState, PluginStatus, WorkerState, WorkerStatus
 
 #: What tables say of a plugin of this machine.
@@ -52,17 +49,10 @@ def print_fleet(
             "dim",
         )
         return
-    found = holdings(here, workers)
+    found = holdings(fleet_of(workers), [one.name for one in here])
     silent = {one.worker: one.state for one in workers if not says_what_it_has(one)}
-    telling = len(workers) - len(silent)
-    columns: tuple[Column[Holding], ...] = (
-        Column("plugin", lambda one: one.plugin),
-        Column("version", lambda one: one.version or "-"),
-        Column("state there", lambda one: one.state),
-        Column("workers", lambda one: _who(one, telling)),
-    )
     if found:
-        print_table(screen, columns, found)
+        print_table(screen, holding_columns(len(workers) - len(silent)), found)
     if silent:
         starting = [name for name, state in silent.items() if state is WorkerState.STARTING]
         drained = [name for name in silent if name not in starting]
@@ -95,9 +85,3 @@ def print_plugin(
 
 def _what(status: PluginStatus) -> str:
     return status.reason or ", ".join(status.models) or "none: it observes jobs"
-
-
-def _who(one: Holding, workers: int) -> str:
-    if len(one.workers) == workers and workers > 1:
-        return f"all {workers}"
-    return named(one.workers)

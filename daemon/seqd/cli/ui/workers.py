@@ -4,9 +4,6 @@ from collections.abc import Collection, Sequence
 
 from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.tables import print_table
-from seqd.targets import Place, is_meant, option_of
-from seqd.views.columns import Column
-from seqd.views.numbers import age
 from seqd.views.workers import (
     IN_STATUS,
     LISTED,
@@ -14,6 +11,7 @@ from seqd.views.workers import (
     cordon_line,
     device_line,
     memory_lines,
+    rule_columns,
     seen_workers,
 )
 from seqd_schemas import CordonRule, WorkerStatus
@@ -56,19 +54,8 @@ def print_rules(
         screen.say("Rules of operators are not known: this user may not read them.", "dim")
     if not rules:
         return
-    columns: tuple[Column[CordonRule], ...] = (
-        Column("rule", lambda rule: option_of(rule.target)),
-        Column("action", lambda rule: rule.action),
-        Column(
-            "workers",
-            lambda rule: sum(is_meant(Place.of(one), rule.target) for one in workers),
-        ),
-        Column("by", lambda rule: rule.by),
-        Column("since", lambda rule: age(rule.at_ms, now_ms)),
-        Column("reason", lambda rule: rule.reason or "-"),
-    )
     screen.say()
-    print_table(screen, columns, rules)
+    print_table(screen, rule_columns(workers, now_ms), rules)
 
 
 def print_memory(screen: Screen, workers: Sequence[WorkerStatus]) -> None:
