@@ -50,6 +50,7 @@ def answers(up: Up) -> bool:
 
 def test_a_gateway_that_is_killed_is_started_again(up: Up) -> None:
     wait_until(lambda: answers(up), "the gateway answers")
+    assert f"Console  {address_of(up).removesuffix('v1')}" in up.screen()
 
     gateway_of(up).kill()
     up.wait_for("The gateway ended, killed by SIGKILL")

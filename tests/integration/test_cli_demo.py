@@ -35,6 +35,7 @@ def test_the_demo_shows_each_step_and_leaves_nothing_behind(
     assert "harbour@1 is in service, after" in shown
     assert "$ seqd generate harbour " in shown
     assert shown.count("$ seqd generate ") == 4
+    assert shown.endswith(f"seqd up --gateway    # then open {small.gateway_url}/\n")
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith("seqd-demo")] == []
     with redis.Redis.from_url(settings.redis_url) as client:
         assert list(client.scan_iter("seqd-demo-*")) == []
