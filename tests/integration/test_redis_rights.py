@@ -353,12 +353,23 @@ def test_clients_jobs_tell_webhooks_whose_secrets_only_operators_and_gateways_re
     assert listed.delivered == 2
 
 
+#: Pages of the console, and forms on them.
+PAGES = ("/", "/jobs", "/jobs/mine", "/models", "/models/imdb_lstm", "/try", "/workers", "/plugins",
+         "/failures", "/webhooks", "/keys")  # fmt: skip
+FORMS = (
+    ("/models/imdb_lstm/pause", {}),
+    ("/models/imdb_lstm/resume", {}),
+    ("/jobs/mine/remove", {}),
+    ("/failures/purge", {}),
+)
+
+
 @on_servers_with_key_access
 def test_a_gateway_needs_the_rights_of_its_role_alone(fleet: Fleet) -> None:
     with connect(fleet.url(Role.WORKER)) as worker, connect(fleet.url(Role.OPERATOR)) as operator:
         publish_entries(Ledger(worker, fleet.settings).fleet, [a_catalog_entry()])
         keys = Ledger(operator, fleet.settings).api_keys
-        made = keys.new("acme", KeyRole.OPERATE, requests_per_minute=1_000)
+        made = keys.new("acme", KeyRole.ADMIN, requests_per_minute=1_000)
     settings = fleet.settings.model_copy(update={"redis_url": fleet.url(Role.GATEWAY)})
     source = {"type": "inline", "items": [{"custom_id": "a", "text": "a"}]}
     job = {"kind": "classify", "model": "imdb_lstm", "source": source}
@@ -370,9 +381,15 @@ def test_a_gateway_needs_the_rights_of_its_role_alone(fleet: Fleet) -> None:
         put = web.put("/v1/jobs/mine", json=job)
         acts = [web.post(f"/v1/jobs/mine/{act}") for act in ("pause", "resume", "cancel")]
         read = [web.get(path) for path in ("/v1/models", "/v1/jobs", "/v1/jobs/mine/results")]
-        page = web.get("/")
+        web.cookies.set("seqd_token", "t")
+        pages = [web.get(path) for path in PAGES]
+        forms = [
+            web.post(path, data={"token": "t", "sure": "yes", **fields}) for path, fields in FORMS
+        ]
 
-    assert [one.status_code for one in (put, *acts, *read, page)] == [200] * 8, put.text
+    assert [one.status_code for one in (put, *acts, *read)] == [200] * 7, put.text
+    assert {one.url.path: one.status_code for one in pages} == dict.fromkeys(PAGES, 200)
+    assert {one.url.path: one.status_code for one in forms} == {path: 303 for path, _ in FORMS}
     with connect(fleet.url(Role.GATEWAY)) as gateway:
         ledger = Ledger(gateway, settings)
         assert ledger.minutes.last_hour(ledger.fleet.now_ms()) != []

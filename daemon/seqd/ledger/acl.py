@@ -10,9 +10,9 @@ needs no entry here, and no user needs new rights for it.
     operator   what a client may; steers many jobs by a filter, sets rules on workers and models,
                limits and weights of tenants, makes keys and webhooks of the gateway, orders which
                version of a model is in service, and reads the audit
-    gateway    what a client may; reads keys and notes when they are used, makes webhooks and
-               reads what they are signed by, sets rules on workers, orders which version of a model
-               is in service, and notes figures of each minute
+    gateway    what a client may, and of what an operator may what its console does: makes keys and
+               webhooks, pauses models, cordons workers, orders which version of a model is in
+               service; and notes figures of each minute
     exporter   reads figures: queues, jobs, workers and rules on them, the server's memory;
                changes nothing
     doctor     reads that, the slow log, and whether another Celery application has keys there;
@@ -311,6 +311,7 @@ def _written_by_gateways(keys: Keys) -> tuple[str, ...]:
         keys.model_order("*"),
         keys.model_orders(),
         keys.notices(),
+        keys.paused_models(),
         keys.webhooks(),
     )
 

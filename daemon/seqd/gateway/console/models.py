@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from operator import attrgetter
-from typing import Final
+from typing import Final, Literal
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
@@ -138,14 +138,22 @@ async def rollback(
 
 @router.post("/models/{name}/{action}")
 async def hold(
-    request: Request, name: str, action: str, caller: Operator, seqd: SeqdClient, form: Form
+    request: Request,
+    name: str,
+    action: Literal["pause", "resume"],
+    caller: Operator,
+    seqd: SeqdClient,
+    form: Form,
 ) -> Response:
     """Pause a model, or let it go on."""
     await _own(name, caller, seqd)
     if action == "resume":
         await seqd.resume_model(name)
         return back_to(request, f"/models/{name}", f"{name} goes on.")
-    asked = "No further unit of it begins, on any worker, until it is resumed. New jobs wait."
+    asked = (
+        "No further unit of its jobs begins, on any worker, until it is resumed. Units in hand are "
+        "finished, new jobs wait, trainings go on."
+    )
     page_first = question(request, form, asked, f"Pause {name}")
     if page_first is None:
         await seqd.pause_model(name, reason=field_of(form, "reason"))
