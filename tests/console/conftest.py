@@ -31,7 +31,7 @@ LIMIT_MS = 60_000
 _OF_A_FORM = ("a status of 400 (Bad Request)", "a status of 401 (Unauthorized)")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     path = which("chromium") or which("chromium-headless-shell")
     if path is None:
