@@ -160,7 +160,7 @@ def test_the_wheel_has_all_files_of_the_packages(wheel: Path):
 
     # Examples are distributions of their own.
     ours = [name for name in _tracked() if "/examples/" not in name]
-    tracked = {name for name in ours if not name.endswith(".md")}
+    tracked = {name for name in ours if not name.endswith((".md", "terminal.svg"))}
     assert packed == {_in_wheel(name) for name in tracked}
     assert "seqd_schemas/json/job.schema.json" in packed
     assert {f"{package}/py.typed" for package in FOLDERS.values()} < packed
