@@ -3,12 +3,9 @@
 browser       Chromium of Debian, without a window
 tab           a tab at the gateway; the test fails where its console has an error
 look          what a test of a page ends with: a screenshot, and what axe finds, which is nothing
-seqd          runs a command on the gateway's ledger
-new_key       makes a key of the gateway for a tenant and a role
 log_in        makes a key and logs the tab in by it
 """
 
-import json
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,11 +15,9 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
-from cli_builders import Ended, here, use_ledger
-from gateway.conftest import gateway, models, services, web
-from seqd.testing import RunningServices
+from gateway.conftest import gateway, models, new_key, seqd, services, web
 
-__all__ = ["gateway", "models", "services", "web"]
+__all__ = ["gateway", "models", "new_key", "seqd", "services", "web"]
 
 #: Longest that a page may take, all else on the machine beside it.
 LIMIT_MS = 60_000
@@ -73,26 +68,6 @@ def look(tab: Page) -> Callable[[str], None]:
         assert found.violations_count == 0, found.generate_report()
 
     return looked
-
-
-@pytest.fixture
-def seqd(
-    services: RunningServices, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[..., Ended]:
-    use_ledger(monkeypatch, services.settings)
-    return lambda *words: here(capsys, *words)
-
-
-@pytest.fixture
-def new_key(seqd: Callable[..., Ended]) -> Callable[..., tuple[str, str]]:
-    """Gives a key's secret and its id."""
-
-    def made(tenant: str, role: str, *more: str) -> tuple[str, str]:
-        ended = seqd("keys", "new", "--tenant", tenant, "--role", role, *more, "--json")
-        found = json.loads(ended.out)
-        return found["secret"], found["key"]["id"]
-
-    return made
 
 
 @pytest.fixture

@@ -5,15 +5,19 @@ services      the server and the worker of the file
 gateway       the address of the gateway, such as `http://127.0.0.1:41234`
 web           an httpx client of it
 openai        the stock client of its routes
+seqd          runs commands on its ledger
+new_key       makes a key; gives its secret and its id
 """
 
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import httpx
 import pytest
 from openai import OpenAI
 
+from cli_builders import Ended, here, use_ledger
 from seqd.gateway.app import gateway_app
 from seqd.testing import RunningServices, running_services
 from service_guide import serving
@@ -62,3 +66,24 @@ def web(gateway: str) -> Iterator[httpx.Client]:
 def openai(gateway: str) -> Iterator[OpenAI]:
     with OpenAI(base_url=f"{gateway}/v1", api_key="none", timeout=LIMIT_S) as client:
         yield client
+
+
+@pytest.fixture
+def seqd(
+    services: RunningServices, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., Ended]:
+    """What runs commands on the gateway's ledger."""
+    use_ledger(monkeypatch, services.settings)
+    return lambda *words: here(capsys, *words)
+
+
+@pytest.fixture
+def new_key(seqd: Callable[..., Ended]) -> Callable[..., tuple[str, str]]:
+    """What makes a key; gives its secret and its id."""
+
+    def made(tenant: str, role: str, *more: str) -> tuple[str, str]:
+        ended = seqd("keys", "new", "--tenant", tenant, "--role", role, *more, "--json")
+        found = json.loads(ended.out)
+        return found["secret"], found["key"]["id"]
+
+    return made

@@ -9,7 +9,7 @@ import openai as stock
 import pytest
 from openai import OpenAI
 
-from cli_builders import Ended, here, use_ledger
+from cli_builders import Ended
 from seqd.client import Client
 from seqd.gateway.app import gateway_app
 from seqd.testing import RunningServices
@@ -29,27 +29,6 @@ JOB = {
 
 #: Where no job is under the prefix, and no key.
 ELSEWHERE = "no-keys"
-
-
-@pytest.fixture
-def seqd(
-    services: RunningServices, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[..., Ended]:
-    """What runs commands on the gateway's ledger."""
-    use_ledger(monkeypatch, services.settings)
-    return lambda *words: here(capsys, *words)
-
-
-@pytest.fixture
-def new_key(seqd: Callable[..., Ended]) -> Callable[..., tuple[str, str]]:
-    """What makes a key; gives its secret and its id."""
-
-    def made(tenant: str, role: str, *more: str) -> tuple[str, str]:
-        ended = seqd("keys", "new", "--tenant", tenant, "--role", role, *more, "--json")
-        found = json.loads(ended.out)
-        return found["secret"], found["key"]["id"]
-
-    return made
 
 
 @pytest.fixture

@@ -44,11 +44,19 @@ def own_model_checked(ledger: LedgerParts, model: str, tenant: str | None) -> Ex
 
 
 def fleet_seen(fleet: FleetOverview, tenant: str) -> FleetOverview:
-    """Return the workers as a tenant sees them: without models and jobs of others."""
+    """Return the fleet as a tenant sees it: without models and jobs of others, and what they do."""
     catalog = {name: one for name, one in fleet.catalog.items() if _is_seen(one, tenant)}
     hidden = fleet.catalog.keys() - catalog.keys()
     workers = [_worker_seen(one, hidden) for one in fleet.workers]
-    return replace(fleet, catalog=catalog, workers=workers, failures=None)
+    return replace(
+        fleet,
+        catalog=catalog,
+        workers=workers,
+        queues=[one for one in fleet.queues if one.model not in hidden],
+        jobs=[one for one in fleet.jobs if one.tenant == tenant],
+        pauses={name: one for name, one in fleet.pauses.items() if name not in hidden},
+        failures=None,
+    )
 
 
 def _worker_seen(worker: WorkerStatus, hidden: Collection[str]) -> WorkerStatus:

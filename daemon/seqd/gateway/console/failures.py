@@ -11,7 +11,7 @@ from starlette.datastructures import FormData
 from starlette.responses import Response
 
 from seqd.client.failures import FailureGroups
-from seqd.errors import InvalidRequest, JobDamaged, LaterVersion, UnknownJob
+from seqd.errors import InvalidRequest
 from seqd.escaping import printable
 from seqd.gateway.callers import Caller, Operator, Reader, SeqdClient
 from seqd.gateway.console.rendering import Page, back_to, page, table_of
@@ -96,7 +96,7 @@ async def failure(request: Request, failure_id: str, caller: Reader, seqd: SeqdC
     """Show one dead letter: what failed and why, its input, and what to do."""
     record = await seqd.ask(seqd.ledger.failures.get.steps(failure_id, caller.only_tenant))
     items = await seqd.failure_items(failure_id)
-    is_kept = await _is_kept(seqd, record.job_id)
+    is_kept = await seqd.ask(seqd.ledger.jobs.exists.steps(record.job_id))
     facts = {
         "record": record,
         "facts": failure_facts(record),
@@ -201,13 +201,3 @@ async def _fixed(
         form = FormData([*form.multi_items(), ("until", until)])
         meant = await _meant(seqd, caller, _asked(form))
     return meant, form
-
-
-async def _is_kept(seqd: GatewayClient, job_id: str) -> bool:
-    try:
-        await seqd.job(job_id).record()
-    except UnknownJob:
-        return False
-    except (JobDamaged, LaterVersion):
-        pass  # it is there
-    return True

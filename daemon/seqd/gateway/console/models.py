@@ -16,6 +16,7 @@ from seqd.gateway.console.rendering import Page, Table, back_to, page, table_of
 from seqd.gateway.console.visits import Form, field_of, question
 from seqd.gateway.ledger_client import GatewayClient
 from seqd.ledger.model_pauses import pause_in_words
+from seqd.models.model_records import version_before
 from seqd.serving import workers_of_model
 from seqd.views.columns import Cell, Column
 from seqd.views.models import (
@@ -105,11 +106,12 @@ async def promote(
 ) -> Response:
     """Put a version in service, once the visitor has seen its figures beside those of the other."""
     handle = await _own(name, caller, seqd)
-    told = field_of(form, "version")
+    told, now = field_of(form, "version"), handle.in_service
     version = resolve_version(handle.entry, int(told) if told.isdecimal() else told)
+    instead = "" if now is None else f", in the place of {name}@{now}"
     asked = (
-        f"{name}@{version} will answer all who name {name} alone, in the place of "
-        f"{name}@{handle.in_service}. {_figures(handle.entry, [version, handle.in_service])}"
+        f"{name}@{version} will answer all who name {name} alone{instead}. "
+        f"{_figures(handle.entry, [version, now])}"
     )
     page_first = _asked_first(request, handle, form, asked, f"Put {name}@{version} in service")
     if page_first is not None:
@@ -124,11 +126,19 @@ async def rollback(
 ) -> Response:
     """End the roll-out that goes on, or put the version in service that was there before."""
     handle = await _own(name, caller, seqd)
-    rollout, now = handle.entry.rollout, f"{name}@{handle.in_service}"
-    asked, button = f"The version that was in service before {now} comes back.", "Roll back"
-    if rollout is not None:
-        asked = f"The {rollout.kind} of {name}@{rollout.version} ends; {now} answers all items."
-        button = f"End the {rollout.kind}"
+    entry, in_service = handle.entry, handle.in_service
+    now, button = f"{name}@{in_service}", "Roll back"
+    if entry.rollout is not None:
+        kind, tried = entry.rollout.kind, entry.rollout.version
+        asked, button = (
+            f"The {kind} of {name}@{tried} ends; {now} answers all items.",
+            f"End the {kind}",
+        )
+    else:
+        before = None if in_service is None else version_before(entry.history, in_service)
+        known = "the version before it" if before is None else f"{name}@{before}"
+        figures = _figures(entry, [before, in_service])
+        asked = f"{now} goes out of service, {known} comes back. {figures}"
     page_first = _asked_first(request, handle, form, asked, button)
     if page_first is not None:
         return page_first
@@ -198,13 +208,13 @@ def _done(request: Request, name: str, told: str, notes: Sequence[str]) -> Respo
 
 def _versions(entry: CatalogEntry, now_ms: int) -> Table:
     """Return a table of versions, the newest first, which says which is best, and by what."""
-    figures = {one.version: one.metrics for one in entry.versions}
+    figures = {one.version: one.metrics for one in entry.versions if one.metrics}
     name, best = deciding_figure(None, list(figures.values())), best_of(None, figures)
     columns: list[Column[ModelManifest | VersionSummary]] = [
         *version_columns(entry.labels, now_ms),
         Column("size", lambda one: size(one.size_bytes or 0) if one.size_bytes else "-"),
     ]
-    if name is not None and len(entry.versions) > 1:
+    if name is not None and len(figures) > 1:
         label = f"by {name.replace('_', ' ')}"
         columns.append(Column(label, lambda one: _best(one.version == best)))
     return table_of(columns, list(reversed(entry.versions)))

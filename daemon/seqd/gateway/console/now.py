@@ -1,7 +1,6 @@
 """The first page: what is in hand and what waits, how fast it goes, what is wrong."""
 
-from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
 
 from fastapi import APIRouter, Request
 
@@ -10,6 +9,7 @@ from seqd.doctor.judging import judged, pauses, routes, workers_up
 from seqd.gateway.callers import Reader, SeqdClient
 from seqd.gateway.console.charts import Chart, chart_of
 from seqd.gateway.console.rendering import Page, page, table_of
+from seqd.gateway.owned_models import fleet_seen
 from seqd.ledger.minutes import Figures
 from seqd.ledger.overview import FleetOverview
 from seqd.views.jobs import job_columns
@@ -49,7 +49,7 @@ async def now(request: Request, caller: Reader, seqd: SeqdClient) -> Page:
     if tenant is not None:
         jobs = await seqd.jobs(_SHOWN_JOBS, states=_OPEN, tenant=tenant)
         open_jobs = (await seqd.ask(seqd.ledger.tenants.record.steps(tenant))).open_jobs
-        seen = _seen_of(fleet, tenant, await seqd.seen_models(tenant))
+        seen = fleet_seen(fleet, tenant)
         queues, found = seen.queues, list(_told_tenants(seen))
     queues = [one for one in queues if one.state != "idle"]
     unserved = {f"{one.task} {one.model}" for one in queues if one.state == "unserved"}
@@ -71,16 +71,6 @@ async def now(request: Request, caller: Reader, seqd: SeqdClient) -> Page:
 
 def _page_of(job: JobRecord) -> str:
     return f"/jobs/{job.job_id}"
-
-
-def _seen_of(fleet: FleetOverview, tenant: str, models: Collection[str]) -> FleetOverview:
-    """Return a look at the fleet without what another tenant has in it."""
-    return replace(
-        fleet,
-        queues=[one for one in fleet.queues if one.model in models],
-        jobs=[one for one in fleet.jobs if one.tenant == tenant],
-        pauses={name: one for name, one in fleet.pauses.items() if name in models},
-    )
 
 
 def _told_tenants(seen: FleetOverview) -> Iterator[Finding]:

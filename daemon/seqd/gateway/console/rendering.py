@@ -9,7 +9,7 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import wraps
+from functools import cache, wraps
 from time import monotonic
 from typing import Any, Final, ParamSpec
 from urllib.parse import quote, unquote
@@ -222,30 +222,19 @@ def _facts(request: Request, shown: Page, token: str) -> dict[str, Any]:
     }
 
 
-_made: list[Environment] = []
-
-
+@cache
 def _templates() -> Environment:
     """Return the templates; macros of `parts.html` are there in all of them."""
-    if not _made:
-        found = Environment(
-            loader=PackageLoader("seqd.gateway.console"),
-            autoescape=True,
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
-        found.filters.update(
-            age=numbers.age,
-            clock=numbers.clock,
-            count=numbers.count,
-            duration=numbers.duration,
-            metric=numbers.metric,
-            rate=numbers.rate,
-            size=numbers.size,
-        )
-        parts = found.get_template("parts.html").module
-        names = ("table", "facts_list", "act", "line_chart", "notice", "findings")
-        found.globals.update({name: getattr(parts, name) for name in names})
-        _made.append(found)
-    return _made[0]
+    found = Environment(
+        loader=PackageLoader("seqd.gateway.console"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    filters = ("age", "clock", "count", "duration", "metric", "rate", "size")
+    found.filters.update({name: getattr(numbers, name) for name in filters})
+    parts = found.get_template("parts.html").module
+    names = ("table", "facts_list", "act", "line_chart", "notice", "findings")
+    found.globals.update({name: getattr(parts, name) for name in names})
+    return found
