@@ -502,12 +502,12 @@ def test_only_addresses_that_were_checked_are_connected_to_under_the_receivers_n
         return [(0, 0, 0, "", (one, port)) for one in ("127.0.0.1", "127.0.0.3", "127.0.0.2")]
 
     monkeypatch.setattr(socket, "getaddrinfo", look_up)
-    with a_receiver("127.0.0.2", context) as outer:
-        port = int(outer.address.rpartition(":")[2])
+    with a_receiver("127.0.0.1", context) as inner:
+        port = int(inner.address.rpartition(":")[2])  # which nobody has at the other address
         add(environment, f"https://hooks.test:{port}/hook?a=b")
         a_cancelled_job(environment)
         gateway = a_gateway(environment.settings, may_be_private=False)
-        with a_receiver("127.0.0.1", context, port) as inner, gateway:
+        with a_receiver("127.0.0.2", context, port) as outer, gateway:
             message = outer.next()
             wait_until(lambda: only(environment).delivered == 1, "it is settled")
 
