@@ -202,3 +202,15 @@ def test_without_keys_pages_are_open_on_this_machine_and_cookies_are_secure_behi
     (cookie,) = entered.headers.get_list("set-cookie")
     assert cookie.startswith("seqd_key=seqd-")
     assert {"HttpOnly", "SameSite=strict", "Secure"} <= set(cookie.split("; "))
+
+
+def test_what_is_done_with_a_key_bears_its_id(
+    gateway: str, services: RunningServices, new_key: NewKey
+) -> None:
+    secret, key_id = new_key("acme", "admin")
+    with httpx.Client(base_url=gateway, headers=of(secret)) as web, services.client() as client:
+        web.post("/models/imdb_lstm/pause", data={"token": TOKEN, "sure": "yes"})
+        (pause,) = client.paused_models().values()
+        client.resume_model("imdb_lstm")
+
+    assert pause.by == key_id

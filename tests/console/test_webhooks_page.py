@@ -20,7 +20,7 @@ def test_a_tenants_webhook_is_made_sent_to_again_and_removed(
     tab.get_by_role("link", name="Webhooks").click()
     expect(tab.get_by_text("No webhooks.")).to_be_visible()
 
-    tab.get_by_label("URL").fill("http://10.0.0.1/hook")
+    tab.get_by_label("URL").fill("http://orders.example/hook")
     tab.get_by_label("Name").fill("<b>orders</b> 🎈")
     tab.get_by_label("batch.queued").check()
     tab.get_by_label("batch.failed").uncheck()

@@ -104,9 +104,10 @@ def test_a_worker_is_cordoned_after_a_question_and_the_rule_is_ended(
 
     tab.get_by_role("button", name="Cordon").click()
     expect(tab.get_by_text("No other worker that is up can classify only_here@1")).to_be_visible()
+    expect(tab.get_by_text(f"It means {SICK} now.")).to_be_visible()
     look("workers-question")
     assert ledger.cordons.rules() == []
-    tab.get_by_role("button", name="Cordon it").click()
+    tab.get_by_role("button", name=f"Cordon gpu:0@{sick.host}").click()
 
     expect(tab.get_by_text(f"The rule stands: cordon gpu:0@{sick.host}.")).to_be_visible()
     (rule,) = ledger.cordons.rules()

@@ -199,6 +199,14 @@ def test_a_client_whose_address_lacks_v1_gets_no_page_of_the_console(gateway: st
     assert error.value.code == "unknown_url"
 
 
+def test_a_browser_at_a_url_that_there_is_not_gets_a_page(web: httpx.Client) -> None:
+    reply = web.get("/nowhere", headers={"accept": "text/html,*/*;q=0.8"})
+
+    assert reply.status_code == 404
+    assert "There is no such URL here." in reply.text
+    assert reply.headers["content-type"].startswith("text/html")
+
+
 MANY = {f"a{number}": 0 for number in range(1_001)}
 WIDE = {"input": {f"a{number}": 0 for number in range(70)}}
 

@@ -471,7 +471,7 @@ def test_a_receiver_that_is_never_asked_is_refused_as_it_is_named(
 ) -> None:
     told = []
     with a_gateway(environment.settings, may_be_private=False) as address:
-        for url in ("http://a.test/", "https://127.0.0.1/", "https://localhost/"):
+        for url in ("http://a.test/", "http://127.0.0.1/", "https://localhost/"):
             reply = httpx.post(f"{address}/v1/webhook_endpoints", json={"url": url})
             told.append((reply.status_code, reply.json()["error"]["message"]))
 

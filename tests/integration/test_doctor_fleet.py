@@ -307,6 +307,25 @@ def test_what_workers_cannot_run_is_worse_where_none_can(environment: Environmen
     assert alone.severity is both.severity is Severity.ERROR
 
 
+def test_what_a_worker_cannot_run_for_one_cause_is_told_once(environment: Environment) -> None:
+    lacks = (
+        ("a", "ImportError: no libx.so (a/net.py, line 3, in load)"),
+        ("b", "ImportError: no libx.so (b/model.py, line 7, in load)"),
+        ("c", "no liby.so"),
+    )
+    publish(
+        environment,
+        unfit=tuple(
+            UnfitVersion(model=model, version=1, code="no_library", message=why, since_ms=1)
+            for model, why in lacks
+        ),
+    )
+
+    told = [one.what.partition(" cannot ")[2] for one in examined(environment).findings]
+
+    assert told == [f"run a@1, b@1: no_library: {lacks[0][1]}.", "run c@1: no_library: no liby.so."]
+
+
 def silence(environment: Environment, worker: str, ago_ms: int) -> None:
     environment.redis.zadd(environment.keys.workers(), {worker: now_ms() - ago_ms})
 

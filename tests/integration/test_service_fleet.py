@@ -13,10 +13,13 @@ from pathlib import Path
 
 import pytest
 
+from builders import a_worker_status
 from cli_builders import Ended, here, use_ledger
 from seqd.client import Client
 from seqd.errors import wire_text
+from seqd.ledger import Ledger, connect
 from seqd.models.store import ModelStore
+from seqd_schemas import Cordon
 from store_builders import a_change, files_of, publish, shape_of
 from worker_fixtures import Cluster, wait_until
 
@@ -126,6 +129,21 @@ def test_a_worker_that_does_not_load_it_in_time_is_named_and_the_version_goes_in
         f"{model}@2 is in service, after {model}@1.",
     ]
     running.cancel()
+
+
+def test_a_worker_that_a_rule_keeps_from_claiming_is_not_waited_for(
+    elsewhere: None, module_cluster: Cluster, model: str, capsys: Capture
+):
+    held = Cordon(phase="cordoned", target="host:there", since_ms=1)
+    status = a_worker_status(worker="cpu:0@there-1", models_loaded=(f"{model}@1",), cordon=held)
+    settings = module_cluster.settings
+    with connect(str(settings.redis_url)) as redis:
+        fleet = Ledger(redis, settings).fleet
+        fleet.publish_worker(status, 600)
+        ended = here(capsys, "models", "promote", f"{model}@2", "--warm-timeout", "0")
+        fleet.forget_worker(status.worker)
+
+    assert ended.out.splitlines() == [f"{model}@2 is in service, after {model}@1."], ended.err
 
 
 def test_a_version_that_a_worker_cannot_run_is_refused_and_nothing_is_changed(

@@ -7,7 +7,7 @@ status`, `top`, `queues` and `workers list` show the sentences of the same list.
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Final, Protocol, cast
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, cast
 
 from seqd.doctor.findings import Finding, Severity, bounded, finding
 from seqd.doctor.plugin_places import fleet_of, uneven
@@ -146,6 +146,9 @@ _ELSEWHERE: Final = (
 
 #: Numbers and the ends of workers' names, which differ between messages of one cause.
 _NUMBERS: Final = re.compile(r"(?<=-)[0-9a-f]{6}\b|[0-9][0-9,.]*")
+
+#: Where in a plugin's code an error was raised: another place for each plugin.
+_CODE_PLACE: Final = re.compile(r" \([^()]*, line \d+, in [^()]*\)$")
 
 #: A SHA-256, of which the first characters tell it apart.
 _SHA256: Final = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{52}\b")
@@ -452,35 +455,64 @@ def releases(fleet: "FleetOverview") -> Iterator[Finding]:
         )
 
 
+class _Lack(NamedTuple):
+    """What a worker cannot do, and why."""
+
+    act: str
+    #: The model, or its version.
+    what: str
+    code: str
+    message: str
+
+    @property
+    def model(self) -> str:
+        return self.what.partition("@")[0]
+
+    @property
+    def cure(self) -> str:
+        return _CURES.get(cast(UnfitCode, self.code), "See the logs of workers on {host}")
+
+
 def unfit(fleet: "FleetOverview") -> Iterator[Finding]:
     """Yield what workers cannot run, those with one reason together."""
-    groups: defaultdict[tuple[str, str, str, str], list[WorkerStatus]] = defaultdict(list)
+    lacks: defaultdict[_Lack, list[WorkerStatus]] = defaultdict(list)
     for one in fleet.workers:
         for entry in one.unfit:
             what = entry.model
             if entry.version is not None:
                 what = str(ModelReference(entry.model, entry.version))
             act = TRAIN if entry.version is None else "run"
-            groups[f"{act} {what}", entry.model, entry.code, entry.message].append(one)
+            lacks[_Lack(act, what, entry.code, entry.message)].append(one)
     for ref, lacked in lacking(fleet.workers, fleet.catalog, fleet.at_ms).items():
         why = "its store has no such version, which is in service"
-        name = ModelReference.parse(ref).name
-        groups[f"run {ref}", name, UnfitCode.MISSING, why] += lacked
+        lacks[_Lack("run", ref, UnfitCode.MISSING, why)] += lacked
     count = len(fleet.workers)
-    ordered = sorted(groups.items(), key=lambda item: -len(item[1]))
-    for (what, model, code, message), workers in ordered:
+    for alike, workers in _of_one_cause(lacks):
         named = first_of([f"{one.worker} (host {one.host})" for one in workers], 3)
         who = f"Worker {named}" if len(workers) == 1 else f"Workers {named}"
         of = "" if len(workers) == count == 1 else f", {len(workers)} of {count},"
-        cure = _CURES.get(cast(UnfitCode, code), "See the logs of workers on {host}")
-        hosts = first_of(list(dict.fromkeys(one.host for one in workers)), 3)
+        lack, hosts = alike[0], first_of(list(dict.fromkeys(one.host for one in workers)), 3)
+        what, why = first_of(one.what for one in alike), _SHA256.sub(_CUT, lack.message)
         yield finding(
             "unfit-workers",
-            f"{who}{of} cannot {what}: {code}: {_SHA256.sub(_CUT, message) or 'no reason'}",
-            cure.replace("{host}", hosts).replace("{model}", model),
+            f"{who}{of} cannot {lack.act} {what}: {lack.code}: {why or 'no reason'}",
+            lack.cure.replace("{host}", hosts).replace("{model}", lack.model),
             severity=Severity.ERROR if len(workers) == count else None,
-            anchor=_PAGES.get(cast(UnfitCode, code)),
+            anchor=_PAGES.get(cast(UnfitCode, lack.code)),
         )
+
+
+def _of_one_cause(
+    lacks: Mapping[_Lack, list["WorkerStatus"]],
+) -> list[tuple[list[_Lack], list["WorkerStatus"]]]:
+    """Return what the same workers lack for one cause, together; what most lack first."""
+    found: dict[tuple[object, ...], tuple[list[_Lack], list[WorkerStatus]]] = {}
+    for lack, workers in sorted(lacks.items(), key=lambda item: -len(item[1])):
+        names, why = tuple(one.worker for one in workers), _CODE_PLACE.sub("", lack.message)
+        model = lack.model if "{model}" in lack.cure else ""
+        cause = (names, lack.act, lack.code, why, model)
+        found.setdefault(cause, ([], workers))[0].append(lack)
+    return list(found.values())
 
 
 def plugins(fleet: "FleetOverview") -> Iterator[Finding]:

@@ -141,8 +141,6 @@ def check_public(url: str) -> None:
 
     What a name stands for is seen as a message is sent.
     """
-    if url.lower().startswith("http:"):
-        raise InvalidRequest(_IS_PLAIN)
     host = host_of(url)
     try:
         is_private = not is_public(host)
@@ -150,6 +148,8 @@ def check_public(url: str) -> None:
         is_private = host == "localhost"
     if is_private:
         raise InvalidRequest(f"{host} {_IS_PRIVATE}")
+    if url.lower().startswith("http:"):
+        raise InvalidRequest(_IS_PLAIN)
 
 
 def is_public(address: str) -> bool:

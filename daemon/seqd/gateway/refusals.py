@@ -22,7 +22,9 @@ from seqd.errors import (
     FileTooLarge,
     IdempotencyConflict,
     ItemFailed,
+    NoFitWorker,
     NotAllowed,
+    OrderUnfinished,
     QuotaExceeded,
     SeqdError,
     ServiceChanged,
@@ -118,6 +120,9 @@ _PAGES: Final = re.compile(
 #: Seconds after which a client tries again where the error says none.
 _RETRY_S: Final = 1.0
 
+#: What may pass by itself, and says how, or what would help.
+_TOLD: Final = (QuotaExceeded, ItemFailed, NoFitWorker, OrderUnfinished)
+
 #: Said in the place of what is for operators: addresses, commands, and what Redis said.
 _LATER: Final = "This cannot be answered now. Try again later."
 
@@ -153,12 +158,14 @@ def refusal(
 
 
 def is_page(request: Request) -> bool:
-    """Return whether a request is for a page of the console.
+    """Return whether a request is for a page of the console, or a browser's for one there is not.
 
     Not that of a client which wants JSON, and was given an address without `/v1`.
     """
-    wants_json = request.headers.get("accept") == "application/json"
-    return not wants_json and _PAGES.fullmatch(request.url.path) is not None
+    accepted, path = request.headers.get("accept", ""), request.url.path
+    if _PAGES.fullmatch(path) is not None:
+        return accepted != "application/json"
+    return "text/html" in accepted and not path.startswith("/v1")
 
 
 def _page_of(request: Request, status: int, message: str) -> Response:
@@ -227,7 +234,7 @@ def message_of(error: SeqdError) -> str:
     """Return what a caller is told: of what passes by itself, or is Redis's, no more than that."""
     if isinstance(error, REDIS_ERRORS):
         return _LATER
-    if error.retryable and not isinstance(error, QuotaExceeded | ItemFailed):
+    if error.retryable and not isinstance(error, _TOLD):
         return _LATER
     return str(error)
 

@@ -6,13 +6,15 @@ import socket
 import sys
 from pathlib import Path
 
+from seqd.log_context import acting_for
+
 #: The command that runs in this process; '' where none of ours does.
 _command = ""
 
 
 def caller() -> str:
-    """Return who calls, as `user@host`."""
-    return f"{user_name()}@{socket.gethostname()}"
+    """Return who calls: the key of a request to the gateway, else `user@host`."""
+    return str(acting_for.get().get("key") or f"{user_name()}@{socket.gethostname()}")
 
 
 def user_name() -> str:

@@ -12,7 +12,9 @@ def count(number: int) -> str:
 
 
 def rate(per_second: float) -> str:
-    """Return a rate; without its unit."""
+    """Return a rate, one digit of it where it is slow; without its unit."""
+    if 0.0001 <= per_second < 0.05:
+        return f"{per_second:.1g}"
     return f"{per_second:,.0f}" if per_second >= 10 else f"{per_second:.1f}"
 
 

@@ -390,6 +390,8 @@ def labelled_candidate(change: AnyChange) -> Iterator[None]:
 def _cold_workers(workers: "list[WorkerStatus]", change: AnyChange) -> list[str]:
     """Return the workers that have the model in memory, but not all that the change needs.
 
+    One that an operator's rule keeps from claiming answers no items, and loads nothing.
+
     Raises NoFitWorker where one says that it cannot run the version.
     """
     cold = []
@@ -401,7 +403,7 @@ def _cold_workers(workers: "list[WorkerStatus]", change: AnyChange) -> list[str]
                     "is changed."
                 )
         loaded = [ref for ref in one.models_loaded if ref.partition("@")[0] == change.name]
-        if loaded and not set(change.kept_loaded) <= set(loaded):
+        if loaded and one.cordon is None and not set(change.kept_loaded) <= set(loaded):
             cold.append(one.worker)
     return cold
 

@@ -1,6 +1,6 @@
 """Models: which there are, their versions side by side, and which is in service."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from operator import attrgetter
 from typing import Final, Literal
 
@@ -84,6 +84,9 @@ async def model(
         "may_change": await _may_change(name, caller, seqd),
         "pause": pause and pause_in_words(pause),
         "facts": model_facts(entry, shown, is_brief=False),
+        "may_roll_back": in_service is not None
+        and (rollout is not None or version_before(entry.history, in_service) is not None),
+        "best": best_of(None, _figures_by_version(entry)),
         "versions": _versions(entry, await seqd.ask(seqd.ledger.fleet.now_ms.steps())),
         "chosen": chosen,
         "side_by_side": _side_by_side(entry, chosen) if len(chosen) == 2 else None,
@@ -110,7 +113,8 @@ async def promote(
     version = resolve_version(handle.entry, int(told) if told.isdecimal() else told)
     instead = "" if now is None else f", in the place of {name}@{now}"
     asked = (
-        f"{name}@{version} will answer all who name {name} alone{instead}. "
+        f"{name}@{version} will answer all who name {name} alone{instead}, once the workers have "
+        "loaded it: some seconds, a minute at most. "
         f"{_figures(handle.entry, [version, now])}"
     )
     page_first = _asked_first(request, handle, form, asked, f"Put {name}@{version} in service")
@@ -138,7 +142,10 @@ async def rollback(
         before = None if in_service is None else version_before(entry.history, in_service)
         known = "the version before it" if before is None else f"{name}@{before}"
         figures = _figures(entry, [before, in_service])
-        asked = f"{now} goes out of service, {known} comes back. {figures}"
+        asked = (
+            f"{now} goes out of service, {known} comes back once the workers have loaded it: some "
+            f"seconds, a minute at most. {figures}"
+        )
     page_first = _asked_first(request, handle, form, asked, button)
     if page_first is not None:
         return page_first
@@ -208,7 +215,7 @@ def _done(request: Request, name: str, told: str, notes: Sequence[str]) -> Respo
 
 def _versions(entry: CatalogEntry, now_ms: int) -> Table:
     """Return a table of versions, the newest first, which says which is best, and by what."""
-    figures = {one.version: one.metrics for one in entry.versions if one.metrics}
+    figures = _figures_by_version(entry)
     name, best = deciding_figure(None, list(figures.values())), best_of(None, figures)
     columns: list[Column[ModelManifest | VersionSummary]] = [
         *version_columns(entry.labels, now_ms),
@@ -218,6 +225,10 @@ def _versions(entry: CatalogEntry, now_ms: int) -> Table:
         label = f"by {name.replace('_', ' ')}"
         columns.append(Column(label, lambda one: _best(one.version == best)))
     return table_of(columns, list(reversed(entry.versions)))
+
+
+def _figures_by_version(entry: CatalogEntry) -> dict[int, Mapping[str, float]]:
+    return {one.version: one.metrics for one in entry.versions if one.metrics}
 
 
 def _best(is_best: bool) -> Cell:

@@ -17,6 +17,7 @@ from seqd.gateway.console.rendering import Page, back_to, page, table_of
 from seqd.gateway.console.visits import Form, field_of, question
 from seqd.gateway.ledger_client import GatewayClient
 from seqd.ledger.overview import FleetOverview
+from seqd.local.caller import caller as caller_name
 from seqd.targets import Place, is_meant, option_of, target_of
 from seqd.views.columns import Cell, Column
 from seqd.views.numbers import age, clock, size
@@ -170,16 +171,21 @@ async def hold(
         raise InvalidRequest(f"The action is not one of these: {', '.join(_ACTS)}.")
     if one.status is None:
         raise UnknownWorker(f"{name} is not up.")
-    left = nobody_left_told(fleet.workers, {name}, fleet.catalog)
-    asked = f"{action.capitalize()} {name}? It {_ACTS[action]}, until you end the rule. {left}"
-    unsure = question(request, form, asked, f"{action.capitalize()} it")
+    target = target_of(one.status)
+    meant = [each.worker for each in fleet.workers if is_meant(Place.of(each), target)]
+    left = nobody_left_told(fleet.workers, meant, fleet.catalog)
+    asked = (
+        f"{action.capitalize()} {option_of(target)}? Whoever works there {_ACTS[action]}, until "
+        f"you end the rule. It means {first_of(meant)} now. {left}"
+    )
+    unsure = question(request, form, asked, f"{action.capitalize()} {option_of(target)}")
     if unsure is not None:
         return unsure
     rule = CordonRule(
-        target=target_of(one.status),
+        target=target,
         action=action,
         reason=field_of(form, "reason").strip()[:500],
-        by="the console" if caller.key_id is None else f"key {caller.key_id}",
+        by=caller_name(),
         at_ms=fleet.at_ms,
     )
     change = seqd.ledger.cordons.change.steps(add=[rule])
