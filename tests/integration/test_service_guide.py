@@ -38,13 +38,17 @@ def address(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         yield address
 
 
-def threads_of_pools() -> list[str]:
-    """Name the threads that this process has to wait in: those of AnyIO, and of asyncio itself."""
-    names = (thread.name for thread in threading.enumerate())
-    return [name for name in names if name.startswith(("AnyIO", "asyncio_", "ThreadPool"))]
+def threads_of_pools() -> set[Thread]:
+    """Return the threads that this process has to wait in: those of AnyIO, and of asyncio itself.
+
+    Those that are there before a service starts are not its own: fsspec's loop has one.
+    """
+    pools = ("AnyIO", "asyncio_", "ThreadPool")
+    return {thread for thread in threading.enumerate() if thread.name.startswith(pools)}
 
 
 def test_a_thousand_requests_at_a_time_are_answered_without_a_thread(address: str) -> None:
+    before = threads_of_pools()
     texts = [f"text {number}" for number in range(1_000)]
 
     async def label_of(text: str) -> str:
@@ -60,7 +64,7 @@ def test_a_thousand_requests_at_a_time_are_answered_without_a_thread(address: st
             return await asyncio.gather(*(label_of(text) for text in texts))
 
     assert asyncio.run(use()) == texts
-    assert threads_of_pools() == []
+    assert threads_of_pools() <= before
 
 
 def events_of(lines: list[str], field: str = "event") -> list[str]:
@@ -70,6 +74,7 @@ def events_of(lines: list[str], field: str = "event") -> list[str]:
 def test_a_file_of_many_units_is_uploaded_whole_and_its_progress_streamed_to_the_end(
     cluster: Cluster, address: str
 ) -> None:
+    before = threads_of_pools()
     texts = [f"text {number}" for number in range(2_000)]
 
     sent = {"file": ("texts.txt", "\n".join(texts).encode() + b"\n\xff\n")}
@@ -88,7 +93,7 @@ def test_a_file_of_many_units_is_uploaded_whole_and_its_progress_streamed_to_the
     *results, unread = cluster.client().job(job_id, output=Classification).results()
     assert [result.unwrap().label for result in results] == texts
     assert not unread.ok and unread.error.code == "decode_error"
-    assert threads_of_pools() == []
+    assert threads_of_pools() <= before
 
 
 def test_what_cannot_be_answered_has_its_code_and_no_command_of_operators(
