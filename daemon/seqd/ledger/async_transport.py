@@ -91,6 +91,10 @@ class AsyncDriver:
         return LOOK_S if seconds <= LOOK_S else seconds * uniform(0.75, 1.25)
 
 
+#: Longest that a client which is closed waits for tasks that were cancelled.
+_CANCELLED_S = 10.0
+
+
 class AsyncTransport:
     """Runs exchanges, each in the task that asks. For the tasks of one event loop."""
 
@@ -107,6 +111,8 @@ class AsyncTransport:
         #: Exchanges that run beside others; one that may be left behind is cancelled at the end.
         self._tasks = set[asyncio.Task[None]]()
         self._daemons = set[asyncio.Task[None]]()
+        #: Exchanges that tasks wait for just now, by what is set at the end of each.
+        self._calls = dict[asyncio.Future[None], "asyncio.Task[object] | None"]()
         self._disk = asyncio.Lock()
         #: Waits for the disk that have begun, which of them ended last, and whether all was there.
         self._begun_waits = self._ended_wait = 0
@@ -126,10 +132,15 @@ class AsyncTransport:
         Raises ClientMisused in another process or event loop than before, and after `close`.
         """
         self.check_use()
+        end: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._calls[end] = asyncio.current_task()
         try:
             return await run_awaiting(exchange, self.send)
         except REDIS_ERRORS as error:
             raise error.with_traceback(None) from None  # see `Transport.run`
+        finally:
+            del self._calls[end]
+            end.set_result(None)
 
     def read(self, reading: Reading[V]) -> "AsyncStream[V]":
         """Return an iterator over what a reading gives; it raises what the reading does."""
@@ -164,6 +175,10 @@ class AsyncTransport:
         finally:
             self._outage.gives_up = lambda: True
             await ended(self._tasks)
+            # Who is cancelled in the middle of a call ends its job by another request.
+            calls = [end for end, task in self._calls.items() if task and task.cancelling()]
+            if calls:
+                await asyncio.wait(calls, timeout=_CANCELLED_S)
             self.is_closed = True
             for signal in self._signals:
                 signal.notify_all()
