@@ -19,7 +19,7 @@ from seqd.client import Client
 from seqd.errors import wire_text
 from seqd.ledger import Ledger, connect
 from seqd.models.store import ModelStore
-from seqd_schemas import Cordon
+from seqd_schemas import Cordon, UnfitVersion
 from store_builders import a_change, files_of, publish, shape_of
 from worker_fixtures import Cluster, wait_until
 
@@ -131,11 +131,13 @@ def test_a_worker_that_does_not_load_it_in_time_is_named_and_the_version_goes_in
     running.cancel()
 
 
-def test_a_worker_that_a_rule_keeps_from_claiming_is_not_waited_for(
+def test_a_worker_that_a_rule_keeps_from_claiming_holds_no_promotion_up(
     elsewhere: None, module_cluster: Cluster, model: str, capsys: Capture
 ):
     held = Cordon(phase="cordoned", target="host:there", since_ms=1)
-    status = a_worker_status(worker="cpu:0@there-1", models_loaded=(f"{model}@1",), cordon=held)
+    lacks = UnfitVersion(model=model, version=2, code="no_library", message="libx", since_ms=1)
+    told = {"models_loaded": (f"{model}@1",), "unfit": (lacks,), "cordon": held}
+    status = a_worker_status(worker="cpu:0@there-1", **told)
     settings = module_cluster.settings
     with connect(str(settings.redis_url)) as redis:
         fleet = Ledger(redis, settings).fleet

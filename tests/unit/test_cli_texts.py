@@ -70,6 +70,7 @@ def _wide(monkeypatch: pytest.MonkeyPatch) -> None:
         (count(25_000), "25,000"),
         (counted(1, "error"), "1 error"),
         (counted(2_500, "error"), "2,500 errors"),
+        (rate(0.0166), "0.02"),
         (rate(2_738.4), "2,738"),
         (rate(0.25), "0.2"),
         (duration(0.84), "0.8 s"),

@@ -69,6 +69,9 @@ LOOKS_A_SECOND = 100
 #: Seconds that an answer has at least, of whoever wants to wait for less.
 SHORTEST_ANSWER_S = 2.0
 
+#: Longest that a client which is closed waits for tasks that were cancelled.
+_CANCELLED_S = 10.0
+
 W = TypeVar("W")
 
 
@@ -89,10 +92,6 @@ class AsyncDriver:
         seconds = self.waiting / LOOKS_A_SECOND
         # At random: tasks that began together must not look together for ever.
         return LOOK_S if seconds <= LOOK_S else seconds * uniform(0.75, 1.25)
-
-
-#: Longest that a client which is closed waits for tasks that were cancelled.
-_CANCELLED_S = 10.0
 
 
 class AsyncTransport:

@@ -390,12 +390,13 @@ def labelled_candidate(change: AnyChange) -> Iterator[None]:
 def _cold_workers(workers: "list[WorkerStatus]", change: AnyChange) -> list[str]:
     """Return the workers that have the model in memory, but not all that the change needs.
 
-    One that an operator's rule keeps from claiming answers no items, and loads nothing.
-
-    Raises NoFitWorker where one says that it cannot run the version.
+    Raises NoFitWorker where one says that it cannot run the version. Those that an operator's rule
+    keeps from claiming answer no items: neither is asked of them.
     """
     cold = []
     for one in workers:
+        if one.cordon is not None:
+            continue
         for unfit in one.unfit:
             if (unfit.model, unfit.version) == (change.name, change.version):
                 raise NoFitWorker(
@@ -403,7 +404,7 @@ def _cold_workers(workers: "list[WorkerStatus]", change: AnyChange) -> list[str]
                     "is changed."
                 )
         loaded = [ref for ref in one.models_loaded if ref.partition("@")[0] == change.name]
-        if loaded and one.cordon is None and not set(change.kept_loaded) <= set(loaded):
+        if loaded and not set(change.kept_loaded) <= set(loaded):
             cold.append(one.worker)
     return cold
 

@@ -35,6 +35,9 @@ from seqd_schemas import CatalogEntry, ModelManifest, ServiceChange, VersionSumm
 
 router = APIRouter(include_in_schema=False)
 
+#: How long the visitor waits for a change of the version in service.
+_ONCE_LOADED: Final = "once the workers have loaded it: some seconds, a minute at most"
+
 #: What tables say of a change of the version in service.
 _CHANGES: Final[tuple[Column[ServiceChange], ...]] = (
     Column("when", lambda one: clock(one.at_ms)),
@@ -113,8 +116,7 @@ async def promote(
     version = resolve_version(handle.entry, int(told) if told.isdecimal() else told)
     instead = "" if now is None else f", in the place of {name}@{now}"
     asked = (
-        f"{name}@{version} will answer all who name {name} alone{instead}, once the workers have "
-        "loaded it: some seconds, a minute at most. "
+        f"{name}@{version} will answer all who name {name} alone{instead}, {_ONCE_LOADED}. "
         f"{_figures(handle.entry, [version, now])}"
     )
     page_first = _asked_first(request, handle, form, asked, f"Put {name}@{version} in service")
@@ -142,10 +144,7 @@ async def rollback(
         before = None if in_service is None else version_before(entry.history, in_service)
         known = "the version before it" if before is None else f"{name}@{before}"
         figures = _figures(entry, [before, in_service])
-        asked = (
-            f"{now} goes out of service, {known} comes back once the workers have loaded it: some "
-            f"seconds, a minute at most. {figures}"
-        )
+        asked = f"{now} goes out of service, {known} comes back {_ONCE_LOADED}. {figures}"
     page_first = _asked_first(request, handle, form, asked, button)
     if page_first is not None:
         return page_first
