@@ -34,7 +34,7 @@ PARALLEL := -n auto --dist loadfile --no-loadscope-reorder
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all test-long test-gpu test-torch test-engines smoke smoke-all check chaos drills hostile model mutate soak chaos-light chaos-mixed chaos-reviews bench bench-classify bench-jobs bench-train bench-generate bench-interactive bench-gateway bench-scripts bench-startup bench-workers bench-fleet bench-sizes starters schemas settings reference picture wheel images clean
+.PHONY: help setup demo test test-all test-long test-gpu test-torch test-engines smoke smoke-all check chaos drills hostile model mutate soak chaos-light chaos-mixed chaos-reviews bench bench-classify bench-jobs bench-train bench-generate bench-interactive bench-gateway bench-console bench-scripts bench-startup bench-workers bench-fleet bench-sizes starters schemas settings reference picture wheel images clean
 
 help:
 	@echo "make demo      install what a worker needs and run the main job, end to end"
@@ -65,6 +65,7 @@ help:
 	@echo "make bench-classify bench-jobs bench-train bench-generate bench-interactive"
 	@echo "               one of them; tests/bench/README.md has what they say"
 	@echo "make bench-gateway     a request over HTTP, beside its two costs and a route that calls Celery"
+	@echo "make bench-console     pages of the console with a million jobs and 1,000 workers"
 	@echo "make bench-scripts     how long each script of the ledger holds up Redis at worst"
 	@echo "make bench-startup     what an import, a command and a worker cost before they do anything"
 	@echo "make bench-workers     what a worker costs Redis: connections, commands, bytes"
@@ -180,7 +181,7 @@ mutate: $(VENV)/dev.stamp
 # Each prints medians, ratios and spread; `make bench-NAME BENCH=--help` has what can be set.
 bench: bench-classify bench-jobs bench-train bench-generate bench-interactive
 
-bench-classify bench-jobs bench-train bench-generate bench-interactive bench-gateway bench-scripts bench-startup bench-workers bench-fleet bench-sizes: $(VENV)/bench.stamp
+bench-classify bench-jobs bench-train bench-generate bench-interactive bench-gateway bench-console bench-scripts bench-startup bench-workers bench-fleet bench-sizes: $(VENV)/bench.stamp
 	PYTHONPATH=tests $(BIN)/python -P -m bench $(@:bench-%=%) $(if $(wildcard $(DATA)/.),--data $(DATA),) $(BENCH)
 
 starters: $(VENV)/run.stamp

@@ -50,6 +50,11 @@ KINDS: Final[Mapping[JobKind, Kind]] = {
     "sweep": Kind(TRAIN, TrainedVersion, "trained", items="combinations", item_s=600.0),
 }
 
+#: The first kind of each task.
+_OF_TASK: Final[Mapping[str | None, Kind]] = {
+    kind.task: kind for kind in reversed([*KINDS.values()])
+}
+
 #: Tasks with a kind of their own, which use a version: a plugin may name others.
 SERVED_TASKS: Final[tuple[NamedTask, ...]] = tuple(
     kind.task for kind in KINDS.values() if kind.task is not None and not kind.trains
@@ -58,5 +63,4 @@ SERVED_TASKS: Final[tuple[NamedTask, ...]] = tuple(
 
 def kind_of_task(task: str) -> Kind:
     """Return the kind of jobs that do a task."""
-    named = (kind for kind in KINDS.values() if kind.task == task)
-    return next(named, KINDS["run"])
+    return _OF_TASK.get(task, KINDS["run"])

@@ -337,6 +337,22 @@ def waiting_of(record: JobRecord, workers: Sequence[WorkerStatus]) -> Waiting | 
     return waiting_for(task, model, version, workers, record)
 
 
+def waiting_of_each(
+    records: Iterable[JobRecord], workers: Sequence[WorkerStatus]
+) -> list[Waiting | None]:
+    """Return the same for each of many jobs; those with the same demand share one look."""
+    found = dict[tuple[object, ...], Waiting | None]()
+    reasons = list[Waiting | None]()
+    for record in records:
+        job = record.job
+        asked = task_of(job), record.model, record.version, record.plugin, job.format
+        demand = *asked, record.state.may_claim, engine_of(job)
+        if demand not in found:
+            found[demand] = waiting_of(record, workers)
+        reasons.append(found[demand])
+    return reasons
+
+
 def waiting_for(
     task: str,
     model: str,
@@ -354,6 +370,8 @@ def waiting_for(
             code=WaitingCode.NO_WORKER,
             message="No worker is up: `seqd up` starts them, in some seconds.",
         )
+    if any(_goes_on(one, task, model, version, record) for one in workers):
+        return None
     starting = [status for status in workers if _may_begin(status, task, model)]
     takers = [one for one in workers if takes(one, task, model) and one not in starting]
     leaving = [status.worker for status in workers if _could_take(status, task, model)]
@@ -362,7 +380,7 @@ def waiting_for(
         why |= _of_older_releases(takers, record)
     able = [one for one in takers if one.worker not in why]
     if able:
-        return None if record is None else _held_up(able)
+        return _held_up(able)
     if starting:
         return Waiting(code=WaitingCode.STARTING, message=_starts(starting))
     if not takers and leaving and not _held_by_rules(workers, task, model):
@@ -380,10 +398,19 @@ def waiting_for(
     )
 
 
-def _held_up(able: Sequence[WorkerStatus]) -> Waiting | None:
-    """Return that all who can run a job go on with what they lost; None where one does not."""
-    if not all(map(has_lost_claim, able)):
-        return None
+def _goes_on(
+    status: WorkerStatus, task: str, model: str, version: int | None, record: JobRecord | None
+) -> bool:
+    """Return True for a worker that can run a version now; of a job, where it takes work."""
+    return (
+        can_run(status, task, model, version)
+        and not _may_begin(status, task, model)
+        and (record is None or not (_is_older(status, record) or has_lost_claim(status)))
+    )
+
+
+def _held_up(able: Sequence[WorkerStatus]) -> Waiting:
+    """Return that all who can run a job go on with what they lost."""
     told = " ".join(
         f"{one.worker} takes no work: {lost_claim_told(one)}." for one in able[:_MOST_REASONS]
     )
@@ -439,8 +466,12 @@ def _of_older_releases(
             "upgrade it",
         )
         for status in takers
-        if status.reads < record.job.format
+        if _is_older(status, record)
     }
+
+
+def _is_older(status: WorkerStatus, record: JobRecord) -> bool:
+    return status.reads < record.job.format
 
 
 def _unfit_of(status: WorkerStatus, model: str, version: int | None) -> UnfitVersion | None:

@@ -10,6 +10,7 @@ from types import FrameType
 
 from bench.case import Case
 from bench.classify import Classify
+from bench.console import Console
 from bench.fleet import Fleet
 from bench.gateway import Gateway
 from bench.generate import Generate
@@ -25,7 +26,7 @@ from seqd.errors import SeqdError
 
 CASES: tuple[type[Case], ...] = (
     *(Classify, Jobs, Train, Generate),
-    *(Interactive, Gateway, Scripts, Startup, Workers, Fleet, Sizes),
+    *(Interactive, Gateway, Console, Scripts, Startup, Workers, Fleet, Sizes),
 )
 
 #: Seconds after which an exit that got lost is tried again.

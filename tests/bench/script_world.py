@@ -136,11 +136,17 @@ class World:
         return 1_000 + next(self._numbers)
 
     def small_jobs(
-        self, count: int, request: Job | None = None, *, version: int, unit_items: int = 1_024
+        self,
+        count: int,
+        request: Job | None = None,
+        *,
+        version: int | None,
+        unit_items: int = 1_024,
+        items: int = 1,
     ) -> list[str]:
-        """Hand in jobs of one item each; return their identifiers."""
+        """Hand in jobs of one unit, and one item, each; return their identifiers."""
         template = BatchTemplate(request or a_classify_job(), Admitted(version, unit_items), "")
-        chunk, first = a_chunk(1), self.number()
+        chunk, first = a_chunk(items), self.number()
         names = [f"small-{first}-{n}" for n in range(count)]
         self.ledger.submissions.submit_each(template, ((name, chunk) for name in names))
         return names
@@ -155,10 +161,10 @@ class World:
         assert claim is not None
         return claim
 
-    def complete(self, claim: Claim, *, watched: bool = False) -> None:
-        """Commit units of one item each."""
+    def complete(self, claim: Claim, *, watched: bool = False, items: int = 1) -> None:
+        """Commit units of one item each, or of `items`."""
         ledger = self.watched if watched else self.ledger
-        ledger.work.commit_batch(Finished(unit, some_results(1)) for unit in claim.units)
+        ledger.work.commit_batch(Finished(unit, some_results(items)) for unit in claim.units)
 
     def complete_all(self, version: int) -> None:
         """Claim and commit all jobs of one item of a version."""

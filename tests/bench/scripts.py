@@ -111,4 +111,5 @@ def open_world(folder: Path, jobs: int, units: int) -> Iterator[World]:
         WatchedRedis.from_url(server.url, protocol=2, socket_timeout=300, retry=None) as watched,
     ):
         watched.watch(server.pid)
-        yield World(redis, watched, settings, jobs, units)
+        at_server = settings.model_copy(update={"redis_url": server.url})
+        yield World(redis, watched, at_server, jobs, units)

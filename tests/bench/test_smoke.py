@@ -145,6 +145,11 @@ def test_classify_runs_the_tutorials_network_beside_keras(tmp_path: Path) -> Non
         ),
         pytest.param("train --reviews 100 --rounds 1", 6, 0, 0, marks=[LONG, pytest.mark.network]),
         pytest.param("interactive --seconds 1 --bulk 200000 --singles 2", 0, 6, 1, marks=LONG),
+        pytest.param(
+            "console --jobs 200 --workers 3 --failures 5 --epochs 4 --rounds 1",
+            *(0, 20, 0),
+            marks=LONG,
+        ),
         # Without the starts of workers, which compile their kernels.
         pytest.param("startup --rounds 1 --starts 0", 13, 0, 0, marks=LONG),
     ],

@@ -34,7 +34,6 @@ class LearningCurve:
     """The epochs of one training. `add` each as it ends; adding one again changes nothing."""
 
     def __init__(self, epochs: Iterable[EpochMetrics] = ()) -> None:
-        self._epochs: dict[int, EpochMetrics] = {}
         self.restore(epochs)
 
     @property
@@ -43,7 +42,7 @@ class LearningCurve:
 
         All up to `MAX_KEPT_EPOCHS`, else every 2nd, 4th and so on.
         """
-        return tuple(self._epochs.values())
+        return tuple(self._epochs)
 
     def add(self, epoch: int, seconds: float, metrics: Mapping[str, float]) -> None:
         """Add an epoch, counted from 1, without the figures that are not finite.
@@ -51,20 +50,29 @@ class LearningCurve:
         Later epochs are dropped: a training that was resumed goes through them again.
         """
         finite = [(name, figure) for name, figure in metrics.items() if math.isfinite(figure)]
-        added = EpochMetrics(epoch=epoch, seconds=seconds, metrics=dict(finite[:MAX_FIGURES]))
-        earlier = [one for number, one in self._epochs.items() if number < epoch]
-        self._keep([*earlier, added])
+        kept = dict(finite[:MAX_FIGURES])
+        self._append(EpochMetrics(epoch=epoch, seconds=seconds, metrics=kept))
 
     def restore(self, epochs: Iterable[EpochMetrics]) -> None:
         """Replace all epochs by those of a checkpoint."""
-        self._keep(list(epochs))
+        self._epochs = list[EpochMetrics]()
+        self._stride = 1
+        for one in epochs:
+            self._append(one)
 
-    def _keep(self, epochs: list[EpochMetrics]) -> None:
+    def _append(self, added: EpochMetrics) -> None:
+        kept = self._epochs
+        while kept and kept[-1].epoch >= added.epoch:
+            kept.pop()
+        if kept and (kept[-1].epoch - 1) % self._stride:
+            kept.pop()  # it was there as the last
         stride = 1
-        while epochs and epochs[-1].epoch > stride * (MAX_KEPT_EPOCHS - 1):
+        while added.epoch > stride * (MAX_KEPT_EPOCHS - 1):
             stride *= 2
-        kept = [one for one in epochs[:-1] if (one.epoch - 1) % stride == 0] + epochs[-1:]
-        self._epochs = {one.epoch: one for one in kept}
+        if stride != self._stride:
+            kept[:] = [one for one in kept if (one.epoch - 1) % stride == 0]
+            self._stride = stride
+        kept.append(added)
 
 
 @dataclass(frozen=True, slots=True)

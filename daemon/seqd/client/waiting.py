@@ -97,15 +97,15 @@ def with_waiting(
     ):
         return list(records)
     from seqd.ledger.model_pauses import paused_waiting
-    from seqd.serving import waiting_of
+    from seqd.serving import waiting_of_each
 
     age_s = min(age_s, _WORKERS_AGE_S)
     workers = yield from ledger.fleet.recent_workers.steps(age_s)
     pauses = yield from ledger.model_pauses.recent.steps(age_s)
     paused = [paused_waiting(record, pauses) if pauses else None for record in records]
     unserved = [
-        None if pause else waiting_of(record, workers)
-        for record, pause in zip(records, paused, strict=True)
+        None if pause else reason
+        for pause, reason in zip(paused, waiting_of_each(records, workers), strict=True)
     ]
     if any(unserved) and (refusal := (yield from ledger.writing.refusal.steps())):
         from seqd.ledger.writing import no_writes_line

@@ -26,7 +26,7 @@ from seqd.serving import (
     tellers_of_deaths,
     times_told,
     uncordon_command,
-    waiting_of,
+    waiting_of_each,
 )
 from seqd.targets import option_of
 from seqd.wording import counted, first_of, span
@@ -548,8 +548,8 @@ def routes(fleet: "FleetOverview") -> Iterator[Finding]:
 def _jobs_that_wait(fleet: "FleetOverview") -> dict[tuple[str, str], tuple[str, str]]:
     """Return a job and why it waits, by task and model, of the newest open jobs."""
     found: dict[tuple[str, str], tuple[str, str]] = {}
-    for record in fleet.jobs:
-        waiting = waiting_of(record, fleet.workers)
+    reasons = waiting_of_each(fleet.jobs, fleet.workers)
+    for record, waiting in zip(fleet.jobs, reasons, strict=True):
         if waiting is not None:
             # Trainings have the route of their plugin, whatever the model is called.
             model = record.plugin or record.model if record.version is None else record.model
