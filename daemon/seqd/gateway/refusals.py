@@ -183,7 +183,7 @@ def _to_login(request: Request) -> Response:
     then = quote(request.scope["path"]) + query if request.method in ("GET", "HEAD") else "/"
     had_key = KEY_COOKIE in request.cookies
     told = "The session has ended: its key has expired, or was revoked." if had_key else ""
-    response = back_to(request, f"/login?{urlencode({'next': then})}", told)
+    response = back_to(request, f"/login?{urlencode({'next': then})}", told, is_refused=True)
     if had_key:
         response.delete_cookie(KEY_COOKIE)
     return response

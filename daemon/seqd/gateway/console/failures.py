@@ -117,12 +117,13 @@ async def replay(request: Request, form: Form, caller: Operator, seqd: SeqdClien
     current_version = field_of(form, "current_version") == "yes"
     path = _path(_asked(form))
     if "until" not in meant:
-        return back_to(request, path, _NONE)
+        return back_to(request, path, _NONE, is_refused=True)
     planned = await seqd.replay(dry_run=True, current_version=current_version, **meant)
     ready = [one for one in planned if not one.left_because]
     left = [one for one in planned if one.left_because]
     if not ready:
-        return back_to(request, path, " ".join(line.text for line in replay_told(planned)))
+        why = " ".join(line.text for line in replay_told(planned))
+        return back_to(request, path, why, is_refused=True)
     told = [line.text for line in replay_told(left)][:_MOST_TOLD] if left else []
     plan = " ".join([plan_told(ready, current_version=current_version), *told])
     if (sure := question(request, form, plan, "Try them again")) is not None:
@@ -136,7 +137,7 @@ async def purge(request: Request, form: Form, caller: Operator, seqd: SeqdClient
     """Remove dead letters; jobs and results stay."""
     meant, form = await _fixed(seqd, caller, form)
     if "until" not in meant:
-        return back_to(request, "/failures", _NONE)
+        return back_to(request, "/failures", _NONE, is_refused=True)
     found = counted(await seqd.purge_failures(dry_run=True, **meant), "dead letter")
     asked = f"{found} will be removed; jobs and results stay."
     if (sure := question(request, form, asked, f"Remove {found}")) is not None:

@@ -148,7 +148,8 @@ async def act_on_all(request: Request, form: Form, caller: Submitter, seqd: Seqd
         )
         if not count.jobs:
             oldest = "" if is_all else f" of the oldest {counted(count.looked_at, 'job')}"
-            return back_to(request, back, f"None{oldest} matches that could be {past_of(action)}.")
+            why = f"None{oldest} matches that could be {past_of(action)}."
+            return back_to(request, back, why, is_refused=True)
         fields = [*form.multi_items(), ("at_ms", str(now_ms)), ("until_ms", str(count.until_ms))]
         number = counted(count.jobs, "job") if is_all else f"{counted(count.jobs, 'job')} or more"
         asked = f"{name} {number} ({states_told(count)})? {outcome} Later jobs are left alone."
@@ -167,7 +168,8 @@ async def act_on_all(request: Request, form: Form, caller: Submitter, seqd: Seqd
         _LONGEST_ACT_S,
     )
     rest = [] if is_all else ["There may be more: it took long, and was stopped. Do it again."]
-    return back_to(request, back, " ".join([done_told(done), *rest, *refused_told(done)]))
+    told = " ".join([done_told(done), *rest, *refused_told(done)])
+    return back_to(request, back, told, is_refused=not done.acted_on)
 
 
 @router.post("/jobs/{job_id}/{action}")

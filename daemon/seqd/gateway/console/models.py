@@ -204,7 +204,7 @@ def _asked_first(
     name, now = handle.name, str(handle.in_service)
     if field_of(form, "in_service") != now:
         told = f"Nothing was changed: {name}@{now} has come into service meanwhile."
-        return back_to(request, f"/models/{name}", told)
+        return back_to(request, f"/models/{name}", told, is_refused=True)
     return question(request, form, asked, button)
 
 

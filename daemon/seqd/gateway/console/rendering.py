@@ -50,10 +50,10 @@ _LONGEST_REST_S: Final = 10.0
 _LONGEST_S: Final = 600.0
 
 #: Cookies: the key of a session, what a form repeats to show that it is a page of ours, and what
-#: is said at the top of the next page.
+#: is said at the top of the next page: what was done, or why nothing was.
 KEY_COOKIE: Final = "seqd_key"
 TOKEN_COOKIE: Final = "seqd_token"  # noqa: S105  its name, no secret
-_TOLD_COOKIE: Final = "seqd_told"
+_SAID_COOKIES: Final = {"told": "seqd_told", "refused": "seqd_refused"}
 
 #: What is said at most: of each character twelve are sent, and a browser keeps 4,096 of a cookie.
 _MOST_TOLD_CHARS: Final = 320
@@ -140,23 +140,26 @@ def page(read: Callable[P, Awaitable[Page | Response]]) -> Callable[P, Awaitable
 
 def rendered(request: Request, shown: Page) -> HTMLResponse:
     """Return a page as the response to a request."""
-    told = request.cookies.get(_TOLD_COOKIE, "")
+    said = {name: request.cookies.get(one, "") for name, one in _SAID_COOKIES.items()}
     token = request.cookies.get(TOKEN_COOKIE) or secrets.token_urlsafe(24)
-    facts = {**_facts(request, shown, token), "told": unquote(told)}
+    facts = _facts(request, shown, token) | {name: unquote(one) for name, one in said.items()}
     html = _templates().get_template(shown.template).render(facts)
     response = HTMLResponse(html, shown.status, _HEADERS)
-    if told:
-        response.delete_cookie(_TOLD_COOKIE)
+    for name in filter(said.get, said):
+        response.delete_cookie(_SAID_COOKIES[name])
     if TOKEN_COOKIE not in request.cookies:
         set_cookie(request, response, TOKEN_COOKIE, token)
     return response
 
 
-def back_to(request: Request, path: str, told: str = "") -> RedirectResponse:
-    """Return a redirection to a page, which says at its top what was done."""
+def back_to(
+    request: Request, path: str, told: str = "", *, is_refused: bool = False
+) -> RedirectResponse:
+    """Return a redirection to a page, which says at its top what was done, or why nothing was."""
     response = RedirectResponse(path, 303, _HEADERS)
     if told:
-        set_cookie(request, response, _TOLD_COOKIE, quote(told[:_MOST_TOLD_CHARS]), max_age_s=60)
+        name = _SAID_COOKIES["refused" if is_refused else "told"]
+        set_cookie(request, response, name, quote(told[:_MOST_TOLD_CHARS]), max_age_s=60)
     return response
 
 

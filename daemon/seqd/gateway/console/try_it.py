@@ -96,7 +96,8 @@ async def tried(request: Request, form: Form, caller: Submitter, seqd: SeqdClien
     tasks = await _tasks(caller, seqd)
     model, task = field_of(form, "model"), field_of(form, "task")
     if (model.partition("@")[0], task) not in tasks:
-        return back_to(request, "/try", f"There is no model {model} any more that can {task}.")
+        why = f"There is no model {model} any more that can {task}."
+        return back_to(request, "/try", why, is_refused=True)
     schema = tasks[model.partition("@")[0], task].all_tasks[task].parameters
     given = {name: field_of(form, name) for name in form}
     values = dict(_values(schema, given))

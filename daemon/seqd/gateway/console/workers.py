@@ -124,7 +124,8 @@ async def end_rule(request: Request, form: Form, caller: Admin, seqd: SeqdClient
     meant = [one.worker for one in fleet.workers if is_meant(Place.of(one), wanted)]
     told = option_of(wanted)
     if not ended:
-        return back_to(request, "/workers", f"No rule stands for {told} any more.")
+        why = f"No rule stands for {told} any more."
+        return back_to(request, "/workers", why, is_refused=True)
     asked = f"End the {ended[0].action} of {told}? It means {first_of(meant) or 'no worker now'}."
     unsure = question(request, form, asked, f"Uncordon {told}")
     if unsure is not None:
