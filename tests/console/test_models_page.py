@@ -94,7 +94,7 @@ def test_a_model_is_paused_and_resumed(tab: Page) -> None:
 
 @pytest.mark.usefixtures("topics")
 def test_a_promotion_that_another_one_came_before_changes_nothing(
-    tab: Page, services: RunningServices
+    tab: Page, services: RunningServices, look: Look
 ) -> None:
     tab.goto("/models/topics")
     tab.get_by_label("Version", exact=True).select_option("2")
@@ -103,7 +103,8 @@ def test_a_promotion_that_another_one_came_before_changes_nothing(
 
     tab.get_by_role("button", name="Promote").click()
 
-    expect(tab.get_by_text("Nothing was changed: topics@2 has come")).to_be_visible()
+    expect(tab.get_by_role("alert")).to_contain_text("Nothing was changed: topics@2 has come")
+    look("model-refused")
 
 
 @pytest.mark.usefixtures("topics")

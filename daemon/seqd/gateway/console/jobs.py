@@ -18,7 +18,7 @@ from seqd.gateway.console.rendering import Page, back_to, page, table_of
 from seqd.gateway.console.visits import Form, field_of, question
 from seqd.ledger.job_filter import ANY_JOB, FoundJobs, JobFilters, job_filter
 from seqd.validation import shown
-from seqd.views.jobs import job_columns
+from seqd.views.jobs import job_columns, may_retry
 from seqd.views.many_jobs import done_told, refused_told, states_told
 from seqd.views.numbers import counted
 from seqd_schemas import JobAction, JobKind, JobState, KeyRole, WaitingCode
@@ -116,9 +116,7 @@ async def jobs(request: Request, caller: Reader, seqd: SeqdClient) -> Page | Res
         "acts": [
             (action.value, name)
             for action, (role, name, _) in _ACTS.items()
-            if not fault
-            and caller.role.may(role)
-            and any(one.may(action) for one in JobState if not states or one in states)
+            if caller.role.may(role) and _may_any(action, found, asked)
         ],
     }
     return Page("jobs.html", "Jobs", facts)
@@ -203,6 +201,16 @@ async def act_on_one(
             state = await (job.cancel() if action is JobAction.CANCEL else job.pause())
             told = f"The job is {state}."
     return back_to(request, f"/jobs/{job.job_id}", told)
+
+
+def _may_any(action: JobAction, found: FoundJobs, asked: QueryParams) -> bool:
+    """Return whether an act may do something to jobs that match: to these, or to others."""
+    if found and (found.older or "before" in asked):
+        states = asked.getlist("state")
+        return any(one.may(action) for one in JobState if not states or one in states)
+    if action is JobAction.RETRY:
+        return any(may_retry(one, {}) for one in found)
+    return any(one.state.may(action) for one in found)
 
 
 def _filters(
