@@ -138,6 +138,10 @@ def test_a_job_that_waits_says_why_and_shows_its_errors_and_results_once_it_has_
     tab.get_by_role("link", name="All results").click()
     expect(tab.get_by_role("row")).to_have_count(1 + 50)
     look("job-results")
+    tab.get_by_role("link", name="Those that failed: 2").click()
+    expect(tab.get_by_role("row")).to_have_count(1 + 2)
+    look("job-results-failed")
+    tab.get_by_role("link", name="All results").click()
     tab.get_by_role("link", name="After these").click()
     expect(tab.get_by_role("row")).to_have_count(1 + 14)
     for name in NAMES:

@@ -69,7 +69,7 @@ async def job(request: Request, job_id: str, caller: Reader, seqd: SeqdClient) -
         failed = await seqd.ask(asked)
     if writes_texts(record) and not record.state.is_terminal:
         texts = await seqd.texts_by_now(job_id)
-    results, why_not = await results_table(handle, record, limit=_SHOWN_RESULTS)
+    results, _, why_not = await results_table(handle, record, limit=_SHOWN_RESULTS)
     told = job_facts(record, activity)
     happened = standing_events(events)
     last: dict[str, Event] = {one.event: one for one in events}
