@@ -7,11 +7,13 @@ import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
+from builders import a_worker_status
 from gateway_builders import new_key
 from seqd.client import Client
 from seqd.hookspecs import LabelledRecord
+from seqd.ledger import Ledger, connect
 from seqd.testing import RunningServices, StubModel
-from seqd_schemas import KeyRole
+from seqd_schemas import KeyRole, UnfitVersion
 
 Look = Callable[[str], None]
 
@@ -105,6 +107,35 @@ def test_a_promotion_that_another_one_came_before_changes_nothing(
 
     expect(tab.get_by_role("alert")).to_contain_text("Nothing was changed: topics@2 has come")
     look("model-refused")
+
+
+def test_who_promotes_is_told_who_cannot_run_it_and_what_it_did_when_it_was_tried(
+    tab: Page, services: RunningServices, look: Look
+) -> None:
+    train(services, "heavy", 8, 16)
+    with Client(settings=services.settings) as client, connect(services.redis_url) as redis:
+        client.model("heavy").canary(2, 0.5)
+        unfit = UnfitVersion(
+            model="heavy", version=2, code="no_memory", message="It takes 9 GB", since_ms=1
+        )
+        worker = a_worker_status(worker="cpu:0@small-1", unfit=(unfit,))
+        Ledger(redis, services.settings).fleet.publish_worker(worker, 3_600)
+
+    tab.goto("/models/heavy")
+    tab.get_by_role("button", name="Promote").click()
+    expect(tab.get_by_text("heavy@2 has had 0 items, of which 0 failed.")).to_be_visible()
+    why = "cpu:0@small-1 cannot run heavy@2: no_memory: It takes 9 GB."
+    expect(tab.get_by_text(f"{why} This is refused until")).to_be_visible()
+    look("promotion-risky")
+    fields = tab.locator("main input[type=hidden]").all()
+    form = {one.get_attribute("name") or "": one.input_value() for one in fields}
+    refused = tab.request.post("/models/heavy/promote", form=form)
+    assert f'role="alert">{why} Nothing is changed.' in refused.text()
+    tab.get_by_role("link", name="No, go back").click()
+
+    tab.get_by_role("button", name="End the canary").click()
+    tab.get_by_role("button", name="End the canary").click()
+    expect(tab.get_by_text("heavy@1 is in service.")).to_be_visible()
 
 
 @pytest.mark.usefixtures("topics")

@@ -171,8 +171,8 @@ def is_page(request: Request) -> bool:
 def _page_of(request: Request, status: int, message: str) -> Response:
     if status == 401:
         return _to_login(request)
-    facts = {"message": message}
-    return rendered(request, Page("error.html", HTTPStatus(status).phrase, facts, status))
+    title = "That did not work" if request.method == "POST" else HTTPStatus(status).phrase
+    return rendered(request, Page("error.html", title, {"message": message}, status))
 
 
 def _to_login(request: Request) -> Response:

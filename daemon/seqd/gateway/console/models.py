@@ -30,13 +30,16 @@ from seqd.views.models import (
     version_columns,
     workers_told,
 )
-from seqd.views.numbers import clock, metric, metrics_line, size
+from seqd.views.numbers import clock, counted, metric, metrics_line, size
 from seqd_schemas import CatalogEntry, ModelManifest, ServiceChange, VersionSummary
 
 router = APIRouter(include_in_schema=False)
 
 #: How long the visitor waits for a change of the version in service.
 _ONCE_LOADED: Final = "once the workers have loaded it: some seconds, a minute at most"
+
+#: Workers that cannot run a version, of which a question tells.
+_MOST_TOLD: Final = 3
 
 #: What tables say of a change of the version in service.
 _CHANGES: Final[tuple[Column[ServiceChange], ...]] = (
@@ -117,9 +120,10 @@ async def promote(
     instead = "" if now is None else f", in the place of {name}@{now}"
     asked = (
         f"{name}@{version} will answer all who name {name} alone{instead}, {_ONCE_LOADED}. "
-        f"{_figures(handle.entry, [version, now])}"
+        f"{_figures(handle.entry, [version, now])}{await _done_by_both(handle)}"
     )
-    page_first = _asked_first(request, handle, form, asked, f"Put {name}@{version} in service")
+    button, risk = f"Put {name}@{version} in service", await _risk(handle, version, seqd)
+    page_first = _asked_first(request, handle, form, asked, button, risk)
     if page_first is not None:
         return page_first
     answer = await handle.promote(version, reason=field_of(form, "reason"))
@@ -133,11 +137,12 @@ async def rollback(
     """End the roll-out that goes on, or put the version in service that was there before."""
     handle = await _own(name, caller, seqd)
     entry, in_service = handle.entry, handle.in_service
-    now, button = f"{name}@{in_service}", "Roll back"
+    now, button, risk = f"{name}@{in_service}", "Roll back", ""
     if entry.rollout is not None:
         kind, tried = entry.rollout.kind, entry.rollout.version
         asked, button = (
-            f"The {kind} of {name}@{tried} ends; {now} answers all items.",
+            f"The {kind} of {name}@{tried} ends; {now} answers all items."
+            f"{await _done_by_both(handle)}",
             f"End the {kind}",
         )
     else:
@@ -145,7 +150,8 @@ async def rollback(
         known = "the version before it" if before is None else f"{name}@{before}"
         figures = _figures(entry, [before, in_service])
         asked = f"{now} goes out of service, {known} comes back {_ONCE_LOADED}. {figures}"
-    page_first = _asked_first(request, handle, form, asked, button)
+        risk = await _risk(handle, before, seqd)
+    page_first = _asked_first(request, handle, form, asked, button, risk)
     if page_first is not None:
         return page_first
     answer = await handle.rollback(reason=field_of(form, "reason"))
@@ -198,14 +204,40 @@ async def _may_change(name: str, caller: Caller, seqd: GatewayClient) -> bool:
 
 
 def _asked_first(
-    request: Request, handle: AsyncModelHandle, form: Form, asked: str, button: str
+    request: Request, handle: AsyncModelHandle, form: Form, asked: str, button: str, risk: str
 ) -> Response | None:
     """Return the page of a question; None once the visitor is sure of what is still so."""
     name, now = handle.name, str(handle.in_service)
     if field_of(form, "in_service") != now:
         told = f"Nothing was changed: {name}@{now} has come into service meanwhile."
         return back_to(request, f"/models/{name}", told, is_refused=True)
-    return question(request, form, asked, button)
+    return question(request, form, asked, button, risk)
+
+
+async def _risk(handle: AsyncModelHandle, version: int | None, seqd: GatewayClient) -> str:
+    """Return why a version would not be put in service now; '' of nothing."""
+    ref = f"{handle.name}@{version}"
+    told = [
+        f"{one.worker} cannot run {ref}: {unfit.code}: {unfit.message.rstrip('.')}."
+        for one in await seqd.workers()
+        for unfit in one.unfit
+        if one.cordon is None and (unfit.model, unfit.version) == (handle.name, version)
+    ]
+    refused = "This is refused until each can run it, or is cordoned."
+    return " ".join([*told[:_MOST_TOLD], refused]) if told else ""
+
+
+async def _done_by_both(handle: AsyncModelHandle) -> str:
+    """Return what the versions of a roll-out did by now, as sentences; '' without one."""
+    rollout = handle.entry.rollout
+    if rollout is None:
+        return ""
+    both = counts_of_both(rollout, await handle.rollout_counts())
+    return "".join(
+        f" {handle.name}@{one.version} has had {counted(one.items, 'item')}, of which "
+        f"{one.errors:,} failed."
+        for one in both
+    )
 
 
 def _done(request: Request, name: str, told: str, notes: Sequence[str]) -> Response:

@@ -62,10 +62,12 @@ def field_of(form: FormData, name: str) -> str:
     return value if isinstance(value, str) else ""
 
 
-def question(request: Request, form: FormData, asked: str, answer: str) -> Response | None:
+def question(
+    request: Request, form: FormData, asked: str, answer: str, risk: str = ""
+) -> Response | None:
     """Return a page that asks before a form acts; None once the visitor is sure.
 
-    `answer` is what the button says, such as `Cancel 12 jobs`.
+    `answer` is what the button says, such as `Cancel 12 jobs`; `risk` is what speaks against it.
     """
     if field_of(form, "sure") == "yes":
         return None
@@ -74,7 +76,8 @@ def question(request: Request, form: FormData, asked: str, answer: str) -> Respo
         for name, value in form.multi_items()
         if isinstance(value, str) and name not in ("token", "sure")
     ]
-    facts = {"asked": asked, "answer": answer, "fields": fields, "back": _referer(request)}
+    facts = {"asked": asked, "risk": risk, "answer": answer, "fields": fields}
+    facts["back"] = _referer(request)
     return rendered(request, Page("question.html", "Are you sure?", facts))
 
 

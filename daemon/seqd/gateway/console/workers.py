@@ -177,9 +177,10 @@ async def hold(
     left = nobody_left_told(fleet.workers, meant, fleet.catalog)
     asked = (
         f"{action.capitalize()} {option_of(target)}? Whoever works there {_ACTS[action]}, until "
-        f"you end the rule. It means {first_of(meant)} now. {left}"
+        f"you end the rule. It means {first_of(meant)} now."
     )
-    unsure = question(request, form, asked, f"{action.capitalize()} {option_of(target)}")
+    button = f"{action.capitalize()} {option_of(target)}"
+    unsure = question(request, form, asked, button, risk=left)
     if unsure is not None:
         return unsure
     rule = CordonRule(
