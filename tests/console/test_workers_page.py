@@ -85,6 +85,9 @@ def test_the_sick_worker_comes_first_and_its_page_says_what_ails_it(
     expect(tab.get_by_role("cell", name="ready, 1 unfit")).to_be_visible()
     expect(tab.locator(".findings")).to_contain_text("cannot run secret@2: no_memory")
     look("workers")
+    tab.get_by_label("State").select_option("unfit (1)")
+    tab.get_by_role("button", name="Show").click()
+    expect(tab.get_by_role("region", name="Workers").get_by_role("row")).to_have_count(1 + 1)
 
     tab.get_by_role("link", name=SICK).click()
 

@@ -91,7 +91,7 @@ async def workers(request: Request, caller: Reader, seqd: SeqdClient) -> Page:
     number = max(1, int(asked)) if asked.isdecimal() else 1
     fleet = await seqd.seen_fleet(caller.only_tenant)
     every = seen_workers(fleet.workers, fleet.silent, fleet.unheard, fleet.at_ms)
-    found = [one for one in every if state in ("", one.state) and _has(one, text)]
+    found = [one for one in every if state in ("", *_states(one)) and _has(one, text)]
     found.sort(key=lambda one: not _is_sick(one))
     shown = found[(number - 1) * _SHOWN :][:_SHOWN]
     held = await seqd.ask(seqd.ledger.fleet.in_hand.steps([one.name for one in shown]))
@@ -101,7 +101,7 @@ async def workers(request: Request, caller: Reader, seqd: SeqdClient) -> Page:
         for jobs, units in [held.get(one.name, (0, 0))]
     ]
     facts = {
-        "counts": Counter(one.state for one in every),
+        "counts": Counter(state for one in every for state in _states(one)),
         "listed": table_of(ON_PAGE, rows, lambda one: _path(one.name)),
         "found": len(found),
         "number": number,
@@ -250,9 +250,14 @@ def _has(one: SeenWorker, text: str) -> bool:
     return not text or any(text.lower() in part.lower() for part in told)
 
 
-def _is_sick(one: SeenWorker) -> bool:
+def _states(one: SeenWorker) -> list[str]:
+    """Return what a worker's cell in the table calls it, such as ready, and unfit for something."""
     is_unfit = one.status is not None and bool(one.status.unfit)
-    return one.state not in _WELL or is_unfit or bool(one.recent_deaths)
+    return list(dict.fromkeys([one.state, *(["unfit"] if is_unfit else [])]))
+
+
+def _is_sick(one: SeenWorker) -> bool:
+    return not _WELL.issuperset(_states(one)) or bool(one.recent_deaths)
 
 
 def _path(name: str) -> str:
