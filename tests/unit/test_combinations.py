@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from builders import a_sweep_job
 from seqd.analysis.sweeps import (
     best_of,
+    better_of,
     combinations_of,
     deciding_figure,
     is_less_better,
@@ -145,3 +146,5 @@ def test_of_which_figures_less_is_better_is_told_by_their_names():
 
     assert all(map(is_less_better, less))
     assert not any(map(is_less_better, ("validation_accuracy", "macro_f1")))
+    assert [better_of(name, 0.2, 0.3) for name in ("loss", "f1_macro", "records")] == [0, 1, None]
+    assert better_of("loss", 0.2, 0.2) is None

@@ -39,6 +39,9 @@ _PREFERRED = (
 #: Words in the name of a figure of which less is better.
 _LESS_IS_BETTER = ("loss", "error", "perplexity", "bits_per_char")
 
+#: Words in the name of one of which more is; of others, such as a count, nobody knows.
+_MORE_IS_BETTER = ("accuracy", "precision", "recall", "f1", "auc")
+
 
 @dataclass(frozen=True, slots=True)
 class Combination:
@@ -89,6 +92,14 @@ def deciding_figure(metric: str | None, versions: Sequence[Mapping[str, float]])
 def is_less_better(figure: str) -> bool:
     """Return whether a figure is one such as a loss, judged by its name."""
     return any(word in figure for word in _LESS_IS_BETTER)
+
+
+def better_of(figure: str, first: float, second: float) -> int | None:
+    """Return 0 or 1, for the better one of two values of a figure; None where none is known."""
+    is_less = is_less_better(figure)
+    if first == second or not (is_less or any(word in figure for word in _MORE_IS_BETTER)):
+        return None
+    return int((second < first) is is_less)
 
 
 def best_of(metric: str | None, figures: Mapping[int, Mapping[str, float]]) -> int | None:

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from seqd.admission import resolve_version
-from seqd.analysis.sweeps import best_of, deciding_figure
+from seqd.analysis.sweeps import best_of, better_of, deciding_figure
 from seqd.client import AsyncModelHandle
 from seqd.errors import SeqdError
 from seqd.gateway.callers import Caller, Operator, Reader, SeqdClient
@@ -267,19 +267,34 @@ def _best(is_best: bool) -> Cell:
 
 
 def _side_by_side(entry: CatalogEntry, chosen: Sequence[int]) -> Table:
-    """Return the figures of two versions, a row each."""
-    first, second = (_metrics_of(entry, one) for one in chosen)
+    """Return the figures of two versions, a row each, and which is better where that is known."""
+    refs = [f"{entry.model}@{one}" for one in chosen]
+    first, second = both = [_metrics_of(entry, one) for one in chosen]
     names = [*first, *(name for name in second if name not in first)]
+    better = {
+        name: refs[better_one]
+        for name in first.keys() & second.keys()
+        if (better_one := better_of(name, first[name], second[name])) is not None
+    }
     columns: list[Column[str]] = [
         Column("figure", lambda name: name.replace("_", " ")),
-        Column(f"{entry.model}@{chosen[0]}", lambda name: _figure(first, name), is_number=True),
-        Column(f"{entry.model}@{chosen[1]}", lambda name: _figure(second, name), is_number=True),
+        *(_figure_column(ref, metrics, better) for ref, metrics in zip(refs, both, strict=True)),
+        Column("better", lambda name: Cell(better.get(name, "-"), "bold"), is_left_out_empty=True),
     ]
     return table_of(columns, names)
 
 
-def _figure(metrics: dict[str, float], name: str) -> str:
-    return metric(metrics[name]) if name in metrics else "-"
+def _figure_column(
+    ref: str, metrics: Mapping[str, float], better: Mapping[str, str]
+) -> Column[str]:
+    return Column(
+        ref,
+        lambda name: Cell(
+            metric(metrics[name]) if name in metrics else "-",
+            "bold" if better.get(name) == ref else "",
+        ),
+        is_number=True,
+    )
 
 
 def _figures(entry: CatalogEntry, versions: Sequence[int | None]) -> str:
