@@ -119,6 +119,17 @@ def test_what_is_wrong_is_said_over_the_form_as_it_was_filled_in(tab: Page, look
     expect(tab.get_by_label("Text")).to_have_value("raise")
 
 
+def test_a_text_is_written_as_a_job_which_stays(tab: Page, look: Look) -> None:
+    tab.goto("/try?what=echo generate")
+    tab.get_by_label("Prompt").fill("a fat cat")
+    tab.get_by_role("button", name="Write it as a job").click()
+
+    expect(tab.get_by_role("heading", name="Job ")).to_be_visible()
+    written = tab.get_by_role("region", name="First results")
+    expect(written).to_contain_text("a fat cat and so on")
+    look("try-job")
+
+
 @pytest.mark.parametrize(
     ("task", "said"), [("generate", "a fat cat and so on"), ("letters", "0.3")]
 )

@@ -20,7 +20,7 @@ from seqd.gateway.ledger_client import GatewayClient
 from seqd.gateway.refusals import message_of
 from seqd.kinds import CLASSIFY, GENERATE, TRAIN
 from seqd.parameters import Schema, allowed, fields_of, resolved
-from seqd_schemas import CatalogEntry, Classification, Generation, ParameterValue
+from seqd_schemas import CatalogEntry, Classification, Generation, ParameterValue, Priority
 
 router = APIRouter(include_in_schema=False)
 
@@ -104,6 +104,17 @@ async def tried(request: Request, form: Form, caller: Submitter, seqd: SeqdClien
     asked = _Asked(model, task, field_of(form, "text").replace("\r\n", "\n"), values)
     facts = _facts(tasks, asked, given)
     try:
+        if task == GENERATE and field_of(form, "as_job") == "yes":
+            job = await seqd.generate(
+                [asked.text],
+                model=model,
+                parameters=values,
+                priority=Priority.INTERACTIVE,
+                tenant=caller.tenant,
+                stream=True,
+            )
+            await job.uploaded()
+            return back_to(request, f"/jobs/{job.job_id}")
         facts |= _shown(await _answer(asked, caller, seqd))
         facts["commands"] = _commands(asked, str(request.base_url).rstrip("/"))
     except SeqdError as error:
