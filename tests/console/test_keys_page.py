@@ -44,6 +44,7 @@ def test_an_admin_makes_a_key_which_is_shown_once_and_revokes_it(
     look("keys")
 
     row.get_by_role("link").click()
+    expect(tab.get_by_text("read: see its tenant's jobs and models")).to_be_visible()
     look("key")
     tab.get_by_role("button", name="Revoke").click()
     expect(tab.get_by_text("It cannot be undone.")).to_be_visible()

@@ -26,10 +26,10 @@ _MAX_DAYS: Final = 36_500
 
 #: What each role may do.
 _ROLES: Final = {
-    KeyRole.READ: "read: see what its tenant has",
-    KeyRole.SUBMIT: "submit: and hand in, cancel, remove",
-    KeyRole.OPERATE: "operate: and pause, resume, retry, promote",
-    KeyRole.ADMIN: "admin: all of that for every tenant, and keys",
+    KeyRole.READ: "read: see its tenant's jobs and models",
+    KeyRole.SUBMIT: "submit: see, hand in, cancel and remove its tenant's jobs; try models",
+    KeyRole.OPERATE: "operate: do all to its tenant's jobs, and promote its models",
+    KeyRole.ADMIN: "admin: do all for every tenant; workers and keys",
 }
 
 
@@ -65,6 +65,7 @@ async def one_key(request: Request, key_id: str, caller: Admin, seqd: SeqdClient
     for key in keys:
         if key.id == key_id:
             facts = {one.name: cell_of(one.cell(key)).text for one in key_columns(now_ms)}
+            facts["role"] = _ROLES[key.role]
             return Page("key.html", f"Key {key_id}", {"key": key, "facts": facts})
     raise UnknownKey(f"There is no key {shown(key_id)}.")
 
