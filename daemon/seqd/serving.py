@@ -192,6 +192,8 @@ class ServingWorker(NamedTuple):
     versions: tuple[int, ...]
     #: What of the model it cannot run, each with the reason.
     unfit: tuple[str, ...]
+    #: Whether it takes items of the model: no rule and no placement keeps it from them.
+    takes_items: bool
 
 
 def workers_of_model(workers: Iterable[WorkerStatus], model: str) -> list[ServingWorker]:
@@ -206,6 +208,7 @@ def workers_of_model(workers: Iterable[WorkerStatus], model: str) -> list[Servin
                 *(["its items: left to others by placement"] if model in status.left_out else []),
                 *(_told(entry) for entry in status.unfit if entry.model in (model, None)),
             ),
+            takes_items(status, model),
         )
         for status in workers
         if model in status.versions

@@ -63,7 +63,7 @@ def test_a_machine_without_the_plugin_lists_what_workers_can_run_or_what_its_own
     )
     assert its_worker["worker"] == worker
     assert (cast(list[int], its_worker["versions"])[:1], its_worker["unfit"]) == ([1], [])
-    assert heading.split() == ["model", "tasks", "versions", "workers", "what", "it", "is"]
+    assert heading.split() == ["model", "tasks", "versions", "can", "run", "it", "what", "it", "is"]
     assert row.split()[0] == "echo"
     assert "1 worker " in row
     names = [one["model"] for one in of_its_own]

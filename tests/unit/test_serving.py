@@ -13,6 +13,7 @@ from seqd.serving import (
     waiting_of,
     workers_of_model,
 )
+from seqd.views.models import workers_told
 from seqd_schemas import (
     Cordon,
     JobRecord,
@@ -189,9 +190,9 @@ def test_of_broken_plugins_the_reasons_are_told() -> None:
 def test_a_worker_that_leaves_a_model_out_is_listed_with_that_and_trains_it_all_the_same() -> None:
     worker = a_worker("w1", tasks=("classify", "train"), left_out=("imdb_lstm",))
 
-    assert workers_of_model([worker], "imdb_lstm")[0].unfit == (
-        "its items: left to others by placement",
-    )
+    serving = workers_of_model([worker, a_worker("w2")], "imdb_lstm")
+    assert serving[0].unfit == ("its items: left to others by placement",)
+    assert workers_told(a_catalog_entry(), serving, None) == "1 of 2 workers"
     assert can_run(worker, "train", "imdb_lstm", None)
     assert not can_run(worker, "classify", "imdb_lstm", 0)
 

@@ -59,8 +59,14 @@ def version_columns(
 def workers_told(
     entry: CatalogEntry, serving: Sequence[ServingWorker], pause: ModelPause | None
 ) -> str:
-    """Return how many workers can run a model, and whether it is paused."""
-    able = sum(bool(one.versions) or not entry.versions for one in serving)
+    """Return how many workers that have a model can run it now, and whether it is paused.
+
+    That is the version in service: `seqd explain` counts by the same rule for a job's version.
+    """
+    version = entry.labels.get("production")
+    able = sum(
+        (one.takes_items and version in one.versions) or not entry.versions for one in serving
+    )
     of = "" if able == len(serving) else f"{able} of "
     workers = f"{of}{counted(len(serving), 'worker')}" if serving else "none is up"
     if pause is not None:

@@ -45,7 +45,7 @@ def print_fleet_models(
         return workers_told(entry, served[entry.model], pauses.get(entry.model))
 
     *first, last = MODEL_COLUMNS
-    print_table(screen, [*first, Column("workers", workers), last], [entry for entry, _ in rows])
+    print_table(screen, [*first, Column("can run it", workers), last], [entry for entry, _ in rows])
 
 
 class FleetModel(NamedTuple):

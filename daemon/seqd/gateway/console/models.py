@@ -58,7 +58,7 @@ async def models(request: Request, caller: Reader, seqd: SeqdClient) -> Page:
     found = await seqd.seen_models(caller.only_tenant)
     workers, pauses = await seqd.workers(), await seqd.paused_models()
     told = Column[CatalogEntry](
-        "workers",
+        "can run it",
         lambda one: workers_told(one, workers_of_model(workers, one.model), pauses.get(one.model)),
     )
     *first, last = MODEL_COLUMNS
