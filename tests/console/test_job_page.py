@@ -118,6 +118,8 @@ def test_a_job_that_waits_says_why_and_shows_its_errors_and_results_once_it_has_
     tab.goto(f"/jobs/{job.job_id}")
     expect(tab.get_by_role("heading", name="Waits for")).to_be_visible()
     expect(tab.get_by_role("listitem").filter(has_text="for the test")).to_be_visible()
+    command = tab.get_by_role("listitem").locator("code")
+    expect(command).to_have_text("seqd models resume imdb_lstm")
     expect(tab.get_by_label("0 of 64 items done")).to_have_attribute("value", "0.0")
     for name in ("Pause", "Cancel"):
         expect(tab.get_by_role("button", name=name, exact=True)).to_be_visible()

@@ -6,6 +6,7 @@ the script puts each into the element with its name as `data-live`.
 """
 
 import asyncio
+import re
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from urllib.parse import quote, unquote
 from fastapi import Request
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from jinja2.runtime import Context
+from markupsafe import Markup, escape
 from starlette.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
 
 from seqd import __version__
@@ -54,6 +56,9 @@ _LONGEST_S: Final = 600.0
 KEY_COOKIE: Final = "seqd_key"
 TOKEN_COOKIE: Final = "seqd_token"  # noqa: S105  its name, no secret
 _SAID_COOKIES: Final = {"told": "seqd_told", "refused": "seqd_refused"}
+
+#: A command, or a name, within a sentence.
+_QUOTED: Final = re.compile("`([^`]+)`")
 
 #: What is said at most: of each character twelve are sent, and a browser keeps 4,096 of a cookie.
 _MOST_TOLD_CHARS: Final = 320
@@ -225,6 +230,11 @@ def _facts(request: Request, shown: Page, token: str) -> dict[str, Any]:
     }
 
 
+def _with_code(text: str) -> Markup:
+    """Return a sentence with what stands in backticks drawn as code."""
+    return Markup(_QUOTED.sub(r"<code>\1</code>", str(escape(text))))  # noqa: S704  it is escaped
+
+
 @cache
 def _templates() -> Environment:
     """Return the templates; macros of `parts.html` are there in all of them."""
@@ -237,6 +247,7 @@ def _templates() -> Environment:
     )
     filters = ("age", "clock", "count", "duration", "metric", "rate", "size")
     found.filters.update({name: getattr(numbers, name) for name in filters})
+    found.filters["with_code"] = _with_code
     parts = found.get_template("parts.html").module
     names = ("table", "facts_list", "act", "line_chart", "notice", "findings")
     found.globals.update({name: getattr(parts, name) for name in names})
