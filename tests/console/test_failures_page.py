@@ -87,6 +87,7 @@ def test_dead_letters_are_found_by_cause_read_replayed_and_removed(
     tab.get_by_role("button", name="Remove 2 dead letters").click()
     expect(tab.locator(".told")).to_have_text("2 dead letters removed.")
     expect(tab.get_by_text("There are no dead letters.")).to_be_visible()
+    expect(tab.get_by_role("button", name="Remove")).to_have_count(0)
 
 
 def test_a_filter_that_nothing_can_match_is_told_in_its_place(
