@@ -185,7 +185,7 @@ bench-classify bench-jobs bench-train bench-generate bench-interactive bench-gat
 	PYTHONPATH=tests $(BIN)/python -P -m bench $(@:bench-%=%) $(if $(wildcard $(DATA)/.),--data $(DATA),) $(BENCH)
 
 starters: $(VENV)/run.stamp
-	$(BIN)/python -P -m seqd.starters markov --preset best --data $(DATA)/nietzsche.txt
+	$(BIN)/python -P -m seqd.starters markov --preset fast --data $(DATA)/nietzsche.txt
 	$(BIN)/python -P -m seqd.starters markov_words --preset sentences --data $(DATA)/nietzsche.txt
 	$(BIN)/python -P -m seqd.starters char_lstm --preset best --data $(DATA)/nietzsche.txt
 	$(BIN)/python -P -m seqd.starters imdb_lstm --preset best --data $(DATA)/imdb/train.jsonl.gz \

@@ -1,8 +1,9 @@
-"""The plugin `markov`: smoothed Markov chains of order 1 to 8, over characters or over words.
+"""The plugin `markov`: Markov chains of order 1 to 8 over characters or words, and mixed contexts.
 
 It describes two models that share all code. `markov` generates character by character,
 `markov_words` sentence by sentence, word by word; they differ in the defaults of a training and in
-the starter. Everything runs in NumPy, and what does the work is imported on first use.
+the starter. N-grams need NumPy alone; contexts are mixed by compiled loops. What does the work is
+imported on first use.
 """
 
 from collections.abc import Sequence
@@ -65,17 +66,17 @@ class Markov(Model):
         "train": TaskSpec(TrainParameters, unit_items=1),
         "generate": GENERATE,
     }
-    presets: ClassVar = {"best": {}, "tutorial": _TUTORIAL}
+    presets: ClassVar = {"best": {"smoothing": "mixing"}, "fast": {}, "tutorial": _TUTORIAL}
 
     def load(self, artifact: Artifact, device: Device) -> LoadedModel:
-        """Load a version into memory; it samples in NumPy on any device."""
+        """Load a version into memory; it samples on the CPU, whatever the device."""
         from seqd_markov.generation import Generator
         from seqd_markov.model import load
 
         return Generator(load(artifact.folder))
 
     def train(self, parameters: PluginParameters, context: TrainContext) -> TrainedModel:
-        """Count the n-grams of the data, smooth, and write a version."""
+        """Count n-grams of the data and smooth, or mix contexts, and write a version."""
         from seqd_markov.training import train
 
         assert isinstance(parameters, TrainParameters)

@@ -12,7 +12,7 @@ jumped 2**128 numbers ahead for each try.
 """
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -24,19 +24,20 @@ from seqd_markov.corpus import Chunk, encode_prompt, sentences_of, text_chunks
 from seqd_markov.model import Version, measure
 from seqd_markov.parameters import GenerateParameters
 from seqd_markov.sample_buffer import SampleBuffer, SampleStart, StopConditions
-from seqd_markov.sampling import BackoffSampler, CandidateRows, LogProbabilities, Sampler
-from seqd_markov.tokenizers import Ids, Tokenizer, WordTokenizer
-from seqd_modelkit.ngrams import Smoothing
+from seqd_markov.tokenizers import Tokenizer, WordTokenizer
+from seqd_markov.writers import NgramWriter, SymbolSampler, Writer
+from seqd_modelkit.ngrams import NgramModel
 from seqd_modelkit.stop_sequences import StopSequences
 from seqd_schemas import FinishReason, GeneratedSample, Generation, ItemError, ItemErrorCode
-
-#: Temperatures that are kept prepared, the last used ones; without top-k and top-p each is 10 ms
-#: of work and 2.5 MB for a version of 310,000 n-grams.
-_KEPT_TEMPERATURES = 8
 
 #: Symbols of each text that are sampled together; a sentence has 20 words.
 _CHARACTERS_AT_ONCE = 256
 _WORDS_AT_ONCE = 64
+
+#: Characters of a text that are measured together by a model that mixes: a tenth of a second.
+_MEASURED_AT_ONCE = 4_096
+
+_NOTHING = np.empty(0, np.int32)
 
 
 @dataclass(frozen=True)
@@ -71,24 +72,22 @@ class Generator(LoadedModel):
         self._prompt_tokenizer = tokenizer
         if isinstance(tokenizer, WordTokenizer):
             self._prompt_tokenizer = replace(tokenizer, lower_case_fallback=True)
-        self._samplers: dict[tuple[float, int, float], Sampler] = {}
-        #: What `_extended` returned for states of short prompts; some thousands at most.
-        self._extensions: dict[int, int] = {}
-        self._log_probabilities = LogProbabilities(model, sentence_end=tokenizer.end)
+        #: What it writes by; a model that mixes is one itself.
+        self._writer: Writer = (
+            NgramWriter(model, tokenizer.end) if isinstance(model, NgramModel) else model
+        )
         self._copies: CopyFinder | None = None
         if version.corpus is not None:
             self._copies = CopyFinder(version.corpus, tokenizer.symbols)
-        #: Bytes that samplers may take: some temperatures, and one setting with candidate rows.
-        self._samplers_bytes = CandidateRows.bytes_for(model)
-        self._samplers_bytes += _KEPT_TEMPERATURES * BackoffSampler.bytes_for(model)
-        #: Bytes of counts, log-probabilities, samplers, and the search for copies.
-        self.memory_bytes = model.nbytes + self._log_probabilities.nbytes + self._samplers_bytes
+        #: Bytes of the model, of samplers, and of the search for copies.
+        self.memory_bytes = self._writer.nbytes
         if version.corpus is not None and self._copies is not None:
             self.memory_bytes += version.corpus.nbytes + self._copies.nbytes
 
     def warm_up(self) -> None:
-        """Prepare sampling at temperature 1, and the search for copies where that is quick."""
-        self._sampler(GenerateParameters(), 1.0)
+        """Sample at temperature 1, and prepare the search for copies where that is quick."""
+        writer, stream = self._writer, np.random.Philox(0)
+        writer.sampler(1.0, 0, 1.0).sample([writer.state_after(_NOTHING)], [stream], 1, _go_on)
         if self._copies is not None and self._copies.symbols <= PART_SYMBOLS:
             self._copies.longest([], lambda: False)
 
@@ -130,12 +129,33 @@ class Generator(LoadedModel):
         Raises InvalidData for a text with no symbol that can be predicted, Stopped within a million
         characters.
         """
+        return self._measured(text, context, adapts=False)
+
+    def measure_adapting(self, text: str, context: RunContext) -> Mapping[str, float]:
+        """Return the same of a model that learns from each character once it has predicted it.
+
+        Raises NotImplementedError for a version that does not mix contexts.
+        """
+        if isinstance(self._version.model, NgramModel):
+            return super().measure_adapting(text, context)
+        return self._measured(text, context, adapts=True)
+
+    def _measured(self, text: str, context: RunContext, *, adapts: bool) -> Mapping[str, float]:
         if not _is_unicode(text):
             raise InvalidData(
                 "The text has a lone surrogate, which is no character. Give valid text."
             )
         chunks = text_chunks(text, self._version.config.ends)
-        metrics = measure(self._version, _until_stopped(chunks, context))
+        if not isinstance(self._version.model, NgramModel):
+            firsts = range(0, len(text), _MEASURED_AT_ONCE)
+            chunks = (Chunk(text[first : first + _MEASURED_AT_ONCE]) for first in firsts)
+
+        def check_stop() -> None:
+            if context.stop_requested():
+                raise Stopped("The measuring was stopped before its end; there is no result.")
+
+        told = _telling(chunks, context, check_stop)
+        metrics = measure(self._version, told, check_stop, adapts=adapts)
         if not metrics:
             raise InvalidData(
                 f"The text has {len(text):,} characters and none that the version knows; there is "
@@ -167,27 +187,11 @@ class Generator(LoadedModel):
         # Running text of characters has spaces among its symbols.
         samples_spaces = ends is None and not isinstance(tokenizer, WordTokenizer)
         start = SampleStart(
-            state=self._state_after(ids),
+            state=self._writer.state_after(ids),
             after=int(ids[-1]) if len(ids) and ids[-1] >= 0 else None,
             is_spaced=not samples_spaces and (not item.text or item.text[-1].isspace()),
         )
         return _Prompt(item, start, unknown)
-
-    def _state_after(self, ids: Ids) -> int:
-        """Return the state after a prompt, extended to the left where Kneser-Ney needs it.
-
-        In sentences the left context is known: the beginning of the sentence is part of the prompt.
-        """
-        model = self._version.model
-        state = model.state_after(ids)
-        context = ids[-model.order :]
-        known = len(context) - int(np.flatnonzero(context < 0).max(initial=-1)) - 1
-        is_short = 0 < known < model.order and model.begin is None
-        if not is_short or model.smoothing is not Smoothing.KNESER_NEY:
-            return state
-        if state not in self._extensions:
-            self._extensions[state] = model.most_frequent_extension(state)
-        return self._extensions[state]
 
     def _run(
         self, parameters: GenerateParameters, temperature: float, context: RunContext
@@ -196,7 +200,7 @@ class Generator(LoadedModel):
         if self._version.config.lower_case:
             stops = tuple(text.lower() for text in stops)
         return _Run(
-            sampler=self._sampler(parameters, temperature),
+            sampler=self._writer.sampler(temperature, parameters.top_k, parameters.top_p),
             tokenizer=self._version.tokenizer,
             conditions=StopConditions(
                 length=parameters.length,
@@ -210,21 +214,6 @@ class Generator(LoadedModel):
             tries=parameters.tries,
             context=context,
         )
-
-    def _sampler(self, parameters: GenerateParameters, temperature: float) -> Sampler:
-        """Return the sampler of some settings; the last used ones are kept prepared."""
-        settings = (temperature, parameters.top_k, parameters.top_p)
-        sampler = self._samplers.pop(settings, None) or Sampler(
-            self._log_probabilities, temperature, top_k=parameters.top_k, top_p=parameters.top_p
-        )
-        self._samplers[settings] = sampler
-        while len(self._samplers) > 1 and self._kept_bytes > self._samplers_bytes:
-            del self._samplers[next(iter(self._samplers))]
-        return sampler
-
-    @property
-    def _kept_bytes(self) -> int:
-        return sum(sampler.nbytes for sampler in self._samplers.values())
 
 
 @dataclass(frozen=True)
@@ -241,7 +230,7 @@ class _Request:
 class _Run:
     """Generates samples with one sampler and one set of stop conditions."""
 
-    sampler: Sampler
+    sampler: SymbolSampler
     tokenizer: Tokenizer
     conditions: StopConditions
     seed: int
@@ -401,11 +390,16 @@ def _too_much_copied(temperature: float, parameters: GenerateParameters) -> Item
     )
 
 
-def _until_stopped(chunks: Iterator[Chunk], context: RunContext) -> Iterator[Chunk]:
+def _go_on() -> None:
+    """Have no reason to stop."""
+
+
+def _telling(
+    chunks: Iterator[Chunk], context: RunContext, check_stop: Callable[[], None]
+) -> Iterator[Chunk]:
     """Yield the same chunks, and report how long each took when the next is asked for."""
     for chunk in chunks:
-        if context.stop_requested():
-            raise Stopped("The measuring was stopped before its end; there is no result.")
+        check_stop()
         began = time.monotonic()
         yield chunk
         characters = len(chunk.text)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -9,7 +10,10 @@ from seqd.errors import InvalidInput
 from seqd.hookspecs import Distribution, Inspection
 from seqd_markov.model import Version
 from seqd_markov.tokenizers import CharacterTokenizer, Ids, WordTokenizer, without_spaces
-from seqd_modelkit.ngrams import Smoothing
+from seqd_modelkit.ngrams import NgramModel, Smoothing
+
+if TYPE_CHECKING:
+    from seqd_markov.mixture import Mixture
 
 #: Rows of the overview, and of the successors of a context at most.
 _OVERVIEW_STATES, _SUCCESSORS = 20, 100
@@ -24,6 +28,8 @@ _ESCAPES = {"\\n": "\n", "\\r": "\r", "\\t": "\t"}
 def overview(version: Version) -> Inspection:
     """Return the most frequent symbols, each with its most probable successor."""
     model, tokenizer = version.model, version.tokenizer
+    if not isinstance(model, NgramModel):
+        return _predictions(version, model, "")
     first, last = (int(arc) for arc in model.arcs.starts[:2])
     frequent = np.argsort(-model.arcs.counts[first:last], kind="stable")
     rows = [_overview_row(version, int(arc)) for arc in frequent[:_OVERVIEW_STATES]]
@@ -45,6 +51,8 @@ def transitions(version: Version, focus: str) -> Inspection:
     last symbol is unknown.
     """
     model, ids = version.model, _ids_of(version, focus)
+    if not isinstance(model, NgramModel):
+        return _predictions(version, model, focus)
     state = model.state_after(ids)
     if not state:
         raise InvalidInput(_unknown(version, focus))
@@ -68,6 +76,19 @@ def transitions(version: Version, focus: str) -> Inspection:
     )
 
 
+def _predictions(version: Version, mixture: "Mixture", focus: str) -> Inspection:
+    """Return what may follow a text, by a version that mixes contexts."""
+    chances = mixture.probabilities(mixture.state_after(_ids_of(version, focus)))
+    best = np.argsort(-chances, kind="stable")[:_SUCCESSORS]
+    return Inspection(
+        title=f"After {focus or 'nothing'!r}: the {len(best)} most probable of "
+        f"{len(chances):,} characters",
+        columns=("successor", "probability"),
+        rows=tuple((version.tokenizer.shown(int(at)), float(chances[at])) for at in best),
+        distribution=Distribution(names="successor", shares="probability"),
+    )
+
+
 def listed(symbols: Sequence[str]) -> str:
     """Return the first symbols for a message, quoted, and how many more there are."""
     shown = " ".join(map(repr, symbols[:_LISTED]))
@@ -86,15 +107,15 @@ class _Successor:
 
 
 def _overview_row(version: Version, arc: int) -> tuple[str | float | int, ...]:
-    name = version.tokenizer.shown(int(version.model.arcs.symbols[arc]))
+    name = version.tokenizer.shown(int(version.chain.arcs.symbols[arc]))
     successors = _successors_of(version, arc + 1)
     best = (successors[0].name, successors[0].share) if successors else ("", 0.0)
-    return name, _whole(version.model.arcs.counts[arc]), len(successors), *best
+    return name, _whole(version.chain.arcs.counts[arc]), len(successors), *best
 
 
 def _successors_of(version: Version, state: int) -> list[_Successor]:
     """Return the successors of a state, the most frequent first, equals by id."""
-    model = version.model
+    model = version.chain
     arcs = slice(int(model.arcs.starts[state]), int(model.arcs.starts[state + 1]))
     symbols, counts = model.arcs.symbols[arcs], model.arcs.counts[arcs].astype(np.float64)
     shares = counts / counts.sum()
@@ -135,9 +156,9 @@ def _ids_of(version: Version, focus: str) -> Ids:
 
 def _where(version: Version, ids: Ids, state: int) -> str:
     """Return a context for people, and which part of the focus it is."""
-    context = version.model.context(state)
+    context = version.chain.context(state)
     shown = _quoted(version, context)
-    looked_at = min(len(ids), version.model.order)
+    looked_at = min(len(ids), version.chain.order)
     if len(context) < looked_at:
         return f"{shown or 'nothing'}, the longest known ending of {_quoted(version, ids)}"
     if looked_at < len(ids):

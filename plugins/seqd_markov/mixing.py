@@ -8,15 +8,15 @@ the way of PAQ (Mahoney 2005, "Adaptive weighing of context models for lossless 
 over characters and not bytes, and with weights that can be learnt on text whose own counts are
 taken out, so that nothing need change while it serves.
 
-In this order: the tree; the place in a text, and its contexts; counts; the parts of a prediction;
-loops over a text. `mixture` has the model as other modules see it. Arrays that change while the
-model learns are written in place.
+In this order: the tree; the place in a text, and its contexts; counts; a decision; learning; loops
+over a text, which are all that is called from Python. `mixture` has the model as other modules see
+it. Arrays that change while the model learns are written in place.
 """
 
 import heapq
 import math
-from collections.abc import Sequence
-from typing import Final, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -24,10 +24,12 @@ import numpy.typing as npt
 from seqd_modelkit.lstm_cell import compiled
 
 Floats = npt.NDArray[np.float32]
+Doubles = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int32]
 Longs = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
 
+_Function = TypeVar("_Function", bound=Callable[..., object])
 _F = np.float32
 
 #: Kinds of contexts, the first of which are the last 0, 1, ... characters.
@@ -39,8 +41,11 @@ INPUTS: Final = 3 * CONTEXTS + 2
 _BIAS: Final = INPUTS - 2
 _MATCH: Final = INPUTS - 1
 
-#: Mixers of the first layer, each chosen by something else.
-SETS: Final = 5
+#: Mixers that answer each decision, and rows of those that are not chosen by a symbol or a node.
+SETS: Final = 6
+_BY_LENGTHS: Final = ORDERS * 4
+_BY_COLUMN: Final = 16 * 8
+_BY_PAIR: Final = 1024
 
 #: A place in a text: the last ids, the latest first, and what comes after them in the array.
 HISTORY: Final = 32
@@ -51,29 +56,40 @@ PLACE: Final = HISTORY + 6
 _LAST_COLUMN: Final = 255
 
 #: Characters of the past that a match has at least.
-MATCHED: Final = 6
+_MATCHED: Final = 6
 
-#: Counts of one side, in classes; the class of a count of 31 and less, and its logarithm.
+#: The class of a count, and log(n + 0.4): arrays by counts, of which larger ones are as the last.
 CLASSES: Final = 16
-_CLASS_ENDS: Final = (5, 6, 9, 13, 19, 31, 63, 127, 255, 1023, 8191)
-LOGARITHMS: Final = 4096
+_CLASS_ENDS: Final = (0, 1, 2, 3, 4, 6, 9, 13, 19, 31, 63, 127, 255, 1023, 8191)
+_LAST_COUNT: Final = _CLASS_ENDS[-1] + 1
+_CLASS_OF: Final = np.searchsorted(_CLASS_ENDS, np.arange(_LAST_COUNT + 1)).astype(np.int32)
+_LOG_OF: Final = np.log(np.arange(_LAST_COUNT + 1) + 0.4).astype(np.float32)
 
-#: Points of a probability map, at logits from -8 to 8.
+#: Points of a probability map, at logits from -8 to 8, and rows of one.
 POINTS: Final = 33
 MAP_ROWS: Final = 1 << 14
 
 #: A decision has this probability at least.
 _LEAST: Final = _F(1e-6)
 _LARGEST_LOGIT: Final = _F(10.0)
+
+#: Learning of the joints in relation to the mixers; of a probability that was seen often, of a map,
+#: and of the probability of a match.
+_JOINTS: Final = _F(3.0)
+_LEAST_SHARE: Final = _F(0.0003)
+_MAPS: Final = _F(0.01)
+_MATCHES: Final = _F(0.002)
+
 _MULTIPLIER: Final = 0x2545F4914F6CDD1D
 
 
 class Tree(NamedTuple):
-    """A Huffman tree: the path of each symbol from the root, node 0; of none, one of depth 0."""
+    """A Huffman tree of symbols; the root is node 0, and each node comes before those below it."""
 
-    nodes: Ints  # (symbols, longest path)
+    nodes: Ints  # (symbols, longest path), from the root
     sides: Ints  # (symbols, longest path), 0 or 1
-    depths: Ints  # (symbols,)
+    depths: Ints  # (symbols,), steps of each path
+    below: Ints  # (nodes, 2), the node on either side, or -1 - symbol
 
 
 class Alphabet(NamedTuple):
@@ -96,8 +112,7 @@ class Past(NamedTuple):
     """The text that was read, in which the longest match with the last characters is sought."""
 
     ids: Ints  # (characters,)
-    last: Ints  # (a power of 2,): the last position behind each hash of MATCHED characters, or -1
-    before: Ints  # (characters,) or none: the position before with the same hash
+    last: Ints  # (a power of 2,): the last position behind each hash of a match's end, or -1
 
 
 class Weights(NamedTuple):
@@ -108,71 +123,67 @@ class Weights(NamedTuple):
     seen: Ints  # the same, decisions that each has learnt from
     match_probabilities: Floats  # (HISTORY,), by length: that the match is right
     mixers: Floats  # (rows of all sets, INPUTS)
-    joints: Floats  # (nodes, SETS)
+    joints: Floats  # (nodes, SETS), which mix what the mixers say
     map_by_character: Floats  # (nodes * (symbols + 1), at most MAP_ROWS, POINTS)
     map_by_pair: Floats  # (MAP_ROWS, POINTS)
 
 
 class Model(NamedTuple):
-    """A whole model, as the loops read it."""
+    """A whole model."""
 
     tree: Tree
     alphabet: Alphabet
     counts: Counts
     past: Past
     weights: Weights
-    first_rows: Longs  # (SETS,), of `mixers`
-    log_counts: Floats  # (LOGARITHMS,): log(n + 0.4)
-
-
-class Rates(NamedTuple):
-    """How fast it learns."""
-
-    mixers: Floats  # (characters,)
-    joints: float  # times that of the mixers
-    least: float  # of a probability, however often it was seen
-    maps: float
 
 
 class _Scratch(NamedTuple):
     """Room for one prediction."""
 
     keys: Longs  # (CONTEXTS,)
-    counts: Ints  # (CONTEXTS, nodes, 2), of the decisions that are asked for
-    latest: Ints  # (CONTEXTS, nodes), the side of the latest symbol
+    wanted: Ints  # (nodes,), where a node's decision is in the next three, or -1
+    counts: Ints  # (nodes, CONTEXTS, 2)
+    latest: Ints  # (nodes, CONTEXTS), the side of the latest symbol
+    likely: Ints  # (nodes,), the side of the symbol behind the match, or -1
     several: Ints  # (CONTEXTS,), 1 where more than one symbol was seen
-    wanted: Ints  # (nodes,), where each node's decision is in the arrays, or -1
     classes: Longs  # (CONTEXTS,), of the current decision, or -1
     inputs: Floats  # (INPUTS,)
-    rows: Longs  # (SETS,)
+    rows: Longs  # (SETS,), the mixers
     logits: Floats  # (SETS,)
-    chances: Floats  # (nodes,), of side 1
 
 
-def huffman_tree(counts: Sequence[int], never: int | None) -> Tree:
-    """Return the tree of symbols by their counts (Huffman 1952); `never` has no place in it."""
-    queue = [(count, symbol) for symbol, count in enumerate(counts) if symbol != never]
+def rows_of_mixers(symbols: int) -> int:
+    """Return the rows of all sets of mixers."""
+    by_node = ORDERS * (symbols - 1)
+    return _BY_LENGTHS + _BY_COLUMN + _BY_PAIR + 2 * (symbols + 1) + by_node
+
+
+def huffman_tree(counts: Sequence[int]) -> Tree:
+    """Return the tree of two symbols or more by their counts (Huffman 1952)."""
+    queue = [(count, symbol) for symbol, count in enumerate(counts)]
     heapq.heapify(queue)
     parents: dict[int, tuple[int, int]] = {}
-    last = len(counts)
-    while len(queue) > 1:
+    root = 2 * len(counts) - 2
+    below = np.zeros((len(counts) - 1, 2), np.int32)
+    for joined in range(len(counts), root + 1):
         (less, one), (more, other) = heapq.heappop(queue), heapq.heappop(queue)
-        parents[one], parents[other] = (last, 0), (last, 1)
-        heapq.heappush(queue, (less + more, last))
-        last += 1
+        for side, child in enumerate((one, other)):
+            parents[child] = (joined, side)
+            below[root - joined, side] = root - child if child >= len(counts) else -1 - child
+        heapq.heappush(queue, (less + more, joined))
     paths = []
     for symbol in range(len(counts)):
         path, node = [], symbol
-        while node in parents:
+        while node != root:
             node, side = parents[node]
-            path.append((last - 1 - node, side))
+            path.append((root - node, side))
         paths.append(path[::-1])
-    nodes = np.zeros((len(paths), max(map(len, paths))), np.int32)
-    sides = np.zeros_like(nodes)
+    depths = np.array([len(path) for path in paths], np.int32)
+    steps = np.zeros((2, len(paths), depths.max()), np.int32)
     for symbol, path in enumerate(paths):
-        for step, (node, side) in enumerate(path):
-            nodes[symbol, step], sides[symbol, step] = node, side
-    return Tree(nodes, sides, np.array([len(path) for path in paths], np.int32))
+        steps[:, symbol, : len(path)] = np.array(path).T
+    return Tree(steps[0], steps[1], depths, below)
 
 
 # The place in a text, and its contexts
@@ -186,7 +197,7 @@ def _mixed(key: int, value: int) -> int:
 
 
 @compiled
-def read(place: Longs, symbol: int, alphabet: Alphabet) -> None:
+def _read(place: Longs, symbol: int, alphabet: Alphabet) -> None:
     """Move a place on behind a symbol, -1 being an unknown one."""
     for back in range(HISTORY - 1, 0, -1):
         place[back] = place[back - 1]
@@ -242,22 +253,19 @@ def _find_keys(place: Longs, alphabet: Alphabet, keys: Longs) -> None:
 
 
 @compiled
-def _first_entry(counts: Counts, key: int) -> int:
-    """Return the first entry of a context, -1 for one that was never seen."""
-    slots = counts.slots
+def _slot(slots: Ints, key: int) -> int:
+    """Return the slot of a context, which is empty where it was never seen."""
     slot = key & (len(slots) - 1)
     while slots[slot, 1] >= 0 and slots[slot, 0] != key:
         slot = (slot + 1) & (len(slots) - 1)
-    return slots[slot, 1]
+    return slot
 
 
 @compiled
 def _count(counts: Counts, key: int, symbol: int) -> None:
     """Count a symbol after a context, and move it to the front of its list."""
     slots, entries, sizes = counts
-    slot = key & (len(slots) - 1)
-    while slots[slot, 1] >= 0 and slots[slot, 0] != key:
-        slot = (slot + 1) & (len(slots) - 1)
+    slot = _slot(slots, key)
     first = slots[slot, 1]
     before, entry = -1, first
     while entry >= 0 and entries[entry, 0] != symbol:
@@ -278,53 +286,58 @@ def _count(counts: Counts, key: int, symbol: int) -> None:
 @compiled
 def _change(counts: Counts, key: int, symbol: int, by: int) -> None:
     """Change the count of a symbol after a context, and not its place in the list."""
-    entry = _first_entry(counts, key)
+    entry = counts.slots[_slot(counts.slots, key), 1]
     while entry >= 0 and counts.entries[entry, 0] != symbol:
         entry = counts.entries[entry, 2]
     if entry >= 0:
         counts.entries[entry, 1] += by
 
 
-# A prediction
-
-
-@compiled
-def _match(past: Past, place: Longs, first: int, end: int) -> tuple[int, int]:
-    """Return the position behind the last match, and its length; 0 where there is none.
-
-    Positions from `first` up to `end` are left out.
-    """
-    position = past.last[_match_key(past, place)]
-    while first <= position < end:
-        position = past.before[position]
-    length = 0
-    while length < HISTORY - 1 and length < position:
-        if past.ids[position - 1 - length] != place[length]:
-            break
-        length += 1
-    return (position, length) if length >= MATCHED else (0, 0)
+# A decision
 
 
 @compiled
 def _match_key(past: Past, place: Longs) -> int:
     key = 0
-    for back in range(MATCHED):
+    for back in range(_MATCHED):
         key = _mixed(key, place[back] + 2)
     return key & (len(past.last) - 1)
 
 
 @compiled
-def _gather(model: Model, place: Longs, scratch: _Scratch, decisions: int, matched: int) -> None:
-    """Sum up what followed each context, by decision, and choose the mixers."""
+def _match(past: Past, place: Longs) -> tuple[int, int]:
+    """Return the symbol behind the last match, and the match's length; 0 where there is none."""
+    position, length = past.last[_match_key(past, place)], 0
+    while length < HISTORY - 1 and length < position:
+        if past.ids[position - 1 - length] != place[length]:
+            break
+        length += 1
+    if length < _MATCHED or past.ids[position] < 0:
+        return 0, 0
+    return past.ids[position], length
+
+
+@compiled
+def _prepare(model: Model, place: Longs, scratch: _Scratch, decisions: int) -> int:
+    """Sum up what followed each context, by wanted decision, and choose the mixers.
+
+    Return the length of the match.
+    """
     tree, longest = model.tree, 0
+    expected, matched = _match(model.past, place)
+    scratch.likely[:] = -1
+    if matched:
+        for step in range(tree.depths[expected]):
+            scratch.likely[tree.nodes[expected, step]] = tree.sides[expected, step]
+    _find_keys(place, model.alphabet, scratch.keys)
+    slots, entries = model.counts.slots, model.counts.entries
+    counts, latest = scratch.counts, scratch.latest
+    counts[:decisions] = 0
     for kind in range(CONTEXTS):
-        counts, latest = scratch.counts[kind], scratch.latest[kind]
-        for at in range(decisions):
-            counts[at, 0] = counts[at, 1] = 0
-        entry, symbols = _first_entry(model.counts, scratch.keys[kind]), 0
+        entry, symbols = slots[_slot(slots, scratch.keys[kind]), 1], 0
         while entry >= 0:
-            symbol, count = model.counts.entries[entry, 0], model.counts.entries[entry, 1]
-            entry = model.counts.entries[entry, 2]
+            symbol, count = entries[entry, 0], entries[entry, 1]
+            entry = entries[entry, 2]
             if not count:  # taken out
                 continue
             symbols += 1
@@ -333,54 +346,50 @@ def _gather(model: Model, place: Longs, scratch: _Scratch, decisions: int, match
                 if at < 0:
                     break
                 side = tree.sides[symbol, step]
-                if counts[at, 0] + counts[at, 1] == 0:
-                    latest[at] = side
-                counts[at, side] += count
+                if counts[at, kind, 0] + counts[at, kind, 1] == 0:
+                    latest[at, kind] = side
+                counts[at, kind, side] += count
         scratch.several[kind] = symbols > 1
         if symbols and kind < ORDERS:
             longest = kind
-    length_class = (matched > 0) + (matched > 9) + (matched > 17)
-    rows, first_rows = scratch.rows, model.first_rows
-    rows[1] = first_rows[1] + longest * 4 + length_class
-    rows[2] = first_rows[2] + place[0] + 1
-    rows[3] = first_rows[3] + min(place[_COLUMN] >> 3, 15) * 8 + min(place[_LENGTH], 7)
-    rows[4] = first_rows[4] + place[1] + 1
+    # Mixers by what is known; by the place in line and word; by the last two characters, each of
+    # the two, and (see `_decide`) the node and the longest order.
+    rows = scratch.rows
+    rows[0] = longest * 4 + (matched > 0) + (matched > 9) + (matched > 17)
+    first = _BY_LENGTHS
+    rows[1] = first + min(place[_COLUMN] >> 3, 15) * 8 + min(place[_LENGTH], 7)
+    first += _BY_COLUMN
+    rows[2] = first + (scratch.keys[2] & (_BY_PAIR - 1))
+    first += _BY_PAIR
+    rows[3] = first + place[0] + 1
+    rows[4] = first + len(tree.depths) + 1 + place[1] + 1
+    return matched
 
 
 @compiled
-def _class(count: int) -> int:
-    if count < 5:
-        return count
-    found = 5
-    while found < CLASSES - 1 and count > _CLASS_ENDS[found - 4]:
-        found += 1
-    return found
-
-
-@compiled
-def _set_inputs(model: Model, scratch: _Scratch, at: int, likely: int, matched: int) -> None:
-    """Set the inputs of a decision; `likely` is the side of the match, -1 where there is none."""
+def _set_inputs(model: Model, scratch: _Scratch, at: int, node: int, matched: int) -> None:
+    """Set the inputs of a decision; of a context that was not seen they are 0."""
     inputs, weights = scratch.inputs, model.weights
     for kind in range(CONTEXTS):
-        zeros, ones = scratch.counts[kind, at, 0], scratch.counts[kind, at, 1]
+        zeros, ones = scratch.counts[at, kind, 0], scratch.counts[at, kind, 1]
         if zeros + ones == 0:
             inputs[3 * kind] = inputs[3 * kind + 1] = inputs[3 * kind + 2] = _F(0.0)
             scratch.classes[kind] = -1
             continue
-        found = _class(zeros) * CLASSES + _class(ones)
-        found = (found * 2 + scratch.latest[kind, at]) * 2 + scratch.several[kind]
-        scratch.classes[kind] = found
-        odds = model.log_counts[min(ones, LOGARITHMS - 1)]
-        odds -= model.log_counts[min(zeros, LOGARITHMS - 1)]
         total = _F(zeros + ones)
+        zeros, ones = min(zeros, _LAST_COUNT), min(ones, _LAST_COUNT)
+        odds = _LOG_OF[ones] - _LOG_OF[zeros]
+        found = _CLASS_OF[zeros] * CLASSES + _CLASS_OF[ones]
+        found = (found * 2 + scratch.latest[at, kind]) * 2 + scratch.several[kind]
+        scratch.classes[kind] = found
         inputs[3 * kind] = weights.logits[kind, found]
         inputs[3 * kind + 1] = _F(4.0) * (weights.probabilities[kind, found] - _F(0.5))
         inputs[3 * kind + 2] = odds * total / (total + _F(1.5))
     inputs[_BIAS] = _F(0.4)
     inputs[_MATCH] = _F(0.0)
-    if likely >= 0:
+    if scratch.likely[node] >= 0:
         logit = _logit(weights.match_probabilities[matched])
-        inputs[_MATCH] = logit if likely else -logit
+        inputs[_MATCH] = logit if scratch.likely[node] else -logit
 
 
 @compiled
@@ -402,20 +411,32 @@ def _bounded(logit: np.float32) -> np.float32:
 @compiled
 def _mix(model: Model, scratch: _Scratch, node: int) -> np.float32:
     """Return the logit that the mixers make of the inputs."""
-    mixers, joints, rows = model.weights.mixers, model.weights.joints, scratch.rows
-    a, b, c = mixers[rows[0]], mixers[rows[1]], mixers[rows[2]]
-    d, e = mixers[rows[3]], mixers[rows[4]]
-    # Five sums side by side, since each waits for its last addition.
-    sums = (_F(0.0), _F(0.0), _F(0.0), _F(0.0), _F(0.0))
-    for i in range(INPUTS):
-        x = scratch.inputs[i]
-        sums = (
-            sums[0] + a[i] * x,
-            sums[1] + b[i] * x,
-            sums[2] + c[i] * x,
-            sums[3] + d[i] * x,
-            sums[4] + e[i] * x,
-        )
+    mixers, joints = model.weights.mixers, model.weights.joints
+    inputs, rows = scratch.inputs, scratch.rows
+    a, b, c, d, e, f = rows[0], rows[1], rows[2], rows[3], rows[4], rows[5]
+    x, y = inputs[_BIAS], inputs[_MATCH]
+    # Six sums side by side, since each waits for its last addition.
+    sums = (
+        mixers[a, _BIAS] * x + mixers[a, _MATCH] * y,
+        mixers[b, _BIAS] * x + mixers[b, _MATCH] * y,
+        mixers[c, _BIAS] * x + mixers[c, _MATCH] * y,
+        mixers[d, _BIAS] * x + mixers[d, _MATCH] * y,
+        mixers[e, _BIAS] * x + mixers[e, _MATCH] * y,
+        mixers[f, _BIAS] * x + mixers[f, _MATCH] * y,
+    )
+    for kind in range(CONTEXTS):
+        if scratch.classes[kind] < 0:  # most, far from the root
+            continue
+        for i in range(3 * kind, 3 * kind + 3):
+            x = inputs[i]
+            sums = (
+                sums[0] + mixers[a, i] * x,
+                sums[1] + mixers[b, i] * x,
+                sums[2] + mixers[c, i] * x,
+                sums[3] + mixers[d, i] * x,
+                sums[4] + mixers[e, i] * x,
+                sums[5] + mixers[f, i] * x,
+            )
     total = _F(0.0)
     for of_set in range(SETS):
         scratch.logits[of_set] = _bounded(sums[of_set])
@@ -425,12 +446,11 @@ def _mix(model: Model, scratch: _Scratch, node: int) -> np.float32:
 
 @compiled
 def _learn(
-    model: Model, scratch: _Scratch, node: int, side: int, probability: np.float32,
-    rates: Rates, rate: np.float32,
-) -> None:  # fmt: skip
+    model: Model, scratch: _Scratch, node: int, side: int, probability: np.float32, rate: np.float32
+) -> None:
     """Correct mixers and probabilities by the side that came: a step down the code length."""
     weights, truth = model.weights, _F(side)
-    error = (truth - probability) * rate * _F(rates.joints)
+    error = (truth - probability) * rate * _JOINTS
     for of_set in range(SETS):
         logit = scratch.logits[of_set]
         weights.joints[node, of_set] += error * logit
@@ -442,7 +462,7 @@ def _learn(
         found = scratch.classes[kind]
         if found >= 0:
             weights.seen[kind, found] += 1
-            share = max(_F(1.0) / (_F(weights.seen[kind, found]) + _F(1.5)), _F(rates.least))
+            share = max(_F(1.0) / (_F(weights.seen[kind, found]) + _F(1.5)), _LEAST_SHARE)
             probabilities = weights.probabilities[kind]
             probabilities[found] += (truth - probabilities[found]) * share
             weights.logits[kind, found] = _logit(probabilities[found])
@@ -450,17 +470,13 @@ def _learn(
 
 @compiled
 def _decide(
-    model: Model, place: Longs, scratch: _Scratch, at: int, node: int, expected: int, matched: int,
-    side: int, rates: Rates, rate: np.float32,
-) -> None:  # fmt: skip
-    """Set the chance of side 1 of a decision, and learn from its `side` if that is not -1."""
-    weights, likely = model.weights, -1
-    if matched:
-        for step in range(model.tree.depths[expected]):
-            if model.tree.nodes[expected, step] == node:
-                likely = model.tree.sides[expected, step]
-    _set_inputs(model, scratch, at, likely, matched)
-    scratch.rows[0] = node
+    model: Model, place: Longs, scratch: _Scratch, at: int, node: int, matched: int, side: int,
+    rate: np.float32,
+) -> np.float32:  # fmt: skip
+    """Return the probability of side 1 of a decision, and learn from its `side` at a rate."""
+    weights = model.weights
+    _set_inputs(model, scratch, at, node, matched)
+    scratch.rows[5] = len(weights.mixers) - 1 - node * ORDERS - scratch.rows[0] // 4
     logit = _mix(model, scratch, node)
     probability = _sigmoid(logit)
     # The maps, between two of their points.
@@ -468,173 +484,93 @@ def _decide(
     low = int(point)
     above = point - _F(low)
     pair = node * (len(model.tree.depths) + 1) + place[0] + 1
-    by_character = weights.map_by_character[pair % len(weights.map_by_character)]
-    by_pair = weights.map_by_pair[_mixed(scratch.keys[2], node) & (MAP_ROWS - 1)]
-    mapped = (by_character[low] + by_pair[low]) * (_F(1.0) - above)
-    mapped += (by_character[low + 1] + by_pair[low + 1]) * above
+    by_character, by_pair = weights.map_by_character, weights.map_by_pair
+    one = pair % len(by_character)
+    other = _mixed(scratch.keys[2], node) & (MAP_ROWS - 1)
+    mapped = (by_character[one, low] + by_pair[other, low]) * (_F(1.0) - above)
+    mapped += (by_character[one, low + 1] + by_pair[other, low + 1]) * above
     chance = _F(0.5) * probability + _F(0.25) * mapped
-    scratch.chances[at] = min(max(chance, _LEAST), _F(1.0) - _LEAST)
-    if side < 0:
-        return
-    _learn(model, scratch, node, side, probability, rates, rate)
-    nearest = low + int(above > _F(0.5))
-    by_character[nearest] += (_F(side) - by_character[nearest]) * _F(rates.maps)
-    by_pair[nearest] += (_F(side) - by_pair[nearest]) * _F(rates.maps)
-    if likely >= 0:
-        right = _F(1.0) if likely == side else _F(0.0)
-        weights.match_probabilities[matched] += (right - weights.match_probabilities[matched]) * _F(
-            0.002
-        )
+    if rate > _F(0.0):
+        _learn(model, scratch, node, side, probability, rate)
+        nearest = low + int(above > _F(0.5))
+        by_character[one, nearest] += (_F(side) - by_character[one, nearest]) * _MAPS
+        by_pair[other, nearest] += (_F(side) - by_pair[other, nearest]) * _MAPS
+        if scratch.likely[node] >= 0:
+            right = _F(1.0) if scratch.likely[node] == side else _F(0.0)
+            matches = weights.match_probabilities
+            matches[matched] += (right - matches[matched]) * _MATCHES
+    return min(max(chance, _LEAST), _F(1.0) - _LEAST)
 
 
 @compiled
 def _scratch(nodes: int) -> _Scratch:
     return _Scratch(
         np.zeros(CONTEXTS, np.int64),
-        np.zeros((CONTEXTS, nodes, 2), np.int32),
-        np.zeros((CONTEXTS, nodes), np.int32),
-        np.zeros(CONTEXTS, np.int32),
         np.full(nodes, -1, np.int32),
+        np.zeros((nodes, CONTEXTS, 2), np.int32),
+        np.zeros((nodes, CONTEXTS), np.int32),
+        np.full(nodes, -1, np.int32),
+        np.zeros(CONTEXTS, np.int32),
         np.zeros(CONTEXTS, np.int64),
         np.zeros(INPUTS, np.float32),
         np.zeros(SETS, np.int64),
         np.zeros(SETS, np.float32),
-        np.zeros(nodes, np.float32),
     )
 
 
-# Loops over a text
+# Drawing
 
 
-def _count_all(model: Model, place: Longs, ids: Ints, by: int) -> None:
-    """Count a text that goes on from a place; with `by` -1 take it out, with 1 put it back."""
-    keys = np.zeros(CONTEXTS, np.int64)
-    for symbol in ids:
-        if symbol >= 0 and model.tree.depths[symbol]:
-            _find_keys(place, model.alphabet, keys)
-            for kind in range(CONTEXTS):
-                if by:
-                    _change(model.counts, keys[kind], symbol, by)
-                else:
-                    _count(model.counts, keys[kind], symbol)
-        read(place, symbol, model.alphabet)
-
-
-def _rehash(old: Ints, new: Ints) -> None:
-    """Move the contexts of one table into a larger one, which is empty."""
-    for key, first in old:
-        if first >= 0:
-            slot = key & (len(new) - 1)
-            while new[slot, 1] >= 0:
-                slot = (slot + 1) & (len(new) - 1)
-            new[slot, 0], new[slot, 1] = key, first
-
-
-def _index(past: Past, place: Longs, alphabet: Alphabet) -> None:
-    """Note where each match of the text ends."""
-    for position, symbol in enumerate(past.ids):
-        key = _match_key(past, place)
-        if len(past.before):
-            past.before[position] = past.last[key]
-        past.last[key] = position
-        read(place, symbol, alphabet)
-
-
-def _read_all(place: Longs, ids: Ints, alphabet: Alphabet) -> None:
-    """Move a place on behind some symbols."""
-    for symbol in ids:
-        read(place, symbol, alphabet)
-
-
-def _predict(
-    model: Model, place: Longs, ids: Ints, first: int, end: int, learns: bool, adapts: bool,
-    rates: Rates, logs: npt.NDArray[np.float64],
-) -> None:  # fmt: skip
-    """Compute the log-probability of each symbol of a text that goes on from a place.
-
-    What is unknown or never predicted has none, and stays as it is. No match is sought in the past
-    from `first` up to `end`. A model that `learns` changes its weights. One that `adapts` counts
-    too, and writes the text into its past from `end` on.
-    """
-    tree, past = model.tree, model.past
-    scratch = _scratch(len(model.weights.joints))
-    for at in range(len(ids)):
-        symbol = ids[at]
-        if symbol >= 0 and tree.depths[symbol]:
-            position, matched = _match(past, place, first, end)
-            expected = past.ids[position] if matched else 0
-            if expected < 0:
-                matched = expected = 0
-            _find_keys(place, model.alphabet, scratch.keys)
-            decisions = tree.depths[symbol]
-            for step in range(decisions):
-                scratch.wanted[tree.nodes[symbol, step]] = step
-            _gather(model, place, scratch, decisions, matched)
-            total = 0.0
-            for step in range(decisions):
-                node, side = tree.nodes[symbol, step], tree.sides[symbol, step]
-                scratch.wanted[node] = -1
-                learnt, rate = side if learns else -1, rates.mixers[at] if learns else _F(0.0)
-                _decide(model, place, scratch, step, node, expected, matched, learnt, rates, rate)
-                chance = np.float64(scratch.chances[step])
-                total += math.log(chance if side else 1.0 - chance)
-            logs[at] = total
-            if adapts:
-                for kind in range(CONTEXTS):
-                    _count(model.counts, scratch.keys[kind], symbol)
-        if adapts:
-            past.ids[end + at] = symbol
-            past.last[_match_key(past, place)] = end + at
-        read(place, symbol, model.alphabet)
+@compiled
+def _descend(
+    model: Model, place: Longs, scratch: _Scratch, matched: int, number: float
+) -> tuple[int, float]:
+    """Return a symbol drawn by a number below 1, and its probability: the decisions on its path."""
+    node, chance = 0, 1.0
+    while node >= 0:
+        of_one = np.float64(_decide(model, place, scratch, node, node, matched, 0, _F(0.0)))
+        side = int(number >= 1.0 - of_one)
+        share = of_one if side else 1.0 - of_one
+        number = (number - (1.0 - of_one)) / share if side else number / share
+        chance *= share
+        node = model.tree.below[node, side]
+    return -1 - node, chance
 
 
 @compiled
 def _distribute(
-    model: Model, place: Longs, scratch: _Scratch, chances: npt.NDArray[np.float64]
+    model: Model, place: Longs, scratch: _Scratch, matched: int, masses: Doubles, chances: Doubles
 ) -> None:
-    """Compute the probability of every symbol behind a place: (symbols,), which add up to 1."""
-    tree, nodes, past = model.tree, len(model.weights.joints), model.past
-    position, matched = _match(past, place, 0, 0)
-    expected = past.ids[position] if matched else 0
-    if expected < 0:
-        matched = expected = 0
-    _find_keys(place, model.alphabet, scratch.keys)
-    for node in range(nodes):
-        scratch.wanted[node] = node
-    _gather(model, place, scratch, nodes, matched)
-    rates = Rates(scratch.inputs, 0.0, 0.0, 0.0)
-    for node in range(nodes):
-        _decide(model, place, scratch, node, node, expected, matched, -1, rates, _F(0.0))
-    for symbol in range(len(chances)):
-        chance = 1.0 if tree.depths[symbol] else 0.0
-        for step in range(tree.depths[symbol]):
-            of_one = np.float64(scratch.chances[tree.nodes[symbol, step]])
-            chance *= of_one if tree.sides[symbol, step] else 1.0 - of_one
-        chances[symbol] = chance
+    """Compute the probability of every symbol, by that of every node: all decisions."""
+    masses[0] = 1.0
+    for node in range(len(masses)):
+        of_one = np.float64(_decide(model, place, scratch, node, node, matched, 0, _F(0.0)))
+        for side in range(2):
+            mass = masses[node] * (of_one if side else 1.0 - of_one)
+            child = model.tree.below[node, side]
+            if child >= 0:
+                masses[child] = mass
+            else:
+                chances[-1 - child] = mass
 
 
 @compiled
-def _drawn(
-    chances: npt.NDArray[np.float64], number: float, temperature: float, top_k: int, top_p: float
-) -> int:
+def _drawn(chances: Doubles, number: float, temperature: float, top_k: int, top_p: float) -> int:
     """Return a symbol: at the temperature, of the `top_k` best, of the fewest with `top_p`."""
-    best = int(np.argmax(chances))
+    last = int(np.argmax(chances))
     if temperature == 0.0:
-        return best
-    weights = chances / chances[best]
-    if temperature != 1.0:
-        weights = weights ** (1.0 / temperature)
+        return last
+    weights, total = np.empty(len(chances)), 0.0
+    for symbol in range(len(chances)):
+        weights[symbol] = (chances[symbol] / chances[last]) ** (1.0 / temperature)
+        total += weights[symbol]
+    least, of_least = 0.0, 0
     if top_k or top_p < 1.0:
-        order = np.argsort(-weights, kind="mergesort")
-        kept = min(top_k, len(order)) if top_k else len(order)
-        total, covered = weights[order[:kept]].sum(), 0.0
-        for rank in range(len(order)):
-            if rank >= kept or (rank and covered >= top_p * total):
-                weights[order[rank]] = 0.0
-            covered += weights[order[rank]]
-    left, last = number * weights.sum(), best
+        total, least, of_least = _cut(weights, min(top_k or len(weights), len(weights)), top_p)
+    left = number * total
     for symbol in range(len(weights)):
-        if weights[symbol] > 0.0:
+        of_least -= weights[symbol] == least
+        if weights[symbol] > least or (weights[symbol] == least and of_least >= 0):
             left -= weights[symbol]
             last = symbol
             if left < 0.0:
@@ -642,25 +578,132 @@ def _drawn(
     return last
 
 
-def _write(
-    model: Model, place: Longs, numbers: npt.NDArray[np.float64], temperature: float, top_k: int,
-    top_p: float, end: int, symbols: Longs, logs: npt.NDArray[np.float64],
+@compiled
+def _cut(weights: Doubles, most: int, top_p: float) -> tuple[float, float, int]:
+    """Return the sum of those weights that are kept, the least of them, and how many equal it."""
+    ordered, total, covered, kept = np.sort(weights)[::-1], 0.0, 0.0, 0
+    for rank in range(most):
+        total += ordered[rank]
+    while kept < most and (kept == 0 or covered < top_p * total):
+        covered += ordered[kept]
+        kept += 1
+    least, of_least = ordered[kept - 1], 0
+    for rank in range(kept):
+        of_least += ordered[rank] == least
+    return covered, least, of_least
+
+
+# Loops over a text
+
+
+def _kernel(function: _Function) -> _Function:
+    return compiled(function, called_from_python=True)
+
+
+@_kernel
+def read_all(place: Longs, ids: Ints, alphabet: Alphabet) -> None:
+    """Move a place on behind some symbols."""
+    for symbol in ids:
+        _read(place, symbol, alphabet)
+
+
+@_kernel
+def count_all(model: Model, place: Longs, ids: Ints, by: int) -> None:
+    """Count a text that goes on from a place; with `by` -1 take it out, with 1 put it back."""
+    keys = np.zeros(CONTEXTS, np.int64)
+    for symbol in ids:
+        _find_keys(place, model.alphabet, keys)
+        for kind in range(CONTEXTS):
+            if by:
+                _change(model.counts, keys[kind], symbol, by)
+            else:
+                _count(model.counts, keys[kind], symbol)
+        _read(place, symbol, model.alphabet)
+
+
+@_kernel
+def put_into(slots: Ints, keys: Ints, firsts: Ints) -> None:
+    """Put contexts with their first entries into a table in which they have none."""
+    for at in range(len(keys)):
+        if firsts[at] >= 0:
+            slot = _slot(slots, keys[at])
+            slots[slot, 0], slots[slot, 1] = keys[at], firsts[at]
+
+
+@_kernel
+def list_all(counts: Counts, keys: Ints, sizes: Ints, listed: Ints) -> None:
+    """List all contexts, with the number of symbols of each; and these with their counts."""
+    context = at = 0
+    for key, entry in counts.slots:
+        if entry >= 0:
+            keys[context], sizes[context] = key, at
+            while entry >= 0:
+                listed[0, at], listed[1, at] = counts.entries[entry, 0], counts.entries[entry, 1]
+                entry = counts.entries[entry, 2]
+                at += 1
+            sizes[context] = at - sizes[context]
+            context += 1
+
+
+@_kernel
+def index(past: Past, place: Longs, alphabet: Alphabet, first: int, end: int) -> None:
+    """Note where each match of the text ends, but for what goes on between two positions."""
+    past.last[:] = -1
+    for position, symbol in enumerate(past.ids):
+        if not first <= position < end:
+            past.last[_match_key(past, place)] = position
+        _read(place, symbol, alphabet)
+
+
+@_kernel
+def predict(model: Model, place: Longs, ids: Ints, rate: float, since: int, logs: Doubles) -> None:
+    """Compute the log-probability of each symbol of a text that goes on from a place.
+
+    An unknown one has none, and stays as it is. Above a rate of 0 the weights learn. With `since` 0
+    or more the model counts as well, and writes the text into its past from there on.
+    """
+    tree, past = model.tree, model.past
+    scratch = _scratch(len(tree.below))
+    for at, symbol in enumerate(ids):
+        if symbol >= 0:
+            decisions = tree.depths[symbol]
+            for step in range(decisions):
+                scratch.wanted[tree.nodes[symbol, step]] = step
+            matched = _prepare(model, place, scratch, decisions)
+            total = 0.0
+            for step in range(decisions):
+                node, side = tree.nodes[symbol, step], tree.sides[symbol, step]
+                scratch.wanted[node] = -1
+                of_one = _decide(model, place, scratch, step, node, matched, side, _F(rate))
+                total += math.log(np.float64(of_one) if side else 1.0 - np.float64(of_one))
+            logs[at] = total
+            if since >= 0:
+                for kind in range(CONTEXTS):
+                    _count(model.counts, scratch.keys[kind], symbol)
+        if since >= 0:
+            past.ids[since + at] = symbol
+            past.last[_match_key(past, place)] = since + at
+        _read(place, symbol, model.alphabet)
+
+
+@_kernel
+def write(
+    model: Model, place: Longs, numbers: Doubles, temperature: float, top_k: int, top_p: float,
+    symbols: Longs, logs: Doubles,
 ) -> None:  # fmt: skip
-    """Draw a symbol for each number below 1, and read it; after `end` its next one is begun."""
-    scratch = _scratch(len(model.weights.joints))
-    chances = np.zeros(len(model.tree.depths))
+    """Draw a symbol for each number below 1, and read it; with its own log-probability."""
+    nodes = len(model.tree.below)
+    is_whole = temperature == 1.0 and top_p >= 1.0 and not 0 < top_k <= nodes
+    scratch = _scratch(nodes)
+    scratch.wanted[:] = np.arange(nodes)
+    masses, chances = np.zeros(nodes), np.zeros(nodes + 1)
     for at in range(len(numbers)):
-        _distribute(model, place, scratch, chances)
-        symbol = _drawn(chances, numbers[at], temperature, top_k, top_p)
-        symbols[at], logs[at] = symbol, math.log(chances[symbol])
-        read(place, symbol, model.alphabet)
-        if symbol == end:
-            read(place, end - 1, model.alphabet)
-
-
-count_all = compiled(_count_all, called_from_python=True)
-rehash = compiled(_rehash, called_from_python=True)
-index = compiled(_index, called_from_python=True)
-read_all = compiled(_read_all, called_from_python=True)
-predict = compiled(_predict, called_from_python=True)
-write = compiled(_write, called_from_python=True)
+        matched = _prepare(model, place, scratch, nodes)
+        if is_whole:
+            symbol, chance = _descend(model, place, scratch, matched, numbers[at])
+        else:
+            _distribute(model, place, scratch, matched, masses, chances)
+            symbol = _drawn(chances, numbers[at], temperature, top_k, top_p)
+            chance = chances[symbol]
+        symbols[at], logs[at] = symbol, math.log(chance)
+        _read(place, symbol, model.alphabet)

@@ -1,44 +1,50 @@
-"""A model that mixes contexts, as other modules see it: learnt, measured, drawn from, in arrays.
+"""A model that mixes contexts, as other modules see it: learnt, read and written by, in arrays.
 
-See `mixing` for how it predicts. Symbols are those of a tokenizer of characters; one that is never
-predicted, the beginning of a sentence, is read all the same. An unknown character, -1, has a fixed
-share of each prediction, and all code points are equally probable there.
+See `mixing` for how it predicts. An unknown character, -1, has a fixed share of each prediction,
+and all code points are equally probable there.
 """
 
+import copy
 import itertools
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final, Self
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import BaseModel, Field
 
+from seqd.errors import Stopped
+from seqd.hookspecs import TrainContext, check_arrays
 from seqd_markov import mixing
 from seqd_markov.mixing import (
     CONTEXTS,
-    HISTORY,
-    INPUTS,
-    LOGARITHMS,
-    MAP_ROWS,
-    ORDERS,
-    POINTS,
-    SETS,
     Alphabet,
     Counts,
+    Doubles,
     Ints,
     Longs,
     Model,
     Past,
-    Rates,
     Weights,
 )
+from seqd_markov.sampling import MIN_TEMPERATURE, SampledSymbols
 from seqd_markov.tokenizers import Ids
+from seqd_modelkit.ngrams import deflate, inflate
 
-Doubles = npt.NDArray[np.float64]
+Arrays = Mapping[str, npt.NDArray[np.generic]]
+
+#: Characters that are learnt from at most, which take 80 bytes each, and different ones: each of
+#: these makes a whole distribution longer.
+MAX_CHARACTERS: Final = 10_000_000
+MAX_ALPHABET: Final = 10_000
 
 #: Characters that are read between two looks whether to stop: a tenth of a second of learning.
 _AT_ONCE: Final = 4_096
+
+#: Decisions of whole distributions between two looks: a hundredth of a second.
+_DECISIONS_AT_ONCE: Final = 20_000
 
 #: Parts of the text that are taken out, one at a time, to learn how to predict them. With 5 or 20
 #: it predicts worse by 0.01 bits a character, and a second pass gains nothing.
@@ -47,12 +53,8 @@ _PARTS: Final = 10
 #: Characters of each part that are learnt from at most.
 _LEARNT: Final = 200_000
 
-#: The rate of the mixers at the beginning, and the share of it at the end.
-_RATE, _LAST_SHARE = 0.006, 0.02
-_ADAPTIVE_RATE: Final = 0.0007
-
-#: Learning of the joints in relation to the mixers, of a probability that was often seen, of maps.
-_JOINTS, _LEAST, _MAPS = 3.0, 0.0003, 0.01
+#: The rate of the mixers at the beginning, the share of it at the end, and that of adapting.
+_RATE, _LAST_SHARE, _ADAPTIVE_RATE = 0.006, 0.02, 0.0007
 
 #: Characters that a place depends on, but for hashes of words that are longer.
 _READ: Final = 400
@@ -60,164 +62,281 @@ _READ: Final = 400
 #: The count that a class stands for, before it has learnt its own probability.
 _TYPICAL: Final = (0, 1, 2, 3, 4, 5.5, 8, 11.5, 16.5, 25, 45, 90, 180, 500, 3_000, 20_000)
 
+#: No weight is near it, and no number of decisions.
+_LARGEST: Final = 1e9
+
+_CODE_POINTS: Final = 0x110000
+_PACKED: Final = ("text", "sizes", "symbols", "counts")
+
 
 @dataclass(frozen=True)
 class Mixture:
-    """A model in memory; `adapted` alone gives one that goes on learning."""
+    """A model in memory, which nothing changes."""
 
     model: Model
     #: The probability of any unknown character, in each prediction.
     unknown_share: float
-    #: Where a text begins.
-    beginning: Longs
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all arrays."""
+        return sum(array.nbytes for part in self.model for array in part)
+
+    def arrays(self) -> dict[str, npt.NDArray[np.generic]]:
+        """Return all that `from_arrays` needs beside the vocabulary, by name."""
+        keys, *lists = _lists(self.model.counts)
+        rows = zip(_PACKED, (self.model.past.ids, *lists), strict=True)
+        packed = {name: deflate(row.astype(np.min_scalar_type(row.max()))) for name, row in rows}
+        return {"keys": keys, **packed, **self.model.weights._asdict()}
 
     @classmethod
-    def learnt(
-        cls, ids: Ids, vocabulary: str, never: int | None, check_stop: Callable[[], None]
-    ) -> Self:
-        """Return what is learnt of a text, one pass of counting and one of learning weights.
-
-        Ids beyond the vocabulary are the beginning and the end of a sentence. `check_stop` raises
-        when the training is to end.
-        """
-        text = np.ascontiguousarray(ids, np.int32)
-        symbols = len(vocabulary) + (0 if never is None else 2)
-        frequencies = np.bincount(text[text >= 0], minlength=symbols)
-        model = _fresh_model(vocabulary, frequencies, never, text)
-        beginning = np.zeros(mixing.PLACE, np.int64)
-        beginning[:HISTORY] = int(frequencies.argmax())
-        share = (int((frequencies == 1).sum()) + 1) / (len(text) + 1)
-        mixture = cls(model, min(share, 0.5), beginning)
-        mixture = mixture._counted(text, check_stop)
-        mixture._learn_weights(text, check_stop)
-        return mixture
-
-    def log_probs(
-        self, ids: Ids, place: Longs, check_stop: Callable[[], None] = lambda: None
-    ) -> Doubles:
-        """Return the log-probability of each symbol behind a place, which moves on behind them.
-
-        NaN for one that is never predicted.
-        """
-        logs = np.full(len(ids), np.nan)
-        for first in range(0, len(ids), _AT_ONCE):
-            check_stop()
-            some = np.ascontiguousarray(ids[first : first + _AT_ONCE], np.int32)
-            mixing.predict(
-                self.model, place, some, 0, 0, False, False, _no_rates(), logs[first:][: len(some)]
+    def from_arrays(cls, arrays: Arrays, vocabulary: str, unknown_share: float) -> Self:
+        """Return the model of some arrays. Raises ValueError, which says what is wrong."""
+        due = {"keys", *_PACKED, *Weights._fields}
+        if arrays.keys() != due or len(vocabulary) < 2:
+            raise ValueError(f"arrays {sorted(arrays)} are there; due are {sorted(due)}")
+        symbols = len(vocabulary)
+        text, sizes, followers, counts = (
+            _row(inflate(arrays[name], name), name, *bounds)
+            for name, bounds in zip(
+                _PACKED,
+                ((0, symbols - 1), (1, symbols), (0, symbols - 1), (1, MAX_CHARACTERS)),
+                strict=True,
             )
-        return self._with_unknown(ids, logs)
-
-    def adapted(
-        self, text: Ids, ids: Ids, check_stop: Callable[[], None] = lambda: None
-    ) -> Doubles:
-        """Return the log-probability of each symbol of `ids` behind `text`, learning all the time.
-
-        Weights are kept; the text that was learnt from is counted anew, since weights for one pass
-        want counts that have grown. This model stays as it is.
-        """
-        both = np.concatenate([text, ids]).astype(np.int32)
-        logs = np.full(len(both), np.nan)
-        model, place = self.model, self.beginning.copy()
-        model = model._replace(
-            counts=Counts(
-                np.full((1 << 10, 2), -1, np.int32), np.empty((0, 3), np.int32), np.zeros(2, int)
-            ),
-            past=Past(
-                np.full(len(both), -1, np.int32),
-                np.full_like(model.past.last, -1),
-                model.past.before,
-            ),
-            weights=Weights(*(array.copy() for array in model.weights)),
         )
-        for first in range(0, len(both), _AT_ONCE):
-            check_stop()
-            some = both[first : first + _AT_ONCE]
-            model = model._replace(counts=_with_room(model.counts, CONTEXTS * len(some)))
-            rates = _rates(np.full(len(some), _ADAPTIVE_RATE))
-            mixing.predict(
-                model, place, some, first, first, True, True, rates, logs[first:][: len(some)]
-            )
-        return self._with_unknown(ids, logs[len(text) :])
-
-    def write(
-        self, place: Longs, numbers: Doubles, temperature: float, top_k: int, top_p: float, end: int
-    ) -> tuple[Longs, Doubles]:
-        """Return a symbol for each number below 1, and its log-probability among known ones.
-
-        The place moves on behind them. `end` ends a sentence, and another one begins; or is -1.
-        """
-        symbols, logs = np.empty(len(numbers), np.int64), np.empty(len(numbers))
-        mixing.write(self.model, place, numbers, temperature, top_k, top_p, end, symbols, logs)
-        return symbols, logs
+        keys = _row(arrays["keys"], "keys", 0, 2**31 - 1)
+        if not len(keys) == len(sizes) or not sizes.sum() == len(followers) == len(counts):
+            raise ValueError("'keys', 'sizes', 'symbols' and 'counts' are not of one model")
+        if counts.sum() != CONTEXTS * len(text):
+            raise ValueError("'counts' are not those of the text")
+        model = _fresh_model(vocabulary, text)._replace(
+            counts=_counts_of(keys, sizes, followers, counts)
+        )
+        for name, fresh in model.weights._asdict().items():
+            saved = arrays[name]
+            if (saved.shape, saved.dtype) != (fresh.shape, fresh.dtype):
+                raise ValueError(f"'{name}' is {saved.dtype} of shape {saved.shape}")
+            if not (np.abs(saved.astype(np.float64)) <= _LARGEST).all():
+                raise ValueError(f"'{name}' has values that are no numbers, or too large")
+            fresh[...] = saved
+        mixing.index(model.past, _beginning(), model.alphabet, 0, 0)
+        return cls(model, unknown_share)
 
     def state_after(self, ids: Ids) -> Longs:
-        """Return the place behind a text."""
-        place = self.beginning.copy()
-        mixing.read_all(place, np.ascontiguousarray(ids[-_READ:], np.int32), self.model.alphabet)
-        return place
+        """Return the place behind a text; behind the most frequent character for an empty one."""
+        some = ids if len(ids) else np.array([self.model.tree.depths.argmin()])
+        return _place_behind(some, self.model)
 
-    def _with_unknown(self, ids: Ids, logs: Doubles) -> Doubles:
-        known = logs + math.log1p(-self.unknown_share)
-        code_points = 0x110000 - len(self.model.tree.depths)
-        return np.where(ids < 0, math.log(self.unknown_share / code_points), known)
+    def probabilities(self, state: Longs) -> Doubles:
+        """Return the probability of each symbol in a state; the rest is of unknown characters."""
+        logs = np.zeros(len(self.model.tree.depths))
+        for symbol in range(len(logs)):
+            one = np.array([symbol], np.int32)
+            mixing.predict(self.model, state.copy(), one, 0.0, -1, logs[symbol : symbol + 1])
+        return np.exp(logs) * (1.0 - self.unknown_share)
 
-    def _counted(self, text: Ints, check_stop: Callable[[], None]) -> Self:
-        """Return the same with a text counted, in a table that grew with it."""
-        model, place = self.model, self.beginning.copy()
-        for first in range(0, len(text), _AT_ONCE):
-            check_stop()
-            some = text[first : first + _AT_ONCE]
-            model = model._replace(counts=_with_room(model.counts, CONTEXTS * len(some)))
-            mixing.count_all(model, place, some, 0)
-        counts = model.counts
-        entries = counts.entries[: counts.sizes[1]].copy()
-        return replace(self, model=model._replace(counts=counts._replace(entries=entries)))
+    def reader(self, check_stop: Callable[[], None], *, adapts: bool) -> "Reader":
+        """Return a reader of a text from its beginning, or of what goes on behind the learnt one.
 
-    def _learn_weights(self, text: Ints, check_stop: Callable[[], None]) -> None:
-        """Learn to predict parts of the text by the counts of all others.
-
-        Weights that are learnt while the counts grow know what rare contexts are worth when few
-        are known, which is worse by 0.015 bits a character.
+        One that adapts learns from each character that it has predicted. It keeps the weights, and
+        counts the learnt text anew, since weights for one pass want counts that have grown.
         """
-        past = self.model.past
-        before = np.full(len(text), -1, np.int32)
-        past.last[:] = -1
-        model = self.model._replace(past=past._replace(before=before))
-        mixing.index(model.past, self.beginning.copy(), model.alphabet)
+        model = self.model
+        if not adapts:
+            return Reader(model, self.unknown_share, check_stop)
+        reader = Reader(
+            model._replace(
+                counts=_no_counts(),
+                past=Past(np.empty(0, np.int32), np.full_like(model.past.last, -1)),
+                weights=copy.deepcopy(model.weights),
+            ),
+            self.unknown_share,
+            check_stop,
+            rate=_ADAPTIVE_RATE,
+        )
+        reader.log_probs(model.past.ids)
+        return reader
+
+    def sampler(self, temperature: float, top_k: int, top_p: float) -> "MixtureSampler":
+        """Return what writes at a temperature; as `Sampler` does it."""
+        return MixtureSampler(self, temperature, top_k, top_p)
+
+
+@dataclass
+class Reader:
+    """Reads a text piece by piece; with a rate above 0 the model is its own, and learns."""
+
+    model: Model
+    unknown_share: float
+    check_stop: Callable[[], None]
+    rate: float = 0.0
+
+    def __post_init__(self) -> None:
+        self._place, self._read = _beginning(), 0
+
+    def log_probs(self, ids: Ids) -> Doubles:
+        """Return the log-probability of each symbol that comes next."""
+        text, logs = np.ascontiguousarray(ids, np.int32), np.zeros(len(ids))
+        for first in range(0, len(text), _AT_ONCE):
+            self.check_stop()
+            some, since = text[first : first + _AT_ONCE], -1
+            if self.rate:
+                since, self._read = self._read, self._read + len(some)
+                self.model = _with_room(self.model, len(some), self._read)
+            mixing.predict(
+                self.model, self._place, some, self.rate, since, logs[first:][: len(some)]
+            )
+        code_points = _CODE_POINTS - len(self.model.tree.depths)
+        unknown = math.log(self.unknown_share / code_points)
+        return np.where(text < 0, unknown, logs + math.log1p(-self.unknown_share))
+
+
+@dataclass(frozen=True)
+class MixtureSampler:
+    """Writes at one temperature, with top-k and top-p: text by text, whatever stands beside it."""
+
+    mixture: Mixture
+    temperature: float
+    top_k: int
+    top_p: float
+    texts_at_once: int = 256
+
+    @property
+    def is_deterministic(self) -> bool:
+        """True when no randomness is left."""
+        return self.temperature < MIN_TEMPERATURE or self.top_k == 1
+
+    def sample(
+        self,
+        states: Sequence[Longs],
+        streams: Sequence[np.random.BitGenerator],
+        steps: int,
+        check_stop: Callable[[], None],
+    ) -> SampledSymbols:
+        """Sample `steps` symbols after each place; of each stream the next numbers are used."""
+        model = self.mixture.model
+        temperature = 0.0 if self.temperature < MIN_TEMPERATURE else self.temperature
+        places = [state.copy() for state in states]
+        symbols, logs = np.empty((len(places), steps), np.int64), np.empty((len(places), steps))
+        at_once = max(1, _DECISIONS_AT_ONCE // len(model.tree.below))
+        for text, (place, stream) in enumerate(zip(places, streams, strict=True)):
+            numbers = np.random.Generator(stream).random(steps)
+            for first in range(0, steps, at_once):
+                check_stop()
+                some = slice(first, first + at_once)
+                mixing.write(
+                    model, place, numbers[some], temperature, self.top_k, self.top_p,
+                    symbols[text, some], logs[text, some],
+                )  # fmt: skip
+        return SampledSymbols(symbols, logs, places)
+
+
+class _Progress(BaseModel):
+    """What was learnt: parts, characters of them, and their code length by what was known."""
+
+    parts: int = Field(default=0, ge=0, le=_PARTS)
+    characters: int = Field(default=0, ge=0)
+    bits: float = 0.0
+
+
+class Learning:
+    """Learns a text: counts all of it, then learns to predict parts by the counts of all others.
+
+    Weights that are learnt while the counts grow know what rare contexts are worth when few are
+    known, which is worse by 0.015 bits a character.
+    """
+
+    def __init__(self, ids: Ids, vocabulary: str, context: TrainContext) -> None:
+        text = np.ascontiguousarray(ids, np.int32)
+        self._model, self._text, self._context = _fresh_model(vocabulary, text), text, context
         edges = np.linspace(0, len(text), _PARTS + 1).astype(int)
         parts = [(a, min(b, a + _LEARNT)) for a, b in itertools.pairwise(edges)]
-        total, done = sum(end - first for first, end in parts), 0
-        for number in np.random.default_rng(0).permutation(_PARTS):
-            start, end = parts[number]
-            place = self.state_after(text[:start])
-            self._in_slices(text, start, end, place.copy(), -1, check_stop)
-            for first in range(start, end, _AT_ONCE):
-                check_stop()
-                some = text[first : min(first + _AT_ONCE, end)]
-                progress = (done + np.arange(len(some))) / total
-                cosine = (1.0 + np.cos(np.pi * progress)) / 2.0
-                rates = _rates(_RATE * (_LAST_SHARE + (1.0 - _LAST_SHARE) * cosine))
-                logs = np.empty(len(some))
-                mixing.predict(model, place, some, start, end, True, False, rates, logs)
-                done += len(some)
-            self._in_slices(text, start, end, self.state_after(text[:start]), 1, check_stop)
+        self._parts = [parts[number] for number in np.random.default_rng(0).permutation(_PARTS)]
+        self._learnt_characters = sum(end - first for first, end in parts)
+        self._progress = _Progress()
+        #: Weights and progress at the beginning of the part, once there is one.
+        self._kept: tuple[Arrays, dict[str, int | float]] | None = None
 
-    def _in_slices(
-        self, text: Ints, start: int, end: int, place: Longs, by: int,
-        check_stop: Callable[[], None],
-    ) -> None:  # fmt: skip
+    def run(self) -> tuple[Mixture, float]:
+        """Return the model, and the bits a character of the parts, each predicted by the others.
+
+        Goes on behind the last part that a checkpoint has. Raises Stopped.
+        """
+        place = _beginning()
+        for first in range(0, len(self._text), _AT_ONCE):
+            self._report(first)
+            some = self._text[first : first + _AT_ONCE]
+            self._model = _with_room(self._model, len(some))
+            mixing.count_all(self._model, place, some, 0)
+        self._resume()
+        while self._progress.parts < _PARTS:
+            self._keep()
+            self._learn_part(*self._parts[self._progress.parts])
+        model = self._model
+        mixing.index(model.past, _beginning(), model.alphabet, 0, 0)
+        frequencies = np.bincount(self._text)
+        share = (int((frequencies == 1).sum()) + 1) / (len(self._text) + 1)
+        self._report(len(self._text))
+        # In memory as it will be when it is loaded: the list of each context in one place.
+        mixture = Mixture(model._replace(counts=_counts_of(*_lists(model.counts))), min(share, 0.5))
+        return mixture, self._progress.bits / self._learnt_characters
+
+    def _resume(self) -> None:
+        checkpoint = self._context.checkpoints.load()
+        if checkpoint is not None:
+            weights = self._model.weights._asdict()
+            shapes = {name: array.shape for name, array in weights.items()}
+            check_arrays(checkpoint.arrays, shapes, "markov")
+            for name, array in weights.items():
+                array[...] = checkpoint.arrays[name]
+            self._progress = _Progress.model_validate(dict(checkpoint.progress))
+
+    def _keep(self) -> None:
+        """Keep what a checkpoint needs: a part that is half learnt is learnt again."""
+        weights = {name: array.copy() for name, array in self._model.weights._asdict().items()}
+        self._kept = weights, self._progress.model_dump()
+        if self._context.checkpoints.due():
+            self._context.checkpoints.save(*self._kept)
+
+    def _learn_part(self, start: int, end: int) -> None:
+        mixing.index(self._model.past, _beginning(), self._model.alphabet, start, end)
+        self._count(start, end, -1)
+        place = _place_behind(self._text[:start], self._model)
         for first in range(start, end, _AT_ONCE):
-            check_stop()
-            mixing.count_all(self.model, place, text[first : min(first + _AT_ONCE, end)], by)
+            self._report(len(self._text))
+            some = self._text[first : min(first + _AT_ONCE, end)]
+            cosine = (
+                1.0 + math.cos(math.pi * self._progress.characters / self._learnt_characters)
+            ) / 2.0
+            logs = np.zeros(len(some))
+            rate = _RATE * (_LAST_SHARE + (1.0 - _LAST_SHARE) * cosine)
+            mixing.predict(self._model, place, some, rate, -1, logs)
+            self._progress.characters += len(some)
+            self._progress.bits -= float(logs.sum()) / math.log(2.0)
+        self._count(start, end, 1)
+        self._progress.parts += 1
+
+    def _count(self, start: int, end: int, by: int) -> None:
+        place = _place_behind(self._text[:start], self._model)
+        for first in range(start, end, _AT_ONCE):
+            mixing.count_all(self._model, place, self._text[first : min(first + _AT_ONCE, end)], by)
+
+    def _report(self, counted: int) -> None:
+        """Tell how far it is, and end where that is asked for."""
+        done, total = counted + self._progress.characters, len(self._text) + self._learnt_characters
+        self._context.step(done, total)
+        if self._context.stop_requested():
+            if self._kept is not None:
+                self._context.checkpoints.save(*self._kept)
+            raise Stopped(
+                f"The training was stopped after {done:,} of {total:,} characters; it made no "
+                "version."
+            )
 
 
-def _fresh_model(
-    vocabulary: str, frequencies: npt.NDArray[np.int64], never: int | None, text: Ints
-) -> Model:
-    symbols = len(frequencies)
-    tree = mixing.huffman_tree(frequencies.tolist(), never)
-    nodes = max(1, symbols - 1 - (never is not None))
+def _fresh_model(vocabulary: str, text: Ints) -> Model:
+    """Return a model that has counted and learnt nothing yet."""
+    symbols = len(vocabulary)
     plain = np.arange(symbols, dtype=np.int32)
     letters, line_ends = np.zeros(symbols, np.bool_), np.zeros(symbols, np.bool_)
     for symbol, character in enumerate(vocabulary):
@@ -228,50 +347,90 @@ def _fresh_model(
     typical = np.array(_TYPICAL) + 0.4
     odds = np.log(typical[None, :] / typical[:, None])  # (of 0, of 1)
     logits = np.tile(np.repeat(odds.ravel(), 4), (CONTEXTS, 1)).astype(np.float32)
-    rows = np.cumsum([0, nodes, ORDERS * 4, symbols + 1, 16 * 8, symbols + 1])
-    mixers = np.zeros((rows[-1], INPUTS), np.float32)
+    mixers = np.zeros((mixing.rows_of_mixers(symbols), mixing.INPUTS), np.float32)
     mixers[:, 0 : 3 * CONTEXTS : 3] = 0.15
-    points = (1.0 / (1.0 + np.exp(8.0 - np.arange(POINTS) / 2.0))).astype(np.float32)
+    points = (1.0 / (1.0 + np.exp(8.0 - np.arange(mixing.POINTS) / 2.0))).astype(np.float32)
     size = 1 << min(22, max(10, int(2 * len(text)).bit_length()))
     return Model(
-        tree,
+        mixing.huffman_tree(np.bincount(text, minlength=symbols).tolist()),
         Alphabet(plain, letters, line_ends),
-        Counts(np.full((1 << 10, 2), -1, np.int32), np.empty((0, 3), np.int32), np.zeros(2, int)),
-        Past(text.copy(), np.full(size, -1, np.int32), np.empty(0, np.int32)),
+        _no_counts(),
+        Past(text, np.full(size, -1, np.int32)),
         Weights(
             (1.0 / (1.0 + np.exp(-logits))).astype(np.float32),
             logits,
             np.zeros(logits.shape, np.int32),
-            np.full(HISTORY, 0.9, np.float32),
+            np.full(mixing.HISTORY, 0.9, np.float32),
             mixers,
-            np.full((nodes, SETS), 1.0 / SETS, np.float32),
-            np.tile(points, (min(nodes * (symbols + 1), MAP_ROWS), 1)),
-            np.tile(points, (MAP_ROWS, 1)),
+            np.full((symbols - 1, mixing.SETS), 1.0 / mixing.SETS, np.float32),
+            np.tile(points, (min((symbols - 1) * (symbols + 1), mixing.MAP_ROWS), 1)),
+            np.tile(points, (mixing.MAP_ROWS, 1)),
         ),
-        rows[:SETS].astype(np.int64),
-        np.log(np.arange(LOGARITHMS) + 0.4).astype(np.float32),
     )
 
 
-def _with_room(counts: Counts, more: int) -> Counts:
-    """Return the counts with room for some more contexts and entries."""
-    slots, entries, sizes = counts
-    if sizes[1] + more > len(entries):
-        entries = (
-            np.resize(entries, (2 * len(entries) + more, 3))
-            if len(entries)
-            else (np.zeros((more, 3), np.int32))
-        )
-    while sizes[0] + more > 0.75 * len(slots):
+def _beginning() -> Longs:
+    place = np.zeros(mixing.PLACE, np.int64)
+    place[: mixing.HISTORY] = -1
+    return place
+
+
+def _place_behind(text: Ids, model: Model) -> Longs:
+    place = _beginning()
+    mixing.read_all(place, np.ascontiguousarray(text[-_READ:], np.int32), model.alphabet)
+    return place
+
+
+def _no_counts() -> Counts:
+    slots = np.full((1 << 10, 2), -1, np.int32)
+    return Counts(slots, np.zeros((0, 3), np.int32), np.zeros(2, np.int64))
+
+
+def _with_room(model: Model, more: int, past: int = 0) -> Model:
+    """Return the model with room to count more characters, and for a past of some characters."""
+    slots, entries, sizes = model.counts
+    due = CONTEXTS * more
+    if sizes[1] + due > len(entries):
+        entries = np.concatenate([entries, np.zeros((len(entries) + due, 3), np.int32)])
+    while sizes[0] + due > 0.75 * len(slots):
         larger = np.full((2 * len(slots), 2), -1, np.int32)
-        mixing.rehash(slots, larger)
+        mixing.put_into(larger, slots[:, 0], slots[:, 1])
         slots = larger
-    return Counts(slots, entries, sizes)
+    ids = model.past.ids
+    if past > len(ids):
+        ids = np.resize(ids, 2 * past)
+    return model._replace(counts=Counts(slots, entries, sizes), past=model.past._replace(ids=ids))
 
 
-def _rates(of_mixers: Doubles) -> Rates:
-    return Rates(of_mixers.astype(np.float32), _JOINTS, _LEAST, _MAPS)
+def _lists(counts: Counts) -> tuple[Ints, Ints, Ints, Ints]:
+    """Return the keys of contexts, how many symbols followed each, these, and how often."""
+    contexts, entries = counts.sizes
+    keys, sizes = np.zeros(contexts, np.int32), np.zeros(contexts, np.int32)
+    listed = np.zeros((2, entries), np.int32)
+    mixing.list_all(counts, keys, sizes, listed)
+    return keys, sizes, listed[0], listed[1]
 
 
-def _no_rates() -> Rates:
-    return _rates(np.empty(0))
+def _counts_of(keys: Ints, sizes: Ints, symbols: Ints, counts: Ints) -> Counts:
+    """Return counts by their lists."""
+    ends = np.cumsum(sizes)
+    following = np.arange(1, len(symbols) + 1, dtype=np.int32)
+    following[ends - 1] = -1
+    slots = np.full((1 << max(10, int(1.5 * len(keys)).bit_length()), 2), -1, np.int32)
+    mixing.put_into(slots, keys, (ends - sizes).astype(np.int32))
+    entries = np.stack([symbols, counts, following], axis=1)
+    return Counts(slots, entries, np.array([len(keys), len(symbols)]))
+
+
+def _row(array: npt.NDArray[np.generic], name: str, least: int, most: int) -> Ints:
+    """Return numbers within bounds. Raises ValueError for others."""
+    if array.dtype.kind not in "iu" or array.ndim != 1 or not len(array):
+        raise ValueError(
+            f"'{name}' is {array.dtype} of shape {array.shape}; due is a row of integers"
+        )
+    lowest, highest = int(array.min()), int(array.max())
+    if lowest < least or highest > most:
+        raise ValueError(
+            f"'{name}' has numbers from {lowest} to {highest}; possible are {least} to {most}"
+        )
+    return array.astype(np.int32)

@@ -1,28 +1,34 @@
 """A trained version of `markov`: its files, and how well it predicts a text.
 
 `ngrams.safetensors` has the n-gram counts, the training text as ids where it is kept (`text`), and
-of a version of words the model that spells unknown ones (`spelling_...`). `config.json` has the
-rest but for the words, which are in `vocabulary.json`.
+of a version of words the model that spells unknown ones (`spelling_...`). A version that mixes
+contexts has `mixture.safetensors` in its place. `config.json` has the rest but for the words, which
+are in `vocabulary.json`.
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
-from seqd.errors import ArtifactDamaged
+from seqd.errors import ArtifactDamaged, LibraryMissing
 from seqd.plugin import load_arrays, save_arrays
 from seqd_markov.corpus import Chunk, SentenceEnds, encode_chunk, normalised_length, sentences_of
 from seqd_markov.tokenizers import CharacterTokenizer, Ids, Tokenizer, WordTokenizer
 from seqd_modelkit.ngrams import NgramModel, Smoothing, count, deflate, fit, inflate
+from seqd_modelkit.numba_probe import can_compile
+
+if TYPE_CHECKING:
+    from seqd_markov.mixture import Mixture
 
 NGRAMS_FILE = "ngrams.safetensors"
+MIXTURE_FILE = "mixture.safetensors"
 CONFIG_FILE = "config.json"
 VOCABULARY_FILE = "vocabulary.json"
 
@@ -56,13 +62,17 @@ class Config(BaseModel):
     sentence_ends: SentenceEnds = "punctuation"
     #: Of characters: the vocabulary. Of words: the characters that unknown words are spelled with.
     alphabet: str = Field(min_length=1)
-    #: Of words: the probability that each prediction leaves to unknown words.
+    #: Whether contexts are mixed, and not the n-grams of one order smoothed.
+    mixes: bool = False
+    #: Of words, and where contexts are mixed: what each prediction leaves to unknown symbols.
     unknown_share: float = Field(default=0.0, ge=0.0, lt=1.0)
 
     @model_validator(mode="after")
-    def _reserves_unknown(self) -> Self:
-        if self.level == "words" and not self.unknown_share:
-            raise ValueError("unknown_share is 0; a version of words leaves room for unknown ones")
+    def _fits_together(self) -> Self:
+        if self.mixes and (self.level == "words" or self.sentences):
+            raise ValueError("contexts are mixed of running text alone")
+        if (self.level == "words" or self.mixes) and not self.unknown_share:
+            raise ValueError("unknown_share is 0; such a version leaves room for what is unknown")
         return self
 
     @property
@@ -131,27 +141,56 @@ class Version:
 
     config: Config
     tokenizer: Tokenizer
-    model: NgramModel
+    model: "NgramModel | Mixture"
     #: The training text, where it was kept; -1 is an unknown word.
     corpus: Ids | None = None
     #: Of words alone.
     spelling: SpellingModel | None = None
 
+    @property
+    def chain(self) -> NgramModel:
+        """The model of a version that does not mix contexts."""
+        assert isinstance(self.model, NgramModel)
+        return self.model
 
-def measure(version: Version, chunks: Iterable[Chunk]) -> dict[str, float]:
+
+def measure(
+    version: Version,
+    chunks: Iterable[Chunk],
+    check_stop: Callable[[], None],
+    *,
+    adapts: bool = False,
+) -> dict[str, float]:
     """Return how well a version predicts a text, which comes in chunks; read to their end.
 
     `bits_per_char` is the cross-entropy in bits per character, each symbol given all before it, and
     `unknown_share` the share of unknown symbols. A version of words also has `perplexity`, that of
     a word or mark, 2 ** (bits / words), unknown ones with their spelling. Empty where nothing could
     be predicted. An unsmoothed version, to which most texts are impossible, is measured with
-    additive smoothing.
+    additive smoothing. One that mixes contexts may adapt: learn from what it has predicted.
 
-    Unknown characters are left out, and reset the context. Unknown words cost `unknown_share` and
-    their spelling. Of words or sentences each run of white space is one character, and so is the
-    end of a sentence.
+    Unknown characters are left out, and reset the context; they cost `unknown_share` and their code
+    point where contexts are mixed. Unknown words cost `unknown_share` and their spelling. Of words
+    or sentences each run of white space is one character, and so is the end of a sentence.
     """
-    total, state, model = _CodeLength(), 0, _smoothed(version.model)
+    total = _CodeLength()
+    if isinstance(version.model, NgramModel):
+        _add_chain(total, version, _smoothed(version.model), chunks)
+    else:
+        reader = version.model.reader(check_stop, adapts=adapts)
+        for chunk in chunks:
+            ids = version.tokenizer.encode(chunk.text)
+            total.bits -= float(reader.log_probs(ids).sum() / np.log(2.0))
+            total.characters += len(ids)
+            total.unknown += int((ids < 0).sum())
+        total.predicted = total.characters - total.unknown
+    return total.metrics(of_words=version.spelling is not None)
+
+
+def _add_chain(
+    total: "_CodeLength", version: Version, model: NgramModel, chunks: Iterable[Chunk]
+) -> None:
+    state = 0
     for chunk in chunks:
         ids = encode_chunk(chunk.text, version.tokenizer, version.config.ends)
         logs = model.log_probs(ids, state)
@@ -167,7 +206,6 @@ def measure(version: Version, chunks: Iterable[Chunk]) -> dict[str, float]:
             total.characters += normalised_length(chunk.text) + (total.characters > 0)
             total.predicted += unknown
             total.bits += _bits_of_words(version, chunk.text, predicted, unknown)
-    return total.metrics(of_words=version.spelling is not None)
 
 
 @dataclass
@@ -213,12 +251,12 @@ def _bits_of_words(version: Version, text: str, known: int, unknown: int) -> flo
 def save(folder: Path, version: Version) -> None:
     """Write all files into `folder`."""
     arrays: Tensors = dict(version.model.arrays())
-    if version.corpus is not None:
+    if version.corpus is not None and not version.config.mixes:
         arrays[_TEXT] = deflate(version.corpus)
     if version.spelling is not None:
         spelling = version.spelling.model.arrays()
         arrays |= {_SPELLING + name: array for name, array in spelling.items()}
-    save_arrays(folder / NGRAMS_FILE, arrays)
+    save_arrays(folder / (MIXTURE_FILE if version.config.mixes else NGRAMS_FILE), arrays)
     _write_json(folder / CONFIG_FILE, version.config.model_dump())
     if isinstance(version.tokenizer, WordTokenizer):
         _write_json(folder / VOCABULARY_FILE, list(version.tokenizer.vocabulary), indent=0)
@@ -233,11 +271,31 @@ def load(folder: Path) -> Version:
         )
     of_words = config.level == "words"
     tokenizer = config.tokenizer(_load_vocabulary(folder / VOCABULARY_FILE) if of_words else ())
-    tensors = load_arrays(folder / NGRAMS_FILE)
+    file = MIXTURE_FILE if config.mixes else NGRAMS_FILE
+    tensors = load_arrays(folder / file)
     try:
+        if config.mixes:
+            return _mixing_version(config, tokenizer, tensors)
         return _version(config, tokenizer, tensors)
     except ValueError as error:
-        raise ArtifactDamaged(f"{NGRAMS_FILE}: {error}. Train the model again.") from error
+        raise ArtifactDamaged(f"{file}: {error}. Train the model again.") from error
+
+
+def check_numba() -> None:
+    """Raise LibraryMissing where Numba cannot be imported; n-grams do without it."""
+    if not can_compile():
+        raise LibraryMissing(
+            "markov mixes contexts in compiled loops, and Numba cannot be imported here. Install "
+            "seqd[serve], or train with smoothing=kneser_ney."
+        )
+
+
+def _mixing_version(config: Config, tokenizer: Tokenizer, tensors: Tensors) -> Version:
+    check_numba()
+    from seqd_markov.mixture import Mixture
+
+    mixture = Mixture.from_arrays(tensors, config.alphabet, config.unknown_share)
+    return Version(config, tokenizer, mixture, mixture.model.past.ids)
 
 
 def _version(config: Config, tokenizer: Tokenizer, tensors: Tensors) -> Version:

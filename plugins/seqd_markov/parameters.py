@@ -4,9 +4,9 @@ Bounds and descriptions only: their JSON Schema is what clients check a request 
 """
 
 import re
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from seqd.hookspecs import PluginParameters
 from seqd_modelkit.generation_parameters import GenerationParameters, Length
@@ -28,7 +28,7 @@ LabelWeight = Annotated[str, Field(min_length=3, max_length=512)]
 
 
 class TrainParameters(PluginParameters):
-    """How to count and to smooth; the defaults are the preset `best`. Counting has no seed."""
+    """How to count and to smooth; the defaults are the preset `fast`. Counting has no seed."""
 
     level: Literal["characters", "words"] = Field(
         default="characters", description="What the symbols are: characters, or words and marks."
@@ -36,10 +36,11 @@ class TrainParameters(PluginParameters):
     order: int = Field(
         default=5, ge=1, le=8, description="Symbols before it that the next one depends on."
     )
-    smoothing: Literal["none", "additive", "witten_bell", "kneser_ney"] = Field(
+    smoothing: Literal["none", "additive", "witten_bell", "kneser_ney", "mixing"] = Field(
         default="kneser_ney",
         description="How what was not seen gets a probability; kneser_ney is the interpolated "
-        "modified one, none gives none.",
+        "modified one, none gives none. mixing learns to mix 16 kinds of contexts, and looks at no "
+        "order: of running text of characters it predicts best, and takes the longest.",
     )
     additive: float = Field(
         default=0.1,
@@ -89,6 +90,23 @@ class TrainParameters(PluginParameters):
         description='Weights of the records of a label, such as ["kant=2", "hume=0.5"]: each '
         "label is counted apart, and the counts are added up by weight. 1 for all others.",
     )
+
+    @model_validator(mode="after")
+    def _can_be_mixed(self) -> Self:
+        wrong = {
+            "level=words": self.level == "words",
+            "sentences": self.sentences,
+            "label_weights": self.label_weights,
+            "min_count": self.min_count > 1,
+            "keep_text=false": not self.keep_text,
+        }
+        given = [name for name, is_given in wrong.items() if is_given]
+        if self.smoothing == "mixing" and given:
+            raise ValueError(
+                f"smoothing=mixing does not go with {', '.join(given)}: it takes running text of "
+                "characters, whole, and keeps it. Leave one of them away."
+            )
+        return self
 
     @property
     def weights(self) -> dict[str, float]:

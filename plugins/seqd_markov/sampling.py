@@ -10,7 +10,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -48,7 +48,7 @@ class SampledSymbols:
 
     symbols: Indices  # (texts, steps)
     log_probs: Floats  # (texts, steps), the model's own, at temperature 1
-    states: list[int]  # (texts,), after the last step
+    states: Sequence[Any]  # (texts,), after the last step
 
 
 class Sampler:

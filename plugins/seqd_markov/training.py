@@ -1,8 +1,8 @@
 """Trains a version: scans the vocabulary, counts n-grams, smooths, measures, writes the files.
 
 The data are read two or three times, and never held whole but for the ids of a text that is kept.
-There are no checkpoints: a million characters are counted in a tenth of a second, so beginning
-again costs less than saving.
+There are no checkpoints of n-grams: a million characters are counted in a tenth of a second, so
+beginning again costs less than saving.
 """
 
 import sys
@@ -10,7 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -18,9 +18,17 @@ from seqd.errors import InvalidData, Stopped
 from seqd.hookspecs import Dataset, TrainContext, TrainedModel
 from seqd_markov.corpus import Chunk, CorpusPart, SentenceEnds, encode_chunk, sentences_of
 from seqd_markov.generation import Generator
-from seqd_markov.model import Config, SpellingModel, Version, fit_spelling, measure, save
+from seqd_markov.model import (
+    Config,
+    SpellingModel,
+    Version,
+    check_numba,
+    fit_spelling,
+    measure,
+    save,
+)
 from seqd_markov.parameters import TrainParameters
-from seqd_markov.tokenizers import Ids, code_points, split_words
+from seqd_markov.tokenizers import CharacterTokenizer, Ids, code_points, split_words
 from seqd_modelkit.ngrams import NgramCounter, NgramModel, combine, fit
 
 #: Symbols of a text that is kept: 50 MB of characters.
@@ -51,20 +59,23 @@ def train(parameters: TrainParameters, context: TrainContext) -> TrainedModel:
     scan.check("text")
     if context.held_out is not None:
         training.scan(CorpusPart(context.held_out)).check("held-out text")
-    version = training.version(scan)
-    own = measure(version, _beginning(training.chunks(training.training_part)))
-    metrics = {name: value for name, value in own.items() if name == "bits_per_char"}
+    learn = training.mixed if parameters.smoothing == "mixing" else training.counted
+    version, metrics, sizes = learn(scan)
     if training.validation_part is not None:
         chunks = training.chunks(training.validation_part)
-        metrics |= _validation_metrics(measure(version, chunks))
+        metrics |= _validation_metrics(measure(version, chunks, training.check_stop))
     context.epoch(1, 1, time.monotonic() - began, **metrics)
     save(context.folder, version)
-    sizes = {
-        "characters": float(scan.characters),
-        "states": float(version.model.states - 1),
-        "ngrams": float(version.model.ngrams[-1]),
-    }
+    sizes["characters"] = float(scan.characters)
     return TrainedModel(metrics | sizes, {"numpy": np.__version__}, Generator(version))
+
+
+class _Learnt(NamedTuple):
+    """A version, how well it predicts its own text, and what it has counted."""
+
+    version: Version
+    metrics: dict[str, float]
+    sizes: dict[str, float]
 
 
 class _Training:
@@ -95,7 +106,7 @@ class _Training:
         """Yield a part's chunks. Raises Stopped before the next one once a stop is requested."""
         by_label = bool(self._parameters.label_weights)
         for chunk in part.chunks(self._ends, by_label=by_label):
-            self._check_stop()
+            self.check_stop()
             yield chunk
 
     def scan(self, part: CorpusPart) -> "VocabularyScan":
@@ -105,8 +116,8 @@ class _Training:
             scan.add(chunk.text, self._ends)
         return scan
 
-    def version(self, scan: "VocabularyScan") -> Version:
-        """Count the text that was scanned, and smooth."""
+    def counted(self, scan: "VocabularyScan") -> "_Learnt":
+        """Count the text that was scanned, smooth, and measure the version on it."""
         parameters = self._parameters
         vocabulary = scan.vocabulary(parameters.max_vocabulary)
         config = Config(
@@ -127,18 +138,52 @@ class _Training:
             if kept is not None:
                 kept.add(ids)
         self._context.step(scan.chunks, scan.chunks)
-        corpus = None if kept is None else kept.ids()
-        return Version(config, tokenizer, counting.model(), corpus, vocabulary.spelling)
+        corpus, model = None if kept is None else kept.ids(), counting.model()
+        version = Version(config, tokenizer, model, corpus, vocabulary.spelling)
+        own = measure(version, _beginning(self.chunks(self.training_part)), self.check_stop)
+        return _Learnt(
+            version,
+            {name: value for name, value in own.items() if name == "bits_per_char"},
+            {"states": float(model.states - 1), "ngrams": float(model.ngrams[-1])},
+        )
+
+    def mixed(self, scan: "VocabularyScan") -> "_Learnt":
+        """Learn to mix contexts of the text that was scanned. Raises InvalidData for too much."""
+        check_numba()
+        from seqd_markov.mixture import MAX_ALPHABET, MAX_CHARACTERS, Learning
+
+        alphabet = scan.vocabulary(self._parameters.max_vocabulary).alphabet
+        if scan.characters > MAX_CHARACTERS or len(alphabet) > MAX_ALPHABET:
+            raise InvalidData(
+                f"The text has {scan.characters:,} characters, {len(alphabet):,} of them "
+                f"different; smoothing=mixing takes {MAX_CHARACTERS:,} and {MAX_ALPHABET:,} at "
+                "most. Give a part of it, or train with smoothing=kneser_ney."
+            )
+        encode = CharacterTokenizer(alphabet, self._parameters.lower_case).encode
+        ids = np.concatenate([encode(one.text) for one in self.chunks(self.training_part)])
+        mixture, bits = Learning(ids, alphabet, self._context).run()
+        config = Config(
+            level="characters",
+            lower_case=self._parameters.lower_case,
+            sentences=False,
+            mixes=True,
+            alphabet=alphabet,
+            unknown_share=mixture.unknown_share,
+        )
+        version = Version(config, config.tokenizer(()), mixture, mixture.model.past.ids)
+        contexts = float(mixture.model.counts.sizes[0])
+        return _Learnt(version, {"bits_per_char": bits}, {"contexts": contexts})
 
     def _size_of(self, data: Dataset) -> int:
         """Return the characters of a data set."""
         size = 0
         for segment in data.segments():
-            self._check_stop()
+            self.check_stop()
             size += len(segment.text)
         return size
 
-    def _check_stop(self) -> None:
+    def check_stop(self) -> None:
+        """Raise Stopped once a stop is requested."""
         if self._context.stop_requested():
             raise Stopped("The counting was stopped before its end; there is no version.")
 

@@ -32,6 +32,7 @@ STATED_MB = 400
 REVIEWS = (("A wonderful, moving film.", "pos"), ("A dull and bad film.", "neg"))
 TRAININGS: Mapping[tuple[str, str], tuple[str, ...]] = {
     ("markov", "tutorial"): (),
+    ("markov", "best"): (),
     ("markov_words", "sentences"): (),
     ("char_lstm", "fast"): ("epochs=1", "units=16", "sample_length=0"),
     ("char_lstm", "best"): ("epochs=1", "units=16", "sample_length=0"),

@@ -54,6 +54,13 @@ class Halving(Speechless):
         return {"bits_per_char": float(len(set(text))), "unknown_share": 0.25}
 
 
+class Adapting(Halving):
+    """Knows half of that when it learns from the text."""
+
+    def measure_adapting(self, text: str, context: RunContext) -> Mapping[str, float]:
+        return {"bits_per_char": self.measure(text, context)["bits_per_char"] / 2}
+
+
 class Endless(Halving):
     def measure(self, text: str, context: RunContext) -> Mapping[str, float]:
         return super().measure(text, context) | {"bits_per_char": math.inf}
@@ -112,6 +119,7 @@ def measure(text: Path) -> Measure:
         last: float | None = None,
         *,
         as_json: bool = False,
+        adapts: bool = False,
         loaded: type[LoadedModel] = Halving,
         learnt: str = "another text",
         **parameters: float,
@@ -123,7 +131,8 @@ def measure(text: Path) -> Measure:
         artifact = train_to_artifact(model, {}, data, text.parent / "store")
         manifest = artifact.manifest.model_copy(update={"parameters": parameters})
         version = TextModel(model, Artifact(artifact.folder, manifest))
-        asked, screen = Asked(file=str(text), last=last), Screen(is_beside_json=as_json)
+        asked = Asked(file=str(text), last=last, adapts=adapts)
+        screen = Screen(is_beside_json=as_json)
         print_measured(version, asked, measure_text(version, asked, screen), screen)
 
     return measure
@@ -141,6 +150,21 @@ def test_the_figures_of_a_text_are_printed_with_their_perplexity(
         "perplexity per char  2,048",
         "unknown share        0.2500",
     ]
+
+
+def test_a_model_that_adapts_is_measured_while_it_learns_and_no_other_is(
+    capsys: Capture, measure: Measure
+) -> None:
+    measure(loaded=Adapting, adapts=True)
+
+    assert capsys.readouterr().out.splitlines() == [
+        "model                halving@1",
+        "data                 text.txt, 100 characters, adaptive",
+        "bits per char        5.5000",
+        "perplexity per char  45.2548",
+    ]
+    with pytest.raises(InvalidRequest, match=r"^halving@1 does not adapt: .*leave --adaptive away"):
+        measure(adapts=True)
 
 
 @pytest.mark.parametrize(

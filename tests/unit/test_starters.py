@@ -54,8 +54,8 @@ def test_a_preset_that_the_model_has_not_is_refused_with_those_that_it_has(tmp_p
         make_starter(poet, "1.0", "tutrial", a_text(tmp_path, "abab a."), None)
 
     assert str(refused.value) == (
-        "model 'poet' has no preset named 'tutrial'. Its presets: best, tutorial. Did you mean "
-        "'tutorial'? Give --preset."
+        "model 'poet' has no preset named 'tutrial'. Its presets: best, fast, tutorial. Did you "
+        "mean 'tutorial'? Give --preset."
     )
 
 

@@ -233,6 +233,14 @@ class LoadedModel(ABC):
         """
         raise NotImplementedError(f"{type(self).__name__} does not measure texts")
 
+    def measure_adapting(self, text: str, context: RunContext) -> Mapping[str, float]:
+        """Say the same of a model that learns from each character once it has predicted it.
+
+        The version itself stays as it is. For `seqd models evaluate --adaptive`; without this
+        method it says that the model does not adapt.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not adapt to a text")
+
 
 class Model(ABC):
     """A model's description. Cheap to make; imports nothing heavy (I1)."""

@@ -373,6 +373,13 @@ class LoadedObject(LoadedFunctions):
             return super().measure(text, context)
         return cast("Mapping[str, float]", own(text))
 
+    def measure_adapting(self, text: str, context: RunContext) -> Mapping[str, float]:
+        """Return the figures of the class's `measure_adapting`, as `measure` does."""
+        own = getattr(self._made, "measure_adapting", None)
+        if own is None:
+            return super().measure_adapting(text, context)
+        return cast("Mapping[str, float]", own(text))
+
 
 def _said_bytes(made: object) -> int:
     """Return the attribute `memory_bytes` of an object; 0 without one. Raises PluginFault."""

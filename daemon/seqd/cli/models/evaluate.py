@@ -28,6 +28,7 @@ def evaluate(
     model: measuring.Version,
     data: measuring.Data,
     last: measuring.Last = None,
+    adaptive: measuring.Adaptive = False,
     plot: Annotated[
         Path | None,
         typer.Option("--plot", help="File for a picture (PNG): confusions and calibration."),
@@ -51,7 +52,7 @@ def evaluate(
     bits a character, here and without a daemon. Of a plugin's own task, by what it gives: F1 of
     labels and spans, errors and correlations of scores, chrF of texts, nearest neighbours of
     vectors. Where this machine has the store, the figures stay with the version: `seqd models show`
-    has them.
+    has them; those of --adaptive are printed alone.
     """
     from seqd.cli.models.measured_items import Asked, refuse_options
     from seqd.cli.models.text_models import open_text_model
@@ -65,6 +66,7 @@ def evaluate(
         label_map=read_label_map(map_label),
         parameters=readers.parameters(param),
         last=last,
+        adapts=adaptive,
     )
     text_model = None if task not in (None, GENERATE) else open_text_model(model)
     if text_model is not None:
@@ -72,8 +74,8 @@ def evaluate(
         refuse_options(given, "models", f"{model!r} writes text")
         _evaluate_text(text_model, asked, screen, keeps_texts=not no_examples)
         return
-    if last is not None:
-        raise InvalidRequest(f"--last is for models that write text, and {model!r} is none here")
+    for option in ["--last"] * (last is not None) + ["--adaptive"] * adaptive:
+        raise InvalidRequest(f"{option} is for models that write text, and {model!r} is none here")
     _evaluate_items(model, asked, plot, screen, keeps_texts=not no_examples)
 
 
@@ -90,6 +92,9 @@ def _evaluate_text(
 
     measured = measure_text(text_model, asked, screen)
     print_measured(text_model, asked, measured, screen)
+    if asked.adapts:
+        screen.say("Not kept with the version: it does not learn while it serves.", "dim")
+        return
     with telling_faults(text_model):
         evaluation = text_evaluation(text_model.model, measured)
     if not keeps_texts:

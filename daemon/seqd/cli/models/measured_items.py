@@ -66,6 +66,8 @@ class Asked:
     parameters: Mapping[str, ParameterValue] = field(default_factory=dict)
     #: Share of a text to measure, its end; of versions that write text alone.
     last: float | None = None
+    #: Whether a version that writes text learns from it while it is measured.
+    adapts: bool = False
 
     @property
     def data(self) -> str:

@@ -24,6 +24,14 @@ Last = Annotated[
     float | None,
     typer.Option("--last", help="Share of a text to measure, from its end: 0.1 is the last tenth."),
 ]
+Adaptive = Annotated[
+    bool,
+    typer.Option(
+        "--adaptive",
+        help="Have a model that writes learn from each character once it has predicted it. The "
+        "version stays as it is.",
+    ),
+]
 TruthField = Annotated[
     str | None,
     typer.Option(

@@ -5,7 +5,7 @@ the spread between parts of the text, and a sample of what the version writes.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -21,7 +21,7 @@ from seqd.cli.showing import Found
 from seqd.cli.sources import dataset_of
 from seqd.cli.ui.models import print_text_figures
 from seqd.errors import InvalidData, InvalidRequest, PluginFault
-from seqd.hookspecs import Device, LoadedModel, Model, WorkItem
+from seqd.hookspecs import Device, LoadedModel, Model, RunContext, WorkItem
 from seqd.inputs.datasets import TextDataset
 from seqd.kinds import CLASSIFY, GENERATE
 from seqd.local.caller import caller
@@ -105,9 +105,10 @@ def measure_text(text_model: TextModel, asked: Asked, screen: "Screen") -> Measu
         whole, fingerprint = dataset.text(), dataset.fingerprint()
     text = _end_of(whole, asked.last)
     is_known = _warn_if_trained_on(screen, text_model.artifact.manifest, fingerprint, asked.last)
-    with telling_faults(text_model):
+    with telling_faults(text_model, adapts=asked.adapts):
         loaded, device = load_here(text_model.model, text_model.artifact)
-        measured = _measured(loaded, text, device, screen)
+        measure = loaded.measure_adapting if asked.adapts else loaded.measure
+        measured = _measured(measure, text, device, screen)
     bits = measured.get("bits_per_char")
     if bits is None:
         raise PluginFault(f"{text_model.name} measured a text and gave no bits_per_char")
@@ -129,9 +130,11 @@ def print_measured(
         "data": asked.data,
         "last": asked.last,
         "characters": characters,
+        "adaptive": asked.adapts,
     }
     which = "" if asked.last is None else "the last "
-    what = f"{asked.data}, {which}{counted(characters, 'character')}"
+    how = ", adaptive" if asked.adapts else ""
+    what = f"{asked.data}, {which}{counted(characters, 'character')}{how}"
     Found(
         facts | finite,
         lambda screen: print_text_figures(screen, figures, model=text_model.name, data=what),
@@ -200,15 +203,22 @@ def _warn_if_trained_on(
     return True
 
 
-def telling_faults(text_model: TextModel) -> AbstractContextManager[None]:
+def telling_faults(text_model: TextModel, *, adapts: bool = False) -> AbstractContextManager[None]:
     """Raise PluginFault for what the plugin raises in a `with` block, and for no such method."""
-    name = text_model.model.name
-    no_method = InvalidRequest(f"{name} measures no texts: its plugin has no LoadedModel.measure")
+    no_method = InvalidRequest(
+        f"{text_model.name} does not adapt: it cannot learn from a text while it predicts it; "
+        "leave --adaptive away"
+        if adapts
+        else f"{text_model.model.name} measures no texts: its plugin has no LoadedModel.measure"
+    )
     return plugin_faults(f"measuring with {text_model.name}", no_method)
 
 
 def _measured(
-    loaded: LoadedModel, text: str, device: Device, screen: "Screen"
+    measure: Callable[[str, RunContext], Mapping[str, float]],
+    text: str,
+    device: Device,
+    screen: "Screen",
 ) -> Mapping[str, float]:
     from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
@@ -228,7 +238,7 @@ def _measured(
         def advance(said: Mapping[str, float]) -> None:
             progress.update(task, total=len(text), advance=said["real_tokens"])
 
-        return loaded.measure(text, QuietContext(device, told=advance))
+        return measure(text, QuietContext(device, told=advance))
 
 
 def _power_of_two(bits: float) -> float:
