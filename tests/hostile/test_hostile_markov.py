@@ -24,6 +24,7 @@ VERSIONS = {
     "lines": lambda: a_generator("ab c\n" * 9, sentences=True, sentence_ends="lines"),
     "words": a_word_generator,
     "words without an end": lambda: a_word_generator(sentences=False, keep_text=False),
+    "mixing": lambda: a_generator(CATS, smoothing="mixing"),
     "any script": lambda: a_generator("日本語のa\0b\r\n‮👩‍👩‍👧" * 2),
 }
 generator_of = cache(lambda name: VERSIONS[name]())

@@ -163,7 +163,7 @@ def test_a_model_that_adapts_is_measured_while_it_learns_and_no_other_is(
         "bits per char        5.5000",
         "perplexity per char  45.2548",
     ]
-    with pytest.raises(InvalidRequest, match=r"^halving@1 does not adapt: .*leave --adaptive away"):
+    with pytest.raises(InvalidRequest, match=r"^halving@2 does not adapt: .*leave --adaptive away"):
         measure(adapts=True)
 
 
