@@ -53,8 +53,17 @@
     if (place === undefined || place.contains(typing())) return;
     const parsed = document.createElement("template");
     parsed.innerHTML = html;
+    const focused = document.activeElement, did = doing(focused);
     update(place, parsed.content);
+    if (focused === document.activeElement && doing(focused) === did) return;
+    focused.blur();
+    const again = [...place.querySelectorAll("a, button")].find((one) => doing(one) === did);
+    if (again !== undefined) again.focus({ preventScroll: true });
   };
+
+  // What Enter does there. Where a row comes above, an element gets what another one did: the focus
+  // goes along with what it does, and to nothing else.
+  const doing = (one) => (one.matches("a, button") ? (one.closest("form") ?? one).outerHTML : "");
 
   const typing = () => {
     const focused = document.activeElement;
