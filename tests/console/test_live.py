@@ -66,6 +66,23 @@ def test_a_page_connects_again_to_a_gateway_that_was_killed_or_told_to_end(
         client.resume_model("imdb_lstm")
 
 
+def test_a_page_to_which_nothing_comes_for_30_s_says_that_it_may_be_old(
+    browser: Browser, services: RunningServices
+) -> None:
+    with running_gateway(services) as gateway, opened(browser, gateway.address) as tab:
+        connection = tab.locator("#connection")
+        tab.clock.install()
+        tab.goto("/")
+        expect(connection).to_have_text("live")
+        gateway.process.send_signal(signal.SIGSTOP)  # connections stay, and nothing comes
+
+        tab.clock.fast_forward(30_000)
+
+        expect(connection).to_have_text("nothing new comes; what is shown may be old")
+        gateway.process.send_signal(signal.SIGCONT)
+        expect(connection).to_have_text("live")
+
+
 def test_a_hidden_tab_asks_for_nothing_and_catches_up_once_it_is_seen(
     tab: Page, services: RunningServices
 ) -> None:
