@@ -85,6 +85,7 @@ def _wide(monkeypatch: pytest.MonkeyPatch) -> None:
         (metric(1.0), "1.0000"),
         (metric(-0.0), "0.0000"),
         (metric(600_893.0), "600,893"),
+        (metric(27_303.2157), "27,303"),
         (printable("a\tb\nc\rd"), "a\tb\nc\\rd"),
     ],
 )

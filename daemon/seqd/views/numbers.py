@@ -56,8 +56,8 @@ def size(size_bytes: int) -> str:
 
 
 def metric(value: float) -> str:
-    """Return a metric with four digits behind the point, a count without any."""
-    if value == int(value) and abs(value) >= 2:
+    """Return a metric with four digits behind the point, a count or a large one without any."""
+    if abs(value) >= 1_000 or (value == int(value) and abs(value) >= 2):
         return f"{value:,.0f}"
     return f"{round(value, 4) + 0.0:.4f}"  # the sum makes a negative zero positive
 
