@@ -23,9 +23,6 @@ FOCUS = """wanted => {
   ];
 }"""
 
-#: More elements than any page of the test has.
-MANY = 100
-
 
 def trained(records: Sequence[LabelledRecord]) -> Mapping[str, float]:
     return {"validation_accuracy": len(records) / 100}
@@ -39,7 +36,7 @@ def models() -> Mapping[str, Any]:
 def reach(tab: Page, wanted: Locator, key: str = "Tab") -> None:
     """Press a key until an element has the focus; on the way each shows it, below the last one."""
     expect(wanted).to_be_visible()
-    for _ in range(MANY):
+    for _ in range(100):
         tab.keyboard.press(key)
         is_there, is_shown, is_below, element = wanted.evaluate(FOCUS)
         assert is_shown, element
@@ -56,26 +53,30 @@ def press(tab: Page, role: Any, name: str) -> None:
 
 
 def test_all_that_is_done_by_mouse_is_done_by_keyboard(
-    tab: Page, services: RunningServices, new_key: Callable[..., tuple[str, str]]
+    tab: Page,
+    services: RunningServices,
+    new_key: Callable[..., tuple[str, str]],
+    look: Callable[[str], None],
 ) -> None:
     with services.client() as client:
         for number in (8, 16):
             data = [{"text": f"text {one}", "label": "a"} for one in range(number)]
             client.train(data, model="topics", plugin="imdb_lstm").trained_version()
-        done = client.classify(["fine"] * 60)
-        done.wait()
+        done = client.classify(["fine"] * 60).wait().job_id
         client.pause_model("imdb_lstm")
         waiting = client.classify(["fine"]).job_id
     keys, told = tab.keyboard, tab.locator(".told")
 
+    tab.set_viewport_size({"width": 375, "height": 667})  # where filters are closed at first
     tab.goto("/login?next=/models")
     keys.type(new_key("ops", "admin")[0])
     keys.press("Enter")
     press(tab, "link", "Jobs")
-    expect(tab.get_by_role("link", name=waiting)).to_be_visible()
-
+    expect(tab.locator("summary")).to_have_text("Filter")
     keys.press("Tab")
     expect(tab.get_by_role("link", name="Skip to the content")).to_be_focused()
+    keys.press("Enter")
+    reach(tab, tab.locator("summary"))
     keys.press("Enter")
     reach(tab, tab.get_by_label("queued"))
     keys.press("Space")
@@ -85,14 +86,22 @@ def test_all_that_is_done_by_mouse_is_done_by_keyboard(
     keys.type(waiting[:9])
     keys.press("Enter")
     expect(tab.locator("tbody tr")).to_have_count(1)
+    expect(tab.locator("summary")).to_contain_text(
+        f"state queued, kind classify, text {waiting[:9]}"
+    )
+    look("phone-jobs")
+    reach(tab, tab.get_by_role("region", name="Jobs"))
+    last = tab.get_by_role("columnheader").last
+    expect(last).not_to_be_in_viewport()
+    for _ in range(20):
+        keys.press("ArrowRight")
+    expect(last).to_be_in_viewport()
     press(tab, "link", waiting)
-    press(tab, "button", "Cancel")
-    press(tab, "link", "No, go back")
     press(tab, "button", "Cancel")
     press(tab, "button", "Cancel the job")
     expect(told).to_be_visible()
 
-    tab.goto(f"/jobs/{done.job_id}/results")
+    tab.goto(f"/jobs/{done}/results")
     reach(tab, tab.get_by_label("Item, by its name"))
     keys.type("row-60")
     press(tab, "button", "Find")

@@ -2,6 +2,9 @@
 "use strict";
 
 (() => {
+  // On a phone the menu is a row that scrolls.
+  document.querySelector("nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
+
   const places = new Map();
   for (const place of document.querySelectorAll("[data-live]")) {
     places.set(place.dataset.live, place);
@@ -63,7 +66,8 @@
 
   // What Enter does there. Where a row comes above, an element gets what another one did: the focus
   // goes along with what it does, and to nothing else.
-  const doing = (one) => (one.matches("a, button") ? (one.closest("form") ?? one).outerHTML : "");
+  const doing = (one) =>
+    one.matches("a, button") ? (one.form?.getAttribute("action") ?? "") + one.outerHTML : "";
 
   const typing = () => {
     const focused = document.activeElement;
