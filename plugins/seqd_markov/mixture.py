@@ -35,7 +35,7 @@ from seqd_modelkit.ngrams import deflate, inflate
 
 Arrays = Mapping[str, npt.NDArray[np.generic]]
 
-#: Characters that are learnt from at most, which take 80 bytes each, and different ones: each of
+#: Characters that are learnt from at most, which take 100 bytes each, and different ones: each of
 #: these makes a whole distribution longer.
 MAX_CHARACTERS: Final = 10_000_000
 MAX_ALPHABET: Final = 10_000
@@ -305,9 +305,8 @@ class Learning:
         for first in range(start, end, _AT_ONCE):
             self._report(len(self._text))
             some = self._text[first : min(first + _AT_ONCE, end)]
-            cosine = (
-                1.0 + math.cos(math.pi * self._progress.characters / self._learnt_characters)
-            ) / 2.0
+            learnt = self._progress.characters / self._learnt_characters
+            cosine = (1.0 + math.cos(math.pi * learnt)) / 2.0
             logs = np.zeros(len(some))
             rate = _RATE * (_LAST_SHARE + (1.0 - _LAST_SHARE) * cosine)
             mixing.predict(self._model, place, some, rate, -1, logs)

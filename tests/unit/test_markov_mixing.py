@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from safetensors.numpy import load_file, save_file
 
 from markov_builders import a_generator, generated, measured, sample_of, trained
-from seqd.errors import ArtifactDamaged, InvalidData, Stopped
+from seqd.errors import ArtifactDamaged, InvalidData, LibraryMissing, Stopped
 from seqd.inputs.datasets import TextDataset
 from seqd.testing import CPU, MemoryCheckpoints, MemoryRunContext, MemoryTrainContext
 from seqd_markov import Markov, TrainParameters
@@ -173,6 +173,22 @@ def test_what_cannot_be_learnt_from_is_refused_and_leaves_nothing(tmp_path, text
         Markov().train(TrainParameters.model_validate(MIXING), context)
 
     assert not list(tmp_path.iterdir())
+
+
+def test_where_there_is_no_numba_it_says_what_to_install_and_what_to_do_without(
+    tmp_path, monkeypatch
+):
+    artifact = trained(tmp_path / "1", "ab", **MIXING)
+    monkeypatch.setattr("seqd_markov.model.can_compile", lambda: False)
+
+    for call in (
+        lambda: trained(tmp_path / "2", "ab", **MIXING),
+        lambda: Markov().load(artifact, CPU),
+    ):
+        with pytest.raises(
+            LibraryMissing, match=r"Install seqd\[serve\], or train with smoothing="
+        ):
+            call()
 
 
 def test_two_characters_are_learnt_from(tmp_path):

@@ -81,6 +81,9 @@ class Learner:
     def measure(self, text: str) -> dict[str, float]:
         return {"bits_per_char": 1.0}
 
+    def measure_adapting(self, text: str) -> dict[str, float]:
+        return {"bits_per_char": 0.5}
+
     def inspect(self, focus: str | None) -> tuple[Inspection, ...]:
         return (Inspection("middle", ("is",), ((self.middle,),)),)
 
@@ -117,6 +120,7 @@ def test_a_class_has_several_tasks_and_what_it_says_of_itself(artifact):
     assert version.classes == ("long", "short")
     assert version.memory_bytes == 4_000_000
     assert version.measure("a", MemoryRunContext()) == {"bits_per_char": 1.0}
+    assert version.measure_adapting("a", MemoryRunContext()) == {"bits_per_char": 0.5}
     assert model_of(Learner).inspect(artifact, None)[0].rows == ((6.0,),)
 
 
