@@ -15,13 +15,15 @@ from hypothesis import strategies as st
 
 from char_lstm_builders import STREAM, write_version
 from hostile_cases import hostile
+from markov_builders import trained
 from seqd.errors import ArtifactDamaged
-from seqd.hookspecs import WorkItem
+from seqd.hookspecs import Model, WorkItem
 from seqd.models.registry import Registry
 from seqd.models.version_files import open_folder
 from seqd.settings import Settings
 from seqd.testing import CPU, MemoryRunContext
-from seqd_char_lstm import CharLstm, GenerateParameters
+from seqd_char_lstm import CharLstm
+from seqd_markov import Markov
 from seqd_schemas import Generation
 
 
@@ -103,27 +105,37 @@ def test_either_file_of_a_mixture_that_lies_is_damage(stream_folder: Path, name:
     assert "rain the " in str(raised.value)
 
 
+@pytest.fixture
+def mixing_folder(tmp_path: Path) -> Path:
+    """A `markov` version that mixes contexts."""
+    return trained(tmp_path / "1", smoothing="mixing").folder
+
+
+@pytest.mark.parametrize("model", [CharLstm(), Markov()], ids=lambda model: model.name)
 @hostile(
-    name=st.sampled_from(["weights.safetensors", "ngrams.safetensors", "config.json"]),
+    number=st.integers(0, 2),
     place=st.floats(0.0, 1.0, exclude_max=True),
     change=st.integers(1, 255),
 )
 def test_a_version_with_any_byte_changed_is_damage_or_writes_text(
-    stream_folder: Path, name: str, place: float, change: int
+    stream_folder: Path, mixing_folder: Path, model: Model, number: int, place: float, change: int
 ):
-    sound = (stream_folder / name).read_bytes()
+    folder = stream_folder if model.name == "char_lstm" else mixing_folder
+    files = sorted(path.name for path in folder.iterdir() if path.name != "manifest.json")
+    name = files[number % len(files)]
+    sound = (folder / name).read_bytes()
     content = bytearray(sound)
     content[int(place * len(content))] ^= change
-    put_into(stream_folder, {name: bytes(content)})
+    put_into(folder, {name: bytes(content)})
 
     try:
-        loaded = CharLstm().load(open_folder(stream_folder, "char_lstm", 0), CPU)
+        loaded = model.load(open_folder(folder, model.name, int(folder.name)), CPU)
     except ArtifactDamaged as error:
         assert "rain the " in str(error)
     else:
-        parameters = GenerateParameters(length=9, temperature=[0.0, 1.0])
+        parameters = model.tasks["generate"].parameters(length=9, temperature=[0.0, 1.0])
         (outcome,) = loaded.generate([WorkItem(0, "bad")], parameters, MemoryRunContext())
         assert isinstance(outcome, Generation)
         assert [len(sample.text) for sample in outcome.samples] == [9, 9]
     finally:
-        put_into(stream_folder, {name: sound})
+        put_into(folder, {name: sound})
