@@ -54,6 +54,22 @@ def check_parameters(
     raise InvalidParameters(f"{model} {task}: {' '.join(sentences)}")
 
 
+def read_value(text: str) -> ParameterValue | dict[str, JsonValue]:
+    """Return a value as it is typed: JSON, or else a text."""
+    try:
+        value: ParameterValue | dict[str, JsonValue] = json.loads(text)
+    except ValueError:
+        return text
+    return value
+
+
+def written_value(value: object) -> str:
+    """Return a value such that `read_value` returns it."""
+    if isinstance(value, str) and read_value(value) == value:
+        return value
+    return json.dumps(value, ensure_ascii=False)
+
+
 def resolved(field: Schema, root: Schema) -> Schema:
     """Return a field's schema, which may stand among the definitions of its record's, `root`."""
     while "$ref" in field:

@@ -66,13 +66,19 @@ def is_meant(place: Place, target: str) -> bool:
     return kind in named and named[kind] == value
 
 
+def standing(rules: Iterable[CordonRule]) -> list[CordonRule]:
+    """Return the rules that keep workers from claiming."""
+    return [rule for rule in rules if rule.action is not CordonAction.RESTART]
+
+
+def meant_by(targets: Collection[str], workers: Iterable[WorkerStatus]) -> list[WorkerStatus]:
+    """Return the workers that rules with these targets mean."""
+    return [one for one in workers if any(is_meant(Place.of(one), target) for target in targets)]
+
+
 def rule_for(rules: Iterable[CordonRule], place: Place) -> CordonRule | None:
     """Return the rule that keeps a worker from claiming, a drain before a cordon; else None."""
-    meant = [
-        rule
-        for rule in rules
-        if rule.action is not CordonAction.RESTART and is_meant(place, rule.target)
-    ]
+    meant = [rule for rule in standing(rules) if is_meant(place, rule.target)]
     return min(meant, key=_strictest_first, default=None)
 
 

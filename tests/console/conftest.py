@@ -23,7 +23,11 @@ __all__ = ["gateway", "models", "new_key", "seqd", "services", "web"]
 LIMIT_MS = 60_000
 
 #: How Chromium notes an answer to a form that says what is wrong with its fields.
-_OF_A_FORM = ("a status of 400 (Bad Request)", "a status of 401 (Unauthorized)")
+_OF_A_FORM = (
+    "a status of 400 (Bad Request)",
+    "a status of 401 (Unauthorized)",
+    "a status of 409 (Conflict)",
+)
 
 
 @pytest.fixture(scope="module")

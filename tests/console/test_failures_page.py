@@ -55,7 +55,7 @@ def test_dead_letters_are_found_by_cause_read_replayed_and_removed(
     failed("acme", "bad as well")
 
     tab.goto("/failures")
-    expect(tab.get_by_text("2 dead letters, 2 failed items, 2 jobs; 1 cause.")).to_be_visible()
+    expect(tab.get_by_text("2 dead letters: 1 cause, 2 failed items, 2 jobs.")).to_be_visible()
     look("failures")
     tab.get_by_label("Code").fill("no_such")
     tab.get_by_role("button", name="Filter").click()

@@ -198,16 +198,16 @@ def test_history_shows_each_change(
     own = here(capsys, "models", "history", model, "--local")
 
     heading, *rows = rows_of(shown)
-    assert heading == ["when", "from", "to", "by", "why"]
+    assert heading == ["when", "what", "by", "why"]
     assert [row[1:] for row in rows] == [
-        ["none", "1", "its first version"],
-        ["1", "2", "me@here", "better"],
+        ["none → 1", "-", "its first version"],
+        ["1 → 2", "me@here", "better"],
     ]
     assert [(one.get("from_version"), one["to_version"]) for one in listed] == [(None, 1), (1, 2)]
     assert rows_of(own)[:3] == [heading, *rows]
     assert rows_of(own)[3][1:] == [
-        "2",
-        "none",
+        "2 → none",
+        "-",
         "the label was moved by hand, or by a process that died",
     ]
 

@@ -5,7 +5,7 @@ is mended; purging removes dead letters, and no result.
 """
 
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, cast
 
@@ -83,10 +83,6 @@ _Ids = Annotated[
 _All = Annotated[bool, typer.Option("--all", help="All of them, where nothing else is given.")]
 _Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do it without asking.")]
 _DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
-
-#: The year 9999, the last of a datetime, in milliseconds.
-_CALENDAR_ENDS_MS = 253_370_000_000_000
-
 
 #: Gives a command these options; it gets those that are given as `filters`.
 _takes_filters = options.takes(_Typed, "filters", _Typed.read)
@@ -221,12 +217,13 @@ def purge(
     filters: "FailureFilters",
 ) -> Found:
     """Remove dead letters; says how many, and asks, first. Jobs and their results stay."""
+    from seqd.client.failures import end_at_the_newest
     from seqd.views.numbers import counted
 
     filters |= {"ids": failures} if failures else {}
     _refuse_nothing(filters, "purge", every=every)
     with options.open_client() as client:
-        _end_at_the_newest(client, filters)
+        end_at_the_newest(filters, client.failures(1, **filters))
         every = not filters  # `--all` has an end by now where there is a dead letter
         found = removed = client.purge_failures(every=every, dry_run=True, **filters)
         if found and not dry_run:
@@ -238,13 +235,6 @@ def purge(
         {"purged": 0 if dry_run else removed, "found": found},
         told if found else "No dead letter matches.",
     )
-
-
-def _end_at_the_newest(client: "Client", filters: "FailureFilters") -> None:
-    """Leave out what fails from now on, while somebody is asked."""
-    newest = client.failures(1, **filters)
-    if newest and filters.get("until") is None and newest[0].at_ms < _CALENDAR_ENDS_MS:
-        filters["until"] = datetime.fromtimestamp((newest[0].at_ms + 1) / 1000, UTC)
 
 
 def _is_kept(client: "Client", job_id: str) -> bool:

@@ -11,6 +11,7 @@ import typer
 from seqd.cli import completion, options, readers
 from seqd.cli.showing import Found, shown
 from seqd.cli.ui.screen import Screen
+from seqd.views.roles import ROLES
 
 app = typer.Typer(
     no_args_is_help=True, help="Make, list and revoke keys of the gateway, `seqd gateway`."
@@ -18,6 +19,8 @@ app = typer.Typer(
 
 #: What is said of a secret, on stderr.
 _ONCE = "Its secret is shown this once: Redis has no more than the hash."
+
+_TOLD = ", ".join(f"{role} ({told})" for role, told in ROLES.items())
 
 
 @app.command()
@@ -36,9 +39,8 @@ def new(
         str,
         readers.typed(
             "--role",
-            by=readers.one_of("read", "submit", "operate", "admin"),
-            help="What it may do: read (see what its tenant has), submit (and hand in, cancel, "
-            "remove), operate (and pause, resume, retry, promote), admin (that of every tenant).",
+            by=readers.one_of(*ROLES),
+            help=f"What it may do: {_TOLD}.",
         ),
     ],
     name: Annotated[str, typer.Option("--name", help="Whom or what it is for.")] = "",

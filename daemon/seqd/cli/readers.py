@@ -184,10 +184,9 @@ def parameters(
 
 def parameter(name: str, text: str) -> "ParameterValue":
     """Return one value: JSON, or else a text. Raises InvalidParameters for an object."""
-    try:
-        value: ParameterValue = json.loads(text)
-    except ValueError:
-        return text
+    from seqd.parameters import read_value
+
+    value = read_value(text)
     if isinstance(value, dict):
         raise InvalidParameters(
             f"parameter {name!r} is an object; allowed: a number, a text, true, false, null, or "

@@ -83,12 +83,13 @@ def list_workers() -> Found:
     )
     from seqd.doctor.judging import OF_WORKERS, judged
     from seqd.ledger.overview import fleet_overview
+    from seqd.targets import standing
     from seqd.views.workers import seen_workers
 
     with options.open_ledger() as ledger:
         fleet = ledger.transport.run(fleet_overview(ledger))
         workers, silent, now_ms = fleet.workers, fleet.silent, fleet.at_ms
-        rules = None if fleet.rules is None else _standing(fleet.rules)
+        rules = None if fleet.rules is None else standing(fleet.rules)
         seen = seen_workers(
             workers,
             silent,
@@ -177,10 +178,10 @@ def uncordon(
 
     With --wait, until each of these targets has a worker that takes work, and no other.
     """
-    from seqd.targets import EVERY_WORKER, option_of
+    from seqd.targets import EVERY_WORKER, option_of, standing
 
     with options.open_ledger() as ledger:
-        rules = _standing(ledger.cordons.rules())
+        rules = standing(ledger.cordons.rules())
         if every:
             if targets or host or label:
                 raise InvalidRequest("--all means the rule of `drain --all`; name it or targets")
@@ -292,10 +293,10 @@ def _set(
     ahead: bool,
 ) -> "list[CordonRule]":
     """Set rules, and say what they do."""
-    from seqd.targets import option_of
+    from seqd.targets import option_of, standing
 
-    workers, standing = ledger.fleet.workers(), _standing(ledger.cordons.rules())
-    wanted = _targets_of(targets, hosts, labels, workers, standing, ahead=ahead)
+    workers, known = ledger.fleet.workers(), standing(ledger.cordons.rules())
+    wanted = _targets_of(targets, hosts, labels, workers, known, ahead=ahead)
     meant = _meant(wanted, workers)
     if not yes:
         _confirm(ledger, action, meant, workers)
@@ -305,7 +306,7 @@ def _set(
         ledger.cordons.change(add=rules)
     screen = Screen()
     for rule in rules:
-        names = [one.worker for one in meant if _is_meant(one, rule.target)]
+        names = [one.worker for one in meant if one in _meant([rule.target], workers)]
         who = ", ".join(names) or "no worker that is up"
         screen.say(f"{action} {option_of(rule.target)}: {who}")
     return rules
@@ -537,20 +538,10 @@ def _say_who_is_held(
             )
 
 
-def _standing(rules: "Sequence[CordonRule]") -> "list[CordonRule]":
-    from seqd_schemas import CordonAction
-
-    return [rule for rule in rules if rule.action is not CordonAction.RESTART]
-
-
 def _meant(targets: Sequence[str], workers: "Sequence[WorkerStatus]") -> "list[WorkerStatus]":
-    return [one for one in workers if any(_is_meant(one, target) for target in targets)]
+    from seqd.targets import meant_by
 
-
-def _is_meant(worker: "WorkerStatus", target: str) -> bool:
-    from seqd.targets import Place, is_meant
-
-    return is_meant(Place.of(worker), target)
+    return meant_by(targets, workers)
 
 
 def _rule(target: str, action: "CordonAction", reason: str, at_ms: int) -> "CordonRule":

@@ -8,8 +8,9 @@ what has no output in all of them together. A training goes on from its last che
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Final, Literal, get_args
 
 from seqd.client.job import JobSteps
@@ -20,7 +21,7 @@ from seqd.errors import InvalidRequest, JobDamaged, RedisUnreachable, SeqdError,
 from seqd.ledger import LedgerParts
 from seqd.ledger.blobs import unpack_items
 from seqd.ledger.exchange import Exchange, Taken
-from seqd.ledger.job_filter import FailureFilter
+from seqd.ledger.job_filter import FailureFilter, FailureFilters
 from seqd.ledger.jobs import RetryableUnit
 from seqd.validation import shown
 from seqd_schemas import FailureRecord, FailureScope, Item, ModelReference, TrainJob
@@ -38,6 +39,16 @@ _QUOTED = re.compile(r"'[^'\n]{0,500}'|\"[^\"\n]{0,500}\"")
 _PATH = re.compile(r"[^\s/]*/\S*")
 _HEX = re.compile(r"\b(?:0x[0-9a-f]+|[0-9a-f]{8,})\b", re.IGNORECASE)
 _NUMBER = re.compile(r"[0-9][0-9,.]*")
+
+
+#: The year 9999, the last of a datetime, in milliseconds.
+_CALENDAR_ENDS_MS: Final = 253_370_000_000_000
+
+
+def end_at_the_newest(filters: FailureFilters, newest: Sequence[FailureRecord]) -> None:
+    """Have filters leave out what fails from now on, while somebody is asked."""
+    if newest and filters.get("until") is None and newest[0].at_ms < _CALENDAR_ENDS_MS:
+        filters["until"] = datetime.fromtimestamp((newest[0].at_ms + 1) / 1000, UTC)
 
 
 @dataclass(slots=True)
@@ -95,7 +106,7 @@ class FailureGroup:
 class FailureGroups:
     """Groups of dead letters, to which they are added one after the other."""
 
-    def __init__(self, by: str = "failure") -> None:
+    def __init__(self, by: str = "failure", records: Iterable[FailureRecord] = ()) -> None:
         """Raise InvalidRequest for what dead letters cannot be grouped by."""
         if by not in get_args(GroupBy):
             allowed = ", ".join(get_args(GroupBy))
@@ -103,6 +114,8 @@ class FailureGroups:
         self._key = _KEYS[by]
         self._groups: dict[tuple[object, ...], FailureGroup] = {}
         self._jobs: set[str] = set()
+        for record in records:
+            self.add(record)
 
     def add(self, record: FailureRecord) -> None:
         """Count a dead letter."""

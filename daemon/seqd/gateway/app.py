@@ -29,21 +29,7 @@ from seqd.gateway import (
 )
 from seqd.gateway.api_page import add_page
 from seqd.gateway.callers import Admissions
-from seqd.gateway.console import (
-    failures,
-    job,
-    job_results,
-    keys,
-    now,
-    plugins,
-    static_files,
-    try_it,
-    visits,
-    workers,
-)
-from seqd.gateway.console import jobs as job_list
-from seqd.gateway.console import models as model_pages
-from seqd.gateway.console import webhooks as webhook_pages
+from seqd.gateway.console import pages, visits
 from seqd.gateway.deliveries import deliver_forever
 from seqd.gateway.file_places import place_of
 from seqd.gateway.ledger_client import GatewayClient
@@ -105,23 +91,9 @@ def gateway_app(settings: Settings) -> FastAPI:
         app.include_router(routes.router, responses=ERRORS)
     for own in (jobs, events):
         app.include_router(own.router, responses=PROBLEMS)
-    for pages in (
-        now,
-        job_list,
-        job,
-        job_results,
-        model_pages,
-        try_it,
-        workers,
-        plugins,
-        failures,
-        webhook_pages,
-        keys,
-        visits,
-        static_files,
-    ):
-        app.include_router(pages.router)
+    app.include_router(pages.router)
     add_page(app)
+    app.add_exception_handler(visits.Unsure, visits.question)
     app.add_exception_handler(SeqdError, refuse_error)
     app.add_exception_handler(TimeoutError, refuse_late)
     app.add_exception_handler(RequestValidationError, refuse_invalid)

@@ -1,6 +1,6 @@
 """A table before it is drawn: what its columns say of each record."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -43,3 +43,23 @@ def cell_of(value: object) -> Cell:
         case int() if not isinstance(value, bool):
             return Cell(f"{value:,}")
     return Cell(str(value))
+
+
+def laid_out(
+    columns: Sequence[Column[Row]], records: Iterable[Row]
+) -> tuple[list[Column[Row]], list[bool], list[list[Cell]]]:
+    """Return the columns that are shown, whether each has numbers, and the cells of each record."""
+    values = [[column.cell(one) for column in columns] for one in records]
+    cells = [[cell_of(value) for value in row] for row in values]
+    shown = [
+        number
+        for number, column in enumerate(columns)
+        if not column.is_left_out_empty or any(row[number].text != "-" for row in cells)
+    ]
+    are_numbers = [
+        columns[number].is_number
+        or (bool(values) and all(isinstance(row[number], int | float) for row in values))
+        for number in shown
+    ]
+    kept = [[row[number] for number in shown] for row in cells]
+    return [columns[number] for number in shown], are_numbers, kept

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from seqd.client.failures import FailureGroup, ReplayedJob
+from seqd.client.failures import FailureGroup, FailureGroups, ReplayedJob
 from seqd.escaping import one_line
 from seqd.kinds import kind_of_task
 from seqd.views.columns import Cell, Column
@@ -40,6 +40,14 @@ def failure_columns(now_ms: int) -> tuple[Column[FailureRecord], ...]:
         Column("model", model_ref_of),
         Column("tried again by", lambda one: one.replayed_by or "-", is_left_out_empty=True),
         Column("message", lambda one: one_line(one.message, MAX_MESSAGE_CHARS)),
+    )
+
+
+def groups_told(groups: FailureGroups, noun: str = "cause") -> str:
+    """Return how many groups of dead letters there are, and what failed in them."""
+    return (
+        f"{counted(len(groups.listed()), noun)}, {counted(groups.items, 'failed item')}, "
+        f"{counted(groups.jobs, 'job')}"
     )
 
 

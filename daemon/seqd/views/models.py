@@ -13,6 +13,7 @@ from seqd_schemas import (
     ModelPause,
     Rollout,
     RolloutKind,
+    ServiceChange,
     VersionCounts,
     VersionSummary,
 )
@@ -116,6 +117,25 @@ SERVING_COLUMNS: Final[tuple[Column[ServingWorker], ...]] = (
 
 def _versions(numbers: Sequence[int]) -> str:
     return ", ".join(map(str, numbers[-_MOST_VERSIONS:])) or "none"
+
+
+#: What tables say of a change of the version in service.
+CHANGE_COLUMNS: Final[tuple[Column[ServiceChange], ...]] = (
+    Column("when", lambda one: clock(one.at_ms)),
+    Column("what", lambda one: _changed(one)),
+    Column("by", lambda one: one.by or "-"),
+    Column("why", lambda one: one.why or "-"),
+    Column("figures", lambda one: metrics_line(one.gate) or "-", is_left_out_empty=True),
+)
+
+
+def _changed(change: ServiceChange) -> str:
+    if change.from_version == change.to_version:
+        kind = "roll-out" if change.rollout is None else change.rollout.kind
+        return f"a {kind} began or ended; {change.to_version} stayed in service"
+    before = "none" if change.from_version is None else change.from_version
+    after = "none" if change.to_version is None else change.to_version
+    return f"{before} → {after}{', rolled back' if change.is_rollback else ''}"
 
 
 def rollout_title(model: str, rollout: Rollout) -> str:

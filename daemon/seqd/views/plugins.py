@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from seqd.views.columns import Cell, Column
 from seqd.wording import first_of
@@ -11,6 +12,19 @@ from seqd_schemas import PluginStatus
 _MOST_WORKERS = 3
 
 _STYLES = {"broken": "red", "absent": "yellow", "disabled": "dim"}
+
+
+#: What tables say of a plugin, as one machine has it.
+PLUGIN_COLUMNS: Final[tuple[Column[PluginStatus], ...]] = (
+    Column("plugin", lambda one: one.name),
+    Column("state", lambda one: Cell(one.state, _STYLES.get(one.state, ""))),
+    Column("distribution", lambda one: f"{one.distribution} {one.version}".strip()),
+    Column("models, or the reason", lambda one: _what(one), wraps=True),
+)
+
+
+def _what(status: PluginStatus) -> str:
+    return status.reason or ", ".join(status.models) or "none: it observes jobs"
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,20 @@ from pydantic import JsonValue
 from seqd.kinds import TRAIN
 from seqd.local.gpus import in_gib
 from seqd.serving import only_there, recent_deaths, shown_state
-from seqd.targets import Place, is_meant, option_of
+from seqd.targets import meant_by, option_of
 from seqd.views.columns import Cell, Column
-from seqd.views.numbers import age, rate, size
-from seqd_schemas import CatalogEntry, Cordon, CordonRule, DeviceStatus, WorkerStatus
+from seqd.views.numbers import age, clock, counted, rate, size
+from seqd_schemas import (
+    CatalogEntry,
+    ChildDeath,
+    Cordon,
+    CordonRule,
+    DeviceStatus,
+    ModelReference,
+    PluginState,
+    UnfitVersion,
+    WorkerStatus,
+)
 
 #: Models that a line names.
 _MOST_NAMES: Final = 16
@@ -28,6 +38,12 @@ _STYLES: Final = {
     "drained": "yellow",
     "starting": "yellow",
 }
+
+
+#: States of workers by how much they need somebody: those of the sick, then others, behind those
+#: that something ails; the rest are in order.
+_SICK: Final = ("silent", "stopped", "unfit")
+_TROUBLE: Final = (*_SICK, "ailing", "starting", "draining", "drained", "cordoned")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +75,22 @@ class SeenWorker:
             return self.known.slot, self.known.host
         slot, _, host = self.name.rpartition("-")[0].rpartition("@")
         return (slot, host) if slot else ("", "")
+
+    @property
+    def states(self) -> list[str]:
+        """What its cell in a table calls it, such as ready, and unfit for something."""
+        is_unfit = self.status is not None and bool(self.status.unfit)
+        return list(dict.fromkeys([self.state, *(["unfit"] if is_unfit else [])]))
+
+    @property
+    def trouble(self) -> int:
+        """How much it needs somebody: 0 most, `len(_TROUBLE)` not at all."""
+        if self.state in _SICK:
+            return _TROUBLE.index(self.state)
+        known = self.status
+        if known is not None and (known.unfit or self.recent_deaths or _is_broken(known)):
+            return len(_SICK)
+        return _TROUBLE.index(self.state) if self.state in _TROUBLE else len(_TROUBLE)
 
     @property
     def since_ms(self) -> int:
@@ -147,6 +179,10 @@ def _state_and_unfit(one: SeenWorker) -> Cell:
     unfit = 0 if one.status is None else len(one.status.unfit)
     told = f"{one.state}, {unfit} unfit" if unfit and one.state != "unfit" else one.state
     return Cell(told, "red" if unfit else _STYLES.get(one.state, ""))
+
+
+def _is_broken(worker: WorkerStatus) -> bool:
+    return any(plugin.state is PluginState.BROKEN for plugin in worker.plugins)
 
 
 def _plugins(worker: WorkerStatus) -> str:
@@ -249,16 +285,67 @@ def memory_lines(worker: WorkerStatus) -> list[str]:
     lines = []
     if worker.loaded_bytes:
         told = [f"{ref} {size(held)}" for ref, held in worker.loaded_bytes.items()]
-        budget = worker.memory_budget_bytes
-        of_budget = "" if budget is None else f" of {size(budget)}"
-        whole = size(sum(worker.loaded_bytes.values()))
-        lines.append(f"{worker.worker} has loaded {_listed(told)}: {whole}{of_budget}")
+        lines.append(f"{worker.worker} has loaded {_listed(told)}: {_held(worker)}")
     if worker.left_out and any(task != TRAIN for task in worker.tasks):
         lines.append(
             f"{worker.worker} leaves {_listed(worker.left_out)} to other workers "
             "(`seqd models place`, or SEQD_SERVES there)"
         )
     return lines
+
+
+def worker_facts(one: SeenWorker) -> dict[str, object]:
+    """Return what there is to say of a worker, by name, in order; '' where that is nothing."""
+    slot, host = one.slot_and_host
+    facts: dict[str, object] = {"state": one.state, "host": host, "slot": slot}
+    facts["heard of"] = f"{age(one.seen_at_ms, one.now_ms)} ago"
+    if (known := one.known) is None:
+        return facts
+    return facts | {
+        "in hand": f"{counted(one.units, 'unit')} of {counted(one.jobs, 'job')}",
+        "takes": _takes(known),
+        "device": device_line("It", known.device) if known.device else slot.rpartition("@")[2],
+        "memory": f"{_held(known)} by models",
+        "labels": ", ".join(f"{key}={value}" for key, value in known.labels.items()),
+        "process": f"{known.pid}, up since {clock(known.started_at_ms)}",
+        "done since then": f"{known.work.items:,} items in {known.work.units:,} units",
+        "leaves to others": _listed(known.left_out),
+        "deaths": ", ".join(f"{times:,} by {cause}" for cause, times in known.death_counts.items()),
+        "started by": "seqd up" if known.supervised else "others",
+        "seqd": known.seqd_version,
+    }
+
+
+def _held(worker: WorkerStatus) -> str:
+    """Return how much memory the versions of a worker take, and may take."""
+    budget = worker.memory_budget_bytes
+    of_budget = "" if budget is None else f" of {size(budget)}"
+    return f"{size(sum(worker.loaded_bytes.values()))}{of_budget}"
+
+
+#: What tables say of the versions in a worker's memory, of what it cannot run, and of its deaths.
+LOADED_COLUMNS: Final[tuple[Column[tuple[str, int]], ...]] = (
+    Column("model", lambda one: one[0]),
+    Column("memory", lambda one: size(one[1]), is_number=True),
+)
+UNFIT_COLUMNS: Final[tuple[Column[UnfitVersion], ...]] = (
+    Column("what", lambda one: _unfit_named(one)),
+    Column("code", lambda one: Cell(one.code, "red")),
+    Column("why", lambda one: one.message or "-"),
+    Column("since", lambda one: clock(one.since_ms)),
+)
+DEATH_COLUMNS: Final[tuple[Column[ChildDeath], ...]] = (
+    Column("when", lambda one: clock(one.at_ms)),
+    Column("cause", lambda one: Cell(one.cause, "red")),
+    Column("how", lambda one: one.message),
+    Column("process", lambda one: str(one.pid)),
+)
+
+
+def _unfit_named(one: UnfitVersion) -> str:
+    if one.version is None:
+        return f"train {one.model}"
+    return f"run {ModelReference(one.model, one.version)}"
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -289,7 +376,7 @@ def rule_columns(workers: Sequence[WorkerStatus], now_ms: int) -> tuple[Column[C
         Column("action", lambda rule: rule.action),
         Column(
             "workers",
-            lambda rule: sum(is_meant(Place.of(one), rule.target) for one in workers),
+            lambda rule: len(meant_by([rule.target], workers)),
         ),
         Column("by", lambda rule: rule.by),
         Column("since", lambda rule: age(rule.at_ms, now_ms)),

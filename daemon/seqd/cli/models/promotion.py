@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from seqd.cli.models.measured_items import Asked
     from seqd.client.model import ModelSteps
     from seqd.ledger.exchange import Exchange
-    from seqd_schemas import CatalogEntry, OrderAnswer, Rollout, RolloutKind, ServiceChange
+    from seqd_schemas import CatalogEntry, OrderAnswer, Rollout, RolloutKind
 
 Reason = Annotated[str, typer.Option("--reason", help="Why, for the model's history.")]
 WarmTimeout = Annotated[
@@ -218,8 +218,7 @@ def history(
     These are the last 20 changes, which workers publish; --local shows up to 1,000.
     """
     from seqd.cli.ui.tables import print_table
-    from seqd.views.columns import Column
-    from seqd.views.numbers import clock
+    from seqd.views.models import CHANGE_COLUMNS
 
     check_names_no_version(model)
     if is_local:
@@ -230,14 +229,7 @@ def history(
     if not changes:
         told = f"Nothing is written down of {model} yet: its version in service never changed."
         return Found(changes, told)
-    columns: tuple[Column[ServiceChange], ...] = (
-        Column("when", lambda one: clock(one.at_ms)),
-        Column("from", lambda one: _numbered(one.from_version)),
-        Column("to", lambda one: _numbered(one.to_version)),
-        Column("by", lambda one: one.by),
-        Column("why", lambda one: one.why),
-    )
-    return Found(changes, lambda screen: print_table(screen, columns, changes))
+    return Found(changes, lambda screen: print_table(screen, CHANGE_COLUMNS, changes))
 
 
 @shown
@@ -269,10 +261,6 @@ def label(
     found = {"model": wanted.name, "labels": {**answer.labels, "latest": latest}}
     said = "has no label" if is_removed else "has the label"
     return Found(found, f"{wanted.name}@{version} {said} {name} now.")
-
-
-def _numbered(version: int | None) -> str:
-    return "none" if version is None else str(version)
 
 
 def _done(name: str, answer: "OrderAnswer") -> Found:

@@ -86,9 +86,7 @@ def state_of(server: str, overview: "FleetOverview", rates: Mapping[str, float])
     """Return a state of what was read just now."""
     from seqd.client.failures import FailureGroups
 
-    groups = FailureGroups()
-    for record in overview.failures or ():
-        groups.add(record)
+    groups = FailureGroups(records=overview.failures or ())
     failures = sorted(groups.listed(), key=lambda group: -group.last_at_ms)
     return TopState(server, overview, rates, failures, monotonic())
 

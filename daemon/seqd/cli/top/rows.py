@@ -1,21 +1,19 @@
 """What each view lists: its records and columns, their order, and which of them a filter leaves."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final, Generic, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
 
 from rich.text import Text
 
 from seqd.cli.top.reading import TopState
 from seqd.cli.top.view import View
 from seqd.cli.ui.tables import table_lines
-from seqd.serving import shown_state
 from seqd.views.columns import Column, cell_of
 from seqd.views.failures import group_columns
 from seqd.views.jobs import job_columns
 from seqd.views.queues import queue_columns
 from seqd.views.workers import IN_TOP, SeenWorker, seen_workers
-from seqd_schemas import PluginState, WorkerStatus
 
 if TYPE_CHECKING:
     from seqd.client.failures import FailureGroup
@@ -23,9 +21,6 @@ if TYPE_CHECKING:
     from seqd_schemas import JobRecord
 
 Record = TypeVar("Record")
-
-#: States of workers by how much they need somebody; the others are in order.
-_TROUBLE: Final = ("silent", "stopped", "unfit", "starting", "draining", "drained", "cordoned")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +94,7 @@ def _workers(state: TopState, view: View) -> Listing[SeenWorker]:
     ]
     is_first = view.sort in ("trouble", "silence")
     orders: dict[str, Callable[[SeenWorker], float]] = {
-        "trouble": lambda one: (
-            0 if one.status is None else trouble_of(one.status, overview.unheard)
-        ),
+        "trouble": lambda one: one.trouble,
         "name": lambda one: 0,
         "items/s": lambda one: -(one.per_s or 0.0),
         "units": lambda one: -one.units,
@@ -114,15 +107,6 @@ def _workers(state: TopState, view: View) -> Listing[SeenWorker]:
         return is_up if is_first else not is_up, order(one) if is_up else 0, one.name
 
     return Listing(IN_TOP, sorted(seen, key=place))
-
-
-def trouble_of(worker: WorkerStatus, unheard: Collection[str]) -> int:
-    """Return where a worker stands by how much it needs somebody: 0 first."""
-    state = shown_state(worker, unheard)
-    if state in _TROUBLE:
-        return _TROUBLE.index(state)
-    is_broken = any(plugin.state is PluginState.BROKEN for plugin in worker.plugins)
-    return len(_TROUBLE) if worker.unfit or is_broken else len(_TROUBLE) + 1
 
 
 def _jobs(state: TopState, view: View) -> "Listing[JobRecord]":

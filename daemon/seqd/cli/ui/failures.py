@@ -11,6 +11,7 @@ from seqd.views.failures import (
     MAX_MESSAGE_CHARS,
     code_of,
     failure_facts,
+    groups_told,
     items_of,
     model_ref_of,
     what_to_do,
@@ -28,12 +29,7 @@ def print_groups(
     if not listed:
         _say_none(screen, is_filtered=is_filtered)
         return
-    noun = "cause" if by == "failure" else by
-    screen.say(
-        f"{counted(len(listed), noun)}, {counted(groups.items, 'failed item')}, "
-        f"{counted(groups.jobs, 'job')}",
-        "bold",
-    )
+    screen.say(groups_told(groups, "cause" if by == "failure" else by), "bold")
     for group in listed[:limit]:
         screen.say()
         _print_group(screen, group, by, now_ms)

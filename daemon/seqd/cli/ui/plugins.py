@@ -7,17 +7,8 @@ from seqd.cli.plugins.distribution import differences
 from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.tables import print_facts, print_table
 from seqd.doctor.plugin_places import fleet_of, named, says_what_it_has
-from seqd.views.columns import Column
-from seqd.views.plugins import holding_columns, holdings
+from seqd.views.plugins import PLUGIN_COLUMNS, holding_columns, holdings
 from seqd_schemas import PluginState, PluginStatus, WorkerState, WorkerStatus
-
-#: What tables say of a plugin of this machine.
-_HERE: tuple[Column[PluginStatus], ...] = (
-    Column("plugin", lambda one: one.name),
-    Column("state here", lambda one: one.state),
-    Column("distribution", lambda one: f"{one.distribution} {one.version}".strip()),
-    Column("models, or the reason", lambda one: _what(one), wraps=True),
-)
 
 
 def print_plugins(
@@ -25,7 +16,7 @@ def print_plugins(
 ) -> None:
     """Print the plugins of this machine; `sources` has the folders of those that are editable."""
     if statuses:
-        print_table(screen, _HERE, statuses)
+        print_table(screen, PLUGIN_COLUMNS, statuses)
     else:
         screen.say("No plugins here. `pip install 'seqd[serve]'` brings three.")
     for name, source in sources.items():
@@ -81,7 +72,3 @@ def print_plugin(
             "workers": named([worker.worker for worker in workers]),
         },
     )
-
-
-def _what(status: PluginStatus) -> str:
-    return status.reason or ", ".join(status.models) or "none: it observes jobs"

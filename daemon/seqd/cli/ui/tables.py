@@ -17,7 +17,7 @@ from rich.text import Text
 
 from seqd.cli.ui.screen import Screen
 from seqd.escaping import MAX_LINE_CHARS, one_line
-from seqd.views.columns import Cell, Column, Row, cell_of
+from seqd.views.columns import Cell, Column, Row, laid_out
 
 #: Columns between two columns of a table.
 _GAP: Final = 2
@@ -126,22 +126,15 @@ class _Table(Generic[Row]):
         *,
         is_whole: bool,
     ) -> None:
-        self._columns = columns
+        self._columns, self._to_the_right, cells = laid_out(columns, records)
         self._is_whole = is_whole
         most_chars = MAX_LINE_CHARS if is_whole else _MOST_CHARS
-        values = [[column.cell(record) for column in columns] for record in records]
-        cells = [[cell_of(value) for value in row] for row in values]
         self._rows = [
             [Cell(clean(cell.text, most_chars), cell.style) for cell in row] for row in cells
         ]
-        self._to_the_right = [
-            column.is_number
-            or (bool(values) and all(isinstance(row[number], int | float) for row in values))
-            for number, column in enumerate(columns)
-        ]
         self._natural = [
             max([cell_len(column.name), *(cell_len(row[number].text) for row in self._rows)])
-            for number, column in enumerate(columns)
+            for number, column in enumerate(self._columns)
         ]
 
     def lines(self, width: int) -> list[Text]:
@@ -155,11 +148,7 @@ class _Table(Generic[Row]):
 
     def _shown(self, width: int) -> list[int]:
         """Return the columns that have room once they are narrowed, by number."""
-        shown = [
-            number
-            for number, column in enumerate(self._columns)
-            if not column.is_left_out_empty or any(row[number].text != "-" for row in self._rows)
-        ]
+        shown = list(range(len(self._columns)))
         while not self._is_whole:
             least = sum(self._least(number) or self._natural[number] for number in shown)
             droppable = [number for number in shown if self._columns[number].drop]

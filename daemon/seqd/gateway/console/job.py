@@ -1,19 +1,18 @@
 """The page of a job: how far it is, what it waits for, what failed of it, and what comes out."""
 
 from collections.abc import Mapping, Sequence
-from typing import Final, NamedTuple
-
-from fastapi import APIRouter, Request
+from typing import Final
 
 from seqd.analysis.curves import LearningCurve, curves_of, spoken
 from seqd.client.explaining.records import Explanation
 from seqd.client.failures import FailureGroup, FailureGroups
 from seqd.client.job import writes_texts
 from seqd.client.requests import has_its_input
-from seqd.gateway.callers import Reader, SeqdClient
 from seqd.gateway.console.charts import Chart, chart_of
 from seqd.gateway.console.job_results import results_table
-from seqd.gateway.console.rendering import Page, Table, page, table_of
+from seqd.gateway.console.jobs import ACTS
+from seqd.gateway.console.rendering import Button, Page, Table, table_of
+from seqd.gateway.console.visits import ByReader, Visit, page
 from seqd.kinds import KINDS
 from seqd.views.columns import Column
 from seqd.views.events import EVENT_COLUMNS, standing_events
@@ -27,13 +26,10 @@ from seqd_schemas import (
     FailureRecord,
     JobAction,
     JobRecord,
-    KeyRole,
     Sample,
     Step,
     TrainJob,
 )
-
-router = APIRouter(include_in_schema=False)
 
 #: Results, and events, that the page shows.
 _SHOWN_RESULTS: Final = 10
@@ -46,29 +42,19 @@ _SHOWN_EPOCHS: Final = 3
 _SAID: Final = ("job", "waits", "failure", "rate", "made", "continues", "continued by")
 
 
-class _Act(NamedTuple):
-    """A button: what it does, what it says, who may press it, and how it is drawn."""
-
-    action: JobAction
-    name: str
-    role: KeyRole
-    kind: str = ""
-
-
-@router.get("/jobs/{job_id}")
-@page
-async def job(request: Request, job_id: str, caller: Reader, seqd: SeqdClient) -> Page:
+@page("/jobs/{job_id}")
+async def job(visit: ByReader, job_id: str) -> Page:
     """Show a job as it is now."""
-    handle, record = await seqd.found_job(job_id, caller.only_tenant)
+    handle, record = await visit.seqd.found_job(job_id, visit.only_tenant)
     activity = await handle.activity()
-    found = await seqd.explained_to(caller.only_tenant, job_id)
-    events = await seqd.events_by_now(job_id)
+    found = await visit.seqd.explained_to(visit.only_tenant, job_id)
+    events = await visit.seqd.events_by_now(job_id)
     failed, texts = list[FailureRecord](), dict[tuple[str, int], str]()
     if record.counts.errored:
-        asked = seqd.ledger.failures.of_job.steps(job_id, record.created_at_ms)
-        failed = await seqd.ask(asked)
+        asked = visit.seqd.ledger.failures.of_job.steps(job_id, record.created_at_ms)
+        failed = await visit.seqd.ask(asked)
     if writes_texts(record) and not record.state.is_terminal:
-        texts = await seqd.texts_by_now(job_id)
+        texts = await visit.seqd.texts_by_now(job_id)
     results, _, why_not = await results_table(handle, record, limit=_SHOWN_RESULTS)
     told = job_facts(record, activity)
     happened = standing_events(events)
@@ -77,7 +63,7 @@ async def job(request: Request, job_id: str, caller: Reader, seqd: SeqdClient) -
         "record": record,
         "has_items": KINDS[record.kind].has_items,
         "headline": found.headline,
-        "acts": _acts(record, found),
+        "may_do": _acts(visit, record, found),
         "done": _done(record, last),
         "figures": _figures(record, found, activity.rate_per_s, last),
         "sections": sections_of(found),
@@ -95,27 +81,24 @@ async def job(request: Request, job_id: str, caller: Reader, seqd: SeqdClient) -
     return Page("job.html", f"Job {job_id}", facts, is_final=record.state.is_terminal)
 
 
-def _acts(record: JobRecord, found: Explanation) -> list[_Act]:
-    """Return what can be done to a job now."""
-    may = record.state.may
-    is_half_trained = (
+def _acts(visit: Visit, record: JobRecord, found: Explanation) -> list[Button]:
+    """Return what a caller can do to a job now."""
+    names = {one: one.value.capitalize() for one in JobAction if record.state.may(one)}
+    names.pop(JobAction.RETRY, None)
+    if may_retry(record, found.errors):
+        names[JobAction.RETRY] = "Retry what failed"
+    if (
         isinstance(record.job, TrainJob)
         and record.state.is_terminal
         and (record.training, record.continued_by) == (None, None)
         and has_its_input(record)
-    )
-    offered = [
-        (may(JobAction.PAUSE), _Act(JobAction.PAUSE, "Pause", KeyRole.OPERATE)),
-        (may(JobAction.RESUME), _Act(JobAction.RESUME, "Resume", KeyRole.OPERATE, "primary")),
-        (is_half_trained, _Act(JobAction.RESUME, "Continue by a new job", KeyRole.OPERATE)),
-        (
-            may_retry(record, found.errors),
-            _Act(JobAction.RETRY, "Retry what failed", KeyRole.OPERATE),
-        ),
-        (may(JobAction.CANCEL), _Act(JobAction.CANCEL, "Cancel", KeyRole.SUBMIT, "danger")),
-        (may(JobAction.REMOVE), _Act(JobAction.REMOVE, "Remove", KeyRole.SUBMIT, "danger")),
+    ):
+        names[JobAction.RESUME] = "Continue by a new job"
+    return [
+        Button(name, f"/jobs/{record.job_id}/{action}", ACTS[action][1])
+        for action, name in names.items()
+        if visit.caller.role.may(ACTS[action][0])
     ]
-    return [act for is_offered, act in offered if is_offered]
 
 
 def _done(record: JobRecord, last: Mapping[str, Event]) -> tuple[float, str]:
@@ -184,9 +167,7 @@ def _samples(events: Sequence[Event]) -> list[tuple[int, list[Sample]]]:
 
 def _errors(failed: Sequence[FailureRecord], record: JobRecord) -> Table:
     """Return what failed of a job, by cause, each with some of its items."""
-    groups, by_id = FailureGroups(), {one.id: one for one in failed}
-    for one in failed:
-        groups.add(one)
+    groups, by_id = FailureGroups(records=failed), {one.id: one for one in failed}
     columns = {column.name: column for column in group_columns(record.created_at_ms)}
     such_as = Column[FailureGroup]("such as", lambda group: names_of(by_id[group.example_id]))
     shown = (columns["code"], columns["items"], such_as, columns["message"])

@@ -4,21 +4,19 @@ from contextlib import aclosing
 from typing import Annotated, Final
 from urllib.parse import quote
 
-from fastapi import APIRouter, Query, Request
+from fastapi import Query
 from starlette.responses import Response, StreamingResponse
 
 from seqd.client import AsyncJob
 from seqd.client.results import Result
 from seqd.errors import InvalidInput, InvalidRequest, StoreUnreachable, UnknownItem
-from seqd.gateway.callers import Reader, SeqdClient
-from seqd.gateway.console.rendering import Page, Table, page, table_of
+from seqd.gateway.console.rendering import Page, Table, beside, table_of
+from seqd.gateway.console.visits import ByReader, page, router
 from seqd.gateway.jobs import RESULTS, result_lines
 from seqd.kinds import KINDS
 from seqd.views.explanation import item_facts, item_told
 from seqd.views.results import RESULT_COLUMNS, output_text
 from seqd_schemas import JobRecord
-
-router = APIRouter(include_in_schema=False)
 
 _PAGE: Final = 50
 
@@ -56,28 +54,28 @@ async def results_table(
     return table, behind, why_not
 
 
-@router.get("/jobs/{job_id}/results")
-@page
+@page("/jobs/{job_id}/results")
 async def results(
-    request: Request,
+    visit: ByReader,
     job_id: str,
-    caller: Reader,
-    seqd: SeqdClient,
     offset: Annotated[int, Query(ge=0)] = 0,
     item: Annotated[str, Query(max_length=128)] = "",
     failed: bool = False,
 ) -> Page:
     """Show results in input order, all or those that failed, or where an item stands."""
-    job, record = await seqd.found_job(job_id, caller.only_tenant)
+    job, record = await visit.seqd.found_job(job_id, visit.only_tenant)
     title = f"Results of job {job_id}"
     if not item:
         shown, behind, why_not = await results_table(job, record, offset, has_failed=failed)
-        facts = {"record": record, "offset": offset, "before": max(0, offset - _PAGE)}
-        facts |= {"results": shown, "behind": behind, "failed": failed, "unread": why_not}
+        before = max(0, offset - _PAGE) if offset and not failed else None
+        after = behind if offset < behind < record.counts.total else None
+        links = beside(visit.request, before=before, after=after)
+        facts = {"record": record, "item": "", "failed": failed, "beside": links}
+        facts |= {"results": shown, "unread": why_not}
         return Page("job_results.html", title, facts, is_final=record.state.is_terminal)
     facts = {"record": record, "item": item, "facts": {}, "text": ""}
     try:
-        found = (await seqd.explained_to(caller.only_tenant, job_id, item)).item
+        found = (await visit.seqd.explained_to(visit.only_tenant, job_id, item)).item
         assert found is not None
     except (UnknownItem, InvalidRequest) as error:
         facts["said"] = str(error)
@@ -89,9 +87,9 @@ async def results(
 
 
 @router.get("/jobs/{job_id}/results.jsonl")
-async def download(job_id: str, caller: Reader, seqd: SeqdClient) -> Response:
+async def download(visit: ByReader, job_id: str) -> Response:
     """Return all results that are there, as a file of JSON Lines."""
-    job, _ = await seqd.found_job(job_id, caller.only_tenant)
+    job, _ = await visit.seqd.found_job(job_id, visit.only_tenant)
     headers = {
         "content-disposition": f'attachment; filename="{job_id}.jsonl"',
         "x-content-type-options": "nosniff",

@@ -4,18 +4,18 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
 from time import monotonic, time
-from typing import Final, TypeVar, get_args
+from typing import Annotated, Final, TypeVar, get_args
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Request
+from fastapi import Form
 from starlette.datastructures import FormData, QueryParams
 from starlette.responses import Response
 
-from seqd.client.many_jobs import JobCount, past_of
+from seqd.client.many_jobs import JobCount, JobsActedOn, past_of
 from seqd.errors import InvalidRequest, UnknownJob
-from seqd.gateway.callers import Reader, SeqdClient, Submitter, check_role
-from seqd.gateway.console.rendering import Page, back_to, page, table_of
-from seqd.gateway.console.visits import Form, field_of, question
+from seqd.gateway.callers import check_role
+from seqd.gateway.console.rendering import Page, table_of
+from seqd.gateway.console.visits import ByReader, BySubmitter, act, page
 from seqd.ledger.job_filter import ANY_JOB, FoundJobs, JobFilters, job_filter
 from seqd.validation import shown
 from seqd.views.jobs import job_columns, may_retry
@@ -24,8 +24,6 @@ from seqd.views.numbers import counted
 from seqd_schemas import JobAction, JobKind, JobState, KeyRole, WaitingCode
 
 T = TypeVar("T")
-
-router = APIRouter(include_in_schema=False)
 
 #: Jobs of one page.
 _SHOWN: Final = 50
@@ -51,41 +49,39 @@ _SPANS: Final = {
 #: Why a job waits that somebody will go on with.
 _PASSING: Final = (WaitingCode.STARTING, WaitingCode.MODEL_PAUSED, WaitingCode.NO_WRITES)
 
-#: Who may do what, as by the routes of `/v1`, what it is called, and what becomes of the jobs.
-_ACTS: Final = {
-    JobAction.CANCEL: (KeyRole.SUBMIT, "Cancel", "What is done by then stays readable."),
+#: Who may do what, as by the routes of `/v1`, how it is drawn, what it is called, and what becomes
+#: of the jobs. One job is asked about, too, where that is a danger.
+ACTS: Final = {
+    JobAction.CANCEL: (KeyRole.SUBMIT, "danger", "Cancel", "What is done by then stays readable."),
     JobAction.PAUSE: (
         KeyRole.OPERATE,
+        "",
         "Pause",
         "What is in hand is finished; nothing else is begun until they are resumed.",
     ),
-    JobAction.RESUME: (KeyRole.OPERATE, "Resume", "They go on where they were."),
+    JobAction.RESUME: (KeyRole.OPERATE, "primary", "Resume", "They go on where they were."),
     JobAction.RETRY: (
         KeyRole.OPERATE,
+        "",
         "Retry failed items of",
         "What failed of each is handed in again, as a new job.",
     ),
-    JobAction.REMOVE: (
-        KeyRole.SUBMIT,
-        "Remove",
-        "With all results, for good.",
-    ),
+    JobAction.REMOVE: (KeyRole.SUBMIT, "danger", "Remove", "With all results, for good."),
 }
 
 
-@router.get("/jobs")
-@page
-async def jobs(request: Request, caller: Reader, seqd: SeqdClient) -> Page | Response:
+@page("/jobs")
+async def jobs(visit: ByReader) -> Page | Response:
     """Show the jobs that match; a whole identifier leads to its job."""
-    asked, found, fault = request.query_params, FoundJobs(), ""
+    asked, found, fault = visit.request.query_params, FoundJobs(), ""
     try:
-        filters = _filters(asked, caller.only_tenant)
+        filters = _filters(asked, visit.only_tenant)
         begins = filters["id_begins"]
         if begins is not None:
             with suppress(UnknownJob):
-                await seqd.found_job(begins, caller.only_tenant)
-                return back_to(request, f"/jobs/{begins}")
-        found = await seqd.jobs(
+                await visit.seqd.found_job(begins, visit.only_tenant)
+                return visit.back_to(f"/jobs/{begins}")
+        found = await visit.seqd.jobs(
             _SHOWN,
             before=asked.get("before"),
             most_searched=_SEARCHED if begins is None else _SEARCHED_BY_ID,
@@ -102,105 +98,92 @@ async def jobs(request: Request, caller: Reader, seqd: SeqdClient) -> Page | Res
     columns = job_columns(now_ms, {one.tenant for one in found}, unserved)
     kept = [(name, value) for name, value in asked.multi_items() if name in _FIELDS and value]
     states = asked.getlist("state")
+    beside = {"Newest": f"/jobs?{urlencode(kept)}"} if "before" in asked else {}
+    if found.older:
+        name = "Search on" if found.stopped_at_ms else "Older"
+        beside[name] = f"/jobs?{urlencode([*kept, ('before', found.older)])}"
     facts = {
         "jobs": table_of(columns, found, lambda one: f"/jobs/{one.job_id}"),
         "fault": fault,
         "found": found,
         "asked": {name: asked.get(name, "") for name in _FIELDS},
-        "states": [(one.value, one.value in states) for one in JobState],
-        "kinds": get_args(JobKind),
-        "spans": {value: told for value, (told, _) in _SPANS.items()},
+        "states": [one.value for one in JobState],
+        "asked_states": states,
+        "kinds": {"": "any"} | {one: one for one in get_args(JobKind)},
+        "spans": {"": "any time"} | {value: told for value, (told, _) in _SPANS.items()},
         "kept": kept,
-        "newest": f"/jobs?{urlencode(kept)}" if "before" in asked else "",
-        "older": f"/jobs?{urlencode([*kept, ('before', found.older)])}" if found.older else "",
+        "beside": beside,
         "acts": [
-            (action.value, name)
-            for action, (role, name, _) in _ACTS.items()
-            if caller.role.may(role) and _may_any(action, found, asked)
+            (action.value, name, kind)
+            for action, (role, kind, name, _) in ACTS.items()
+            if visit.caller.role.may(role) and _may_any(action, found, asked)
         ],
     }
     return Page("jobs.html", "Jobs", facts)
 
 
-@router.post("/jobs")
-async def act_on_all(request: Request, form: Form, caller: Submitter, seqd: SeqdClient) -> Response:
+@act("/jobs")
+async def act_on_all(
+    visit: BySubmitter,
+    action: Annotated[JobAction, Form()],
+    at_ms: Annotated[int | None, Form()] = None,
+    until_ms: Annotated[int | None, Form()] = None,
+) -> Response:
     """Count the jobs that match, ask, and act on each that was there when they were counted."""
-    if field_of(form, "action") not in tuple(JobAction):
-        known = ", ".join(JobAction)
-        raise InvalidRequest(f"action is {shown(field_of(form, 'action'))}; allowed: {known}.")
-    action = JobAction(field_of(form, "action"))
-    role, name, outcome = _ACTS[action]
-    check_role(caller, role)
-    at_ms, until_ms = field_of(form, "at_ms"), field_of(form, "until_ms")
-    now_ms = int(at_ms) if at_ms.isdecimal() else round(time() * 1000)
-    filters = _filters(form, caller.only_tenant, now_ms)
+    role, _, name, outcome = ACTS[action]
+    check_role(visit.caller, role)
+    now_ms = round(time() * 1000) if at_ms is None else at_ms
+    filters = _filters(visit.form, visit.only_tenant, now_ms)
     every = job_filter(filters) == ANY_JOB
-    kept = [(one, value) for one, value in form.multi_items() if one in _FIELDS and value]
+    kept = [(one, value) for one, value in visit.form.multi_items() if one in _FIELDS and value]
     back = f"/jobs?{urlencode(kept)}"
-    if until_ms.isdecimal():
-        count = JobCount(action, until_ms=int(until_ms))
+    if until_ms is not None:
+        count = JobCount(action, until_ms=until_ms)
     else:
         count, is_all = await _walked(
-            lambda step: seqd.count_jobs(action, every=every, on_step=step, **filters),
+            lambda step: visit.seqd.count_jobs(action, every=every, on_step=step, **filters),
             _LONGEST_COUNT_S,
         )
         if not count.jobs:
             oldest = "" if is_all else f" of the oldest {counted(count.looked_at, 'job')}"
             why = f"None{oldest} matches that could be {past_of(action)}."
-            return back_to(request, back, why, is_refused=True)
-        fields = [*form.multi_items(), ("at_ms", str(now_ms)), ("until_ms", str(count.until_ms))]
+            return visit.back_to(back, why, is_refused=True)
         number = counted(count.jobs, "job") if is_all else f"{counted(count.jobs, 'job')} or more"
         asked = f"{name} {number} ({states_told(count)})? {outcome} Later jobs are left alone."
-        asking = question(request, FormData(fields), asked, f"{name} {number}")
-        if asking is not None:
-            return asking
-    acts = {
-        JobAction.CANCEL: seqd.cancel_jobs,
-        JobAction.PAUSE: seqd.pause_jobs,
-        JobAction.RESUME: seqd.resume_jobs,
-        JobAction.RETRY: seqd.retry_jobs,
-        JobAction.REMOVE: seqd.remove_jobs,
-    }
+        visit.ask(asked, f"{name} {number}", at_ms=now_ms, until_ms=count.until_ms)
+    all_acted_on = getattr(visit.seqd, f"{action}_jobs")  # such as `cancel_jobs`
+    done: JobsActedOn
     done, is_all = await _walked(
-        lambda step: acts[action](every=every, counted=count, on_step=step, **filters),
+        lambda step: all_acted_on(every=every, counted=count, on_step=step, **filters),
         _LONGEST_ACT_S,
     )
     rest = [] if is_all else ["There may be more: it took long, and was stopped. Do it again."]
-    told = " ".join([done_told(done), *rest, *refused_told(done)])
-    return back_to(request, back, told, is_refused=not done.acted_on)
+    told = [done_told(done), *rest, *refused_told(done)]
+    return visit.back_to(back, *told, is_refused=not done.acted_on)
 
 
-@router.post("/jobs/{job_id}/{action}")
-async def act_on_one(
-    request: Request,
-    job_id: str,
-    action: JobAction,
-    form: Form,
-    caller: Submitter,
-    seqd: SeqdClient,
-) -> Response:
+@act("/jobs/{job_id}/{action}")
+async def act_on_one(visit: BySubmitter, job_id: str, action: JobAction) -> Response:
     """Act on a job, from its page; cancel and remove it once the visitor is sure."""
-    role, name, outcome = _ACTS[action]
-    check_role(caller, role)
-    job, _ = await seqd.found_job(job_id, caller.only_tenant)
-    if action in (JobAction.CANCEL, JobAction.REMOVE):
-        asking = question(request, form, f"{name} job {job_id}? {outcome}", f"{name} the job")
-        if asking is not None:
-            return asking
+    role, kind, name, outcome = ACTS[action]
+    check_role(visit.caller, role)
+    job, _ = await visit.seqd.found_job(job_id, visit.only_tenant)
+    if kind == "danger":
+        visit.ask(f"{name} job {job_id}? {outcome}", f"{name} the job")
     match action:
         case JobAction.REMOVE:
             await job.remove()
-            return back_to(request, "/jobs", f"Job {job_id} was removed.")
+            return visit.back_to("/jobs", f"Job {job_id} was removed.")
         case JobAction.RETRY:
-            job = await seqd.retry(job_id)
+            job = await visit.seqd.retry(job_id)
             told = f"This job has what failed of {job_id}."
         case JobAction.RESUME:
-            job = await seqd.resume(job_id)
+            job = await visit.seqd.resume(job_id)
             told = "The job goes on." if job.job_id == job_id else f"This job continues {job_id}."
         case _:
             state = await (job.cancel() if action is JobAction.CANCEL else job.pause())
             told = f"The job is {state}."
-    return back_to(request, f"/jobs/{job.job_id}", told)
+    return visit.back_to(f"/jobs/{job.job_id}", told)
 
 
 def _may_any(action: JobAction, found: FoundJobs, asked: QueryParams) -> bool:

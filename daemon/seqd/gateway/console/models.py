@@ -1,25 +1,26 @@
 """Models: which there are, their versions side by side, and which is in service."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from operator import attrgetter
 from typing import Final, Literal
 
-from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from seqd.admission import resolve_version
+from seqd.analysis.curves import spoken
 from seqd.analysis.sweeps import best_of, better_of, deciding_figure
 from seqd.client import AsyncModelHandle
-from seqd.errors import SeqdError
-from seqd.gateway.callers import Caller, Operator, Reader, SeqdClient
-from seqd.gateway.console.rendering import Page, Table, back_to, page, table_of
-from seqd.gateway.console.visits import Form, field_of, question
-from seqd.gateway.ledger_client import GatewayClient
+from seqd.errors import SeqdError, ServiceChanged
+from seqd.gateway.callers import check_role
+from seqd.gateway.console.rendering import Button, Page, Table, table_of
+from seqd.gateway.console.visits import ByOperator, ByReader, Visit, act, page
 from seqd.ledger.model_pauses import pause_in_words
 from seqd.models.model_records import version_before
 from seqd.serving import workers_of_model
 from seqd.views.columns import Cell, Column
 from seqd.views.models import (
+    CHANGE_COLUMNS,
     MODEL_COLUMNS,
     SERVING_COLUMNS,
     counts_of_both,
@@ -30,10 +31,8 @@ from seqd.views.models import (
     version_columns,
     workers_told,
 )
-from seqd.views.numbers import clock, counted, metric, metrics_line, size
-from seqd_schemas import CatalogEntry, ModelManifest, ServiceChange, VersionSummary
-
-router = APIRouter(include_in_schema=False)
+from seqd.views.numbers import counted, metric, metrics_line, size
+from seqd_schemas import CatalogEntry, KeyRole, ModelManifest, ModelPause, VersionSummary
 
 #: How long the visitor waits for a change of the version in service.
 _ONCE_LOADED: Final = "once the workers have loaded it: some seconds, a minute at most"
@@ -41,22 +40,12 @@ _ONCE_LOADED: Final = "once the workers have loaded it: some seconds, a minute a
 #: Workers that cannot run a version, of which a question tells.
 _MOST_TOLD: Final = 3
 
-#: What tables say of a change of the version in service.
-_CHANGES: Final[tuple[Column[ServiceChange], ...]] = (
-    Column("when", lambda one: clock(one.at_ms)),
-    Column("what", lambda one: _what_changed(one)),
-    Column("by", lambda one: one.by or "-"),
-    Column("why", lambda one: one.why or "-"),
-    Column("figures", lambda one: metrics_line(one.gate) or "-", is_left_out_empty=True),
-)
 
-
-@router.get("/models")
-@page
-async def models(request: Request, caller: Reader, seqd: SeqdClient) -> Page:
+@page("/models")
+async def models(visit: ByReader) -> Page:
     """Show the models that there are for the visitor."""
-    found = await seqd.seen_models(caller.only_tenant)
-    workers, pauses = await seqd.workers(), await seqd.paused_models()
+    found = await visit.seqd.seen_models(visit.only_tenant)
+    workers, pauses = await visit.seqd.workers(), await visit.seqd.paused_models()
     told = Column[CatalogEntry](
         "can run it",
         lambda one: workers_told(one, workers_of_model(workers, one.model), pauses.get(one.model)),
@@ -67,38 +56,35 @@ async def models(request: Request, caller: Reader, seqd: SeqdClient) -> Page:
     return Page("models.html", "Models", {"models": table})
 
 
-@router.get("/models/{name}")
-@page
+@page("/models/{name}")
 async def model(
-    request: Request,
-    name: str,
-    caller: Reader,
-    seqd: SeqdClient,
-    first: int | None = None,
-    second: int | None = None,
+    visit: ByReader, name: str, first: int | None = None, second: int | None = None
 ) -> Page:
     """Show a model: its versions, two of them side by side, its workers and its roll-out."""
-    handle = await _seen(name, caller, seqd)
+    handle = await _seen(visit, name)
     entry, in_service = handle.entry, handle.in_service
-    rollout, pause = entry.rollout, (await seqd.paused_models()).get(name)
+    may_change = await _may_change(visit, name)
+    rollout, pause = entry.rollout, (await visit.seqd.paused_models()).get(name)
     counts = [] if rollout is None else await handle.rollout_counts()
     chosen = [resolve_version(entry, one) for one in (first, second) if one is not None]
+    numbers = {one.version: one.version for one in reversed(entry.versions)}
     shown = next((one for one in entry.versions if one.version == in_service), None)
     facts = {
         "entry": entry,
         "in_service": in_service,
-        "may_change": await _may_change(name, caller, seqd),
+        "may_change": may_change,
         "pause": pause and pause_in_words(pause),
         "facts": model_facts(entry, shown, is_brief=False),
-        "may_roll_back": in_service is not None
-        and (rollout is not None or version_before(entry.history, in_service) is not None),
+        "may_do": _acts(entry, in_service, pause) if may_change else [],
         "best": best_of(None, _figures_by_version(entry)),
-        "versions": _versions(entry, await seqd.ask(seqd.ledger.fleet.now_ms.steps())),
-        "chosen": chosen,
+        "versions": _versions(entry, await visit.now_ms()),
+        "numbers": numbers,
+        "others": {one: one for one in numbers if one != in_service},
+        "chosen": chosen if len(chosen) == 2 else [in_service, next(iter(numbers), None)],
         "side_by_side": _side_by_side(entry, chosen) if len(chosen) == 2 else None,
         "rollout": rollout,
-        "serving": table_of(SERVING_COLUMNS, workers_of_model(await seqd.workers(), name)),
-        "history": table_of(_CHANGES, list(reversed(entry.history))),
+        "serving": table_of(SERVING_COLUMNS, workers_of_model(await visit.seqd.workers(), name)),
+        "history": table_of(CHANGE_COLUMNS, reversed(entry.history)),
     }
     if rollout is not None:
         facts |= {
@@ -109,33 +95,27 @@ async def model(
     return Page("model.html", f"Model {name}", facts)
 
 
-@router.post("/models/{name}/promote")
-async def promote(
-    request: Request, name: str, caller: Operator, seqd: SeqdClient, form: Form
-) -> Response:
+@act("/models/{name}/promote")
+async def promote(visit: ByOperator, name: str) -> Response:
     """Put a version in service, once the visitor has seen its figures beside those of the other."""
-    handle = await _own(name, caller, seqd)
-    told, now = field_of(form, "version"), handle.in_service
+    handle = await _own(visit, name)
+    told, now = visit.field("version"), handle.in_service
     version = resolve_version(handle.entry, int(told) if told.isdecimal() else told)
     instead = "" if now is None else f", in the place of {name}@{now}"
     asked = (
         f"{name}@{version} will answer all who name {name} alone{instead}, {_ONCE_LOADED}. "
         f"{_figures(handle.entry, [version, now])}{await _done_by_both(handle)}"
     )
-    button, risk = f"Put {name}@{version} in service", await _risk(handle, version, seqd)
-    page_first = _asked_first(request, handle, form, asked, button, risk)
-    if page_first is not None:
-        return page_first
-    answer = await handle.promote(version, reason=field_of(form, "reason"))
-    return _done(request, name, f"{name}@{version} is in service.", answer.notes)
+    visit.ask(asked, f"Put {name}@{version} in service", await _risk(visit, handle, version))
+    answer = await handle.promote(version, reason=visit.field("reason"))
+    told = f"{name}@{version} is in service."
+    return visit.back_to(f"/models/{name}", told, *answer.notes)
 
 
-@router.post("/models/{name}/rollback")
-async def rollback(
-    request: Request, name: str, caller: Operator, seqd: SeqdClient, form: Form
-) -> Response:
+@act("/models/{name}/rollback")
+async def rollback(visit: ByOperator, name: str) -> Response:
     """End the roll-out that goes on, or put the version in service that was there before."""
-    handle = await _own(name, caller, seqd)
+    handle = await _own(visit, name)
     entry, in_service = handle.entry, handle.in_service
     now, button, risk = f"{name}@{in_service}", "Roll back", ""
     if entry.rollout is not None:
@@ -150,76 +130,63 @@ async def rollback(
         known = "the version before it" if before is None else f"{name}@{before}"
         figures = _figures(entry, [before, in_service])
         asked = f"{now} goes out of service, {known} comes back {_ONCE_LOADED}. {figures}"
-        risk = await _risk(handle, before, seqd)
-    page_first = _asked_first(request, handle, form, asked, button, risk)
-    if page_first is not None:
-        return page_first
-    answer = await handle.rollback(reason=field_of(form, "reason"))
-    return _done(request, name, f"{name}@{answer.in_service} is in service.", answer.notes)
+        risk = await _risk(visit, handle, before)
+    visit.ask(asked, button, risk)
+    answer = await handle.rollback()
+    told = f"{name}@{answer.in_service} is in service."
+    return visit.back_to(f"/models/{name}", told, *answer.notes)
 
 
-@router.post("/models/{name}/{action}")
-async def hold(
-    request: Request,
-    name: str,
-    action: Literal["pause", "resume"],
-    caller: Operator,
-    seqd: SeqdClient,
-    form: Form,
-) -> Response:
+@act("/models/{name}/{action}")
+async def hold(visit: ByOperator, name: str, action: Literal["pause", "resume"]) -> Response:
     """Pause a model, or let it go on."""
-    await _own(name, caller, seqd)
+    await _own(visit, name)
     if action == "resume":
-        await seqd.resume_model(name)
-        return back_to(request, f"/models/{name}", f"{name} goes on.")
+        await visit.seqd.resume_model(name)
+        return visit.back_to(f"/models/{name}", f"{name} goes on.")
     asked = (
         "No further unit of its jobs begins, on any worker, until it is resumed. Units in hand are "
         "finished, new jobs wait, trainings go on."
     )
-    page_first = question(request, form, asked, f"Pause {name}")
-    if page_first is None:
-        await seqd.pause_model(name, reason=field_of(form, "reason"))
-    return page_first or back_to(request, f"/models/{name}", f"{name} is paused.")
+    visit.ask(asked, f"Pause {name}")
+    await visit.seqd.pause_model(name)
+    return visit.back_to(f"/models/{name}", f"{name} is paused.")
 
 
-async def _seen(name: str, caller: Caller, seqd: GatewayClient) -> AsyncModelHandle:
+async def _seen(visit: Visit, name: str) -> AsyncModelHandle:
     """Return a model that is there for a caller; raises UnknownModel."""
-    await seqd.check_model(name, caller.only_tenant)
-    return await seqd.model(name)
+    await visit.seqd.check_model(name, visit.only_tenant)
+    return await visit.seqd.model(name)
 
 
-async def _own(name: str, caller: Caller, seqd: GatewayClient) -> AsyncModelHandle:
-    """Return a model that a caller may change; raises UnknownModel and NotAllowed."""
-    handle = await _seen(name, caller, seqd)
-    await seqd.check_own_model(name, caller.only_tenant)
+async def _own(visit: Visit, name: str) -> AsyncModelHandle:
+    """Return a model that a caller may change, and that is as it was on the form's page.
+
+    Raises UnknownModel, NotAllowed and ServiceChanged.
+    """
+    handle = await _seen(visit, name)
+    await visit.seqd.check_own_model(name, visit.only_tenant)
+    now = str(handle.in_service)
+    if visit.form.get("in_service", now) != now:
+        raise ServiceChanged(f"Nothing was changed: {name}@{now} has come into service meanwhile.")
     return handle
 
 
-async def _may_change(name: str, caller: Caller, seqd: GatewayClient) -> bool:
+async def _may_change(visit: Visit, name: str) -> bool:
     try:
-        await seqd.check_own_model(name, caller.only_tenant)
+        check_role(visit.caller, KeyRole.OPERATE)
+        await visit.seqd.check_own_model(name, visit.only_tenant)
     except SeqdError:
         return False
     return True
 
 
-def _asked_first(
-    request: Request, handle: AsyncModelHandle, form: Form, asked: str, button: str, risk: str
-) -> Response | None:
-    """Return the page of a question; None once the visitor is sure of what is still so."""
-    name, now = handle.name, str(handle.in_service)
-    if field_of(form, "in_service") != now:
-        told = f"Nothing was changed: {name}@{now} has come into service meanwhile."
-        return back_to(request, f"/models/{name}", told, is_refused=True)
-    return question(request, form, asked, button, risk)
-
-
-async def _risk(handle: AsyncModelHandle, version: int | None, seqd: GatewayClient) -> str:
+async def _risk(visit: Visit, handle: AsyncModelHandle, version: int | None) -> str:
     """Return why a version would not be put in service now; '' of nothing."""
     ref = f"{handle.name}@{version}"
     told = [
         f"{one.worker} cannot run {ref}: {unfit.code}: {unfit.message.rstrip('.')}."
-        for one in await seqd.workers()
+        for one in await visit.seqd.workers()
         for unfit in one.unfit
         if one.cordon is None and (unfit.model, unfit.version) == (handle.name, version)
     ]
@@ -240,8 +207,18 @@ async def _done_by_both(handle: AsyncModelHandle) -> str:
     )
 
 
-def _done(request: Request, name: str, told: str, notes: Sequence[str]) -> Response:
-    return back_to(request, f"/models/{name}", " ".join((told, *notes)))
+def _acts(entry: CatalogEntry, in_service: int | None, pause: ModelPause | None) -> list[Button]:
+    """Return what can be done to a model as a whole."""
+    path, rollout = f"/models/{entry.model}", entry.rollout
+    acts = [Button("Pause", f"{path}/pause")]
+    if pause is not None:
+        acts = [Button("Resume", f"{path}/resume", "primary")]
+    if in_service is not None and (
+        rollout or version_before(entry.history, in_service) is not None
+    ):
+        name = "Roll back" if rollout is None else f"End the {rollout.kind}"
+        acts.append(Button(name, f"{path}/rollback", hidden=[("in_service", str(in_service))]))
+    return acts
 
 
 def _versions(entry: CatalogEntry, now_ms: int) -> Table:
@@ -254,7 +231,8 @@ def _versions(entry: CatalogEntry, now_ms: int) -> Table:
     ]
     if name is not None and len(figures) > 1:
         label = f"by {name.replace('_', ' ')}"
-        columns.append(Column(label, lambda one: _best(one.version == best)))
+        mark = Cell("best", "bold green")
+        columns.append(Column(label, lambda one: mark if one.version == best else ""))
     return table_of(columns, list(reversed(entry.versions)))
 
 
@@ -262,60 +240,35 @@ def _figures_by_version(entry: CatalogEntry) -> dict[int, Mapping[str, float]]:
     return {one.version: one.metrics for one in entry.versions if one.metrics}
 
 
-def _best(is_best: bool) -> Cell:
-    return Cell("best", "bold green") if is_best else Cell("")
-
-
 def _side_by_side(entry: CatalogEntry, chosen: Sequence[int]) -> Table:
     """Return the figures of two versions, a row each, and which is better where that is known."""
+    known = _figures_by_version(entry)
     refs = [f"{entry.model}@{one}" for one in chosen]
-    first, second = both = [_metrics_of(entry, one) for one in chosen]
-    names = [*first, *(name for name in second if name not in first)]
-    better = {
-        name: refs[better_one]
-        for name in first.keys() & second.keys()
-        if (better_one := better_of(name, first[name], second[name])) is not None
-    }
+    first, second = both = [known.get(one, {}) for one in chosen]
+
+    def better(name: str) -> str:
+        shared = name in first and name in second
+        found = better_of(name, first[name], second[name]) if shared else None
+        return "-" if found is None else refs[found]
+
+    def figure(number: int, name: str) -> Cell:
+        told = metric(both[number][name]) if name in both[number] else "-"
+        return Cell(told, "bold" if better(name) == refs[number] else "")
+
     columns: list[Column[str]] = [
-        Column("figure", lambda name: name.replace("_", " ")),
-        *(_figure_column(ref, metrics, better) for ref, metrics in zip(refs, both, strict=True)),
-        Column("better", lambda name: Cell(better.get(name, "-"), "bold"), is_left_out_empty=True),
+        Column("figure", spoken),
+        *(Column(ref, partial(figure, one), is_number=True) for one, ref in enumerate(refs)),
+        Column("better", lambda name: Cell(better(name), "bold"), is_left_out_empty=True),
     ]
-    return table_of(columns, names)
-
-
-def _figure_column(
-    ref: str, metrics: Mapping[str, float], better: Mapping[str, str]
-) -> Column[str]:
-    return Column(
-        ref,
-        lambda name: Cell(
-            metric(metrics[name]) if name in metrics else "-",
-            "bold" if better.get(name) == ref else "",
-        ),
-        is_number=True,
-    )
+    return table_of(columns, dict.fromkeys([*first, *second]))
 
 
 def _figures(entry: CatalogEntry, versions: Sequence[int | None]) -> str:
     """Return the figures of versions in a line."""
+    known = _figures_by_version(entry)
     told = [
-        f"{entry.model}@{one}: {metrics_line(_metrics_of(entry, one)) or 'no figures'}."
+        f"{entry.model}@{one}: {metrics_line(known.get(one, {})) or 'no figures'}."
         for one in versions
         if one is not None
     ]
     return " ".join(told)
-
-
-def _metrics_of(entry: CatalogEntry, version: int) -> dict[str, float]:
-    found = next((one for one in entry.versions if one.version == version), None)
-    return {} if found is None else dict(found.metrics)
-
-
-def _what_changed(change: ServiceChange) -> str:
-    if change.from_version == change.to_version:
-        kind = "roll-out" if change.rollout is None else change.rollout.kind
-        return f"a {kind} began or ended; {change.to_version} stayed in service"
-    before = "none" if change.from_version is None else change.from_version
-    after = "none" if change.to_version is None else change.to_version
-    return f"{before} → {after}{', rolled back' if change.is_rollback else ''}"

@@ -2,13 +2,11 @@
 
 from collections.abc import Callable, Iterator, Sequence
 
-from fastapi import APIRouter, Request
-
 from seqd.doctor.findings import Finding
 from seqd.doctor.judging import judged, pauses, routes, workers_up
-from seqd.gateway.callers import Reader, SeqdClient
 from seqd.gateway.console.charts import Chart, chart_of
-from seqd.gateway.console.rendering import Page, page, table_of
+from seqd.gateway.console.rendering import Page, table_of
+from seqd.gateway.console.visits import ByReader, page
 from seqd.gateway.owned_models import fleet_seen
 from seqd.ledger.minutes import Figures
 from seqd.ledger.overview import FleetOverview
@@ -16,8 +14,6 @@ from seqd.views.jobs import job_columns
 from seqd.views.numbers import age, count, rate
 from seqd.views.queues import queue_columns
 from seqd_schemas import JobRecord, JobState
-
-router = APIRouter(include_in_schema=False)
 
 #: Open jobs that are shown, the newest.
 _SHOWN_JOBS = 10
@@ -38,17 +34,16 @@ _LINES: Sequence[tuple[str, Callable[[Figures], float], Callable[[float], str]]]
 )
 
 
-@router.get("/")
-@page
-async def now(request: Request, caller: Reader, seqd: SeqdClient) -> Page:
+@page("/")
+async def now(visit: ByReader) -> Page:
     """Show the daemon as it is now."""
-    fleet = await seqd.recent_overview()
-    hour = await seqd.ask(seqd.ledger.minutes.last_hour.steps(fleet.at_ms))
-    tenant, jobs, found = caller.only_tenant, fleet.jobs[:_SHOWN_JOBS], judged(fleet)
+    fleet = await visit.seqd.recent_overview()
+    hour = await visit.seqd.ask(visit.seqd.ledger.minutes.last_hour.steps(fleet.at_ms))
+    tenant, jobs, found = visit.only_tenant, fleet.jobs[:_SHOWN_JOBS], judged(fleet)
     open_jobs, queues = fleet.open_jobs, fleet.queues
     if tenant is not None:
-        jobs = await seqd.jobs(_SHOWN_JOBS, states=_OPEN, tenant=tenant)
-        open_jobs = (await seqd.ask(seqd.ledger.tenants.record.steps(tenant))).open_jobs
+        jobs = await visit.seqd.jobs(_SHOWN_JOBS, states=_OPEN, tenant=tenant)
+        open_jobs = (await visit.seqd.ask(visit.seqd.ledger.tenants.record.steps(tenant))).open_jobs
         seen = fleet_seen(fleet, tenant)
         queues, found = seen.queues, list(_told_tenants(seen))
     queues = [one for one in queues if one.state != "idle"]

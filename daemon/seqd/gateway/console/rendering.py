@@ -10,28 +10,26 @@ import re
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache, wraps
+from functools import cache
 from time import monotonic
-from typing import Any, Final, ParamSpec
+from typing import Any, Final, NamedTuple
 from urllib.parse import quote, unquote
 
 from fastapi import Request
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from jinja2.runtime import Context
 from markupsafe import Markup, escape
-from starlette.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from seqd import __version__
 from seqd.errors import SeqdError
-from seqd.gateway.server_sent import EVENTS, event_of, kept_alive
+from seqd.gateway.server_sent import event_of
 from seqd.views import numbers
-from seqd.views.columns import Cell, Column, Row, cell_of
+from seqd.views.columns import Cell, Column, Row, cell_of, laid_out
 from seqd_schemas import KeyRole
 
-P = ParamSpec("P")
-
 #: Nothing but what this gateway serves: no inline script or style, nothing of elsewhere.
-_HEADERS: Final = {
+HEADERS: Final = {
     "content-security-policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
         "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -89,6 +87,15 @@ class Page:
     is_final: bool = False
 
 
+class Button(NamedTuple):
+    """A button: what it says, where its form leads, how it is drawn, and what else it sends."""
+
+    name: str
+    to: str
+    kind: str = ""
+    hidden: Sequence[tuple[str, str]] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Table:
     """A table as a template draws it."""
@@ -106,41 +113,25 @@ def table_of(
     link: Callable[[Row], str] = lambda _: "",
 ) -> Table:
     """Return records as a table, by the columns that the commands show of them."""
-    values = [([column.cell(one) for column in columns], link(one)) for one in records]
-    rows = [([cell_of(value) for value in row], to) for row, to in values]
-    shown = [
-        number
-        for number, column in enumerate(columns)
-        if not column.is_left_out_empty or any(row[number].text != "-" for row, _ in rows)
-    ]
-    are_numbers = [
-        columns[number].is_number
-        or (bool(values) and all(isinstance(row[number], int | float) for row, _ in values))
-        for number in shown
-    ]
-    kept = [([row[number] for number in shown], to) for row, to in rows]
-    return Table([columns[number].name for number in shown], are_numbers, kept)
+    listed = list(records)
+    shown, are_numbers, cells = laid_out(columns, listed)
+    rows = list(zip(cells, map(link, listed), strict=True))
+    return Table([column.name for column in shown], are_numbers, rows)
 
 
-def page(read: Callable[P, Awaitable[Page | Response]]) -> Callable[P, Awaitable[Response]]:
-    """Return a route that shows what `read` returns, or follows it with `?live=1`.
+def facts_of(columns: Sequence[Column[Row]], record: Row) -> dict[str, str]:
+    """Return what tables say of one record, by the names of the columns."""
+    return {column.name: cell_of(column.cell(record)).text for column in columns}
 
-    `read` takes the request as `request`.
-    """
 
-    @wraps(read)
-    async def route(*args: P.args, **kwargs: P.kwargs) -> Response:
-        request = kwargs["request"]
-        assert isinstance(request, Request)
-        if request.query_params.get("live") == "1":
-            changes = _changes(request, lambda: read(*args, **kwargs))
-            sent = kept_alive(changes, request.app.state.stopped)
-            return StreamingResponse(sent, media_type=EVENTS, headers=_HEADERS)
-        found = await read(*args, **kwargs)
-        return rendered(request, found) if isinstance(found, Page) else found
-
-    del route.__annotations__["return"]  # else FastAPI makes a model of the answer of it
-    return route
+def beside(request: Request, **offsets: int | None) -> dict[str, str]:
+    """Return where pages beside this one lead, by what they are called; None is nowhere."""
+    url = request.url.remove_query_params("live")
+    return {
+        f"{name.capitalize()} these": f"?{url.include_query_params(offset=offset).query}"
+        for name, offset in offsets.items()
+        if offset is not None
+    }
 
 
 def rendered(request: Request, shown: Page) -> HTMLResponse:
@@ -149,7 +140,7 @@ def rendered(request: Request, shown: Page) -> HTMLResponse:
     token = request.cookies.get(TOKEN_COOKIE) or secrets.token_urlsafe(24)
     facts = _facts(request, shown, token) | {name: unquote(one) for name, one in said.items()}
     html = _templates().get_template(shown.template).render(facts)
-    response = HTMLResponse(html, shown.status, _HEADERS)
+    response = HTMLResponse(html, shown.status, HEADERS)
     for name in filter(said.get, said):
         response.delete_cookie(_SAID_COOKIES[name])
     if TOKEN_COOKIE not in request.cookies:
@@ -157,14 +148,12 @@ def rendered(request: Request, shown: Page) -> HTMLResponse:
     return response
 
 
-def back_to(
-    request: Request, path: str, told: str = "", *, is_refused: bool = False
-) -> RedirectResponse:
+def back_to(request: Request, path: str, *told: str, is_refused: bool = False) -> RedirectResponse:
     """Return a redirection to a page, which says at its top what was done, or why nothing was."""
-    response = RedirectResponse(path, 303, _HEADERS)
-    if told:
+    response = RedirectResponse(path, 303, HEADERS)
+    if said := " ".join(told)[:_MOST_TOLD_CHARS]:
         name = _SAID_COOKIES["refused" if is_refused else "told"]
-        set_cookie(request, response, name, quote(told[:_MOST_TOLD_CHARS]), max_age_s=60)
+        set_cookie(request, response, name, quote(said), max_age_s=60)
     return response
 
 
@@ -182,7 +171,7 @@ def set_cookie(
     )
 
 
-async def _changes(
+async def changes(
     request: Request, read: Callable[[], Awaitable[Page | Response]]
 ) -> AsyncIterator[bytes]:
     """Yield each fragment of a page that is another one than before, until nothing changes."""
@@ -221,13 +210,21 @@ def _facts(request: Request, shown: Page, token: str) -> dict[str, Any]:
     return {
         "title": shown.title,
         "path": request.url.path,
+        "back": _referer(request),
         "token": token,
         "caller": caller,
+        "sees_all": caller is not None and caller.only_tenant is None,
         "may": lambda role: caller is not None and caller.role.may(KeyRole(role)),
         "menu": [] if caller is None else [one for one in _MENU if caller.role.may(one[2])],
         "version": __version__,
         **shown.facts,
     }
+
+
+def _referer(request: Request) -> str:
+    """Return the page of ours that led to a request."""
+    base, referer = str(request.base_url), request.headers.get("referer", "")
+    return "/" + referer.removeprefix(base) if referer.startswith(base) else "/"
 
 
 def _with_code(text: str) -> Markup:
@@ -249,6 +246,5 @@ def _templates() -> Environment:
     found.filters.update({name: getattr(numbers, name) for name in filters})
     found.filters["with_code"] = _with_code
     parts = found.get_template("parts.html").module
-    names = ("table", "facts_list", "act", "line_chart", "notice", "findings")
-    found.globals.update({name: getattr(parts, name) for name in names})
+    found.globals.update(vars(parts))
     return found

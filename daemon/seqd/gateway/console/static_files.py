@@ -2,10 +2,9 @@
 
 from importlib.resources import files
 
-from fastapi import APIRouter
 from starlette.responses import Response
 
-router = APIRouter(include_in_schema=False)
+from seqd.gateway.console.visits import router
 
 #: What there is, with its media type.
 _TYPES = {

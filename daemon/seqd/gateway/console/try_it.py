@@ -6,23 +6,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias, cast
 
-from fastapi import APIRouter, Request
 from pydantic import JsonValue
 from starlette.responses import Response
 
-from seqd.client.requests import AnswerOptions
-from seqd.errors import ItemFailed, SeqdError
+from seqd.errors import SeqdError
 from seqd.gateway.bodies import ANSWER_S
-from seqd.gateway.callers import Caller, SeqdClient, Submitter
-from seqd.gateway.console.rendering import Page, back_to, page, rendered
-from seqd.gateway.console.visits import Form, field_of
-from seqd.gateway.ledger_client import GatewayClient
+from seqd.gateway.console.rendering import Page
+from seqd.gateway.console.visits import BySubmitter, Visit, act, page
 from seqd.gateway.refusals import message_of
 from seqd.kinds import CLASSIFY, GENERATE, TRAIN
-from seqd.parameters import Schema, allowed, fields_of, resolved
+from seqd.parameters import Schema, allowed, fields_of, read_value, resolved, written_value
 from seqd_schemas import CatalogEntry, Classification, Generation, ParameterValue, Priority
-
-router = APIRouter(include_in_schema=False)
 
 _TITLE: Final = "Try a model"
 
@@ -32,35 +26,12 @@ _PARAMETER: Final = "p."
 #: Checked in a new form: what the page shows more by.
 _CHECKED: Final = ("probabilities",)
 
-#: The field of a form by the type of a parameter; of any other it is a text.
-_KINDS: Final = {"boolean": "checkbox", "integer": "number", "number": "number"}
-
 #: The route and field of the gateway, and the method of a client, by task.
 _ROUTES: Final = {CLASSIFY: ("/v1/classify", "input"), GENERATE: ("/v1/completions", "prompt")}
 _METHODS: Final = {CLASSIFY: "predict", GENERATE: "complete"}
 
 _Tasks: TypeAlias = dict[tuple[str, str], CatalogEntry]
 _Answer: TypeAlias = Classification | Generation | dict[str, JsonValue]
-
-
-@dataclass(frozen=True, slots=True)
-class _Field:
-    """A parameter as a field of the form."""
-
-    name: str
-    label: str
-    #: `checkbox`, `select`, `number` or `text`.
-    kind: str
-    #: What was filled in; `on` of a checkbox.
-    value: str
-    #: What it is where it is left blank.
-    default: str
-    #: What is allowed, and what it is.
-    help: str
-    described: str
-    #: Attributes of a number: min, max and step.
-    bounds: Mapping[str, JsonValue]
-    choices: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,63 +44,62 @@ class _Asked:
     parameters: Mapping[str, ParameterValue]
 
 
-@router.get("/try")
-@page
-async def try_page(request: Request, caller: Submitter, seqd: SeqdClient) -> Page:
+@page("/try")
+async def try_page(visit: BySubmitter) -> Page:
     """Show the form of a model's task, which `what` names, such as `imdb_lstm@3 classify`."""
-    tasks = await _tasks(caller, seqd)
+    tasks = await _tasks(visit)
     if not tasks:
-        return Page("try.html", _TITLE, {"tasks": tasks})
-    model, _, task = request.query_params.get("what", "").partition(" ")
+        return Page("try.html", _TITLE, {"asked": None})
+    model, _, task = visit.request.query_params.get("what", "").partition(" ")
     name = model.partition("@")[0]
     known = [one for one in tasks if one[0] == name and task in ("", one[1])]
     if not known:
-        model = name = next(iter(tasks))[0]
-        known = [one for one in tasks if one[0] == name]
-    asked = _Asked(model, known[0][1], "", {})
-    return Page("try.html", _TITLE, _facts(tasks, asked, None))
+        known = list(tasks)
+        model = known[0][0]
+    return Page("try.html", _TITLE, _facts(tasks, _Asked(model, known[0][1], "", {}), None))
 
 
-@router.post("/try")
-async def tried(request: Request, form: Form, caller: Submitter, seqd: SeqdClient) -> Response:
+@act("/try")
+async def tried(visit: BySubmitter) -> Page | Response:
     """Show the answer to what was filled in, or what is wrong with it, and the form as it was."""
-    tasks = await _tasks(caller, seqd)
-    model, task = field_of(form, "model"), field_of(form, "task")
-    if (model.partition("@")[0], task) not in tasks:
+    tasks, given = await _tasks(visit), visit.given()
+    model, task = given.get("model", ""), given.get("task", "")
+    entry = tasks.get((model.partition("@")[0], task))
+    if entry is None:
         why = f"There is no model {model} any more that can {task}."
-        return back_to(request, "/try", why, is_refused=True)
-    schema = tasks[model.partition("@")[0], task].all_tasks[task].parameters
-    given = {name: field_of(form, name) for name in form}
-    values = dict(_values(schema, given))
-    asked = _Asked(model, task, field_of(form, "text").replace("\r\n", "\n"), values)
-    facts = _facts(tasks, asked, given)
+        return visit.back_to("/try", why, is_refused=True)
+    values = dict(_values(entry.all_tasks[task].parameters, given))
+    asked = _Asked(model, task, given.get("text", "").replace("\r\n", "\n"), values)
+    facts, tenant = _facts(tasks, asked, given), visit.caller.tenant
     try:
-        if task == GENERATE and field_of(form, "as_job") == "yes":
-            job = await seqd.generate(
+        if task == GENERATE and "as_job" in given:
+            job = await visit.seqd.generate(
                 [asked.text],
                 model=model,
                 parameters=values,
                 priority=Priority.INTERACTIVE,
-                tenant=caller.tenant,
+                tenant=tenant,
                 stream=True,
             )
             await job.uploaded()
-            return back_to(request, f"/jobs/{job.job_id}")
-        facts |= _shown(await _answer(asked, caller, seqd))
-        facts["commands"] = _commands(asked, str(request.base_url).rstrip("/"))
+            return visit.back_to(f"/jobs/{job.job_id}")
+        method, arguments = _call(asked)
+        asking = getattr(visit.seqd, method)
+        answer = await asking(asked.text, tenant=tenant, timeout_s=ANSWER_S, **arguments)
+        facts |= _shown(answer)
+        facts["commands"] = _commands(asked, str(visit.request.base_url).rstrip("/"))
     except SeqdError as error:
-        # Of an item that fails, the plugin's own words say why.
-        facts["fault"] = str(error) if isinstance(error, ItemFailed) else message_of(error)
+        facts["fault"] = message_of(error)
     except TimeoutError as error:
         facts["fault"] = str(error)
-    return rendered(request, Page("try.html", _TITLE, facts))
+    return Page("try.html", _TITLE, facts)
 
 
-async def _tasks(caller: Caller, seqd: GatewayClient) -> _Tasks:
+async def _tasks(visit: Visit) -> _Tasks:
     """Return the models that can do something with a text, by name and task."""
     return {
         (name, task): entry
-        for name, entry in sorted((await seqd.seen_models(caller.only_tenant)).items())
+        for name, entry in sorted((await visit.seqd.seen_models(visit.only_tenant)).items())
         for task, schema in entry.all_tasks.items()
         if task != TRAIN and schema.input is None and entry.versions
     }
@@ -139,41 +109,41 @@ def _facts(tasks: _Tasks, asked: _Asked, given: Mapping[str, str] | None) -> dic
     """Return what the form shows: what it has by itself, or what was `given`."""
     name = asked.model.partition("@")[0]
     entry = tasks[name, asked.task]
-    schema = entry.all_tasks[asked.task].parameters
-    labels = [f"{name}@{label}" for label in entry.labels]
-    versions = [f"{name}@{one.version}" for one in reversed(entry.versions)]
+    known = entry.all_tasks[asked.task]
+    versions = [*entry.labels, *(one.version for one in reversed(entry.versions))]
+    names = [name, *(f"{name}@{one}" for one in versions), asked.model]
+    root, whats = known.parameters, [f"{name} {task}" for name, task in tasks]
     return {
-        "tasks": tasks,
-        "entry": entry,
+        "tasks": {one: one for one in whats},
+        "what": f"{name} {asked.task}",
+        "summary": known.summary or entry.summary,
         "asked": asked,
-        "models": list(dict.fromkeys([name, *labels, *versions, asked.model])),
-        "fields": [_field(one, schema, given) for one in fields_of(schema)],
+        "models": {one: one for one in names} | {name: f"{name} (in service)"},
+        "fields": {f"{_PARAMETER}{one}": _field(one, root, given) for one in fields_of(root)},
         "fault": "",
         "commands": {},
     }
 
 
-def _field(name: str, root: Schema, given: Mapping[str, str] | None) -> _Field:
+def _field(name: str, root: Schema, given: Mapping[str, str] | None) -> dict[str, object]:
+    """Return a parameter as a field of the form."""
     schema = fields_of(root)[name]
     found, default = _plain(schema, root), schema.get("default")
-    value = (given or {}).get(f"{_PARAMETER}{name}", "")
-    kind = _KINDS.get(str(found.get("type")), "text")
-    if "enum" in found:
-        kind = "select"
-    if kind == "checkbox" and given is None:
-        value = "on" if default is True or name in _CHECKED else ""
-    described = " ".join(str(schema.get("description", "")).split())
-    return _Field(
-        name=f"{_PARAMETER}{name}",
-        label=name,
-        kind=kind,
-        value=value,
-        default="" if default is None else _text(default),
-        help="" if kind == "checkbox" else f"Allowed: {allowed(schema, root)}.",
-        described=described,
-        bounds=_bounds(found) if kind == "number" else {},
-        choices=[_text(one) for one in cast("Sequence[JsonValue]", found.get("enum", ()))],
-    )
+    value, told = (given or {}).get(f"{_PARAMETER}{name}", ""), str(schema.get("description", ""))
+    is_checked, unsaid = None, "" if default is None else written_value(default)
+    if found.get("type") == "boolean":
+        is_checked = default is True or name in _CHECKED if given is None else value == "on"
+    else:
+        told += f" Allowed: {allowed(schema, root)}."
+    choices = [written_value(one) for one in cast("Sequence[JsonValue]", found.get("enum", ()))]
+    return {
+        "label": name,
+        "value": value,
+        "default": unsaid,
+        "told": told,
+        "is_checked": is_checked,
+        "choices": choices and {"": f"{unsaid} (default)"} | {one: one for one in choices},
+    }
 
 
 def _plain(schema: Schema, root: Schema) -> Schema:
@@ -182,15 +152,6 @@ def _plain(schema: Schema, root: Schema) -> Schema:
     parts = [resolved(one, root) for one in cast("Sequence[Schema]", found.get("anyOf", ()))]
     parts = [one for one in parts if one.get("type") != "null"]
     return parts[0] if len(parts) == 1 else found
-
-
-def _bounds(schema: Schema) -> dict[str, JsonValue]:
-    """Return what a browser checks of a number; what it cannot say, sending checks."""
-    step = schema.get("multipleOf", 1 if schema.get("type") == "integer" else "any")
-    bounds = {"min": schema.get("minimum"), "max": schema.get("maximum"), "step": step}
-    if "multipleOf" in schema:
-        del bounds["min"]  # steps would begin there
-    return {name: value for name, value in bounds.items() if value is not None}
 
 
 def _values(root: Schema, given: Mapping[str, str]) -> Iterator[tuple[str, ParameterValue]]:
@@ -204,36 +165,17 @@ def _values(root: Schema, given: Mapping[str, str]) -> Iterator[tuple[str, Param
         elif text and found.get("type") == "string":
             yield name, text
         elif text:
-            yield name, _read(text)
+            value = read_value(text)
+            yield name, text if isinstance(value, dict) else value
 
 
-def _read(text: str) -> ParameterValue:
-    """Return a value as the command line reads one: JSON, or else a text."""
-    try:
-        value: ParameterValue = json.loads(text)
-    except ValueError:
-        return text
-    return text if isinstance(value, dict) else value
-
-
-def _text(value: object) -> str:
-    """Return a value such that `_read` returns it."""
-    if isinstance(value, str) and _read(value) == value:
-        return value
-    return json.dumps(value, ensure_ascii=False)
-
-
-async def _answer(asked: _Asked, caller: Caller, seqd: GatewayClient) -> _Answer:
-    options: AnswerOptions = {
-        "parameters": asked.parameters,
-        "tenant": caller.tenant,
-        "timeout_s": ANSWER_S,
-    }
-    if asked.task == CLASSIFY:
-        return await seqd.predict(asked.text, model=asked.model, **options)
-    if asked.task == GENERATE:
-        return await seqd.complete(asked.text, model=asked.model, **options)
-    return await seqd.run_one(asked.text, model=asked.model, task=asked.task, **options)
+def _call(asked: _Asked) -> tuple[str, dict[str, object]]:
+    """Return which method of a client asks that, and its arguments behind the text."""
+    method = _METHODS.get(asked.task, "run_one")
+    arguments: dict[str, object] = {"model": asked.model}
+    if method == "run_one":
+        arguments["task"] = asked.task
+    return method, arguments | ({"parameters": asked.parameters} if asked.parameters else {})
 
 
 def _shown(answer: _Answer) -> dict[str, object]:
@@ -265,12 +207,8 @@ def _commands(asked: _Asked, address: str) -> dict[str, str]:
 
 
 def _python(asked: _Asked) -> str:
-    arguments = [repr(asked.text), f"model={asked.model!r}"]
-    method = _METHODS.get(asked.task, "run_one")
-    if method == "run_one":
-        arguments.append(f"task={asked.task!r}")
-    if asked.parameters:
-        arguments.append(f"parameters={asked.parameters!r}")
+    method, named = _call(asked)
+    arguments = [repr(asked.text), *(f"{name}={value!r}" for name, value in named.items())]
     lines = "".join(f"        {one},\n" for one in arguments)
     return (
         "from seqd.client import Client\n\n"
@@ -283,5 +221,5 @@ def _command_line(asked: _Asked) -> str:
         CLASSIFY: ["classify", f"--model={asked.model}", f"--text={asked.text}"],
         GENERATE: ["generate", asked.model, f"--prompt={asked.text}"],
     }.get(asked.task, ["run", asked.model, asked.task, f"--text={asked.text}"])
-    parts += [f"--param={name}={_text(value)}" for name, value in asked.parameters.items()]
+    parts += [f"--param={name}={written_value(value)}" for name, value in asked.parameters.items()]
     return shlex.join(["seqd", *parts])

@@ -1,0 +1,53 @@
+"""Login by a key, and the end of its session.
+
+The session is the key itself, in a cookie that no script reads: it ends with the key, and any
+gateway knows it.
+"""
+
+import re
+from typing import Final
+
+from starlette.responses import Response
+
+from seqd.gateway.console.rendering import KEY_COOKIE, Page, set_cookie
+from seqd.gateway.console.visits import ByAnybody, act, page
+from seqd.ledger.api_keys import Verdict
+
+#: A path of ours with its query, which no browser reads as the address of another site.
+_OWN_PATH: Final = re.compile(r"/(?![/\\])[^\x00-\x20\\]*")
+
+#: Why a key opens no session.
+_WHY: Final = {
+    Verdict.UNKNOWN: "There is no such key, or no more.",
+    Verdict.EXPIRED: "The key has expired.",
+    Verdict.LIMITED: "The key has sent as many requests in a minute as it may. Try again later.",
+}
+
+
+@page("/login")
+async def login_page(visit: ByAnybody) -> Page:
+    """Ask for a key."""
+    then = visit.request.query_params.get("next", "/")
+    return Page("login.html", "Log in", {"next": then, "why": ""})
+
+
+@act("/login")
+async def login(visit: ByAnybody) -> Page | Response:
+    """Begin a session by a key."""
+    key, then = visit.field("key").strip(), visit.field("next")
+    admission = await visit.seqd.ask(visit.seqd.ledger.api_keys.admitted.steps(key))
+    if admission.verdict in _WHY:
+        facts = {"next": then, "why": _WHY[admission.verdict]}
+        return Page("login.html", "Log in", facts, status=401)
+    response = visit.back_to(then if _OWN_PATH.fullmatch(then) else "/")
+    if admission.verdict is Verdict.ADMITTED:  # where there are no keys, none is needed
+        set_cookie(visit.request, response, KEY_COOKIE, key)
+    return response
+
+
+@act("/logout")
+async def logout(visit: ByAnybody) -> Response:
+    """End a session."""
+    response = visit.back_to("/login")
+    response.delete_cookie(KEY_COOKIE)
+    return response
