@@ -75,7 +75,8 @@ help:
 	@echo "make schemas   write the JSON Schemas of the wire format again"
 	@echo "make settings  write the table of settings in docker/settings.md again, from the class"
 	@echo "make reference write plugins/reference.md again, and the snapshot of the plugin API's version"
-	@echo "make picture   draw the terminals of README.md and docker/top.md again, from real runs"
+	@echo "make picture   draw the terminals of README.md and docker/top.md and the pages of"
+	@echo "               docker/console.md again, from real runs; needs Debian's package chromium"
 	@echo "make monitoring  write the alert rules for the Prometheus Operator again, from docker/monitoring"
 	@echo "make wheel     write the wheel of seqd into dist/"
 	@echo "make images    build the image, target cpu, by BUILDER=docker, podman or buildah, from"
@@ -203,6 +204,7 @@ reference: $(VENV)/run.stamp
 picture: $(VENV)/dev.stamp
 	$(BIN)/python tests/picture.py daemon/terminal.svg
 	$(BIN)/python tests/top_picture.py docker/top.svg
+	$(BIN)/python tests/console_picture.py docker/console
 
 .PHONY: monitoring
 monitoring: $(VENV)/dev.stamp

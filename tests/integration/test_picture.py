@@ -31,6 +31,7 @@ SHOWN = {
     "daemon/terminal.svg": COMMANDS,
     "docker/top.svg": ("errors/min", "imdb_lstm", "moving", "heard of", "q quit"),
     "docker/monitoring/dashboard.png": (),
+    **{f"docker/console/{page}.png": () for page in ("now", "job", "training", "model", "try")},
 }
 
 
