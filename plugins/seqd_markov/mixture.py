@@ -322,8 +322,9 @@ class Learning:
 
     def _report(self, counted: int) -> None:
         """Tell how far it is, and end where that is asked for."""
-        done, total = counted + self._progress.characters, len(self._text) + self._learnt_characters
-        self._context.step(done, total)
+        learnt, bits = self._progress.characters, self._progress.bits
+        done, total = counted + learnt, len(self._text) + self._learnt_characters
+        self._context.step(done, total, **({"bits_per_char": bits / learnt} if learnt else {}))
         if self._context.stop_requested():
             if self._kept is not None:
                 self._context.checkpoints.save(*self._kept)

@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from importlib import metadata
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -67,7 +68,9 @@ def train(parameters: TrainParameters, context: TrainContext) -> TrainedModel:
     context.epoch(1, 1, time.monotonic() - began, **metrics)
     save(context.folder, version)
     sizes["characters"] = float(scan.characters)
-    return TrainedModel(metrics | sizes, {"numpy": np.__version__}, Generator(version))
+    libraries = ("numpy", "numba") if version.config.mixes else ("numpy",)
+    versions = {name: metadata.version(name) for name in libraries}
+    return TrainedModel(metrics | sizes, versions, Generator(version))
 
 
 class _Learnt(NamedTuple):
