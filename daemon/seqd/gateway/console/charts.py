@@ -44,30 +44,21 @@ def chart_of(
     title: str,
     series: Sequence[tuple[str, Sequence[tuple[float, float]]]],
     ends: tuple[str, str],
-    *,
-    from_zero: bool = True,
     said: Callable[[float], str] = metric,
-) -> Chart | None:
-    """Return a chart of named series of points (x, y); None where no series has a point.
+) -> Chart:
+    """Return a chart of named series of points (x, y), which has some, from zero up.
 
     `said` gives a value in words.
     """
-    points = [point for _, line in series for point in line]
-    if not points:
-        return None
-    xs, ys = [x for x, _ in points], [y for _, y in points]
-    least_x, most_x = min(xs), max(xs)
-    least_y, most_y = (0.0 if from_zero else min(ys)), max(ys)
-    if most_y <= least_y:
-        most_y = least_y + 1.0  # a level line lies at the bottom
-    wide, high = (most_x - least_x) or 1.0, most_y - least_y
+    xs, ys = zip(*(point for _, line in series for point in line), strict=True)
+    least_x, wide = min(xs), (max(xs) - min(xs)) or 1.0
+    high = max(*ys, 0.0) or 1.0  # a level line at zero lies at the bottom
 
     def place(point: tuple[float, float]) -> str:
         x, y = point
-        across = _WIDTH * (x - least_x) / wide
-        return f"{across:.1f},{_HEIGHT - _HEIGHT * (y - least_y) / high:.1f}"
+        return f"{_WIDTH * (x - least_x) / wide:.1f},{_HEIGHT - _HEIGHT * y / high:.1f}"
 
     lines = [
         Line(name, " ".join(map(place, line)), said(line[-1][1])) for name, line in series if line
     ]
-    return Chart(title, lines, said(most_y), said(least_y), *ends)
+    return Chart(title, lines, said(high), said(0.0), *ends)

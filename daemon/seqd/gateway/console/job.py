@@ -149,11 +149,10 @@ def _charts(events: Sequence[Event]) -> list[Chart]:
     if not curve.epochs:
         return []
     ends = f"epoch {curve.epochs[0].epoch}", f"epoch {curve.epochs[-1].epoch}"
-    charts = [
+    return [
         chart_of(spoken(one.figure), [("training", one.training), ("held out", one.held_out)], ends)
         for one in curves_of(curve.epochs)
     ]
-    return [one for one in charts if one is not None]
 
 
 def _samples(events: Sequence[Event]) -> list[tuple[int, list[Sample]]]:

@@ -76,7 +76,7 @@ def _told_tenants(seen: FleetOverview) -> Iterator[Finding]:
     yield from pauses(seen)
 
 
-def _charts_of(hour: Sequence[tuple[int, Figures]], now_ms: int) -> list[Chart | None]:
+def _charts_of(hour: Sequence[tuple[int, Figures]], now_ms: int) -> list[Chart]:
     """Return the last hour as lines; none before there are two points."""
     if len(hour) < 2:
         return []
