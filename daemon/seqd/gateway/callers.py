@@ -49,6 +49,12 @@ _NO_KEYS: Final = (
     "names localhost and 127.0.0.1. Its operator makes one: seqd keys new --tenant NAME --role "
     "submit"
 )
+#: Why a key lets nobody in.
+WHY_NOT: Final = {
+    Verdict.UNKNOWN: "There is no such key, or no more.",
+    Verdict.EXPIRED: "The key has expired.",
+    Verdict.LIMITED: "The key has sent as many requests in a minute as it may.",
+}
 _PORT: Final = re.compile(r":[0-9]*$")
 _KEY: Final = "Authorization: Bearer seqd-…"
 
@@ -169,15 +175,10 @@ def _refused(request: Request, admission: Admission) -> Response | None:
             request,
             429,
             "rate_limit_exceeded",
-            "The key has sent as many requests in a minute as it may. Try again in "
-            f"{admission.retry_after_ms:,} ms.",
+            f"{WHY_NOT[verdict]} Try again in {admission.retry_after_ms:,} ms.",
             retry_after_s=admission.retry_after_ms / 1_000,
         )
-    what = "There is no such key, or no more."
-    if verdict is Verdict.EXPIRED:
-        what = "The key has expired."
-    elif _secret_of(request) is None:
-        what = "The request has no key."
+    what = WHY_NOT[verdict] if _secret_of(request) is not None else "The request has no key."
     return refusal(
         request,
         401,

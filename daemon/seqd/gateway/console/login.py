@@ -9,19 +9,13 @@ from typing import Final
 
 from starlette.responses import Response
 
+from seqd.gateway.callers import WHY_NOT
 from seqd.gateway.console.rendering import KEY_COOKIE, Page, set_cookie
 from seqd.gateway.console.visits import ByAnybody, act, page
 from seqd.ledger.api_keys import Verdict
 
 #: A path of ours with its query, which no browser reads as the address of another site.
 _OWN_PATH: Final = re.compile(r"/(?![/\\])[^\x00-\x20\\]*")
-
-#: Why a key opens no session.
-_WHY: Final = {
-    Verdict.UNKNOWN: "There is no such key, or no more.",
-    Verdict.EXPIRED: "The key has expired.",
-    Verdict.LIMITED: "The key has sent as many requests in a minute as it may. Try again later.",
-}
 
 
 @page("/login")
@@ -36,8 +30,8 @@ async def login(visit: ByAnybody) -> Page | Response:
     """Begin a session by a key."""
     key, then = visit.field("key").strip(), visit.field("next")
     admission = await visit.seqd.ask(visit.seqd.ledger.api_keys.admitted.steps(key))
-    if admission.verdict in _WHY:
-        facts = {"next": then, "why": _WHY[admission.verdict]}
+    if admission.verdict in WHY_NOT:
+        facts = {"next": then, "why": WHY_NOT[admission.verdict]}
         return Page("login.html", "Log in", facts, status=401)
     response = visit.back_to(then if _OWN_PATH.fullmatch(then) else "/")
     if admission.verdict is Verdict.ADMITTED:  # where there are no keys, none is needed

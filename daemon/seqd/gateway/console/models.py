@@ -1,17 +1,19 @@
 """Models: which there are, their versions side by side, and which is in service."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from operator import attrgetter
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
+from fastapi import Form
 from starlette.responses import Response
 
 from seqd.admission import resolve_version
 from seqd.analysis.curves import spoken
 from seqd.analysis.sweeps import best_of, better_of, deciding_figure
 from seqd.client import AsyncModelHandle
-from seqd.errors import SeqdError, ServiceChanged
+from seqd.errors import ModelNameTaken, NotAllowed, ServiceChanged
 from seqd.gateway.callers import check_role
 from seqd.gateway.console.rendering import Button, Page, Table, table_of
 from seqd.gateway.console.visits import ByOperator, ByReader, Visit, act, page
@@ -96,11 +98,10 @@ async def model(
 
 
 @act("/models/{name}/promote")
-async def promote(visit: ByOperator, name: str) -> Response:
+async def promote(visit: ByOperator, name: str, version: Annotated[int, Form()]) -> Response:
     """Put a version in service, once the visitor has seen its figures beside those of the other."""
     handle = await _own(visit, name)
-    told, now = visit.field("version"), handle.in_service
-    version = resolve_version(handle.entry, int(told) if told.isdecimal() else told)
+    version, now = resolve_version(handle.entry, version), handle.in_service
     instead = "" if now is None else f", in the place of {name}@{now}"
     asked = (
         f"{name}@{version} will answer all who name {name} alone{instead}, {_ONCE_LOADED}. "
@@ -173,12 +174,11 @@ async def _own(visit: Visit, name: str) -> AsyncModelHandle:
 
 
 async def _may_change(visit: Visit, name: str) -> bool:
-    try:
+    with suppress(ModelNameTaken, NotAllowed):
         check_role(visit.caller, KeyRole.OPERATE)
         await visit.seqd.check_own_model(name, visit.only_tenant)
-    except SeqdError:
-        return False
-    return True
+        return True
+    return False
 
 
 async def _risk(visit: Visit, handle: AsyncModelHandle, version: int | None) -> str:

@@ -13,7 +13,7 @@ from seqd.ledger.overview import FleetOverview
 from seqd.views.jobs import job_columns
 from seqd.views.numbers import age, count, rate
 from seqd.views.queues import queue_columns
-from seqd_schemas import JobRecord, JobState
+from seqd_schemas import JobState
 
 #: Open jobs that are shown, the newest.
 _SHOWN_JOBS = 10
@@ -48,7 +48,7 @@ async def now(visit: ByReader) -> Page:
         queues, found = seen.queues, list(_told_tenants(seen))
     queues = [one for one in queues if one.state != "idle"]
     unserved = {f"{one.task} {one.model}" for one in queues if one.state == "unserved"}
-    tenants = {one.tenant for one in jobs}
+    columns = job_columns(fleet.at_ms, {one.tenant for one in jobs}, unserved)
     facts = {
         "fleet": fleet,
         "figures": fleet.figures,
@@ -58,14 +58,10 @@ async def now(visit: ByReader) -> Page:
         "in_hand": sum(one.items_in_hand for one in fleet.queues),
         "work_left_s": sum(one.work_left_s for one in fleet.queues),
         "charts": _charts_of(hour, fleet.at_ms),
-        "jobs": table_of(job_columns(fleet.at_ms, tenants, unserved), jobs, _page_of),
+        "jobs": table_of(columns, jobs, lambda one: f"/jobs/{one.job_id}"),
         "queues": table_of(queue_columns(is_wide=True), queues),
     }
     return Page("now.html", "Now", facts)
-
-
-def _page_of(job: JobRecord) -> str:
-    return f"/jobs/{job.job_id}"
 
 
 def _told_tenants(seen: FleetOverview) -> Iterator[Finding]:
