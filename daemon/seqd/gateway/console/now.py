@@ -52,7 +52,6 @@ async def now(visit: ByReader) -> Page:
     facts = {
         "fleet": fleet,
         "figures": fleet.figures,
-        "is_all": tenant is None,
         "open_jobs": open_jobs,
         "findings_now": found,
         "in_hand": sum(one.items_in_hand for one in fleet.queues),

@@ -105,9 +105,7 @@ async def worker(visit: ByReader, name: str) -> Page:
         "job": await _job_in_hand(visit, status),
         "findings_now": _of_workers(_alone(fleet, name)),
         "facts": worker_facts(one),
-        "cordon": cordon_line(status, status.cordon, one.now_ms)
-        if status and status.cordon
-        else "",
+        "cordon": status and status.cordon and cordon_line(status, status.cordon, one.now_ms),
         "unfit": table_of(UNFIT_COLUMNS, status.unfit if status else ()),
         "loaded": table_of(LOADED_COLUMNS, sorted(status.loaded_bytes.items()) if status else ()),
         "plugins": table_of(PLUGIN_COLUMNS, status.plugins if status else ()),
