@@ -258,7 +258,7 @@ def _side_by_side(entry: CatalogEntry, chosen: Sequence[int]) -> Table:
     columns: list[Column[str]] = [
         Column("figure", spoken),
         *(Column(ref, partial(figure, one), is_number=True) for one, ref in enumerate(refs)),
-        Column("better", lambda name: Cell(better(name), "bold"), is_left_out_empty=True),
+        Column("better", better, is_left_out_empty=True),
     ]
     return table_of(columns, dict.fromkeys([*first, *second]))
 
