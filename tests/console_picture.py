@@ -4,11 +4,13 @@
 are composed as those of the demo, and this machine's name is replaced.
 """
 
+import json
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from shutil import which
 
@@ -16,7 +18,6 @@ from playwright.sync_api import Page, expect, sync_playwright
 
 from checkout import use_checkout
 from picture import daemon
-from seqd.cli.demo.sample_data import compose_reviews
 from top_picture import folder, write_inputs
 
 _SIZE = {"width": 1_100, "height": 760}
@@ -55,8 +56,9 @@ def main() -> None:
     out.mkdir(exist_ok=True)
     with folder() as name, daemon(Path(name)) as env, gateway(env) as address:
         write_inputs(Path(name))
-        texts = "\n".join(review.text for review in compose_reviews(_LEARNT, seed=1))
-        Path(name, "texts.txt").write_text(texts, encoding="utf-8")
+        with Path(name, "reviews.jsonl").open(encoding="utf-8") as reviews:
+            texts = [json.loads(line)["text"] for line in islice(reviews, _LEARNT)]
+        Path(name, "texts.txt").write_text("\n".join(texts), encoding="utf-8")
         trainings = [handed_in(job, Path(name), env) for job in _TRAININGS]
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(
@@ -67,7 +69,9 @@ def main() -> None:
             expect.set_options(timeout=_LIMIT_MS)
 
             tab.goto("/try?what=imdb_lstm+classify")
-            tab.get_by_label("Text").fill(next(compose_reviews(1, seed=7)).text)
+            tab.get_by_label("Text").fill(
+                "A quiet film with a fine cast, and a second half that drags."
+            )
             tab.get_by_role("button", name="Ask the model").click()
             expect(tab.get_by_role("heading", name="Answer")).to_be_visible()
             draw(tab, out / "try.png")

@@ -20,6 +20,7 @@ def test_an_admin_makes_a_key_which_is_shown_once_and_revokes_it(
 ) -> None:
     tab.goto("/keys")
     expect(tab.get_by_text("This gateway has no key yet")).to_be_visible()
+    expect(tab.get_by_label("What it may do")).to_have_value("admin")
     look("keys_none")
     own = log_in("ops", "admin")
     tab.get_by_role("link", name="Keys").click()

@@ -130,6 +130,25 @@ def test_a_text_is_written_as_a_job_which_stays(tab: Page, look: Look) -> None:
     look("try-job")
 
 
+def test_a_paused_model_is_asked_nothing_until_it_is_resumed(
+    tab: Page, services: RunningServices
+) -> None:
+    with services.client() as client:
+        client.pause_model("echo", reason="new weights at noon")
+        tab.goto("/try")
+        expect(tab.get_by_label("Model and task")).to_have_value("mood classify")
+        tab.get_by_label("Model and task").select_option(label="echo generate (paused)")
+        tab.get_by_role("button", name="Choose").click()
+        tab.get_by_label("Prompt").fill("ab")
+        tab.get_by_role("button", name="Ask the model").click()
+
+        expect(
+            tab.get_by_text("new weights at noon. It answers once it is resumed")
+        ).to_be_visible()
+        assert client.jobs(1, model="echo", states=["queued"]) == []
+        client.resume_model("echo")
+
+
 @pytest.mark.parametrize(
     ("task", "said"), [("generate", "a fat cat and so on"), ("letters", "0.3")]
 )

@@ -101,13 +101,17 @@ def test_the_sick_worker_comes_first_and_its_page_says_what_ails_it(
 def test_a_worker_is_cordoned_after_a_question_and_the_rule_is_ended(
     tab: Page, sick: WorkerStatus, ledger: Ledger, seqd: Callable[..., Ended], look: Look
 ) -> None:
+    beside = sick.model_copy(update={"worker": f"gpu:0@{sick.host}-beside"})
+    ledger.fleet.publish_worker(beside, 3_600)
     tab.goto("/workers?text=pool%3Da")
     tab.get_by_role("link", name=SICK).click()
     tab.get_by_label("Why, for whoever looks at the workers").fill("its memory")
 
     tab.get_by_role("button", name="Cordon").click()
     expect(tab.get_by_text("No other worker that is up can classify only_here@1")).to_be_visible()
-    expect(tab.get_by_text(f"It means {SICK} now.")).to_be_visible()
+    expect(tab.get_by_text(f"It means {SICK}, {beside.worker} now.")).to_be_visible()
+    expect(tab.get_by_text(f"It means 2 workers, not {SICK} alone.")).to_be_visible()
+    ledger.fleet.forget_worker(beside.worker)
     look("workers-question")
     assert ledger.cordons.rules() == []
     tab.get_by_role("button", name=f"Cordon gpu:0@{sick.host}").click()

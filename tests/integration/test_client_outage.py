@@ -457,8 +457,8 @@ def test_an_address_at_which_no_redis_can_be_used_is_told_of_at_once(
     assert str(missing).startswith(f"Redis at 127.0.0.1:{port} has no database 99. Set ")
     assert type(other) is InvalidSettings
     assert str(other) == (
-        f"What answers at 127.0.0.1:{other_port} is not Redis: it sent b'HTTP/1.1 400 Bad "
-        "Request'. Set SEQD_REDIS_URL to the host and port of Redis."
+        f'What answers at 127.0.0.1:{other_port} is not Redis (Protocol error, got "H" as reply '
+        "type byte). Set SEQD_REDIS_URL to the host and port of Redis."
     )
     assert not any("waiting for it" in message for message in caplog.messages)
 

@@ -217,8 +217,9 @@ def test_a_replay_promises_nothing_of_what_it_could_not_send(
 
     assert [one.status for one in planned.values()] == [2, 2]
     assert [one.out for one in planned.values()] == [
-        f"Job {unreadable.job_id} was left: No item of job {unreadable.job_id} that is meant still "
-        "has an error and a text that could be read: there is nothing to replay.\n",
+        f"Job {unreadable.job_id} was left: Nothing of job {unreadable.job_id} can be tried again: "
+        "each item meant has succeeded since, or had no text that could be read. Mend the input, "
+        "and hand it in again.\n",
         f"Job {cut_off.job_id} was left: Job {cut_off.job_id} ended before its input was complete, "
         "so a retry would leave out what had not been read. Hand the whole job in again; what was "
         "done stays readable.\n",

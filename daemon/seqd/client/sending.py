@@ -239,8 +239,8 @@ class Sender:
             items = ChosenItems(items, results, codes=codes)
         if not (yield from items.find()):
             raise WrongState(
-                f"No item of job {first.job_id} that is meant still has an error and a text that "
-                "could be read: there is nothing to replay."
+                f"Nothing of job {first.job_id} can be tried again: each item meant has succeeded "
+                "since, or had no text that could be read. Mend the input, and hand it in again."
             )
         if dry_run:
             return None

@@ -258,8 +258,8 @@ def check_role(caller: Caller, role: KeyRole) -> None:
     if not caller.role.may(role):
         allowed = ", ".join(one for one in KeyRole if one.may(role))
         raise NotAllowed(
-            f"The key has the role {caller.role}; allowed here: {allowed}. Use a key with one "
-            "of these."
+            f"The key has the role {caller.role}; allowed here: {allowed}. Use a key with such a "
+            "role."
         )
 
 

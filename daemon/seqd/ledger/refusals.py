@@ -72,9 +72,8 @@ def refusal_of(error: Exception, address: str, *, is_proven: bool) -> SeqdError 
 
 
 def _no_redis(error: InvalidResponse, address: str, *, is_proven: bool) -> SeqdError:
-    """Return our error for an answer that is not Redis's; redis-py puts the answer in its text."""
-    answer = str(error).partition("Protocol Error: ")[2]
-    text = f"What answers at {address} is not Redis: it sent {answer[:80]}."
+    """Return our error for an answer that is not Redis's; of that hiredis tells how it begins."""
+    text = f"What answers at {address} is not Redis ({error})."
     if is_proven:  # Redis is away, and something else has its address until it is back
         return RedisUnreachable(f"{text} Try again when Redis is back.")
     return InvalidSettings(f"{text} Set SEQD_REDIS_URL to the host and port of Redis.")

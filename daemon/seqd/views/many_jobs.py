@@ -18,13 +18,16 @@ def states_told(found: JobCount) -> str:
 
 def done_told(done: JobsActedOn) -> str:
     """Return on how many jobs it was done, in a sentence."""
-    were = "was" if done.acted_on == 1 else "were"
-    return f"{counted(done.acted_on, 'job')} {were} {past_of(JobAction(done.action))}."
+    past = past_of(JobAction(done.action))
+    if not done.acted_on:
+        return f"No job was {past}."
+    return f"{counted(done.acted_on, 'job')} {'was' if done.acted_on == 1 else 'were'} {past}."
 
 
 def refused_told(done: JobsActedOn) -> Iterator[str]:
     """Yield for each reason how many jobs stayed as they are, in a sentence."""
     for reason, number in done.refused.most_common():
         job_id, sentence = done.first_refused[reason]
-        stayed = f"{counted(number, 'job')} stayed as they are ({reason})"
+        as_before = "as it is" if number == 1 else "as they are"
+        stayed = f"{counted(number, 'job')} stayed {as_before} ({reason})"
         yield f"{stayed}, such as {job_id}: {sentence}"

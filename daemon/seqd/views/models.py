@@ -132,7 +132,7 @@ CHANGE_COLUMNS: Final[tuple[Column[ServiceChange], ...]] = (
 def _changed(change: ServiceChange) -> str:
     if change.from_version == change.to_version:
         kind = "roll-out" if change.rollout is None else change.rollout.kind
-        return f"a {kind} began or ended; {change.to_version} stayed in service"
+        return f"{kind}, {change.to_version} stays"
     before = "none" if change.from_version is None else change.from_version
     after = "none" if change.to_version is None else change.to_version
     return f"{before} → {after}{', rolled back' if change.is_rollback else ''}"

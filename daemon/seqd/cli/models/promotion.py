@@ -229,7 +229,8 @@ def history(
     if not changes:
         told = f"Nothing is written down of {model} yet: its version in service never changed."
         return Found(changes, told)
-    return Found(changes, lambda screen: print_table(screen, CHANGE_COLUMNS, changes))
+    # Without the figures of gates, for which a terminal has no room beside the reasons.
+    return Found(changes, lambda screen: print_table(screen, CHANGE_COLUMNS[:-1], changes))
 
 
 @shown

@@ -34,7 +34,8 @@ class _Asked(BaseModel):
 @page("/keys")
 async def keys(visit: ByAdmin) -> Page:
     """List the keys."""
-    return await _listed(visit, {"tenant": visit.caller.tenant, "role": KeyRole.READ})
+    role = KeyRole.ADMIN if visit.caller.key_id is None else KeyRole.READ
+    return await _listed(visit, {"tenant": visit.caller.tenant, "role": role})
 
 
 @act("/keys")
@@ -96,10 +97,12 @@ async def _all(visit: Visit) -> tuple[list[ApiKeyRecord], int]:
 async def _listed(visit: Visit, given: Mapping[str, str], why: str = "") -> Page:
     """Return the page with all keys, and with what was given in its form, and why it is not."""
     keys, now_ms = await _all(visit)
+    is_open = visit.caller.key_id is None
     facts = {
         "keys": table_of(key_columns(now_ms), keys, lambda one: f"/keys/{one.id}"),
-        "is_open": visit.caller.key_id is None,
-        "roles": _ROLES,
+        "is_open": is_open,
+        # Who has only another one could make no further key here.
+        "roles": {KeyRole.ADMIN: _ROLES[KeyRole.ADMIN]} if is_open else _ROLES,
         "given": given,
         "most": {"days": _MAX_DAYS, "rate": MAX_REQUESTS_PER_MINUTE},
         "why": why,

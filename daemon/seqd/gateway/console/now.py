@@ -54,6 +54,7 @@ async def now(visit: ByReader) -> Page:
         "figures": fleet.figures,
         "open_jobs": open_jobs,
         "findings_now": found,
+        "paused": sum(one.paused_items for one in fleet.queues),
         "in_hand": sum(one.items_in_hand for one in fleet.queues),
         "work_left_s": sum(one.work_left_s for one in fleet.queues),
         "charts": _charts_of(hour, fleet.at_ms),

@@ -15,8 +15,16 @@ from seqd.gateway.console.rendering import Page
 from seqd.gateway.console.visits import BySubmitter, Visit, act, page
 from seqd.gateway.refusals import message_of
 from seqd.kinds import CLASSIFY, GENERATE, TRAIN
+from seqd.ledger.model_pauses import pause_in_words
 from seqd.parameters import Schema, allowed, fields_of, read_value, resolved, written_value
-from seqd_schemas import CatalogEntry, Classification, Generation, ParameterValue, Priority
+from seqd_schemas import (
+    CatalogEntry,
+    Classification,
+    Generation,
+    ModelPause,
+    ParameterValue,
+    Priority,
+)
 
 _TITLE: Final = "Try a model"
 
@@ -52,11 +60,13 @@ async def try_page(visit: BySubmitter) -> Page:
         return Page("try.html", _TITLE, {"asked": None})
     model, _, task = visit.request.query_params.get("what", "").partition(" ")
     name = model.partition("@")[0]
+    pauses = await visit.seqd.paused_models()
     known = [one for one in tasks if one[0] == name and task in ("", one[1])]
     if not known:
-        known = list(tasks)
+        known = sorted(tasks, key=lambda one: one[0] in pauses)
         model = known[0][0]
-    return Page("try.html", _TITLE, _facts(tasks, _Asked(model, known[0][1], "", {}), None))
+    asked = _Asked(model, known[0][1], "", {})
+    return Page("try.html", _TITLE, _facts(tasks, asked, None, pauses))
 
 
 @act("/try")
@@ -70,7 +80,10 @@ async def tried(visit: BySubmitter) -> Page | Response:
         return visit.back_to("/try", why, is_refused=True)
     values = dict(_values(entry.all_tasks[task].parameters, given))
     asked = _Asked(model, task, given.get("text", "").replace("\r\n", "\n"), values)
-    facts, tenant = _facts(tasks, asked, given), visit.caller.tenant
+    pauses, tenant = await visit.seqd.paused_models(), visit.caller.tenant
+    facts = _facts(tasks, asked, given, pauses)
+    if entry.model in pauses and "as_job" not in given:
+        return Page("try.html", _TITLE, facts)
     try:
         if task == GENERATE and "as_job" in given:
             job = await visit.seqd.generate(
@@ -105,21 +118,28 @@ async def _tasks(visit: Visit) -> _Tasks:
     }
 
 
-def _facts(tasks: _Tasks, asked: _Asked, given: Mapping[str, str] | None) -> dict[str, object]:
+def _facts(
+    tasks: _Tasks,
+    asked: _Asked,
+    given: Mapping[str, str] | None,
+    pauses: Mapping[str, ModelPause],
+) -> dict[str, object]:
     """Return what the form shows: what it has by itself, or what was `given`."""
     name = asked.model.partition("@")[0]
     entry = tasks[name, asked.task]
     known = entry.all_tasks[asked.task]
     versions = [*entry.labels, *(one.version for one in reversed(entry.versions))]
     names = [name, *(f"{name}@{one}" for one in versions), asked.model]
-    root, whats = known.parameters, [f"{name} {task}" for name, task in tasks]
+    root, pause = known.parameters, pauses.get(name)
+    whats = {f"{one} {task}": " (paused)" if one in pauses else "" for one, task in tasks}
     return {
-        "tasks": {one: one for one in whats},
+        "tasks": {what: what + more for what, more in whats.items()},
         "what": f"{name} {asked.task}",
         "summary": known.summary or entry.summary,
         "asked": asked,
         "models": {one: one for one in names} | {name: f"{name} (in service)"},
         "fields": {f"{_PARAMETER}{one}": _field(one, root, given) for one in fields_of(root)},
+        "pause": pause and f"{name} is {pause_in_words(pause)}. It answers once it is resumed.",
         "fault": "",
         "commands": {},
     }

@@ -37,6 +37,9 @@ from seqd_schemas import CordonAction, CordonRule, KeyRole, WorkerStatus
 #: Workers of one page.
 _SHOWN: Final = 200
 
+#: What follows a rule, or its end: workers publish what they do, and tables show it then.
+_FOLLOWS: Final = "Workers follow within some seconds."
+
 #: What a rule of a page asks for, and what it does, for whoever is asked.
 _ACTS: Final = {
     CordonAction.CORDON: "claims nothing new, finishes what it has in hand, and stays up",
@@ -91,7 +94,7 @@ async def end_rule(visit: ByAdmin) -> Response:
     visit.ask(asked, f"Uncordon {told}")
     change = visit.seqd.ledger.cordons.change.steps(remove=ended)
     await visit.seqd.act(change, "workers.uncordon", wanted, {"reason": ""})
-    return visit.back_to("/workers", f"Uncordoned {told}.")
+    return visit.back_to("/workers", f"Uncordoned {told}.", _FOLLOWS)
 
 
 @page("/workers/{name:path}")
@@ -111,6 +114,8 @@ async def worker(visit: ByReader, name: str) -> Page:
         "plugins": table_of(PLUGIN_COLUMNS, status.plugins if status else ()),
         "deaths": table_of(DEATH_COLUMNS, reversed(known.deaths if known else ())),
         "may_do": _ends(visit, [one for one in rules if meant_by([one.target], up)]),
+        "meant": status and option_of(target_of(status)),
+        "is_held": status and target_of(status) in [one.target for one in rules],
     }
     return Page("worker.html", name, facts)
 
@@ -132,7 +137,9 @@ async def hold(
         f"{what}? Whoever works there {_ACTS[action]}, until you end the rule. It means "
         f"{first_of(meant)} now."
     )
-    visit.ask(asked, what, nobody_left_told(fleet.workers, meant, fleet.catalog))
+    risks = [f"It means {len(meant)} workers, not {name} alone."] if len(meant) > 1 else []
+    risks.append(nobody_left_told(fleet.workers, meant, fleet.catalog))
+    visit.ask(asked, what, " ".join(risks).strip())
     rule = CordonRule(
         target=target,
         action=action,
@@ -142,7 +149,8 @@ async def hold(
     )
     change = visit.seqd.ledger.cordons.change.steps(add=[rule])
     await visit.seqd.act(change, f"workers.{action}", rule.target, {"reason": rule.reason})
-    return visit.back_to(_path(name), f"The rule stands: {action} {option_of(rule.target)}.")
+    told = f"The rule stands: {action} {option_of(rule.target)}."
+    return visit.back_to(_path(name), told, _FOLLOWS)
 
 
 async def _found(visit: Visit, name: str) -> tuple[FleetOverview, SeenWorker]:
