@@ -134,7 +134,7 @@ def _figures(
     if record.counts.errored:
         figures.append((count(record.counts.errored), "errors"))
     if left_s is not None:
-        figures.append((f"about {duration(left_s)}", "left"))
+        figures.append((duration(left_s), "left, about"))
     if isinstance(step, Step) and not record.state.is_terminal:
         figures += [(metric(one), spoken(name)) for name, one in step.metrics.items()]
     return figures
