@@ -244,9 +244,9 @@ $(ENGINES_VENV)/dev.stamp: pyproject.toml
 	$(ENGINES_VENV)/bin/python -P -m pip install --quiet --disable-pip-version-check --editable '.[serve,embedded,ray,dev]' 'dask[dataframe]>=2025.1' 'pyspark>=4,<5'
 	@touch $@
 
-# Without TensorFlow, which the demo does not need and which is two gigabytes.
+# With the gateway, whose page the demo names; without TensorFlow, which it does not need and which is two gigabytes.
 $(VENV)/run.stamp: $(BIN)/python pyproject.toml
-	$(BIN)/python -P -m pip install --quiet --disable-pip-version-check --editable '.[serve,embedded,parquet]'
+	$(BIN)/python -P -m pip install --quiet --disable-pip-version-check --editable '.[serve,embedded,gateway,parquet]'
 	@touch $@
 
 $(VENV)/bench.stamp: $(VENV)/run.stamp
