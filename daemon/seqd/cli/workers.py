@@ -306,7 +306,7 @@ def _set(
         ledger.cordons.change(add=rules)
     screen = Screen()
     for rule in rules:
-        names = [one.worker for one in meant if one in _meant([rule.target], workers)]
+        names = [one.worker for one in _meant([rule.target], meant)]
         who = ", ".join(names) or "no worker that is up"
         screen.say(f"{action} {option_of(rule.target)}: {who}")
     return rules
