@@ -68,6 +68,7 @@ def test_the_best_version_is_found_and_put_in_service_and_taken_back(tab: Page, 
     look("promotion")
     tab.get_by_role("button", name="Put topics@2 in service").click()
     expect(tab.get_by_text("topics@2 is in service.")).to_be_visible()
+    expect(tab.get_by_text("The best by its figures, topics@2, is in service.")).to_be_visible()
     expect(tab.get_by_role("row", name="1 → 2")).to_contain_text("more accurate <b>")
 
     tab.get_by_role("button", name="Roll back").click()

@@ -26,6 +26,7 @@ def test_the_first_page_shows_what_is_in_hand_and_the_last_hour_and_follows_it(
         job = client.classify(["fine", "bad", "raise"])
         expect(tab.get_by_role("link", name=job.job_id)).to_be_visible()
         expect(tab.get_by_text("The model imdb_lstm is paused")).to_be_visible()
+        expect(tab.locator(".figures")).to_contain_text("3 items paused")
         look("now")
 
         client.resume_model("imdb_lstm")

@@ -117,6 +117,7 @@ def test_a_worker_is_cordoned_after_a_question_and_the_rule_is_ended(
     tab.get_by_role("button", name=f"Cordon gpu:0@{sick.host}").click()
 
     expect(tab.get_by_text(f"The rule stands: cordon gpu:0@{sick.host}.")).to_be_visible()
+    expect(tab.get_by_role("button", name="Cordon", exact=True)).to_be_hidden()
     (rule,) = ledger.cordons.rules()
     assert (rule.target, rule.reason) == (f"slot:gpu:0@{sick.host}", "its memory")
     tab.goto("/workers")
