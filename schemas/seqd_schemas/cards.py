@@ -116,6 +116,8 @@ class VersionEvaluation(WireModel):
     `score`, `spans`, `text` or `embedding`."""
     parameters: Parameters = Field(default_factory=dict)
     """Parameters that were asked for, defaults left out."""
+    min_score: Probability | None = None
+    """Score that an answer must have to be in `kept_share` and `kept_accuracy`."""
     items: Count = Field(description="Items with a true label and an answer; characters of a text.")
     unlabelled: Count = Field(default=0, description="Items left out, without a true label.")
     errored: Count = Field(default=0, description="Items left out, as the model gave an error.")
@@ -124,10 +126,11 @@ class VersionEvaluation(WireModel):
     beyond_limit: Count = 0
     """Items left out, as the figures are of the first items alone."""
     metrics: dict[MetricName, EvaluatedMetric] = Field(max_length=64)
-    """Figures by name: `accuracy`, `f1_macro`, `log_loss`, `brier_score`, `calibration_error`; of a
-    text `bits_per_char` and what else the plugin measures; of outputs that are labels or spans
-    `f1_micro` and others, of a score `mean_absolute_error` and others, of a text beside a reference
-    `chrf`, of an embedding `neighbour_accuracy`."""
+    """Figures by name: `accuracy`, `f1_macro`, `log_loss`, `brier_score`, `calibration_error`, and
+    with a `min_score` `kept_share` and `kept_accuracy`; of a text `bits_per_char` and what else the
+    plugin measures; of outputs that are labels or spans `f1_micro` and others, of a score
+    `mean_absolute_error` and others, of a text beside a reference `chrf`, of an embedding
+    `neighbour_accuracy`."""
     classes: tuple[EvaluatedClass, ...] = Field(default=(), max_length=MAX_LISTED_CLASSES)
     """The classes in the model's order; of more than 100 those with most items."""
     confusion: tuple[Confusion, ...] = Field(default=(), max_length=MAX_CONFUSIONS)

@@ -75,7 +75,8 @@ def test_an_evaluation_is_kept_and_its_card_tells_figures_examples_and_what_is_m
     hostile = "\x1b[2Jgood\u202e"
     rows = [{"text": "good", "label": "good"}] * 3 + [{"text": hostile, "label": "good"}]
 
-    evaluated = here(capsys, "models", "evaluate", reference, "--data", a_file(tmp_path, rows))
+    command = ("models", "evaluate", reference, "--data", a_file(tmp_path, rows))
+    evaluated = here(capsys, *command, "--min-score", "0.5")
     shown = here(capsys, "models", "show", reference)
     card = card_of(capsys, reference)
 
@@ -88,6 +89,10 @@ def test_an_evaluation_is_kept_and_its_card_tells_figures_examples_and_what_is_m
     assert [one.text for one in kept.wrong] == [hostile]
     assert kept.data.classes == {"good": 4}
     assert "accuracy           75.00%  (95%: 30.06% to 95.44%)" in shown.out
+    assert (kept.min_score, kept.metrics["kept_share"].value) == (0.5, 1.0)
+    assert kept.metrics["kept_accuracy"].value == 0.75
+    assert "kept accuracy      75.00%" in shown.out
+    assert "min score          0.5" in shown.out
     assert "\\x1b[2Jgood\\u202e" in shown.out
     assert "\x1b" not in shown.out
     assert f"Not measured yet: seqd models show {reference} --measure" in shown.out

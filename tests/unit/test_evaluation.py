@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from seqd.analysis.classification import ClassAnswers, LabelCodes
 from seqd.analysis.evaluation import HighestScored
 from seqd.analysis.measures import CLASSIFICATION, Report
 from seqd_schemas import (
@@ -119,6 +120,26 @@ def test_the_calibration_error_is_the_gap_between_what_is_claimed_and_what_is_ri
     )
 
     assert values_of(report)["calibration_error"] == pytest.approx(error)
+
+
+def test_of_a_least_score_the_share_and_the_accuracy_of_what_is_kept_are_told() -> None:
+    answers = ClassAnswers(LabelCodes())
+    for truth, prediction in (
+        ("rot", a_prediction("rot", 0.9)),
+        ("gelb", a_prediction("rot", 0.8)),
+        ("rot", a_prediction("rot", 0.7)),
+        (None, a_prediction("rot", 0.9)),
+        ("rot", None),
+    ):
+        answers.add(truth, prediction)
+
+    kept = answers.kept(0.8)
+
+    assert {name: one.value for name, one in kept.items()} == {
+        "kept_share": pytest.approx(2 / 3),
+        "kept_accuracy": 0.5,
+    }
+    assert set(answers.kept(0.95)) == {"kept_share"}
 
 
 def test_without_items_there_is_no_report() -> None:

@@ -141,6 +141,20 @@ class ClassAnswers:
         chances = np.array(self._chances, np.float64)
         return -np.log(np.maximum(chances, LEAST_PROBABILITY))
 
+    def kept(self, min_score: float) -> dict[str, EvaluatedMetric]:
+        """Return the share of answers with at least a score, and the accuracy of these.
+
+        Of items with a true label; no accuracy where no answer has the score.
+        """
+        is_counted = (self.truths() != _NONE) & (self.labels() != _NONE)
+        is_kept = is_counted & (np.array(self._scores) >= min_score)
+        items = int(is_kept.sum())
+        figures = {"kept_share": share_of(items, int(is_counted.sum()))}
+        if items:
+            right = int((is_kept & (self.truths() == self.labels())).sum())
+            figures["kept_accuracy"] = share_of(right, items)
+        return figures
+
     def report(self) -> Report:
         """Return the figures. Raises ValueError while no item has a label and a prediction."""
         truth, given = self.truths(), self.labels()

@@ -33,6 +33,16 @@ def evaluate(
         Path | None,
         typer.Option("--plot", help="File for a picture (PNG): confusions and calibration."),
     ] = None,
+    min_score: Annotated[
+        float | None,
+        typer.Option(
+            "--min-score",
+            min=0.0,
+            max=1.0,
+            help="Say which share of the answers has this score at least, and how many of these "
+            "are right: 0.8.",
+        ),
+    ] = None,
     format_name: options.InputFormatName = "auto",
     text_field: options.TextField = "text",
     label_field: measuring.TruthField = None,
@@ -67,10 +77,16 @@ def evaluate(
         parameters=readers.parameters(param),
         last=last,
         adapts=adaptive,
+        min_score=min_score,
     )
     text_model = None if task not in (None, GENERATE) else open_text_model(model)
     if text_model is not None:
-        given = {"--plot": plot, "--param": param, "--map-label": map_label}
+        given = {
+            "--plot": plot,
+            "--min-score": min_score is not None,
+            "--param": param,
+            "--map-label": map_label,
+        }
         refuse_options(given, "models", f"{model!r} writes text")
         _evaluate_text(text_model, asked, screen, keeps_texts=not no_examples)
         return
@@ -105,6 +121,7 @@ def _evaluate_text(
 def _evaluate_items(
     model: str, asked: "Asked", plot: Path | None, screen: Screen, *, keeps_texts: bool
 ) -> None:
+    from seqd.analysis.classification import ClassAnswers
     from seqd.analysis.evaluation import HighestScored
     from seqd.analysis.plots import check_plot
     from seqd.cli.exits import MISTAKE, OK
@@ -125,7 +142,11 @@ def _evaluate_items(
         catalog = client.catalog()  # before the work: when it is done Redis may be away
         subject = subject_of(catalog.get(ModelReference.parse(model).name), model, asked)
         if subject.output is not None:
-            given = {"--plot": plot, "--map-label": asked.label_map}
+            given = {
+                "--plot": plot,
+                "--min-score": asked.min_score is not None,
+                "--map-label": asked.label_map,
+            }
             refuse_options(given, "models", f"{model!r} is measured by its task {subject.task!r}")
         answers, examples = subject.measure.answers(), HighestScored()
         with measured_items(asked, subject) as items:
@@ -134,6 +155,8 @@ def _evaluate_items(
             data = items.fingerprint(asked.data)
     try:
         report = answers.report()
+        if isinstance(answers, ClassAnswers) and asked.min_score is not None:
+            report.metrics.update(answers.kept(asked.min_score))
     except ValueError:
         raise InvalidData(
             f"{asked.data} has no record with both a {subject.truth_noun} and an answer, so there "
@@ -151,6 +174,7 @@ def _evaluate_items(
             "task": subject.task,
             "output": subject.output,
             "parameters": dict(asked.parameters),
+            "min_score": asked.min_score,
             "right": examples.right() if keeps_texts else (),
             "wrong": examples.wrong() if keeps_texts else (),
         }

@@ -68,6 +68,8 @@ class Asked:
     last: float | None = None
     #: Whether a version that writes text learns from it while it is measured.
     adapts: bool = False
+    #: Score that a classification must have to be counted as kept; None: no such figures.
+    min_score: float | None = None
 
     @property
     def data(self) -> str:

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from seqd.analysis.curves import curve_of, spoken
 from seqd.views.numbers import count
-from seqd_schemas import EpochMetrics
+from seqd_schemas import EpochMetrics, ReliabilityBin
 
 #: Fewest columns between a chart's numbers and names that show anything.
 LEAST_COLUMNS: Final = 20
@@ -48,6 +48,23 @@ def epochs_chart(epochs: Sequence[EpochMetrics], width: int) -> list[Text]:
     axis = Axis("epoch", count(epochs[0].epoch), count(epochs[-1].epoch))
     width = min(width, MOST_COLUMNS)
     return line_chart(lines, axis, width=width, rows=_CURVE_ROWS, title=spoken(curve.figure))
+
+
+def reliability_chart(bins: Sequence[ReliabilityBin], width: int) -> list[Text]:
+    """Return accuracy over mean score, beside the line of scores that are as good as they claim.
+
+    Nothing for less than two bins, or without room.
+    """
+    if len(bins) < 2:
+        return []
+    first, last = bins[0].mean_score, bins[-1].mean_score
+    lines = (
+        Line("as claimed", ((first, first), (last, last)), _HELD_OUT_STYLE),
+        Line("as it is", [(one.mean_score, one.accuracy) for one in bins], _TRAINING_STYLE),
+    )
+    axis = Axis("score", f"{first:.2f}", f"{last:.2f}")
+    width = min(width, MOST_COLUMNS)
+    return line_chart(lines, axis, width=width, rows=_CURVE_ROWS, title="accuracy")
 
 
 @dataclass(frozen=True, slots=True)

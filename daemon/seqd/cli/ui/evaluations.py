@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from seqd.cli.label_map import named_labels, suggested_options
+from seqd.cli.ui.charts import reliability_chart
 from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.tables import cut, print_facts, print_rows, print_table, values_line
 from seqd.escaping import one_line
@@ -31,7 +32,16 @@ _LABEL_CHARS: Final = 20
 _LEAST_TEXT_CHARS: Final = 20
 
 #: Figures that are shares, and shown as such.
-_SHARES: Final = frozenset({"accuracy", "calibration_error", "exact_match", "neighbour_accuracy"})
+_SHARES: Final = frozenset(
+    {
+        "accuracy",
+        "calibration_error",
+        "exact_match",
+        "kept_accuracy",
+        "kept_share",
+        "neighbour_accuracy",
+    }
+)
 
 #: Figures as people call them, where their names are not what to show.
 _SPOKEN: Final = {
@@ -64,6 +74,8 @@ def print_evaluation(
         "parameters": values_line(evaluation.parameters),
     }
     figures = {spoken(name): _figure(name, one) for name, one in evaluation.metrics.items()}
+    if evaluation.min_score is not None:
+        figures["min score"] = f"{evaluation.min_score:g}"
     if is_classified and "log_loss" not in evaluation.metrics:
         figures["log loss"] = "not known: the model gives no probability of the true class"
     print_facts(screen, facts | figures)
@@ -159,12 +171,21 @@ def _print_matrix(screen: Screen, evaluation: VersionEvaluation) -> None:
 
 
 def _print_calibration(screen: Screen, evaluation: VersionEvaluation) -> None:
-    rows = [
-        (f"{part.lower:.2f}-{part.upper:.2f}", part.items, part.mean_score, part.accuracy)
-        for part in evaluation.calibration
-    ]
+    """Print the reliability plot, and a row for each bin with what is kept from its score on."""
+    bins = evaluation.calibration
+    chart = reliability_chart(bins, screen.console.width)
+    if chart:
+        screen.say()
+        screen.block(chart)
     screen.say()
-    print_rows(screen, ("score", "items", "mean score", "accuracy"), rows)
+    total = sum(part.items for part in bins)
+    rows, kept, right = [], 0, 0.0
+    for part in reversed(bins):
+        kept, right = kept + part.items, right + part.items * part.accuracy
+        own = f"{part.lower:.2f}-{part.upper:.2f}", part.items, part.mean_score, part.accuracy
+        rows.append((*own, f"{kept / total:.1%}", _share(right / kept)))
+    names = ("score", "items", "mean score", "accuracy", "kept from here up", "their accuracy")
+    print_rows(screen, names, rows[::-1])
 
 
 def _print_examples(screen: Screen, examples: Sequence[EvaluatedExample], title: str) -> None:
