@@ -2,21 +2,27 @@
 
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
+import pytest
 from safetensors.numpy import save_file
 
 from seqd.hookspecs import Artifact, Device, LoadedModel, TrainedModel
 from seqd.inputs.datasets import TextDataset
 from seqd.testing import CPU, MemoryTrainContext
 from seqd_char_lstm import CharLstm, TrainParameters
-from seqd_modelkit.ngrams import NgramModel, count, fit
+from seqd_char_lstm.chains import Network
+from seqd_char_lstm.engine import SteppedEngine
+from seqd_modelkit.mixing.model import Learning, Mixture
 
 #: Reads windows of eight of its six characters.
 WINDOW = {
-    "format": 2,
+    "format": 3,
     "reads": "window",
     "alphabet": " .abcd",
     "lower_case": True,
@@ -48,22 +54,26 @@ def some_weights(config: Mapping[str, object], *, seed: int = 0, size: float = 0
     }
 
 
-def some_ngrams(symbols: int = 6) -> NgramModel:
-    """An n-gram model of a random text, in which a half is like the character before it."""
+@cache
+def some_mixture(alphabet: str) -> Mixture:
+    """A mixture of a random text, in which a half is like the character before it."""
     random = np.random.default_rng(0)
-    ids = np.repeat(random.integers(0, symbols, 1_000), random.integers(1, 4, 1_000))
-    return fit(count([ids.astype(np.int32)], order=3, symbols=symbols))
+    ids = np.repeat(random.integers(0, len(alphabet), 1_000), random.integers(1, 4, 1_000))
+    with tempfile.TemporaryDirectory() as folder:
+        context = a_context(Path(folder))
+        mixture, _ = Learning(ids.astype(np.int32), alphabet, context).run()
+    return replace(mixture, unknown_share=0.0)
 
 
 def write_version(
     folder: Path, config: Mapping[str, object], weights: Weights | None = None
 ) -> Artifact:
-    """Write the files of a version, with n-grams where the config gives them a share."""
+    """Write the files of a version, with a mixture where the config says so."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text(json.dumps(config))
     save_file(dict(weights or some_weights(config)), folder / "weights.safetensors")
-    if config.get("ngram_share"):
-        save_file(some_ngrams(len(config["alphabet"])).arrays(), folder / "ngrams.safetensors")
+    if config.get("mixes"):
+        save_file(some_mixture(config["alphabet"]).arrays(), folder / "mixture.safetensors")
     return Artifact(folder, None)
 
 
@@ -73,6 +83,16 @@ def a_generator(
     """A loaded version."""
     with tempfile.TemporaryDirectory() as folder:
         return CharLstm().load(write_version(Path(folder), config, weights), device)
+
+
+@contextmanager
+def writing_in_numpy(network: Network) -> Iterator[None]:
+    """Have versions that are loaded meanwhile write by a network, step by step."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            "seqd_char_lstm.generation.engine_for", lambda version: SteppedEngine(network)
+        )
+        yield
 
 
 TEXT = "The cat sat on the mat. The rat sat on a cat. " * 20  # 920 characters

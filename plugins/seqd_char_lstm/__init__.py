@@ -2,7 +2,7 @@
 
     parameters   of a training, with its presets; `generate_parameters` of a generation
     data         a text as ids: alphabet, corpus, windows, streams
-    artifact     a version: config, weights, n-grams, and their files
+    artifact     a version: config, weights, mixture, and their files
     network      the networks in Keras; `engine` serves and `learner` trains, both compiled
     training     from a text to a version
     decoding     many chains at once, from prompts to sampled ids

@@ -1,32 +1,34 @@
-"""A `char_lstm` version: its config, its weights, its n-grams, and the files that hold them.
+"""A `char_lstm` version: its config, its weights, its mixture, and the files that hold them.
 
 config.json           `Config`
 weights.safetensors   `Weights`, float32 or float16
-ngrams.safetensors    the n-gram model, where the config gives it a share
+mixture.safetensors   the model that mixes contexts, where there is one beside the network
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Final, Literal, Self
+from typing import TYPE_CHECKING, ClassVar, Final, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import Field, model_validator
 
-from seqd.errors import ArtifactDamaged
+from seqd.errors import ArtifactDamaged, LibraryMissing
 from seqd_modelkit.artifacts import (
-    CONFIG_FILE,
     RESTORE,
     ArtifactConfig,
     check_weights,
     read_tensors,
     write_tensors,
 )
-from seqd_modelkit.ngrams import NgramModel
+from seqd_modelkit.numba_probe import can_compile
+
+if TYPE_CHECKING:  # it imports Numba
+    from seqd_modelkit.mixing.model import Mixture
 
 WEIGHTS_FILE: Final = "weights.safetensors"
-NGRAMS_FILE: Final = "ngrams.safetensors"
+MIXTURE_FILE: Final = "mixture.safetensors"
 
 #: Characters that an alphabet may have: a batch of one-hot windows then still fits in 200 MB.
 MAX_ALPHABET: Final = 10_000
@@ -42,11 +44,11 @@ Floats = npt.NDArray[np.float32]
 
 
 class Config(ArtifactConfig):
-    """All that a version is, except for its weights and n-grams."""
+    """All that a version is, except for its weights and mixture."""
 
-    FORMAT: ClassVar[int] = 2
+    FORMAT: ClassVar[int] = 3
 
-    format: Literal[2] = 2
+    format: Literal[3] = 3
     #: `window`: a character is predicted from exactly the `window` before it, from zero states.
     #: `stream`: from all before it, the LSTM's states being carried along.
     reads: Literal["window", "stream"]
@@ -60,8 +62,8 @@ class Config(ArtifactConfig):
     #: Text of the corpus up to the end of a sentence. `window`: as many characters, which stand
     #: before a prompt shorter than that. `stream`: what is read before any text, at least one.
     lead_in: str = Field(min_length=1, max_length=MAX_LEAD_IN)
-    #: s in p = (1 - s) p_lstm + s p_ngram, the n-gram model's share in each prediction.
-    ngram_share: float = Field(default=0.0, ge=0.0, le=0.99, allow_inf_nan=False)
+    #: A model that mixes contexts predicts together with the network.
+    mixes: bool = False
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -80,9 +82,9 @@ class Config(ArtifactConfig):
             raise ValueError("a version that reads windows says of how many characters")
         if len(self.lead_in) != self.window:
             raise ValueError(f"lead_in has {len(self.lead_in)} characters, not {self.window}")
-        if (self.layers, self.embedding_dim, self.ngram_share) != (1, 0, 0.0):
+        if (self.layers, self.embedding_dim, self.mixes) != (1, 0, False):
             raise ValueError(
-                "a version that reads windows has one layer, no embedding and no n-grams"
+                "a version that reads windows has one layer, no embedding and no mixture"
             )
 
 
@@ -116,7 +118,11 @@ class Version:
 
     config: Config
     weights: Weights
-    ngrams: NgramModel | None = None
+    mixture: "Mixture | None" = None
+
+    def network_alone(self) -> "Version":
+        """Return the version without its mixture."""
+        return Version(self.config.model_copy(update={"mixes": False}), self.weights)
 
 
 def named(weights: Weights) -> dict[str, Floats]:
@@ -152,25 +158,17 @@ def shapes(config: Config) -> dict[str, tuple[int, ...]]:
     return expected | {"dense": (units, ids), "dense_bias": (ids,)}
 
 
-def save(
-    folder: Path,
-    config: Config,
-    weights: Weights,
-    ngrams: NgramModel | None = None,
-    half: bool = False,
-) -> None:
-    """Write the files into `folder`; `half` keeps weights as float16, for half the bytes.
-
-    `ngrams` must be there where the config gives it a share, and only there.
-    """
-    assert (ngrams is not None) == (config.ngram_share > 0.0)
-    tensors = named(weights)
+def save(folder: Path, version: Version, *, half: bool = False) -> None:
+    """Write the files into `folder`; `half` keeps weights as float16, for half the bytes."""
+    config, mixture = version.config, version.mixture
+    assert (mixture is not None) == config.mixes
+    tensors = named(version.weights)
     assert {name: tensor.shape for name, tensor in tensors.items()} == shapes(config)
     dtype = np.float16 if half else np.float32
     contiguous = {name: np.ascontiguousarray(array, dtype) for name, array in tensors.items()}
     write_tensors(folder / WEIGHTS_FILE, contiguous)
-    if ngrams is not None:
-        write_tensors(folder / NGRAMS_FILE, ngrams.arrays())
+    if mixture is not None:
+        write_tensors(folder / MIXTURE_FILE, mixture.arrays())
     config.write(folder)
 
 
@@ -179,17 +177,23 @@ def load(folder: Path) -> Version:
     config = Config.read(folder)
     tensors = read_tensors(folder / WEIGHTS_FILE)
     weights = as_weights(check_weights(tensors, shapes(config), WEIGHTS_FILE, _LARGEST))
-    return Version(config, weights, _load_ngrams(folder, config) if config.ngram_share else None)
+    return Version(config, weights, _load_mixture(folder, config) if config.mixes else None)
 
 
-def _load_ngrams(folder: Path, config: Config) -> NgramModel:
-    try:
-        model = NgramModel.from_arrays(read_tensors(folder / NGRAMS_FILE))
-    except ValueError as error:
-        raise ArtifactDamaged(f"{NGRAMS_FILE} cannot be used: {error} {RESTORE}") from error
-    if model.symbols != len(config.alphabet):
-        raise ArtifactDamaged(
-            f"{NGRAMS_FILE} is about {model.symbols} characters; the alphabet of {CONFIG_FILE} "
-            f"has {len(config.alphabet)}. {RESTORE}"
+def check_numba() -> None:
+    """Raise LibraryMissing where Numba cannot be imported; a network alone does without it."""
+    if not can_compile():
+        raise LibraryMissing(
+            "char_lstm mixes contexts in compiled loops, and Numba cannot be imported here. "
+            "Install seqd[serve], or train with mixing=false."
         )
-    return model
+
+
+def _load_mixture(folder: Path, config: Config) -> "Mixture":
+    check_numba()
+    from seqd_modelkit.mixing.model import Mixture
+
+    try:
+        return Mixture.from_arrays(read_tensors(folder / MIXTURE_FILE), config.alphabet)
+    except ValueError as error:
+        raise ArtifactDamaged(f"{MIXTURE_FILE} cannot be used: {error}. {RESTORE}") from error

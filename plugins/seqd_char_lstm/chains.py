@@ -74,7 +74,7 @@ class NetworkChains(Protocol):
 
 
 class Network(Protocol):
-    """A version's network without its n-grams."""
+    """A version's network, which a step moves on."""
 
     @property
     def nbytes(self) -> int:

@@ -18,7 +18,7 @@ from typing import NamedTuple, Self
 import numpy as np
 
 from seqd_char_lstm.artifact import Version
-from seqd_char_lstm.chains import Characters, Doubles, Ids, Places, Singles, input_table
+from seqd_char_lstm.chains import Characters, Doubles, Ids, Places, input_table
 from seqd_char_lstm.compiled_sampling import Choosing, Scratch, draw, find_own
 from seqd_modelkit.lstm_cell import compiled
 from seqd_modelkit.lstm_serving import (
@@ -30,6 +30,8 @@ from seqd_modelkit.lstm_serving import (
     step_stack,
     zero_states,
 )
+from seqd_modelkit.mixing.kernels import Beside, Longs, add_mixing, beside_network, read
+from seqd_modelkit.mixing.model import beginning
 from seqd_modelkit.sampling import RECENT, SamplingRules
 
 
@@ -37,7 +39,7 @@ class CompiledEngine:
     """See `chains.Engine`."""
 
     def __init__(self, version: Version) -> None:
-        """Lay the weights out. Raises ValueError for n-grams that make too large a table."""
+        """Lay the weights out."""
         config, weights = version.config, version.weights
         self.ids, self.window = len(config.alphabet), config.window or 0
         self.weights = stack_weights(
@@ -46,23 +48,23 @@ class CompiledEngine:
             weights.dense,
             weights.dense_bias,
         )
-        self.mixture = _mixture(version)
+        self.mixture = None if version.mixture is None else version.mixture.model
 
     @property
     def nbytes(self) -> int:
         """See `Engine.nbytes`."""
-        tables = (self.mixture.probabilities, self.mixture.following)
-        return sum(array.nbytes for array in (*self.weights, *tables))
+        return sum(array.nbytes for array in self.weights)
 
     def chains(self, count: int) -> "CompiledChains":
         """See `Engine.chains`."""
         states = zero_states(self.weights, count, max(self.window, 1))
-        context = _Context(np.zeros(count, np.int32), np.full((count, RECENT), -1, np.int32))
+        recent, places = np.full((count, RECENT), -1, np.int32), np.tile(beginning(), (count, 1))
+        context = _Context(recent, places)
         return CompiledChains(self, states, context, clock=0)
 
 
 class CompiledChains:
-    """See `chains.Chains`, and `chains.NetworkChains`."""
+    """See `chains.Chains`."""
 
     def __init__(
         self, engine: CompiledEngine, states: StackStates, context: "_Context", clock: int
@@ -75,6 +77,7 @@ class CompiledChains:
         self._row_ids = np.zeros((2, len(states.h)), np.int32)
         ids = engine.ids
         self._scratch = Scratch(np.zeros(ids), np.zeros(ids), np.zeros(ids, np.int32))
+        self._beside = None if engine.mixture is None else beside_network(engine.mixture)
 
     def read(self, ids: Ids, starts: Places) -> Characters:
         """See `Chains.read`."""
@@ -90,20 +93,8 @@ class CompiledChains:
     def chosen(self, places: Places) -> Self:
         """See `Chains.chosen`."""
         states = chosen_states(self._states, places)
-        context = _Context(self._context.states[places], self._context.recent[places])
+        context = _Context(self._context.recent[places], self._context.places[places])
         return type(self)(self._engine, states, context, self._clock)
-
-    @property
-    def logits(self) -> Singles:
-        """See `NetworkChains.logits`."""
-        return self._states.logits[:, : self._engine.ids]
-
-    def advance(self, ids: Ids) -> None:
-        """See `NetworkChains.advance`."""
-        count = len(self._context.states)
-        given = np.zeros((count, 1), np.int32)
-        given[: len(ids), 0] = ids
-        self.read(given, (np.arange(count) >= len(ids)).astype(np.int64))
 
     def _run(
         self,
@@ -119,7 +110,7 @@ class CompiledChains:
         _run(
             engine.weights,
             self._states,
-            engine.mixture,
+            self._beside,
             self._context,
             Choosing(rules.top_k, rules.top_p, rules.repetition_penalty),
             task,
@@ -132,19 +123,11 @@ class CompiledChains:
         return result
 
 
-class _Mixture(NamedTuple):
-    """The n-gram model beside the network; of no cells where its share is 0."""
-
-    share: float
-    probabilities: Singles  # (states, ids)
-    following: Ids  # (states, ids), the next state
-
-
 class _Context(NamedTuple):
     """What a chain has beside its rows."""
 
-    states: Ids  # (chains,) of the n-gram model
     recent: Ids  # (chains, RECENT), last characters, at their number modulo RECENT; -1 for none
+    places: Longs  # (chains, PLACE), of the mixture
 
 
 class _Task(NamedTuple):
@@ -156,15 +139,6 @@ class _Task(NamedTuple):
     uniforms: Doubles  # (chains, steps)
     window: int  # 0 of a version that reads a stream
     clock: int  # steps that the chains have taken before
-
-
-def _mixture(version: Version) -> _Mixture:
-    share = version.config.ngram_share
-    if version.ngrams is None or share == 0.0:
-        nothing = np.zeros((1, len(version.config.alphabet)), np.int32)
-        return _Mixture(0.0, nothing.astype(np.float32), nothing)
-    tables = version.ngrams.tables()
-    return _Mixture(share, tables.probabilities, tables.next_states)
 
 
 @partial(compiled, inlined=True)
@@ -189,7 +163,7 @@ def _advance(
 def _run_chains(
     weights: StackWeights,
     rows: StackStates,
-    mixture: _Mixture,
+    beside: Beside | None,
     context: _Context,
     choosing: Choosing,
     task: _Task,
@@ -208,8 +182,9 @@ def _run_chains(
         while active < task.starts.shape[0] and task.starts[active] <= step:
             active += 1
         for chain in range(active):
-            state = context.states[chain]
-            find_own(rows.logits[chain], mixture.probabilities[state], mixture.share, scratch.own)
+            find_own(rows.logits[chain], scratch.own)
+            if beside is not None:
+                add_mixing(beside, context.places[chain], scratch.own)
             id_ = task.given[chain, step]
             if id_ < 0:
                 id_ = draw(
@@ -222,8 +197,8 @@ def _run_chains(
             ids[chain, step] = current[chain] = id_
             log_probs[chain, step] = scratch.own[id_]
             context.recent[chain, (task.clock + step) % context.recent.shape[1]] = id_
-            if mixture.share > 0.0:
-                context.states[chain] = mixture.following[state, id_]
+            if beside is not None:
+                read(context.places[chain], id_, beside.model.alphabet)
         _advance(weights, rows, current[:active], task, task.clock + step, row_ids)
 
 

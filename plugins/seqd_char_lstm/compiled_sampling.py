@@ -37,8 +37,8 @@ _compiled = partial(compiled, all_finite=False)
 
 
 @_compiled
-def find_own(logits: Floats, ngrams: Floats, share: float, own: Doubles) -> None:
-    """Turn logits (ids or more) into log-probabilities, mixed with `ngrams` (ids,) by its share."""
+def find_own(logits: Floats, own: Doubles) -> None:
+    """Turn logits (ids or more) into log-probabilities."""
     best = np.float64(logits[0])
     for v in range(own.shape[0]):
         best = max(best, np.float64(logits[v]))
@@ -49,9 +49,6 @@ def find_own(logits: Floats, ngrams: Floats, share: float, own: Doubles) -> None
     log_total = math.log(total)
     for v in range(own.shape[0]):
         own[v] -= log_total
-        if share > 0.0:
-            mixed = (1.0 - share) * math.exp(own[v]) + share * np.float64(ngrams[v])
-            own[v] = math.log(mixed)
 
 
 @_compiled

@@ -20,7 +20,7 @@ from typing import Final
 
 import numpy as np
 
-from seqd.errors import InvalidData
+from seqd.errors import InvalidData, Stopped
 from seqd_char_lstm.artifact import Version
 from seqd_char_lstm.chains import Doubles, Engine, Ids
 from seqd_char_lstm.data import UNKNOWN, Alphabet
@@ -53,26 +53,39 @@ class ValidationText:
         self, version: Version, stop_requested: Callable[[], bool]
     ) -> dict[str, float]:
         """Return loss and bits per character of the version's network. Raises Stopped."""
-        return _loss_metrics(self._read(version, stop_requested))
+        return self._loss_metrics(version.network_alone(), stop_requested)
 
     def all_metrics(self, version: Version, stop_requested: Callable[[], bool]) -> dict[str, float]:
-        """Return the metrics of what the version serves, and of its parts. Raises Stopped.
+        """Return the metrics of what the version serves, and of its parts. Raises Stopped."""
+        metrics = self._loss_metrics(version, stop_requested)
+        parts = bits_of_parts(version, self._ids, stop_requested, self._threads)
+        metrics |= {f"{part}_validation_bits_per_char": bits for part, bits in parts.items()}
+        return metrics | {"unknown_share": self._unknown_share}
 
-        N-grams without a share are a baseline for the network.
-        """
-        served = network = self._read(version, stop_requested)
-        metrics = {"network_validation_bits_per_char": bits_per_char(network)}
-        if version.config.ngram_share:
-            served, ngrams = mixed(version, self._ids, network)
-            metrics["mixture_validation_bits_per_char"] = bits_per_char(served)
-            metrics["ngram_validation_bits_per_char"] = bits_per_char(ngrams)
-        elif version.ngrams is not None:
-            ngrams = ngram_log_probs(version, self._ids)
-            metrics["ngram_validation_bits_per_char"] = bits_per_char(ngrams)
-        return _loss_metrics(served) | metrics | {"unknown_share": self._unknown_share}
+    def _loss_metrics(
+        self, version: Version, stop_requested: Callable[[], bool]
+    ) -> dict[str, float]:
+        bits = bits_per_char(read_log_probs(version, self._ids, stop_requested, self._threads))
+        return {"validation_loss": bits * math.log(2.0), "validation_bits_per_char": bits}
 
-    def _read(self, version: Version, stop_requested: Callable[[], bool]) -> Doubles:
-        return read_log_probs(version, self._ids, stop_requested, self._threads)
+
+def bits_of_parts(
+    version: Version, ids: Ids, stop_requested: Callable[[], bool], threads: int
+) -> dict[str, float]:
+    """Return the bits per character of `network` and `mixing` alone, where there are both."""
+    if version.mixture is None:
+        return {}
+    network = read_log_probs(version.network_alone(), ids, stop_requested, threads)
+    check_stop = partial(_check_stop, stop_requested)
+    lead_in = _lead_in(version)
+    reader = version.mixture.reader(check_stop, adapts=False)
+    mixture = reader.log_probs(np.concatenate([lead_in, ids]))[len(lead_in) :]
+    return {"network": bits_per_char(network), "mixing": bits_per_char(mixture)}
+
+
+def _check_stop(stop_requested: Callable[[], bool]) -> None:
+    if stop_requested():
+        raise Stopped("The reading was stopped before its end; there is no result.")
 
 
 def bits_per_char(log_probs: Doubles) -> float:
@@ -80,15 +93,10 @@ def bits_per_char(log_probs: Doubles) -> float:
     return float(-log_probs.mean() / math.log(2.0))
 
 
-def _loss_metrics(log_probs: Doubles) -> dict[str, float]:
-    bits = bits_per_char(log_probs)
-    return {"validation_loss": bits * math.log(2.0), "validation_bits_per_char": bits}
-
-
 def read_log_probs(
     version: Version, ids: Ids, stop_requested: Callable[[], bool], threads: int = 1
 ) -> Doubles:
-    """Return the log-probability of each id (characters,), under the version's network alone.
+    """Return the log-probability of each id (characters,), under the version.
 
     The text is read after the version's lead-in. UNKNOWN is not read, and is NaN. Raises Stopped.
     """
@@ -99,28 +107,11 @@ def read_log_probs(
     return log_probs
 
 
-def mixed(version: Version, ids: Ids, network: Doubles) -> tuple[Doubles, Doubles]:
-    """Return log-probabilities under the mixture, and under the n-grams alone, of known ids.
-
-    `network` is what `read_log_probs` returned for them; the version has n-grams.
-    """
-    ngrams = ngram_log_probs(version, ids)
-    share = version.config.ngram_share
-    return np.logaddexp(np.log1p(-share) + network, np.log(share) + ngrams), ngrams
-
-
-def ngram_log_probs(version: Version, ids: Ids) -> Doubles:
-    """Return log-probabilities under the n-grams alone, of known ids; the version has n-grams."""
-    assert version.ngrams is not None
-    lead_in = _lead_in(version)
-    return version.ngrams.log_probs(np.concatenate([lead_in, ids]))[len(lead_in) :]
-
-
 def _read_known(
     version: Version, ids: Ids, stop_requested: Callable[[], bool], threads: int
 ) -> Doubles:
     segments, rows = _segments(version, ids), version.config.window or 1
-    engine = engine_for(Version(version.config, version.weights))
+    engine = engine_for(version)
     shares = split_evenly(len(segments), threads, max(1, BLOCK_ROWS // rows))
     blocks = [_Block(engine, [segments[n] for n in share]) for share in shares]
     chunks = ChunkSizes(stop_requested, "The reading")

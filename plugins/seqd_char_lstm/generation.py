@@ -31,7 +31,7 @@ from seqd_char_lstm.chains import Doubles
 from seqd_char_lstm.data import UNKNOWN, Alphabet, Ids
 from seqd_char_lstm.decoding import ChainStart, Decoder
 from seqd_char_lstm.engine import engine_for
-from seqd_char_lstm.evaluation import bits_per_char, mixed, read_log_probs
+from seqd_char_lstm.evaluation import bits_of_parts, bits_per_char, read_log_probs
 from seqd_char_lstm.parameters import GenerateParameters
 from seqd_modelkit.sampling import SamplingRules
 from seqd_modelkit.stop_sequences import StopSequenceFilter, StopSequences
@@ -56,8 +56,8 @@ class Generator(LoadedModel):
         self._alphabet = Alphabet(version.config.alphabet)
         self._prompts = _PromptEncoder(version.config)
         self._engine = engine_for(version)
-        ngrams = 0 if version.ngrams is None else version.ngrams.nbytes
-        self.memory_bytes = self._engine.nbytes + version.weights.nbytes + ngrams
+        mixture = 0 if version.mixture is None else version.mixture.nbytes
+        self.memory_bytes = self._engine.nbytes + version.weights.nbytes + mixture
 
     def warm_up(self) -> None:
         """Write a character, which compiles the kernels."""
@@ -103,9 +103,9 @@ class Generator(LoadedModel):
         """Return how well the version predicts a text, in bits per character.
 
         The mean over the characters that it knows, each given all before it; others are not read,
-        and `unknown_share` says how many these are. Of a version with n-grams `bits_per_char` is of
-        the mixture that it writes with, and there are metrics of both parts. Raises InvalidData for
-        a text of no known character, Stopped.
+        and `unknown_share` says how many these are. Of a version that mixes contexts there are
+        metrics of the network and of the mixture alone too. Raises InvalidData for a text of no
+        known character, Stopped.
         """
         if not _is_unicode(text):
             raise InvalidData("The text has a lone surrogate, which is no character.")
@@ -117,15 +117,13 @@ class Generator(LoadedModel):
                 "nothing to measure. Give a text like the one that it was trained on."
             )
         threads = context.device.threads
-        network = read_log_probs(self._version, known, context.stop_requested, threads)
-        metrics = {"unknown_share": 1.0 - len(known) / len(ids)}
-        if self._version.ngrams is None:
-            return metrics | {"bits_per_char": bits_per_char(network)}
-        mixture, ngrams = mixed(self._version, known, network)
-        return metrics | {
-            "bits_per_char": bits_per_char(mixture),
-            "network_bits_per_char": bits_per_char(network),
-            "ngram_bits_per_char": bits_per_char(ngrams),
+        stop_requested = context.stop_requested
+        logs = read_log_probs(self._version, known, stop_requested, threads)
+        parts = bits_of_parts(self._version, known, stop_requested, threads)
+        return {
+            "bits_per_char": bits_per_char(logs),
+            "unknown_share": 1.0 - len(known) / len(ids),
+            **{f"{part}_bits_per_char": bits for part, bits in parts.items()},
         }
 
     def _samples(

@@ -3,23 +3,31 @@
 `WindowTask` learns as the Keras tutorial does: batches of overlapping windows in a random order,
 one prediction a window. `StreamTask` learns by truncated back-propagation through time: contiguous
 streams, a prediction at each position, LSTM states carried from batch to batch.
-`seqd_modelkit.training` has the loop over epochs. Afterwards an interpolated modified Kneser-Ney
-model is fitted to the same text, to compare the network with, and to mix into it where
-`ngram_share` says so.
+`seqd_modelkit.training` has the loop over epochs. Afterwards, with
+`mixing`, a model that mixes contexts learns the same text, to predict together with the network.
 """
 
 import math
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from seqd.errors import InvalidData, InvalidParameters, Stopped
+from seqd.errors import InvalidData, InvalidParameters
 from seqd.hookspecs import TrainContext, TrainedModel, random_stream
-from seqd_char_lstm.artifact import Config, Floats, Version, Weights, as_weights, named, save
+from seqd_char_lstm.artifact import (
+    Config,
+    Floats,
+    Version,
+    Weights,
+    as_weights,
+    check_numba,
+    named,
+    save,
+)
 from seqd_char_lstm.data import Corpus, Ids, Streams, Windows, lead_in, read_corpus
 from seqd_char_lstm.decoding import ChainStart, Decoder
 from seqd_char_lstm.engine import engine_for
@@ -28,9 +36,11 @@ from seqd_char_lstm.generation import Generator
 from seqd_char_lstm.learner import learner_for, learning_rate
 from seqd_char_lstm.parameters import TrainParameters
 from seqd_modelkit.keras_import import importing_keras
-from seqd_modelkit.ngrams import NgramModel, Smoothing, count, fit
 from seqd_modelkit.sampling import SamplingRules
 from seqd_modelkit.training import Sample, StepMetrics, TrainingLoop, TrainingResult, TrainingTask
+
+if TYPE_CHECKING:  # it imports Numba
+    from seqd_modelkit.mixing.model import Mixture
 
 Arrays = Mapping[str, npt.NDArray[np.generic]]
 Batch = tuple[Ids, Ids]
@@ -124,8 +134,8 @@ class TextTask(TrainingTask[Batch]):
         return named(self.network_weights())
 
     def version(self) -> Version:
-        """Return what would be served now, without n-grams."""
-        return Version(self.config, self.network_weights())
+        """Return what would be served now, without a mixture."""
+        return Version(self.config, self.network_weights()).network_alone()
 
     def report(self, means: Mapping[str, float]) -> Mapping[str, float]:
         """Return the mean loss in nats per character, and in bits."""
@@ -268,7 +278,7 @@ class StreamTask(TextTask):
             layers=parameters.layers,
             embedding_dim=parameters.embedding_dim,
             lead_in=lead_in(text, min(_LEAD_IN, len(text))),
-            ngram_share=parameters.ngram_share,
+            mixes=parameters.mixing,
         )
 
     @property
@@ -324,42 +334,50 @@ def _check_size(corpus: Corpus, parameters: TrainParameters) -> None:
             f"{parameters.units} units and {len(corpus.alphabet):,} characters; at most "
             f"{_MOST_BYTES // 2**30} are allowed. Use a smaller batch_size or fewer steps."
         )
+    if parameters.mixing:
+        _check_mixing(corpus)
+
+
+def _check_mixing(corpus: Corpus) -> None:
+    check_numba()
+    from seqd_modelkit.mixing.model import MAX_CHARACTERS
+
+    if len(corpus.ids) > MAX_CHARACTERS:
+        raise InvalidData(
+            f"The text has {len(corpus.ids):,} characters to learn from; mixing takes "
+            f"{MAX_CHARACTERS:,} at most. Give a part of it, or train with mixing=false."
+        )
 
 
 def _finish(
     task: TextTask, result: TrainingResult, parameters: TrainParameters, context: TrainContext
 ) -> TrainedModel:
-    """Fit the n-grams, validate what will be served, and write the version's files."""
+    """Learn the mixture, validate what will be served, and write the version's files."""
     metrics = {name: result.metrics[name] for name in ("loss", "bits_per_char")}
     metrics |= task.data_metrics() | {"epochs": float(result.epoch)}
     tensors, half = dict(result.weights), parameters.half_precision
     if half:  # as they are once they were stored
         tensors = {name: _rounded_to_half(array) for name, array in tensors.items()}
-    version, order = Version(task.config, as_weights(tensors)), parameters.ngram_order
-    if order and (task.validation is not None or version.config.ngram_share):
-        version = replace(version, ngrams=_fit_ngrams(task.corpus, order, context.stop_requested))
+    version = Version(task.config, as_weights(tensors), _learn_mixture(task, context))
     if task.validation is not None:
         metrics |= task.validation.all_metrics(version, context.stop_requested)
-    served = version.ngrams if version.config.ngram_share else None
-    save(context.folder, version.config, version.weights, served, half=half)
-    in_memory = Generator(replace(version, ngrams=served))
-    return TrainedModel(metrics, task.library_versions(), in_memory)
+    save(context.folder, version, half=half)
+    return TrainedModel(metrics, task.library_versions(), Generator(version))
 
 
 def _rounded_to_half(array: Floats) -> Floats:
     return array.astype(np.float16).astype(np.float32)
 
 
-def _fit_ngrams(corpus: Corpus, order: int, stop_requested: Callable[[], bool]) -> NgramModel:
-    """Return a Kneser-Ney model of the text that is trained on. Raises Stopped.
+def _learn_mixture(task: TextTask, context: TrainContext) -> "Mixture | None":
+    """Return a model that mixes contexts of the text that is trained on. Raises Stopped.
 
-    About a second for 600,000 characters; a training that is killed meanwhile begins it again.
+    40 s for 600,000 characters; a training that is killed meanwhile begins it again.
     """
+    if not task.config.mixes:
+        return None
+    from seqd_modelkit.mixing.model import Learning
 
-    def check_stop(_: int) -> None:
-        if stop_requested():
-            raise Stopped("The training was stopped while it fitted its n-grams.")
-
-    symbols = len(corpus.alphabet)
-    counts = count([corpus.ids], order=order, symbols=symbols, on_span=check_stop)
-    return fit(counts, Smoothing.KNESER_NEY)
+    context.log("Learning to mix contexts, which the network will predict together with.")
+    learning = Learning(task.corpus.ids, task.config.alphabet, context, keeps=False)
+    return replace(learning.run()[0], unknown_share=0.0)

@@ -63,19 +63,24 @@ class _Prompt:
     samples: list[_Sample | None] = field(default_factory=list)
 
 
+def _writer_of(version: Version) -> Writer:
+    if isinstance(version.model, NgramModel):
+        return NgramWriter(version.model, version.tokenizer.end)
+    from seqd_markov.mixing import MixtureWriter  # which imports Numba
+
+    return MixtureWriter(version.model)
+
+
 class Generator(LoadedModel):
     """A version in memory."""
 
     def __init__(self, version: Version) -> None:
         self._version = version
-        model, tokenizer = version.model, version.tokenizer
+        tokenizer = version.tokenizer
         self._prompt_tokenizer = tokenizer
         if isinstance(tokenizer, WordTokenizer):
             self._prompt_tokenizer = replace(tokenizer, lower_case_fallback=True)
-        #: What it writes by; a model that mixes is one itself.
-        self._writer: Writer = (
-            NgramWriter(model, tokenizer.end) if isinstance(model, NgramModel) else model
-        )
+        self._writer = _writer_of(version)
         self._copies: CopyFinder | None = None
         if version.corpus is not None:
             self._copies = CopyFinder(version.corpus, tokenizer.symbols)

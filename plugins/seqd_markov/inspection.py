@@ -13,7 +13,7 @@ from seqd_markov.tokenizers import CharacterTokenizer, Ids, WordTokenizer, witho
 from seqd_modelkit.ngrams import NgramModel, Smoothing
 
 if TYPE_CHECKING:
-    from seqd_markov.mixture import Mixture
+    from seqd_modelkit.mixing.model import Mixture
 
 #: Rows of the overview, and of the successors of a context at most.
 _OVERVIEW_STATES, _SUCCESSORS = 20, 100

@@ -25,7 +25,7 @@ from seqd_modelkit.ngrams import NgramModel, Smoothing, count, deflate, fit, inf
 from seqd_modelkit.numba_probe import can_compile
 
 if TYPE_CHECKING:
-    from seqd_markov.mixture import Mixture
+    from seqd_modelkit.mixing.model import Mixture
 
 NGRAMS_FILE = "ngrams.safetensors"
 MIXTURE_FILE = "mixture.safetensors"
@@ -292,7 +292,7 @@ def check_numba() -> None:
 
 def _mixing_version(config: Config, tokenizer: Tokenizer, tensors: Tensors) -> Version:
     check_numba()
-    from seqd_markov.mixture import Mixture
+    from seqd_modelkit.mixing.model import Mixture
 
     mixture = Mixture.from_arrays(tensors, config.alphabet, config.unknown_share)
     return Version(config, tokenizer, mixture, mixture.model.past.ids)

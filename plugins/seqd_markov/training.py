@@ -153,7 +153,7 @@ class _Training:
     def mixed(self, scan: "VocabularyScan") -> "_Learnt":
         """Learn to mix contexts of the text that was scanned. Raises InvalidData for too much."""
         check_numba()
-        from seqd_markov.mixture import MAX_ALPHABET, MAX_CHARACTERS, Learning
+        from seqd_modelkit.mixing.model import MAX_ALPHABET, MAX_CHARACTERS, Learning
 
         alphabet = scan.vocabulary(self._parameters.max_vocabulary).alphabet
         if scan.characters > MAX_CHARACTERS or len(alphabet) > MAX_ALPHABET:

@@ -1,6 +1,6 @@
 """What a version writes by: the state behind a prompt, and samplers that go on from states.
 
-A mixture is a `Writer` itself; an `NgramWriter` is one of an n-gram model.
+An `NgramWriter` is that of an n-gram model, `mixing.MixtureWriter` that of one that mixes contexts.
 """
 
 from collections.abc import Callable, Sequence

@@ -2,8 +2,7 @@
 
 For many chains at once; a chain is a text that is being written. In this order, in float64:
 
-1. p are the model's own probabilities: softmax of the network's logits, mixed with those of an
-   n-gram model where there is one. A sample reports log p.
+1. p are the model's own probabilities. A sample reports log p.
 2. `repetition_penalty` r: p to the power of r for a symbol among the `RECENT` before it, of the
    prompt or written. CTRL (Keskar et al. 2019, arXiv 1909.05858) divides logits by r; for
    negative ones, as log-probabilities are, it multiplies.
@@ -42,7 +41,9 @@ class SamplingRules:
 
 
 def log_probabilities(
-    logits: npt.NDArray[np.float32], ngrams: npt.NDArray[np.floating] | None, share: float
+    logits: npt.NDArray[np.float32],
+    ngrams: npt.NDArray[np.floating] | None = None,
+    share: float = 0.0,
 ) -> Floats:
     """Return natural log-probabilities of logits (chains, ids), float64.
 

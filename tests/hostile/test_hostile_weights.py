@@ -84,17 +84,17 @@ def test_weights_that_lie_are_damage(tmp_path: Path, name: str, lie):
 
 @pytest.fixture
 def stream_folder(tmp_path: Path) -> Path:
-    """A `char_lstm` version that carries its state and has n-grams."""
+    """A `char_lstm` version that carries its state and mixes contexts."""
     starter = Registry.load(Settings()).models["char_lstm"].starter
     assert starter is not None
     folder = Path(shutil.copytree(starter, tmp_path / "0"))
-    made = write_version(tmp_path / "made", STREAM | {"ngram_share": 0.5})
+    made = write_version(tmp_path / "made", STREAM | {"mixes": True})
     put_into(folder, {path.name: path.read_bytes() for path in made.folder.iterdir()})
     return folder
 
 
 @pytest.mark.parametrize("lie", LIES.values(), ids=LIES)
-@pytest.mark.parametrize("name", ["weights.safetensors", "ngrams.safetensors"])
+@pytest.mark.parametrize("name", ["weights.safetensors", "mixture.safetensors"])
 def test_either_file_of_a_mixture_that_lies_is_damage(stream_folder: Path, name: str, lie):
     put_into(stream_folder, {name: lie((stream_folder / name).read_bytes())})
 

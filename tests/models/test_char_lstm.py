@@ -114,8 +114,7 @@ def test_what_is_hidden_from_keras_is_so_and_a_stopped_training_goes_on(tmp_path
     "config",
     [
         pytest.param(WINDOW, id="window", marks=pytest.mark.smoke),
-        pytest.param(STREAM | {"ngram_share": 0.3}, id="mixture", marks=pytest.mark.smoke),
-        pytest.param(STREAM, id="stream", marks=pytest.mark.long),
+        pytest.param(STREAM, id="stream", marks=pytest.mark.smoke),
         pytest.param(
             STREAM | {"layers": 1, "embedding_dim": 0, "units": 48},
             id="one-hot",
@@ -193,9 +192,7 @@ def test_windows_have_seeds_held_out_texts_and_cases_as_streams_have(tmp_path):
     assert contexts[0].samples == contexts[1].samples
     metrics = first.metrics
     assert metrics["unknown_share"] == pytest.approx(1 / 36)
-    assert metrics["validation_bits_per_char"] == metrics["network_validation_bits_per_char"]
     assert contexts[0].epochs[-1].metrics["validation_loss"] == metrics["validation_loss"]
-    assert metrics["ngram_validation_bits_per_char"] < 1.0  # the text repeats itself
     config = config_of(contexts[0])
     assert config["alphabet"] == "".join(sorted(set(TEXT)))
     assert config["lead_in"] == " the mat. "  # the first sentence's last ten characters

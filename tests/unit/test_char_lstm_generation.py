@@ -18,7 +18,7 @@ from seqd_schemas import Generation, ItemError
 CONFIGS = {
     "window": WINDOW,
     "stream": STREAM,
-    "mixture": STREAM | {"ngram_share": 0.5, "units": 33},
+    "mixture": STREAM | {"mixes": True, "units": 33},
 }
 
 

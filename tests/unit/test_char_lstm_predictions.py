@@ -12,13 +12,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from char_lstm_builders import STREAM, WINDOW, a_generator, some_ngrams, some_weights
+from char_lstm_builders import (
+    STREAM,
+    WINDOW,
+    a_generator,
+    some_mixture,
+    some_weights,
+    writing_in_numpy,
+)
 from seqd.errors import InvalidData, Stopped
 from seqd.hookspecs import WorkItem
 from seqd.testing import CPU, MemoryRunContext
 from seqd_char_lstm import GenerateParameters
 
-MIXTURE = STREAM | {"ngram_share": 0.3, "units": 16}
+MIXTURE = STREAM | {"mixes": True, "units": 16}
 #: Units that fill no panel and no lane, one and more layers, both kinds of input.
 CONFIGS = {
     "a window": WINDOW,
@@ -26,18 +33,11 @@ CONFIGS = {
     "one layer": STREAM | {"layers": 1},
     "one-hot": STREAM | {"layers": 1, "units": 37, "embedding_dim": 0},
     "three layers": STREAM | {"layers": 3, "units": 37},
-    "n-grams": MIXTURE,
+    "mixing": MIXTURE,
     "an alphabet wider than a panel": STREAM
     | {"units": 8, "alphabet": "".join(map(chr, range(200, 350))), "lead_in": "ääää"}
     | {"lower_case": False},
 }
-
-
-@pytest.fixture(params=["compiled", "step by step"])
-def mixture_kind(request, monkeypatch):
-    """A mixture is drawn from tables, or where these are too large with NumPy, step by step."""
-    if request.param == "step by step":
-        monkeypatch.setattr("seqd_char_lstm.engine.MAX_TABLE_CELLS", 10)
 
 
 def sigmoid(value):
@@ -65,6 +65,25 @@ def plain_scores(weights, ids):
     return states[-1][0] @ arrays["dense"] + arrays["dense_bias"]
 
 
+def mixed(alphabet, of_network, ids):
+    """Probabilities by both: 0.55 and 0.45 of their logits, at each node of a Huffman tree."""
+    mixture = some_mixture(alphabet)
+    of_mixture = mixture.probabilities(mixture.state_after(np.array(ids, np.int32)))
+    tree, found = mixture.model.tree, np.ones(len(alphabet))
+    paths = [
+        list(zip(tree.nodes[one, :depth], tree.sides[one, :depth], strict=True))
+        for one, depth in enumerate(tree.depths)
+    ]
+    for node in range(len(alphabet) - 1):
+        sides = [[one for one, path in enumerate(paths) if (node, side) in path] for side in (0, 1)]
+        logit = 0.0
+        for share, model in ((0.55, of_mixture), (0.45, of_network)):
+            logit += share * math.log(model[sides[1]].sum() / model[sides[0]].sum())
+        found[sides[1]] /= 1 + math.exp(-logit)
+        found[sides[0]] /= 1 + math.exp(logit)
+    return found
+
+
 def plain_bits(config, weights, text):
     """Bits of each character of a text that is read after the lead-in."""
     ids = [config["alphabet"].index(one) for one in config["lead_in"] + text]
@@ -75,11 +94,8 @@ def plain_bits(config, weights, text):
         scores = plain_scores(weights, ids[since:end])
         probabilities = np.exp(scores - scores.max())
         probabilities /= probabilities.sum()
-        if share := config.get("ngram_share", 0.0):
-            ngrams = some_ngrams(len(config["alphabet"]))
-            state = ngrams.state_after(np.array(ids[:end], np.int32))
-            after = ngrams.probabilities(np.array([state]))[0]
-            probabilities = (1 - share) * probabilities + share * after
+        if config.get("mixes"):
+            probabilities = mixed(config["alphabet"], probabilities, ids[:end])
         found.append(-math.log2(probabilities[ids[end]]))
     return np.array(found)
 
@@ -104,17 +120,19 @@ def test_each_character_is_as_probable_as_a_plain_lstm_says(config):
     assert np.diff([0.0, *read]) == pytest.approx(expected, abs=1e-4)
 
 
-def test_a_mixture_is_measured_beside_its_parts(mixture_kind):
+def test_a_version_that_mixes_is_measured_beside_its_parts():
     weights, text = some_weights(MIXTURE), some_text(MIXTURE, 40)
 
     figures = measured(text, a_generator(MIXTURE, weights))
 
-    network = plain_bits(MIXTURE | {"ngram_share": 0.0}, weights, text)
-    ngrams = (2 ** -plain_bits(MIXTURE, weights, text) - 0.7 * 2**-network) / 0.3
+    network = plain_bits(MIXTURE | {"mixes": False}, weights, text)
+    alphabet, mixture = MIXTURE["alphabet"], some_mixture(MIXTURE["alphabet"])
+    ids = np.array([alphabet.index(one) for one in MIXTURE["lead_in"] + text], np.int32)
+    logs = mixture.reader(lambda: None, adapts=False).log_probs(ids)[-len(text) :]
     assert figures == {
         "bits_per_char": pytest.approx(plain_bits(MIXTURE, weights, text).mean(), abs=1e-5),
         "network_bits_per_char": pytest.approx(network.mean(), abs=1e-5),
-        "ngram_bits_per_char": pytest.approx(-np.log2(ngrams).mean(), abs=1e-5),
+        "mixing_bits_per_char": pytest.approx(-logs.mean() / math.log(2), abs=1e-5),
         "unknown_share": 0.0,
     }
 
@@ -313,19 +331,36 @@ def test_characters_come_as_often_as_the_rules_say(rules, weights):
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.5])
-def test_n_grams_are_mixed_in_by_their_share_before_the_temperature(mixture_kind, temperature):
-    generator = a_certain_generator(ngram_share=0.3)
+def test_contexts_are_mixed_in_before_the_temperature(temperature):
+    generator = a_certain_generator(mixes=True)
 
     counts, logs = drawn(generator, "aac.", temperature=temperature)
 
-    ngrams = some_ngrams()
-    state = ngrams.state_after(np.array([2, 2, 4, 1], np.int32))
-    mixture = 0.7 * P + 0.3 * ngrams.probabilities(np.array([state]))[0]
+    read = [" .abcd".index(one) for one in STREAM["lead_in"] + "aac."]
+    mixture = mixed(" .abcd", P, read)
     weights = mixture ** (1 / temperature)
     seen = [counts[character] for character in " .abcd"]
     assert chi_square(seen, weights / weights.sum()) < 20.5
     for character, log in logs.items():
         assert math.exp(log) == pytest.approx(mixture[" .abcd".index(character)], abs=1e-6)
+
+
+class AsCertain:
+    """A network that always says P, as `a_certain_generator` does."""
+
+    nbytes = 0
+
+    def __init__(self, count=0):
+        self.logits = np.tile(np.log(P).astype(np.float32), (count, 1))
+
+    def chains(self, count):
+        return AsCertain(count)
+
+    def chosen(self, places):
+        return AsCertain(len(places))
+
+    def advance(self, ids):
+        pass
 
 
 @given(
@@ -339,16 +374,16 @@ def test_n_grams_are_mixed_in_by_their_share_before_the_temperature(mixture_kind
     ),
     st.text("abcd. ", max_size=20),
 )
-def test_tables_and_steps_draw_the_same(rules, prompt):
+def test_compiled_and_numpy_draw_the_same(rules, prompt):
     parameters = GenerateParameters(length=40, samples=3, **rules)
     items = [WorkItem(0, prompt), WorkItem(1, "dad")]
+    with writing_in_numpy(AsCertain()):
+        in_numpy = a_certain_generator()
 
-    outcomes = []
-    for cells in (10**6, 10):
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("seqd_char_lstm.engine.MAX_TABLE_CELLS", cells)
-            generator = a_generator(MIXTURE)
-        outcomes.append(generator.generate(items, parameters, MemoryRunContext()))
+    outcomes = [
+        generator.generate(items, parameters, MemoryRunContext())
+        for generator in (a_certain_generator(), in_numpy)
+    ]
 
     for one, other in zip(*outcomes, strict=True):
         assert [sample.text for sample in one.samples] == [sample.text for sample in other.samples]

@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 from safetensors.numpy import load_file, save_file
-from safetensors.numpy import save as to_bytes
 
 from char_lstm_builders import (
     STREAM,
@@ -21,7 +20,6 @@ from char_lstm_builders import (
     config_of,
     files_of,
     loaded,
-    some_ngrams,
     trained,
     write_version,
 )
@@ -30,6 +28,7 @@ from seqd.errors import (
     CheckpointDamaged,
     InvalidData,
     InvalidParameters,
+    LibraryMissing,
     SeqdError,
     Stopped,
 )
@@ -69,7 +68,7 @@ def test_it_learns_also_with_all_that_hides_something_from_it(tmp_path):
         a_context(tmp_path), epochs=60, units=24, validation_split=0.1, patience=0, **hiding
     ).metrics
 
-    assert metrics["network_validation_bits_per_char"] < 0.6  # by chance alone 3.6
+    assert metrics["validation_bits_per_char"] < 0.6  # by chance alone 3.6
 
 
 def test_each_step_and_each_epoch_is_reported_with_its_figures(tmp_path):
@@ -150,7 +149,7 @@ def test_without_a_better_figure_the_training_stops_and_keeps_the_best_epochs_we
     held_out = "tttt eeee nnnn aaaa " * 4
     context = a_context(tmp_path, held_out=held_out)
 
-    result = trained(context, epochs=30, patience=2, learning_rate=0.03, ngram_order=0)
+    result = trained(context, epochs=30, patience=2, learning_rate=0.03)
 
     figures = [epoch.metrics["validation_loss"] for epoch in context.epochs]
     best = int(np.argmin(figures))
@@ -215,36 +214,39 @@ def test_the_lead_in_ends_with_the_first_sentence_that_fills_it(tmp_path, text, 
     assert config_of(context)["lead_in"] == lead_in
 
 
-def test_a_version_is_compared_with_n_grams_of_the_same_text(tmp_path):
+def test_a_network_alone_is_measured_as_it_is(tmp_path):
     context = a_context(tmp_path)
 
     metrics = trained(context, validation_split=0.1).metrics
 
-    assert metrics["validation_bits_per_char"] == metrics["network_validation_bits_per_char"]
-    assert metrics["ngram_validation_bits_per_char"] < 0.5  # the text repeats itself
-    assert "mixture_validation_bits_per_char" not in metrics
+    assert not [name for name in metrics if name.startswith(("network_", "mixing_"))]
     assert metrics["unknown_share"] == 0.0
     assert sorted(files_of(context)) == ["config.json", "weights.safetensors"]
 
 
-def test_a_mixture_is_what_the_version_serves_and_is_measured_by(tmp_path):
+def test_a_version_that_mixes_is_measured_beside_its_parts(tmp_path):
     context = a_context(tmp_path)
 
-    metrics = trained(context, validation_split=0.1, ngram_share=0.5, ngram_order=3).metrics
+    metrics = trained(context, validation_split=0.1, mixing=True).metrics
 
-    mixture = metrics["mixture_validation_bits_per_char"]
-    assert metrics["validation_bits_per_char"] == mixture
-    assert metrics["validation_loss"] == pytest.approx(mixture * math.log(2))
-    assert mixture < metrics["network_validation_bits_per_char"]
-    # At worst each character has half the probability that the n-grams give it.
-    assert mixture < metrics["ngram_validation_bits_per_char"] + 1.0
+    both = metrics["validation_bits_per_char"]
+    assert metrics["validation_loss"] == pytest.approx(both * math.log(2))
+    assert both < metrics["network_validation_bits_per_char"]
+    assert metrics["mixing_validation_bits_per_char"] < 0.5  # the text repeats itself
     served = loaded(context).measure(TEXT[int(len(TEXT) * 0.9) :], MemoryRunContext())
-    assert served["bits_per_char"] == pytest.approx(mixture, rel=1e-9)
+    assert served["bits_per_char"] == pytest.approx(both, rel=1e-9)
+
+
+def test_a_text_too_long_to_mix_is_refused_before_any_work(tmp_path, monkeypatch):
+    monkeypatch.setattr("seqd_modelkit.mixing.model.MAX_CHARACTERS", 900)
+
+    with pytest.raises(InvalidData, match="920 characters to learn from; mixing takes 900 at most"):
+        trained(a_context(tmp_path), mixing=True)
 
 
 def test_half_precision_halves_the_file_and_is_measured_as_it_is_stored(tmp_path):
     whole, half = a_context(tmp_path / "whole"), a_context(tmp_path / "half")
-    texts = {"units": 64, "validation_split": 0.1, "epochs": 1, "ngram_order": 0}
+    texts = {"units": 64, "validation_split": 0.1, "epochs": 1}
 
     exact = trained(whole, **texts).metrics
     rounded = trained(half, half_precision=True, **texts).metrics
@@ -414,8 +416,7 @@ ANY_PARAMETERS = st.fixed_dictionaries(
         "ema_momentum": st.sampled_from([0.0, 0.5, 0.9999]),
         "validation_split": st.sampled_from([0.0, 0.01, 0.5]),
         "patience": st.sampled_from([0, 0, 1]),
-        "ngram_order": st.integers(0, 8),
-        "ngram_share": st.sampled_from([0.0, 0.01, 0.99]),
+        "mixing": st.booleans(),
         "half_precision": st.booleans(),
         "sample_length": st.integers(0, 3),
     }
@@ -428,12 +429,10 @@ def test_any_text_and_any_parameters_make_a_version_or_a_typed_error(
     tmp_path_factory, text, parameters
 ):
     context = a_context(tmp_path_factory.mktemp("any"), text)
-    fitting = not (parameters["ngram_share"] and not parameters["ngram_order"])
 
     try:
         result = trained(context, **parameters)
-    except (SeqdError, ValidationError) as error:
-        assert fitting or isinstance(error, ValidationError)
+    except SeqdError:
         assert list(context.folder.iterdir()) == []
         return
 
@@ -447,11 +446,6 @@ def test_any_text_and_any_parameters_make_a_version_or_a_typed_error(
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        (
-            {"ngram_share": 0.2, "ngram_order": 0},
-            "ngram_share is 0.2 of a model that ngram_order 0 does not fit; set ngram_order to 1 "
-            "to 8, or ngram_share to 0",
-        ),
         (
             {"mode": "stream", "learning_rate": 0.001, "final_learning_rate": 0.01},
             "final_learning_rate is 0.01, above learning_rate 0.001; the learning rate falls, so "
@@ -468,7 +462,7 @@ def test_parameters_that_do_not_fit_together_are_refused(values, message):
 
 # Files of a version
 
-MIXTURE = STREAM | {"ngram_share": 0.2}
+MIXTURE = STREAM | {"mixes": True}
 
 
 def load(artifact):
@@ -492,12 +486,12 @@ def test_a_version_is_read_from_its_files(tmp_path, config):
 @pytest.mark.parametrize(
     ("config", "changes", "message"),
     [
-        (WINDOW, {"format": 3}, r"config\.json has format 3, and this seqd reads format 2"),
+        (WINDOW, {"format": 4}, r"config\.json has format 4, and this seqd reads format 3"),
         (WINDOW, {"alphabet": "ba .cd"}, "the alphabet is not in order, or has a character twice"),
         (WINDOW, {"lead_in": "a cab"}, "lead_in has 5 characters, not 8"),
         (WINDOW, {"lead_in": "a zebra."}, "lead_in has characters that the alphabet lacks"),
         (WINDOW, {"window": None}, "a version that reads windows says of how many characters"),
-        (WINDOW, {"layers": 2}, "has one layer, no embedding and no n-grams"),
+        (WINDOW, {"layers": 2}, "has one layer, no embedding and no mixture"),
         (MIXTURE, {"window": 8}, "a version that reads a stream has no window"),
     ],
 )
@@ -534,22 +528,21 @@ def test_tensors_that_cannot_be_used_are_a_damaged_artifact(tmp_path, changes, m
         load(with_changed_tensors(tmp_path, "weights.safetensors", changes))
 
 
-def test_n_grams_that_cannot_be_used_are_a_damaged_artifact(tmp_path):
-    without = with_changed_tensors(tmp_path / "1", "ngrams.safetensors", {"ngram_smoothing": None})
-    other = write_version(tmp_path / "2", MIXTURE)
-    (other.folder / "ngrams.safetensors").write_bytes(to_bytes(some_ngrams(symbols=7).arrays()))
+def test_a_mixture_that_cannot_be_used_is_a_damaged_artifact(tmp_path):
+    artifact = with_changed_tensors(tmp_path, "mixture.safetensors", {"sizes": None})
 
-    with pytest.raises(ArtifactDamaged, match="'ngram_smoothing' is missing"):
-        load(without)
-    with pytest.raises(ArtifactDamaged) as raised:
-        load(other)
-    assert str(raised.value) == (
-        "ngrams.safetensors is about 7 characters; the alphabet of config.json has 6. Train the "
-        "model again or restore the file."
-    )
+    with pytest.raises(ArtifactDamaged, match=r"^mixture\.safetensors cannot be used: arrays"):
+        load(artifact)
 
 
-@pytest.mark.parametrize("name", ["config.json", "weights.safetensors", "ngrams.safetensors"])
+def test_a_version_that_mixes_needs_numba(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "numba", None)
+
+    with pytest.raises(LibraryMissing, match=r"Install seqd\[serve\], or train with mixing=false"):
+        load(write_version(tmp_path, MIXTURE))
+
+
+@pytest.mark.parametrize("name", ["config.json", "weights.safetensors", "mixture.safetensors"])
 def test_a_file_cut_short_or_missing_is_a_damaged_artifact(tmp_path, name):
     artifact = write_version(tmp_path, MIXTURE)
     content = (tmp_path / name).read_bytes()
@@ -574,4 +567,4 @@ def test_the_starter_writes_what_it_has_always_written():
         [WorkItem(0, "The truth is")], parameters, MemoryRunContext()
     )
 
-    assert outcome.samples[0].text == " a sort of the same time the s"
+    assert outcome.samples[0].text == " a problem of the same time an"

@@ -1,13 +1,13 @@
 """A model that mixes contexts, as other modules see it: learnt, read and written by, in arrays.
 
-See `mixing` for how it predicts. An unknown character, -1, has a fixed share of each prediction,
+See `kernels` for how it predicts. An unknown character, -1, has a fixed share of each prediction,
 and all code points are equally probable there.
 """
 
 import copy
 import itertools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, Self
 
@@ -17,8 +17,8 @@ from pydantic import BaseModel, Field
 
 from seqd.errors import Stopped
 from seqd.hookspecs import TrainContext, check_arrays
-from seqd_markov import mixing
-from seqd_markov.mixing import (
+from seqd_modelkit.mixing import kernels
+from seqd_modelkit.mixing.kernels import (
     CONTEXTS,
     Alphabet,
     Counts,
@@ -29,10 +29,9 @@ from seqd_markov.mixing import (
     Past,
     Weights,
 )
-from seqd_markov.sampling import MIN_TEMPERATURE, SampledSymbols
-from seqd_markov.tokenizers import Ids
 from seqd_modelkit.ngrams import deflate, inflate
 
+Ids = npt.NDArray[np.integer]
 Arrays = Mapping[str, npt.NDArray[np.generic]]
 
 #: Characters that are learnt from at most, which take 100 bytes each, and different ones: each of
@@ -42,9 +41,6 @@ MAX_ALPHABET: Final = 10_000
 
 #: Characters that are read between two looks whether to stop: a tenth of a second of learning.
 _AT_ONCE: Final = 4_096
-
-#: Decisions of whole distributions between two looks: a hundredth of a second.
-_DECISIONS_AT_ONCE: Final = 20_000
 
 #: Parts of the text that are taken out, one at a time, to learn how to predict them. With 5 or 20
 #: it predicts worse by 0.01 bits a character, and a second pass gains nothing.
@@ -66,7 +62,7 @@ _TYPICAL: Final = (0, 1, 2, 3, 4, 5.5, 8, 11.5, 16.5, 25, 45, 90, 180, 500, 3_00
 _LARGEST: Final = 1e9
 
 _CODE_POINTS: Final = 0x110000
-_PACKED: Final = ("text", "sizes", "symbols", "counts")
+_PACKED: Final = ("text", "key_steps", "sizes", "symbols", "counts")
 
 
 @dataclass(frozen=True)
@@ -74,7 +70,7 @@ class Mixture:
     """A model in memory, which nothing changes."""
 
     model: Model
-    #: The probability of any unknown character, in each prediction.
+    #: The probability of any unknown character, in each prediction; 0 where none is predicted.
     unknown_share: float
 
     @property
@@ -82,44 +78,46 @@ class Mixture:
         """Bytes of all arrays."""
         return sum(array.nbytes for part in self.model for array in part)
 
-    def arrays(self) -> dict[str, npt.NDArray[np.generic]]:
+    def arrays(self) -> dict[str, npt.NDArray[np.uint8]]:
         """Return all that `from_arrays` needs beside the vocabulary, by name."""
-        keys, *lists = _lists(self.model.counts)
-        rows = zip(_PACKED, (self.model.past.ids, *lists), strict=True)
+        keys, *lists = _in_order_of_keys(*_lists(self.model.counts))
+        steps = np.diff(keys, prepend=0)  # of half as many bytes as keys once they are deflated
+        rows = zip(_PACKED, (self.model.past.ids, steps, *lists), strict=True)
         packed = {name: deflate(row.astype(np.min_scalar_type(row.max()))) for name, row in rows}
-        return {"keys": keys, **packed, **self.model.weights._asdict()}
+        weights = self.model.weights._asdict()
+        return packed | {name: deflate(array.reshape(-1)) for name, array in weights.items()}
 
     @classmethod
-    def from_arrays(cls, arrays: Arrays, vocabulary: str, unknown_share: float) -> Self:
+    def from_arrays(cls, arrays: Arrays, vocabulary: str, unknown_share: float = 0.0) -> Self:
         """Return the model of some arrays. Raises ValueError, which says what is wrong."""
-        due = {"keys", *_PACKED, *Weights._fields}
+        due = {*_PACKED, *Weights._fields}
         if arrays.keys() != due or len(vocabulary) < 2:
             raise ValueError(f"arrays {sorted(arrays)} are there; due are {sorted(due)}")
         symbols = len(vocabulary)
-        text, sizes, followers, counts = (
-            _row(inflate(arrays[name], name), name, *bounds)
-            for name, bounds in zip(
-                _PACKED,
-                ((0, symbols - 1), (1, symbols), (0, symbols - 1), (1, MAX_CHARACTERS)),
-                strict=True,
-            )
+        symbol, count = (0, symbols - 1), (1, MAX_CHARACTERS)
+        bounds = (symbol, (0, 2**31 - 1), (1, symbols), symbol, count)
+        text, steps, sizes, followers, counts = (
+            _row(inflate(arrays[name], name), name, *of_row)
+            for name, of_row in zip(_PACKED, bounds, strict=True)
         )
-        keys = _row(arrays["keys"], "keys", 0, 2**31 - 1)
+        keys = np.cumsum(steps, dtype=np.int64)
+        if keys[-1] >= 2**31:
+            raise ValueError("'key_steps' lead to a key above 31 bits")
         if not len(keys) == len(sizes) or not sizes.sum() == len(followers) == len(counts):
-            raise ValueError("'keys', 'sizes', 'symbols' and 'counts' are not of one model")
+            raise ValueError("'key_steps', 'sizes', 'symbols' and 'counts' are not of one model")
         if counts.sum() != CONTEXTS * len(text):
             raise ValueError("'counts' are not those of the text")
         model = _fresh_model(vocabulary, text)._replace(
-            counts=_counts_of(keys, sizes, followers, counts)
+            counts=_counts_of(keys.astype(np.int32), sizes, followers, counts)
         )
         for name, fresh in model.weights._asdict().items():
-            saved = arrays[name]
-            if (saved.shape, saved.dtype) != (fresh.shape, fresh.dtype):
-                raise ValueError(f"'{name}' is {saved.dtype} of shape {saved.shape}")
+            saved = inflate(arrays[name], name)
+            if (saved.size, saved.dtype) != (fresh.size, fresh.dtype):
+                raise ValueError(f"'{name}' is {saved.dtype} of {saved.size:,} numbers")
             if not (np.abs(saved.astype(np.float64)) <= _LARGEST).all():
                 raise ValueError(f"'{name}' has values that are no numbers, or too large")
-            fresh[...] = saved
-        mixing.index(model.past, _beginning(), model.alphabet, 0, 0)
+            fresh[...] = saved.reshape(fresh.shape)
+        kernels.index(model.past, beginning(), model.alphabet, 0, 0)
         return cls(model, unknown_share)
 
     def state_after(self, ids: Ids) -> Longs:
@@ -132,7 +130,7 @@ class Mixture:
         logs = np.zeros(len(self.model.tree.depths))
         for symbol in range(len(logs)):
             one = np.array([symbol], np.int32)
-            mixing.predict(self.model, state.copy(), one, 0.0, -1, logs[symbol : symbol + 1])
+            kernels.predict(self.model, state.copy(), one, 0.0, -1, logs[symbol : symbol + 1])
         return np.exp(logs) * (1.0 - self.unknown_share)
 
     def reader(self, check_stop: Callable[[], None], *, adapts: bool) -> "Reader":
@@ -157,10 +155,6 @@ class Mixture:
         reader.log_probs(model.past.ids)
         return reader
 
-    def sampler(self, temperature: float, top_k: int, top_p: float) -> "MixtureSampler":
-        """Return what writes at a temperature; as `Sampler` does it."""
-        return MixtureSampler(self, temperature, top_k, top_p)
-
 
 @dataclass
 class Reader:
@@ -172,7 +166,7 @@ class Reader:
     rate: float = 0.0
 
     def __post_init__(self) -> None:
-        self._place, self._read = _beginning(), 0
+        self._place, self._read = beginning(), 0
 
     def log_probs(self, ids: Ids) -> Doubles:
         """Return the log-probability of each symbol that comes next."""
@@ -183,52 +177,13 @@ class Reader:
             if self.rate:
                 since, self._read = self._read, self._read + len(some)
                 self.model = _with_room(self.model, len(some), self._read)
-            mixing.predict(
+            kernels.predict(
                 self.model, self._place, some, self.rate, since, logs[first:][: len(some)]
             )
         code_points = _CODE_POINTS - len(self.model.tree.depths)
-        unknown = math.log(self.unknown_share / code_points)
-        return np.where(text < 0, unknown, logs + math.log1p(-self.unknown_share))
-
-
-@dataclass(frozen=True)
-class MixtureSampler:
-    """Writes at one temperature, with top-k and top-p: text by text, whatever stands beside it."""
-
-    mixture: Mixture
-    temperature: float
-    top_k: int
-    top_p: float
-    texts_at_once: int = 256
-
-    @property
-    def is_deterministic(self) -> bool:
-        """True when no randomness is left."""
-        return self.temperature < MIN_TEMPERATURE or self.top_k == 1
-
-    def sample(
-        self,
-        states: Sequence[Longs],
-        streams: Sequence[np.random.BitGenerator],
-        steps: int,
-        check_stop: Callable[[], None],
-    ) -> SampledSymbols:
-        """Sample `steps` symbols after each place; of each stream the next numbers are used."""
-        model = self.mixture.model
-        temperature = 0.0 if self.temperature < MIN_TEMPERATURE else self.temperature
-        places = [state.copy() for state in states]
-        symbols, logs = np.empty((len(places), steps), np.int64), np.empty((len(places), steps))
-        at_once = max(1, _DECISIONS_AT_ONCE // len(model.tree.below))
-        for text, (place, stream) in enumerate(zip(places, streams, strict=True)):
-            numbers = np.random.Generator(stream).random(steps)
-            for first in range(0, steps, at_once):
-                check_stop()
-                some = slice(first, first + at_once)
-                mixing.write(
-                    model, place, numbers[some], temperature, self.top_k, self.top_p,
-                    symbols[text, some], logs[text, some],
-                )  # fmt: skip
-        return SampledSymbols(symbols, logs, places)
+        share = self.unknown_share
+        unknown = math.log(share / code_points) if share else -math.inf
+        return np.where(text < 0, unknown, logs + math.log1p(-share))
 
 
 class _Progress(BaseModel):
@@ -246,7 +201,10 @@ class Learning:
     known, which is worse by 0.015 bits a character.
     """
 
-    def __init__(self, ids: Ids, vocabulary: str, context: TrainContext) -> None:
+    def __init__(
+        self, ids: Ids, vocabulary: str, context: TrainContext, *, keeps: bool = True
+    ) -> None:
+        """`keeps` saves and resumes by the context's checkpoints; else it begins anew."""
         text = np.ascontiguousarray(ids, np.int32)
         self._model, self._text, self._context = _fresh_model(vocabulary, text), text, context
         edges = np.linspace(0, len(text), _PARTS + 1).astype(int)
@@ -254,6 +212,7 @@ class Learning:
         self._parts = [parts[number] for number in np.random.default_rng(0).permutation(_PARTS)]
         self._learnt_characters = sum(end - first for first, end in parts)
         self._progress = _Progress()
+        self._keeps = keeps
         #: Weights and progress at the beginning of the part, once there is one.
         self._kept: tuple[Arrays, dict[str, int | float]] | None = None
 
@@ -262,18 +221,18 @@ class Learning:
 
         Goes on behind the last part that a checkpoint has. Raises Stopped.
         """
-        place = _beginning()
+        place = beginning()
         for first in range(0, len(self._text), _AT_ONCE):
             self._report(first)
             some = self._text[first : first + _AT_ONCE]
             self._model = _with_room(self._model, len(some))
-            mixing.count_all(self._model, place, some, 0)
+            kernels.count_all(self._model, place, some, 0)
         self._resume()
         while self._progress.parts < _PARTS:
             self._keep()
             self._learn_part(*self._parts[self._progress.parts])
         model = self._model
-        mixing.index(model.past, _beginning(), model.alphabet, 0, 0)
+        kernels.index(model.past, beginning(), model.alphabet, 0, 0)
         frequencies = np.bincount(self._text)
         share = (int((frequencies == 1).sum()) + 1) / (len(self._text) + 1)
         self._report(len(self._text))
@@ -282,7 +241,7 @@ class Learning:
         return mixture, self._progress.bits / self._learnt_characters
 
     def _resume(self) -> None:
-        checkpoint = self._context.checkpoints.load()
+        checkpoint = self._context.checkpoints.load() if self._keeps else None
         if checkpoint is not None:
             weights = self._model.weights._asdict()
             shapes = {name: array.shape for name, array in weights.items()}
@@ -293,13 +252,15 @@ class Learning:
 
     def _keep(self) -> None:
         """Keep what a checkpoint needs: a part that is half learnt is learnt again."""
+        if not self._keeps:
+            return
         weights = {name: array.copy() for name, array in self._model.weights._asdict().items()}
         self._kept = weights, self._progress.model_dump()
         if self._context.checkpoints.due():
             self._context.checkpoints.save(*self._kept)
 
     def _learn_part(self, start: int, end: int) -> None:
-        mixing.index(self._model.past, _beginning(), self._model.alphabet, start, end)
+        kernels.index(self._model.past, beginning(), self._model.alphabet, start, end)
         self._count(start, end, -1)
         place = _place_behind(self._text[:start], self._model)
         for first in range(start, end, _AT_ONCE):
@@ -309,7 +270,7 @@ class Learning:
             cosine = (1.0 + math.cos(math.pi * learnt)) / 2.0
             logs = np.zeros(len(some))
             rate = _RATE * (_LAST_SHARE + (1.0 - _LAST_SHARE) * cosine)
-            mixing.predict(self._model, place, some, rate, -1, logs)
+            kernels.predict(self._model, place, some, rate, -1, logs)
             self._progress.characters += len(some)
             self._progress.bits -= float(logs.sum()) / math.log(2.0)
         self._count(start, end, 1)
@@ -318,7 +279,9 @@ class Learning:
     def _count(self, start: int, end: int, by: int) -> None:
         place = _place_behind(self._text[:start], self._model)
         for first in range(start, end, _AT_ONCE):
-            mixing.count_all(self._model, place, self._text[first : min(first + _AT_ONCE, end)], by)
+            kernels.count_all(
+                self._model, place, self._text[first : min(first + _AT_ONCE, end)], by
+            )
 
     def _report(self, counted: int) -> None:
         """Tell how far it is, and end where that is asked for."""
@@ -347,12 +310,12 @@ def _fresh_model(vocabulary: str, text: Ints) -> Model:
     typical = np.array(_TYPICAL) + 0.4
     odds = np.log(typical[None, :] / typical[:, None])  # (of 0, of 1)
     logits = np.tile(np.repeat(odds.ravel(), 4), (CONTEXTS, 1)).astype(np.float32)
-    mixers = np.zeros((mixing.rows_of_mixers(symbols), mixing.INPUTS), np.float32)
+    mixers = np.zeros((kernels.rows_of_mixers(symbols), kernels.INPUTS), np.float32)
     mixers[:, 0 : 3 * CONTEXTS : 3] = 0.15
-    points = (1.0 / (1.0 + np.exp(8.0 - np.arange(mixing.POINTS) / 2.0))).astype(np.float32)
+    points = (1.0 / (1.0 + np.exp(8.0 - np.arange(kernels.POINTS) / 2.0))).astype(np.float32)
     size = 1 << min(22, max(10, int(2 * len(text)).bit_length()))
     return Model(
-        mixing.huffman_tree(np.bincount(text, minlength=symbols).tolist()),
+        kernels.huffman_tree(np.bincount(text, minlength=symbols).tolist()),
         Alphabet(plain, letters, line_ends),
         _no_counts(),
         Past(text, np.full(size, -1, np.int32)),
@@ -360,24 +323,25 @@ def _fresh_model(vocabulary: str, text: Ints) -> Model:
             (1.0 / (1.0 + np.exp(-logits))).astype(np.float32),
             logits,
             np.zeros(logits.shape, np.int32),
-            np.full(mixing.HISTORY, 0.9, np.float32),
+            np.full(kernels.HISTORY, 0.9, np.float32),
             mixers,
-            np.full((symbols - 1, mixing.SETS), 1.0 / mixing.SETS, np.float32),
-            np.tile(points, (min((symbols - 1) * (symbols + 1), mixing.MAP_ROWS), 1)),
-            np.tile(points, (mixing.MAP_ROWS, 1)),
+            np.full((symbols - 1, kernels.SETS), 1.0 / kernels.SETS, np.float32),
+            np.tile(points, (min((symbols - 1) * (symbols + 1), kernels.MAP_ROWS), 1)),
+            np.tile(points, (kernels.MAP_ROWS, 1)),
         ),
     )
 
 
-def _beginning() -> Longs:
-    place = np.zeros(mixing.PLACE, np.int64)
-    place[: mixing.HISTORY] = -1
+def beginning() -> Longs:
+    """Return the place at the beginning of a text."""
+    place = np.zeros(kernels.PLACE, np.int64)
+    place[: kernels.HISTORY] = -1
     return place
 
 
 def _place_behind(text: Ids, model: Model) -> Longs:
-    place = _beginning()
-    mixing.read_all(place, np.ascontiguousarray(text[-_READ:], np.int32), model.alphabet)
+    place = beginning()
+    kernels.read_all(place, np.ascontiguousarray(text[-_READ:], np.int32), model.alphabet)
     return place
 
 
@@ -394,7 +358,7 @@ def _with_room(model: Model, more: int, past: int = 0) -> Model:
         entries = np.concatenate([entries, np.zeros((len(entries) + due, 3), np.int32)])
     while sizes[0] + due > 0.75 * len(slots):
         larger = np.full((2 * len(slots), 2), -1, np.int32)
-        mixing.put_into(larger, slots[:, 0], slots[:, 1])
+        kernels.put_into(larger, slots[:, 0], slots[:, 1])
         slots = larger
     ids = model.past.ids
     if past > len(ids):
@@ -407,8 +371,19 @@ def _lists(counts: Counts) -> tuple[Ints, Ints, Ints, Ints]:
     contexts, entries = counts.sizes
     keys, sizes = np.zeros(contexts, np.int32), np.zeros(contexts, np.int32)
     listed = np.zeros((2, entries), np.int32)
-    mixing.list_all(counts, keys, sizes, listed)
+    kernels.list_all(counts, keys, sizes, listed)
     return keys, sizes, listed[0], listed[1]
+
+
+def _in_order_of_keys(
+    keys: Ints, sizes: Ints, symbols: Ints, counts: Ints
+) -> tuple[Ints, Ints, Ints, Ints]:
+    """Return the lists by rising keys."""
+    order = np.argsort(keys)
+    firsts = (np.cumsum(sizes) - sizes)[order]
+    sizes = sizes[order]
+    entries = np.arange(sizes.sum()) + np.repeat(firsts - (np.cumsum(sizes) - sizes), sizes)
+    return keys[order], sizes, symbols[entries], counts[entries]
 
 
 def _counts_of(keys: Ints, sizes: Ints, symbols: Ints, counts: Ints) -> Counts:
@@ -417,7 +392,7 @@ def _counts_of(keys: Ints, sizes: Ints, symbols: Ints, counts: Ints) -> Counts:
     following = np.arange(1, len(symbols) + 1, dtype=np.int32)
     following[ends - 1] = -1
     slots = np.full((1 << max(10, int(1.5 * len(keys)).bit_length()), 2), -1, np.int32)
-    mixing.put_into(slots, keys, (ends - sizes).astype(np.int32))
+    kernels.put_into(slots, keys, (ends - sizes).astype(np.int32))
     entries = np.stack([symbols, counts, following], axis=1)
     return Counts(slots, entries, np.array([len(keys), len(symbols)]))
 
