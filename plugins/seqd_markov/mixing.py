@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from seqd_markov.sampling import MIN_TEMPERATURE, SampledSymbols
+from seqd_markov.sampling import MIN_TEMPERATURE, SampledSymbols, State
 from seqd_markov.tokenizers import Ids
 from seqd_modelkit.mixing import kernels
 from seqd_modelkit.mixing.kernels import Longs
@@ -53,7 +53,7 @@ class MixtureSampler:
 
     def sample(
         self,
-        states: Sequence[Longs],
+        states: Sequence[State],
         streams: Sequence[np.random.BitGenerator],
         steps: int,
         check_stop: Callable[[], None],
@@ -61,7 +61,7 @@ class MixtureSampler:
         """Sample `steps` symbols after each place; of each stream the next numbers are used."""
         model = self.mixture.model
         temperature = 0.0 if self.temperature < MIN_TEMPERATURE else self.temperature
-        places = [state.copy() for state in states]
+        places = [np.array(state) for state in states]
         symbols, logs = np.empty((len(places), steps), np.int64), np.empty((len(places), steps))
         at_once = max(1, _DECISIONS_AT_ONCE // len(model.tree.below))
         for text, (place, stream) in enumerate(zip(places, streams, strict=True)):

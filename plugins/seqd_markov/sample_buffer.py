@@ -1,12 +1,11 @@
 """One sample while it is generated: its symbols, its text, and where it ends."""
 
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
 from seqd_markov.copies import AlignedText
-from seqd_markov.sampling import Floats, Indices
+from seqd_markov.sampling import Floats, Indices, State
 from seqd_markov.tokenizers import CharacterTokenizer, Tokenizer, WordTokenizer
 from seqd_modelkit.stop_sequences import StopSequences
 from seqd_schemas import FinishReason
@@ -21,7 +20,7 @@ class SampleStart:
     """The end of a prompt, where a sample begins."""
 
     #: The model's state.
-    state: Any
+    state: State
     #: The last symbol before the text; None where there is none, or it is unknown.
     after: int | None
     #: True where the text needs no space of its own: a space or nothing at all stands before it.
@@ -50,7 +49,7 @@ class SampleBuffer:
     conditions: StopConditions
     start: SampleStart
     #: The state that the next symbol is sampled in.
-    state: Any = field(init=False)
+    state: State = field(init=False)
     text: str = field(default="", init=False)
     #: Why it has ended; None while it goes on.
     reason: FinishReason | None = field(default=None, init=False)
@@ -71,7 +70,7 @@ class SampleBuffer:
         """Characters that no stop sequence can take back."""
         return len(self.text) - (0 if self.reason else self.conditions.stops.held(self.text))
 
-    def add(self, symbols: Indices, log_probs: Floats, state: Any) -> None:
+    def add(self, symbols: Indices, log_probs: Floats, state: State) -> None:
         """Append as many sampled symbols as the sample needs; `state` is the one after them."""
         symbols = self._until_last_sentence(symbols[: self.room])
         self._length += len(symbols)

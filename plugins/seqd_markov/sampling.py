@@ -10,7 +10,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,8 @@ from seqd_modelkit.ngrams import NgramModel
 
 Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
+#: Where a text stands: the number of a context, or the place (`kernels.PLACE`,) of a mixture.
+State = int | Indices
 #: A text's next random numbers, below 2**32: (steps, numbers of a step).
 RandomNumbers = npt.NDArray[np.uint32]
 
@@ -48,7 +50,7 @@ class SampledSymbols:
 
     symbols: Indices  # (texts, steps)
     log_probs: Floats  # (texts, steps), the model's own, at temperature 1
-    states: Sequence[Any]  # (texts,), after the last step
+    states: Sequence[State]  # (texts,), after the last step
 
 
 class Sampler:
@@ -90,7 +92,7 @@ class Sampler:
 
     def sample(
         self,
-        states: Sequence[int],
+        states: Sequence[State],
         streams: Sequence[np.random.BitGenerator],
         steps: int,
         check_stop: Callable[[], None],
@@ -100,10 +102,11 @@ class Sampler:
         `check_stop` raises when the job is to end; it is called at least once.
         """
         check_stop()
+        contexts = [int(state) for state in states]
         numbers = [self._random_numbers(stream, steps) for stream in streams]
         if isinstance(self._method, CandidateRows):
-            return SampledSymbols(*self._method.sample(states, numbers, check_stop))
-        sampled = [self._method.sample(*pair) for pair in zip(states, numbers, strict=True)]
+            return SampledSymbols(*self._method.sample(contexts, numbers, check_stop))
+        sampled = [self._method.sample(*pair) for pair in zip(contexts, numbers, strict=True)]
         return SampledSymbols(
             np.array([symbols for symbols, _, _ in sampled]),
             np.array([log_probs for _, log_probs, _ in sampled]),

@@ -4,7 +4,7 @@ An `NgramWriter` is that of an n-gram model, `mixing.MixtureWriter` that of one 
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from seqd_markov.sampling import (
     LogProbabilities,
     SampledSymbols,
     Sampler,
+    State,
 )
 from seqd_markov.tokenizers import Ids
 from seqd_modelkit.ngrams import NgramModel, Smoothing
@@ -36,7 +37,7 @@ class SymbolSampler(Protocol):
 
     def sample(
         self,
-        states: Sequence[Any],
+        states: Sequence[State],
         streams: Sequence[np.random.BitGenerator],
         steps: int,
         check_stop: Callable[[], None],
@@ -54,7 +55,7 @@ class Writer(Protocol):
     def nbytes(self) -> int:
         """Bytes of the model, and of the samplers that are kept."""
 
-    def state_after(self, ids: Ids) -> Any:
+    def state_after(self, ids: Ids) -> State:
         """Return the state behind a prompt."""
 
     def sampler(self, temperature: float, top_k: int, top_p: float) -> SymbolSampler:

@@ -305,6 +305,16 @@ def test_a_training_that_is_killed_ends_like_an_undisturbed_one(tmp_path, dies_a
     assert len(resumed.steps) < len(whole.steps) or dies_at < 4
 
 
+@pytest.mark.parametrize("dies_at", [20, 44])  # an epoch has 14 steps, and there are three
+def test_so_does_one_that_is_killed_before_or_while_it_learns_contexts(tmp_path, dies_at):
+    whole = a_context(tmp_path / "whole")
+    trained(whole, mixing=True)
+
+    killed_and_resumed(tmp_path, dies_at, mixing=True)
+
+    assert files_of(a_context(tmp_path / "resumed")) == files_of(whole)
+
+
 def test_the_checkpoint_of_another_network_is_refused(tmp_path):
     checkpoints = MemoryCheckpoints()
     with pytest.raises(Stopped):
