@@ -18,8 +18,8 @@ EXAMPLES = ROOT / "plugins" / "examples"
 #: The example with tasks of its own.
 EXAMPLE = EXAMPLES / "seqd_embed"
 
-#: Examples of the model kit by their entry points, and what each needs beside seqd.
-KIT_EXAMPLES = {"gru": "keras", "textcnn": "torch", "tfidf": "sklearn"}
+#: The others by their entry points, and what each needs beside seqd.
+OTHER_EXAMPLES = {"gru": "keras", "onnx": "onnxruntime", "tfidf": "sklearn"}
 
 
 @cache
@@ -27,14 +27,15 @@ def installed_example(package: str = "seqd_embed") -> Path:
     """Return a folder for `sys.path` with the plugin in it, made once, gone with this process."""
     folder = Path(tempfile.mkdtemp(prefix="seqd-example-"))
     atexit.register(shutil.rmtree, folder)
-    (folder / package).symlink_to(EXAMPLES / package / package)
+    for module in (EXAMPLES / package).glob(f"{package}*"):
+        (folder / module.name).symlink_to(module)
     write_metadata(EXAMPLES / package / "pyproject.toml", folder)
     return folder
 
 
-def runnable_kit_examples() -> list[str]:
-    """Return the entry points of the examples of the model kit whose library is installed."""
-    return [name for name, library in KIT_EXAMPLES.items() if find_spec(library)]
+def runnable_examples() -> list[str]:
+    """Return the entry points of the others whose library is installed."""
+    return [name for name, library in OTHER_EXAMPLES.items() if find_spec(library)]
 
 
 def write_metadata(pyproject: Path, folder: Path) -> None:

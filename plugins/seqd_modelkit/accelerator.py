@@ -2,7 +2,7 @@
 
 Keras computes on the CPU without a word where its backend finds no GPU. `claim` asks the backend
 first, holds it to the slot's share of the memory while that can still be set, and computes a small
-product there. Of the kit, this module and `torch_state` alone import TensorFlow, torch or JAX.
+product there. The backend is imported when it is called.
 """
 
 import os

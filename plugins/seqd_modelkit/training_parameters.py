@@ -56,7 +56,15 @@ EmaMomentum = Annotated[
         "then has; 0: the weights of the last step.",
     ),
 ]
-Dropout = Annotated[float, Field(ge=0.0, le=0.9, allow_inf_nan=False)]
+Dropout = Annotated[
+    float,
+    Field(
+        ge=0.0,
+        le=0.9,
+        allow_inf_nan=False,
+        description="Share of a layer's inputs that a training step leaves out.",
+    ),
+]
 Seed = Annotated[
     int,
     Field(

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from example_plugin import KIT_EXAMPLES, installed_example, runnable_kit_examples
+from example_plugin import OTHER_EXAMPLES, installed_example, runnable_examples
 from guide_plugin import installed_plugin
 from seqd.models.loading import discover
 from seqd.models.registry import Registry
@@ -28,16 +28,14 @@ FOLDER = Path(__file__).parent
 SLOW = {"M2", "M3"}
 
 #: Plugins of the examples and their models.
-EXAMPLES = {"embed", "ngrams", *KIT_EXAMPLES}
+EXAMPLES = {"embed", "ngrams", *OTHER_EXAMPLES}
 
 
 def _folders() -> list[str]:
     """Where to find the plugins of the guide and of the examples, unless one is installed."""
     installed = {entry.name for entry in entry_points(group="seqd")}
     folders = {"length": installed_plugin, "embed": installed_example}
-    folders |= {
-        name: partial(installed_example, f"seqd_{name}") for name in runnable_kit_examples()
-    }
+    folders |= {name: partial(installed_example, f"seqd_{name}") for name in runnable_examples()}
     return [str(folder()) for name, folder in folders.items() if name not in installed]
 
 
@@ -89,7 +87,7 @@ def _is_long(check: PlannedCheck) -> bool:
     """
     if check.id == "D2" and check.part is Part.STARTER:
         return True
-    if check.model in KIT_EXAMPLES and _trains_a_network(check):
+    if check.model in OTHER_EXAMPLES and _trains_a_network(check):
         return True
     model = REGISTRY.models.get(check.model)
     return check.part is Part.TRAINED and model is not None and model.starter is not None

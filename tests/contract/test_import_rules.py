@@ -19,13 +19,12 @@ from contract.conftest import is_under
 DOOR = ("seqd_schemas", "seqd.hookspecs", "seqd.plugin", "seqd.errors", "seqd_modelkit")
 DEEP = ("keras", "tensorflow", "tf_keras", "torch", "jax")
 PICKLES = ("pickle", "cPickle", "dill", "cloudpickle", "shelve", "marshal", "joblib")
-ACCELERATOR, TORCH_STATE = "seqd_modelkit.accelerator", "seqd_modelkit.torch_state"
+#: What of the kit may import a deep-learning library.
+DEEP_IN_KIT = ("seqd_modelkit.accelerator", "seqd_modelkit.keras_training")
 
-#: The examples, and those of their modules that may import a deep-learning library.
 EXAMPLES = tuple(
-    f"examples.{name}.{name}" for name in ("seqd_embed", "seqd_gru", "seqd_textcnn", "seqd_tfidf")
+    f"examples.{name}.{name}" for name in ("seqd_embed", "seqd_gru", "seqd_onnx", "seqd_tfidf")
 )
-NETWORKS = tuple(f"{name}.{part}" for name in EXAMPLES for part in ("network", "training"))
 
 # pydantic brings typing_extensions.
 OF_THE_WIRE = ("pydantic", "pydantic_core", "typing_extensions", "seqd_schemas")
@@ -52,16 +51,9 @@ RULES = {
         lambda source, name: (
             source.is_in("seqd_modelkit")
             and not is_under(name, (*sys.stdlib_module_names, *OF_THE_KIT))
-            and not (source.is_in(ACCELERATOR) and is_under(name, DEEP))
-            and not (source.is_in(TORCH_STATE) and is_under(name, ("torch",)))
+            and not (source.is_in(*DEEP_IN_KIT) and is_under(name, DEEP))
         ),
         "It is a library: hand in what it needs of the plugin.",
-    ),
-    "an example imports a deep-learning library in its network module": (
-        lambda source, name: (
-            source.is_in(*EXAMPLES) and is_under(name, DEEP) and not source.is_in(*NETWORKS)
-        ),
-        "Only network.py of a plugin imports Keras, and others import network.py late.",
     ),
     "pluggy is behind the hooks and the registry": (
         lambda source, name: (
@@ -95,7 +87,7 @@ def test_an_import_keeps_each_rule(sources, sources_of_tests, is_wrong, lesson):
     ]
 
     assert len(peers) >= 7
-    assert len([source for source in sources if source.is_in(*EXAMPLES)]) >= 14
+    assert len([source for source in sources if source.is_in(*EXAMPLES)]) >= 4
     assert not found, "\n".join([lesson, *found])
 
 
@@ -115,7 +107,7 @@ def test_only_the_settings_read_the_environment(sources):
     # Slots also see what the machine's own tools set, such as CUDA_VISIBLE_DEVICES, and workers
     # where Numba keeps what it compiles; and Ray names its cluster there.
     local = [f"seqd.local.{name}" for name in ("kernel_folder", "pinning", "supervisor")]
-    readers = ("seqd.settings", *local, "seqd.batch.on_ray", ACCELERATOR)
+    readers = ("seqd.settings", *local, "seqd.batch.on_ray", "seqd_modelkit.accelerator")
     found = []
     for source in sources:
         if source.is_in(*readers) or not re.search("environ|getenv", source.text):

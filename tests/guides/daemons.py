@@ -11,7 +11,7 @@ import httpx
 
 from checkout import python_path
 from cli_builders import running_daemon
-from example_plugin import installed_example, runnable_kit_examples
+from example_plugin import installed_example, runnable_examples
 from held_ports import Holder, hold_port
 from s3_fixtures import running_s3_server
 from seqd.testing import running_services
@@ -93,7 +93,7 @@ def answers(address: str) -> bool:
 @contextmanager
 def up(folder: Path) -> Iterator[Daemon]:
     """Give a `seqd up` with the examples of plugins, on a port, for `redis-cli` takes no socket."""
-    names = ["embed", *runnable_kit_examples()]
+    names = ["embed", *runnable_examples()]
     examples = [installed_example(f"seqd_{name}") for name in names]
     holder = Holder()
     port = str(hold_port(holder))

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from example_plugin import KIT_EXAMPLES
+from example_plugin import OTHER_EXAMPLES
 from guides.daemons import Start, bucket, gateway, none, services, up
 from guides.texts import DESKS, TOPICS, labelled, prose
 from readme_blocks import ROOT, Block
@@ -271,10 +271,9 @@ NEEDS: Mapping[str, Page] = {
             {"pip install": "tests/integration/test_example_plugins.py"},
             up,
             is_slow=True,
-            # One of the model kit is enough for `make test-all`.
-            is_long=name in KIT_EXAMPLES and name != "tfidf",
+            is_long=name == "gru",
         )
-        for name in ("embed", *KIT_EXAMPLES)
+        for name in ("embed", *OTHER_EXAMPLES)
     },
 }
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from deploy_files import documents, unknown_in
-from example_plugin import KIT_EXAMPLES, runnable_kit_examples
+from example_plugin import OTHER_EXAMPLES, runnable_examples
 from guides.daemons import Daemon
 from guides.pages import NEEDS, name_of, page_of
 from guides.reader import follow, matches
@@ -26,8 +26,8 @@ COMMAND = re.compile(
 #: Pages whose examples need a library that is not installed here.
 LACKING = {
     f"plugins/examples/seqd_{name}/README.md": f"{library} is not installed: pip install {library}"
-    for name, library in KIT_EXAMPLES.items()
-    if name not in runnable_kit_examples()
+    for name, library in OTHER_EXAMPLES.items()
+    if name not in runnable_examples()
 }
 
 #: Those with one daemon one after the other.

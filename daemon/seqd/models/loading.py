@@ -167,12 +167,16 @@ def as_plugin(loaded: object) -> object:
     """Return what an entry point names as a plugin object.
 
     That is the object itself or, of a function or class that `seqd.plugin` has decorated, and of a
-    module of them without a hook of its own, one that hands their models over.
+    module of them, one that hands their models over and has the module's other hooks.
     """
-    if isinstance(loaded, ModuleType) and hasattr(loaded, "seqd_register_models"):
+    if hasattr(loaded, "seqd_register_models"):
         return loaded
     models = decorated_models(loaded)
-    return DecoratedPlugin(models) if models else loaded
+    if not models:
+        return loaded
+    is_module = isinstance(loaded, ModuleType)
+    hooks = {name: one for name, one in vars(loaded).items() if name.startswith("seqd_")}
+    return DecoratedPlugin(models, hooks if is_module else {})
 
 
 def check_markers(plugin: object, manager: pluggy.PluginManager) -> None:

@@ -202,10 +202,11 @@ def resident_bytes() -> int:
 
 
 class DecoratedPlugin:
-    """The plugin object of decorated functions and classes."""
+    """The plugin object of decorated functions and classes, and of hooks beside them."""
 
-    def __init__(self, models: Sequence[Model]) -> None:
+    def __init__(self, models: Sequence[Model], hooks: Mapping[str, object]) -> None:
         self.models = tuple(models)
+        vars(self).update(hooks)
 
     @hookimpl
     def seqd_register_models(self) -> Sequence[Model]:

@@ -70,6 +70,8 @@ class Label:
     probabilities: Mapping[str, float] | None = None
     #: Share of the text's words that the model does not know, from 0 to 1.
     unknown_share: float = 0.0
+    #: True where the model did not read all of the text.
+    truncated: bool = False
 
     def __post_init__(self) -> None:
         """Check what a type checker does not, in the function that made it."""
@@ -84,6 +86,19 @@ class Label:
         for name, share in (shares | dict(self.probabilities or {})).items():
             if not (math.isfinite(share) and 0.0 <= share <= 1.0):
                 raise ValueError(f"{name!r} of the label is {share!r:.80}; allowed: 0.0 to 1.0")
+
+    @classmethod
+    def likeliest(
+        cls, shares: Mapping[str, float], *, with_all: bool = True, truncated: bool = False
+    ) -> "Label":
+        """Return the label of the highest of all classes' probabilities, rounded to 5 decimals.
+
+        What else is in a batch moves a float32 by about 1e-7: rounded, most show nothing of it.
+        `with_all` says whether the result has the other probabilities, too.
+        """
+        rounded = {label: round(float(share), 5) for label, share in shares.items()}
+        best = max(rounded, key=rounded.__getitem__)
+        return cls(best, rounded[best], rounded if with_all else None, truncated=truncated)
 
 
 class BadItem(ValueError):
@@ -124,7 +139,7 @@ def classification(value: object, where: str, *, is_truncated: bool) -> Classifi
         label=made.label,
         # NumPy's numbers are floats to a type checker, and none to JSON.
         score=float(made.score),
-        truncated=is_truncated,
+        truncated=made.truncated or is_truncated,
         unknown_share=float(made.unknown_share),
         probabilities=(
             None if shares is None else {str(name): float(one) for name, one in shares.items()}
