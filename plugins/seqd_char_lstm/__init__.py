@@ -47,8 +47,8 @@ class CharLstm(Model):
     )
     tasks: ClassVar = {
         "train": TaskSpec(TrainParameters, unit_items=1),
-        # 32 prompts of the default length are 0.2 s of one core for a stream of 512 units, which is
-        # no faster in a larger batch, and 0.5 s for the tutorial's windows.
+        # 32 prompts of the default length are 0.7 s of one core with mixed contexts, and 0.1 s for
+        # the network of `fast`; neither is much faster in a larger batch.
         "generate": TaskSpec(GenerateParameters, unit_items=32, bound=GenerateParameters.output()),
     }
     presets: ClassVar[Mapping[str, Mapping[str, ParameterValue]]] = PRESETS

@@ -8,9 +8,10 @@ the way of PAQ (Mahoney 2005, "Adaptive weighing of context models for lossless 
 over characters and not bytes, and with weights that can be learnt on text whose own counts are
 taken out, so that nothing need change while it serves.
 
-In this order: the tree; the place in a text, and its contexts; counts; a decision; learning; loops
-over a text, which are all that is called from Python. `model` has the model as other modules see
-it. Arrays that change while the model learns are written in place.
+In this order: the tree; the place in a text, and its contexts; counts; a decision; learning; the
+model beside a network; drawing; loops over a text, which are all that is called from Python.
+`model` has the model as other modules see it. Arrays that change while the model learns are written
+in place.
 """
 
 import heapq
