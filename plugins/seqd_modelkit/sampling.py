@@ -40,22 +40,12 @@ class SamplingRules:
     repetition_penalty: float = 1.0
 
 
-def log_probabilities(
-    logits: npt.NDArray[np.float32],
-    ngrams: npt.NDArray[np.floating] | None = None,
-    share: float = 0.0,
-) -> Floats:
-    """Return natural log-probabilities of logits (chains, ids), float64.
-
-    With `ngrams`, probabilities (chains, ids): log((1 - share) softmax(logits) + share ngrams).
-    """
+def log_probabilities(logits: npt.NDArray[np.float32]) -> Floats:
+    """Return natural log-probabilities of logits (chains, ids), float64."""
     logs: Floats = logits.astype(np.float64)
     logs -= logs.max(axis=1, keepdims=True)
     # cumsum, unlike sum, adds in one order whatever the shape
     logs -= np.log(np.cumsum(np.exp(logs), axis=1)[:, -1:])
-    if ngrams is not None and share > 0.0:
-        with np.errstate(divide="ignore"):  # n-grams without smoothing may say 0 as well
-            logs = np.log((1.0 - share) * np.exp(logs) + share * ngrams)
     return logs
 
 

@@ -5,7 +5,7 @@ Texts, files and random numbers are the caller's. Map characters or words to ids
 """
 
 from seqd_modelkit.ngrams.counting import SPAN_SYMBOLS, NgramCounter, NgramCounts, combine, count
-from seqd_modelkit.ngrams.model import Arcs, NgramModel, Tables, fit
+from seqd_modelkit.ngrams.model import Arcs, NgramModel, fit
 from seqd_modelkit.ngrams.smoothing import Smoothing
 from seqd_modelkit.ngrams.storage import deflate, inflate
 from seqd_modelkit.ngrams.trie import Ids
@@ -18,7 +18,6 @@ __all__ = [
     "NgramCounts",
     "NgramModel",
     "Smoothing",
-    "Tables",
     "combine",
     "count",
     "deflate",

@@ -19,9 +19,6 @@ from seqd_modelkit.ngrams.trie import Floats, Ids
 
 States = npt.NDArray[np.int32]
 
-#: Cells that `tables` computes at most: 320 MB.
-MAX_TABLE_CELLS = 40_000_000
-
 #: Symbols of a text that are looked up at once.
 _SPAN_SYMBOLS = 200_000
 
@@ -29,14 +26,6 @@ _SMOOTHINGS = tuple(Smoothing)
 
 #: Arrays with an entry or more for each n-gram, which are stored deflated.
 _DEFLATED = ("ngram_shared", "ngram_digits", "ngram_counts")
-
-
-@dataclass(frozen=True)
-class Tables:
-    """All probabilities and transitions of a model of few symbols, as dense rows."""
-
-    probabilities: npt.NDArray[np.float32]  # (states, symbols)
-    next_states: States  # (states, symbols)
 
 
 @dataclass(frozen=True)
@@ -176,32 +165,6 @@ class NgramModel:
             logs[first : first + len(span)] = self._log_probs(span, state)
             state = self.state_after(span, state)
         return logs
-
-    def tables(self) -> Tables:
-        """Return all probabilities and next states. Raises ValueError above MAX_TABLE_CELLS."""
-        cells = self.states * self.symbols
-        if cells > MAX_TABLE_CELLS:
-            raise ValueError(
-                f"{self.states:,} states x {self.symbols:,} symbols are {cells:,} cells; at most "
-                f"{MAX_TABLE_CELLS:,} are made."
-            )
-        probabilities = np.empty((self.states, self.symbols), np.float32)
-        next_states = np.empty((self.states, self.symbols), np.int32)
-        below, below_first = np.zeros((1, self.symbols)), 0
-        next_below = np.zeros((1, self.symbols), np.int32)
-        for first, end in zip(self._levels[:-1], self._levels[1:], strict=True):
-            own = np.arange(first, end)
-            lower = self.arcs.lower[own] - below_first
-            arcs, indices = self._expand(own)
-            rows = below[lower] * self.arcs.backoffs[own, None] + self.arcs.uniforms[own, None]
-            rows[indices, self.arcs.symbols[arcs]] += self.arcs.discounted[arcs]
-            if self.begin is not None:
-                rows[:, self.begin] = 0.0
-            following = next_below[lower]
-            following[indices, self.arcs.symbols[arcs]] = self.arcs.next_states[arcs]
-            probabilities[own], next_states[own] = rows, following
-            below, next_below, below_first = rows, following, int(first)
-        return Tables(probabilities, next_states)
 
     def context(self, state: int) -> Ids:
         """Return the context of a state, the last read symbol last: (length,)."""
