@@ -13,11 +13,17 @@ class SeqdError(Exception):
     #: Seconds to wait before another try, where waiting helps.
     retry_after_s: float | None = None
 
+    def __init_subclass__(
+        cls, *, code: str = "", exit_status: int = 0, retryable: bool = False
+    ) -> None:
+        """Take what the head of a class states; it inherits the rest."""
+        cls.code = code or cls.code
+        cls.exit_status = exit_status or cls.exit_status
+        cls.retryable = retryable or cls.retryable
 
-class ItemFailed(SeqdError):
+
+class ItemFailed(SeqdError, code="item_failed"):
     """An item has no output; `code` is that of its error, as `ItemErrorCode` lists them."""
-
-    code = "item_failed"
 
     def __init__(
         self, code: str, message: str, retryable: bool = False, *, custom_id: str | None = None
