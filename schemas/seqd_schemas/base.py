@@ -62,14 +62,14 @@ class WireModel(BaseModel):
         properties = handler.resolve_ref_schema(whole).get("properties", {})
         for kind in cls.__mro__:
             if kind.__module__.startswith(f"{__package__}."):
-                texts = _texts_below_fields(kind)
+                texts = texts_below_fields(kind)
                 for name in properties.keys() & texts.keys():
                     properties[name].setdefault("description", texts[name])
         return whole
 
 
 @cache
-def _texts_below_fields(kind: type) -> dict[str, str]:
+def texts_below_fields(kind: type) -> dict[str, str]:
     """Return by field the text that stands below it in the class."""
     import ast
     from inspect import getsource

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from seqd.cli.settings import in_words
-from seqd.settings import INTERNAL, PREFIX, Settings
+from seqd.settings import INTERNAL, PREFIX, Settings, description_of
 
 #: What stands in the guide for a default that depends on the machine.
 DEFAULTS = {"data_dir": "`platformdirs` user data folder"}
@@ -18,7 +18,7 @@ def settings_table() -> str:
     for name, field in Settings.model_fields.items():
         if name not in INTERNAL:
             default = DEFAULTS.get(name) or in_words(field.default)
-            lines.append(f"| `{PREFIX}{name.upper()}` | {default} | {field.description} |")
+            lines.append(f"| `{PREFIX}{name.upper()}` | {default} | {description_of(name)} |")
     return "\n".join(lines) + "\n"
 
 

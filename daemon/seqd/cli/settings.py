@@ -31,7 +31,7 @@ def settings() -> Found:
 
 
 def _rows() -> "Iterator[dict[str, object]]":
-    from seqd.settings import INTERNAL, PREFIX, Settings
+    from seqd.settings import INTERNAL, PREFIX, Settings, description_of
 
     found = options.read_settings()
     for name, field in Settings.model_fields.items():
@@ -40,7 +40,7 @@ def _rows() -> "Iterator[dict[str, object]]":
                 "name": f"{PREFIX}{name.upper()}",
                 "value": _value(name, field, getattr(found, name)),
                 "origin": "environment" if name in found.model_fields_set else "default",
-                "description": field.description,
+                "description": description_of(name),
             }
 
 
