@@ -152,41 +152,5 @@ if TYPE_CHECKING:
     from seqd_schemas import WaitingCode as WaitingCode
     from seqd_schemas import WorkerStatus as WorkerStatus
 
-#: The names of each module, which is imported when one of them is first asked for.
-_NAMES = {
-    ".async_client": "AsyncClient",
-    ".client": "Client",
-    ".failures": "FailureGroup FailureGroups ReplayedJob",
-    ".job": "AsyncEndedJob AsyncJob AsyncJobHandle EndedJob Job JobHandle",
-    ".many_jobs": "JobCount JobsActedOn",
-    ".model": "AsyncModelHandle ModelHandle",
-    ".requests": "JobOptions SweepOptions",
-    ".results": "PageOptions ReadOptions Result",
-    ".streaming": "StreamedText",
-    ".tables": "OutputField",
-    ".waiting": "WaitOptions",
-    "seqd.analysis.comparison": "Comparison",
-    "seqd.errors": (
-        "ArtifactDamaged ClientMisused DuplicateCustomId IdInUse IdempotencyConflict InvalidData "
-        "InvalidInput InvalidParameters InvalidRequest InvalidSettings ItemFailed JobCancelled "
-        "JobDamaged JobExpired JobFailed JobOutOfReach JobsRefused LaterVersion "
-        "LibraryMissing ModelDisabled NoFitWorker NoWorker NotAllowed OrderUnfinished "
-        "OtherFormat OutputMismatch QuotaExceeded RedisFull RedisNoPermission RedisRefused "
-        "RedisUnreachable SeqdError ServiceChanged StoreUnwritable UnknownFailure UnknownItem "
-        "UnknownJob UnknownModel UnknownTenant UploadLost UserError WrongState"
-    ),
-    "seqd.ledger.job_filter": "FailureFilters FoundJobs JobFilters",
-    "seqd_schemas": (
-        "Cancelled CatalogEntry Classification Completed Counts DeathCause EVENT Embedding Epoch "
-        "Event Expired Expiring Failed Failure FailureRecord FailureScope FileFormat FileSource "
-        "FinishReason GeneratedSample Generation Item ItemError ItemErrorCode ItemFailure "
-        "ItemOutput ItemSuccess JobRecord JobState JsonOutput Labels Log Missed NamedSource "
-        "OrderAnswer ParameterValue Paused Priority Progress Queued RefusedItem Rejected Resumed "
-        "Sample Score ScoredLabel ServiceChange Span Spans Started Step TERMINAL_EVENTS "
-        "TenantLimits TenantRecord TenantUsage Text TrainedVersion TrainingResult Vector "
-        "VersionSummary Waiting WaitingCode WorkerStatus"
-    ),
-}
-
 if not TYPE_CHECKING:
-    __getattr__, __dir__, __all__ = deferred(globals(), _NAMES)
+    __getattr__, __dir__, __all__ = deferred(globals())

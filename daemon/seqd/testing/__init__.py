@@ -39,19 +39,5 @@ if TYPE_CHECKING:
     from seqd.testing.in_process.running import server_for_tests as server_for_tests
     from seqd.testing.training import train_to_artifact as train_to_artifact
 
-#: The names of each module, which is imported when one of them is first asked for.
-_NAMES = {
-    ".checks.examples": "PluginExamples",
-    ".checks.pytest_checks": "PluginChecks",
-    ".contexts": (
-        "BatchReport CPU EpochReport MemoryCheckpoints MemoryRunContext MemoryTrainContext "
-        "SampleReport StepReport StreamedDelta"
-    ),
-    ".in_process.models": "StubModel",
-    ".in_process.orders": "Held",
-    ".in_process.running": "RunningServices ServerForTests running_services server_for_tests",
-    ".training": "train_to_artifact",
-}
-
 if not TYPE_CHECKING:
-    __getattr__, __dir__, __all__ = deferred(globals(), _NAMES)
+    __getattr__, __dir__, __all__ = deferred(globals())
