@@ -139,7 +139,7 @@ def rendered(request: Request, shown: Page) -> HTMLResponse:
     said = {name: request.cookies.get(one, "") for name, one in _SAID_COOKIES.items()}
     token = request.cookies.get(TOKEN_COOKIE) or secrets.token_urlsafe(24)
     facts = _facts(request, shown, token) | {name: unquote(one) for name, one in said.items()}
-    html = _templates().get_template(shown.template).render(facts)
+    html = templates().get_template(shown.template).render(facts)
     response = HTMLResponse(html, shown.status, HEADERS)
     for name in filter(said.get, said):
         response.delete_cookie(_SAID_COOKIES[name])
@@ -198,7 +198,7 @@ async def changes(
 
 
 def _fragments(request: Request, shown: Page, token: str) -> Iterable[tuple[str, str]]:
-    template = _templates().get_template(shown.template)
+    template = templates().get_template(shown.template)
     context: Context = template.new_context(_facts(request, shown, token))
     for name, block in template.blocks.items():
         if name.startswith("live_"):
@@ -233,7 +233,7 @@ def _with_code(text: str) -> Markup:
 
 
 @cache
-def _templates() -> Environment:
+def templates() -> Environment:
     """Return the templates; macros of `parts.html` are there in all of them."""
     found = Environment(
         loader=PackageLoader("seqd.gateway.console"),
