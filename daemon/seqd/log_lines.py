@@ -20,6 +20,7 @@ from typing import TextIO
 from seqd.escaping import one_line, printable
 from seqd.log_context import (
     LoggedWork,
+    acting_for,
     first_jobs,
     jobs_of,
     names_its_job,
@@ -374,3 +375,18 @@ class BoundedHandler(logging.StreamHandler[TextIO]):
     def _write_counts(self, now_s: float, *, is_last: bool = False) -> None:
         for record in self._repeats.ended(now_s, is_last=is_last):
             super().emit(record)
+
+
+def request_log() -> logging.Handler:
+    """Return what writes the log of a gateway to its standard error output."""
+    handler = logging.StreamHandler()
+    handler.addFilter(note_request)
+    handler.setFormatter(LineFormatter(f"{FORMAT}%(request)s"))
+    return handler
+
+
+def note_request(record: logging.LogRecord) -> bool:
+    """Note on a record which request has caused it, as a filter of a handler; returns True."""
+    request_id = acting_for.get().get("request")
+    record.request = "" if request_id is None else f" request={request_id}"
+    return True

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from seqd_schemas.failures import *
     from seqd_schemas.fleet import *
     from seqd_schemas.gateway import *
-    from seqd_schemas.inbox import *
     from seqd_schemas.items import *
     from seqd_schemas.jobs import *
     from seqd_schemas.keys import *
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
     from seqd_schemas.rollouts import *
     from seqd_schemas.schema_files import *
     from seqd_schemas.states import *
-    from seqd_schemas.stored import *
     from seqd_schemas.tenants import *
 
 if not TYPE_CHECKING:

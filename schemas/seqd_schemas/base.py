@@ -1,9 +1,16 @@
-"""Base classes and bounded types that all wire models share. Records have modules of their own."""
+"""Base classes and bounded types that all wire models share. Records have modules of their own.
 
+Stored records are written without their defaults, and read with fields ignored that are not known:
+so records of one release can be read by another; `schemas/languages.md` has the whole rule. A
+request that somebody hands in is not read so: an unknown field is refused there, since it is a
+mistake.
+"""
+
+import json
 from collections.abc import Mapping
 from functools import cache
 from itertools import pairwise
-from typing import Annotated, Any, NamedTuple, Self
+from typing import Annotated, Any, NamedTuple, Self, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -12,6 +19,7 @@ from pydantic import (
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
     StringConstraints,
+    TypeAdapter,
 )
 from pydantic_core import CoreSchema, core_schema
 
@@ -32,8 +40,8 @@ class WireModel(BaseModel):
     """A record that crosses a process border, or a part of one: frozen and closed.
 
     An unknown field is refused, so that a typing mistake never passes silently. What is stored is
-    read otherwise; see `stored`. Its validator is built when it is first needed, not at import:
-    there are sixty records, and a program needs a few of them.
+    read otherwise; see `from_stored`. Its validator is built when it is first needed, not at
+    import: there are sixty records, and a program needs a few of them.
 
     What a field is, its `Field` says in one line, or a text below it. Such a text is read for JSON
     Schemas alone: pydantic's own way reads all sources at import.
@@ -171,3 +179,37 @@ class ModelReference(NamedTuple):
 
     def __str__(self) -> str:
         return self.name if self.version is None else f"{self.name}@{self.version}"
+
+
+_Record = TypeVar("_Record", bound=BaseModel)
+
+
+def to_stored(record: BaseModel) -> str:
+    """Return a record as JSON, without the fields that have their default value.
+
+    Tags such as `kind`, `event` and `status` are always written: they tell readers what it is.
+    """
+    return record.model_dump_json(exclude_defaults=True)
+
+
+def from_stored(
+    kind: "type[_Record] | TypeAdapter[_Record]", content: str | bytes | bytearray
+) -> _Record:
+    """Return the record that `to_stored` wrote, of this release, an older or a later one.
+
+    Unknown fields are ignored, in parts of the record, too. Raises ValidationError, also for a
+    record whose `format` is higher than `FORMAT`; see `is_later`.
+    """
+    if isinstance(kind, TypeAdapter):
+        return kind.validate_json(content, extra="ignore")
+    return kind.model_validate_json(content, extra="ignore")
+
+
+def is_later(content: str | bytes | bytearray) -> bool:
+    """Return True for a record that only a later release can read: it states so itself."""
+    try:
+        document = json.loads(content)
+    except (ValueError, RecursionError):
+        return False
+    least = document.get("format") if isinstance(document, dict) else None
+    return isinstance(least, int) and least > FORMAT

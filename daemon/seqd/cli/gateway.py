@@ -32,7 +32,7 @@ def gateway(
     Needs the extra `gateway` of seqd, and no plugin. Open requests are finished at the end, for 30
     seconds at most.
     """
-    from seqd.gateway.logs import request_log
+    from seqd.log_lines import request_log
 
     options.tell_unknown_variables()
     settings = options.read_settings(gateway_host=host, gateway_port=port, gateway_proxies=proxies)

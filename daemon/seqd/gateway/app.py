@@ -33,7 +33,6 @@ from seqd.gateway.console import pages, visits
 from seqd.gateway.deliveries import deliver_forever
 from seqd.gateway.file_places import place_of
 from seqd.gateway.ledger_client import GatewayClient
-from seqd.gateway.minutes import noting
 from seqd.gateway.refusals import (
     ERRORS,
     PROBLEMS,
@@ -44,6 +43,7 @@ from seqd.gateway.refusals import (
     refuse_status,
 )
 from seqd.gateway.stored_files import sweeping
+from seqd.ledger.minutes import MINUTE_MS
 from seqd.log_context import acting_for
 from seqd.settings import Settings
 
@@ -152,3 +152,16 @@ class ResponseHeaders:
             await send(message)
 
         await self._app(scope, receive, with_headers)
+
+
+async def noting(seqd: GatewayClient) -> None:
+    """Note each minute at its begin, without end; that other gateways do so, too, harms nothing."""
+    while True:
+        wait_ms = MINUTE_MS
+        try:
+            fleet = await seqd.recent_overview()
+            wait_ms -= fleet.at_ms % MINUTE_MS
+            await seqd.ask(seqd.ledger.minutes.note.steps(fleet.at_ms, fleet.figures))
+        except SeqdError as error:
+            log.warning("the figures of this minute are not noted: %s", error)
+        await asyncio.sleep(wait_ms / 1_000)

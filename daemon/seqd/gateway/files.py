@@ -1,27 +1,33 @@
 """`/v1/files`: files that callers upload, and the results of batches as files.
 
 An uploaded file lies where workers read it (SEQD_GATEWAY_FILES), its record in the ledger. What a
-batch gave is no file: it is read from the results of its job.
+batch gave is no file: it is read from the results of its job. A file is sent back as a whole, or
+the part of it that a request asks for by `Range`.
 """
 
 import logging
 import re
+from collections.abc import AsyncIterator
+from contextlib import closing
 from typing import Annotated, Final, Literal
+from urllib.parse import quote
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
-from seqd.errors import FILE_ERRORS, FilesUnusable, InvalidRequest, UnknownFile
-from seqd.gateway.batch_outputs import output_file_of
+from seqd.errors import FILE_ERRORS, FilesUnusable, InvalidInput, InvalidRequest, UnknownFile
+from seqd.gateway.batch_jobs import output_file_of
 from seqd.gateway.bodies import Answer, page_of
 from seqd.gateway.callers import Caller, Reader, SeqdClient, Submitter
-from seqd.gateway.downloads import BYTES, Download
 from seqd.gateway.file_places import name_of
 from seqd.gateway.ledger_client import GatewayClient
 from seqd.gateway.stored_files import SHORTEST_TTL_S, files_of, remove, uploading
 from seqd.gateway.uploads import UploadForm, too_large
+from seqd.inputs.streams import Content
 from seqd.ledger.uploaded_files import Place
 from seqd.validation import shown
 from seqd_schemas import FilePurpose, UploadedFile
@@ -55,6 +61,15 @@ _FORM: Final = {
         },
     }
 }
+
+#: Media type of an uploaded file.
+BYTES: Final = "application/octet-stream"
+
+#: Bytes that are read at once, beside the event loop.
+_BLOCK_BYTES: Final = 256 * 1024
+
+#: One range; a request for several is answered with the whole file.
+_RANGE: Final = re.compile(r"bytes=(?:([0-9]{1,18})-([0-9]{1,18})?|-([0-9]{1,18}))")
 
 
 @router.post("", openapi_extra=_FORM)
@@ -161,3 +176,64 @@ def file_object(file: UploadedFile) -> Answer:
         "sha256": file.sha256,
         "lines": file.lines if file.purpose is FilePurpose.BATCH else None,
     }
+
+
+class Download(StreamingResponse):
+    """The response; it closes the content."""
+
+    def __init__(self, request: Request, file: UploadedFile, content: Content) -> None:
+        """Raise HTTPException for a part that the file does not have."""
+        begin, end = 0, file.bytes
+        etag, quoted = f'"{file.sha256}"', quote(file.filename, safe="")
+        named = f'="{quoted}"' if quoted == file.filename else f"*=utf-8''{quoted}"
+        headers = {
+            "accept-ranges": "bytes",
+            "content-disposition": f"attachment; filename{named}",
+            "etag": etag,
+        }
+        asked = _RANGE.fullmatch(request.headers.get("range", ""))
+        if is_part := asked is not None and request.headers.get("if-range", etag) == etag:
+            begin, end = _place_of(asked, file.bytes)
+            headers["content-range"] = f"bytes {begin}-{end - 1}/{file.bytes}"
+        headers["content-length"] = str(end - begin)
+        self._content = content
+        self._name = file.file_id
+        super().__init__(self._blocks(begin, end), 206 if is_part else 200, headers, BYTES)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it; the content is closed whether anybody has read it or not."""
+        with closing(self._content):
+            await super().__call__(scope, receive, send)
+
+    async def stream_response(self, send: Send) -> None:
+        """Send the head and all blocks.
+
+        Where one cannot be read, the connection is closed in front of the end that was told.
+        """
+        try:
+            await super().stream_response(send)
+        except FILE_ERRORS as error:
+            log.warning("%s breaks off as it is read: %s", self._name, error)
+
+    async def _blocks(self, begin: int, end: int) -> AsyncIterator[bytes]:
+        block = memoryview(bytearray(_BLOCK_BYTES))
+        while begin < end:
+            size = await run_in_threadpool(self._content.read_into, block[: end - begin], begin)
+            if not size:
+                raise InvalidInput("it has become shorter")
+            yield bytes(block[:size])
+            begin += size
+
+
+def _place_of(asked: re.Match[str], size_bytes: int) -> tuple[int, int]:
+    """Return where a part begins and ends. Raises HTTPException where the file has no such part."""
+    first, last, length = asked.groups()
+    begin = int(first) if first else max(0, size_bytes - int(length))
+    end = min(size_bytes, int(last) + 1) if last else size_bytes
+    if begin >= end:
+        raise HTTPException(
+            416,
+            f"range is {asked[0]!r}; allowed: one that begins within {size_bytes:,} bytes.",
+            headers={"content-range": f"bytes */{size_bytes}"},
+        )
+    return begin, end

@@ -1,5 +1,10 @@
-"""Keys of the gateway: who has one, a new one, and the end of one."""
+"""Keys of the gateway: who has one, a new one, and the end of one; and the login by a key.
 
+The session is the key itself, in a cookie that no script reads: it ends with the key, and any
+gateway knows it.
+"""
+
+import re
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Final
@@ -8,8 +13,10 @@ from pydantic import BaseModel, Field, ValidationError
 from starlette.responses import Response
 
 from seqd.errors import InvalidRequest, UnknownKey
-from seqd.gateway.console.rendering import KEY_COOKIE, Button, Page, facts_of, table_of
-from seqd.gateway.console.visits import ByAdmin, Visit, act, page, why_not
+from seqd.gateway.callers import WHY_NOT
+from seqd.gateway.console.rendering import KEY_COOKIE, Button, Page, facts_of, set_cookie, table_of
+from seqd.gateway.console.visits import ByAdmin, ByAnybody, Visit, act, page, why_not
+from seqd.ledger.api_keys import Verdict
 from seqd.validation import shown
 from seqd.views.keys import key_columns
 from seqd.views.roles import ROLES
@@ -19,6 +26,9 @@ from seqd_schemas import MAX_REQUESTS_PER_MINUTE, ApiKeyRecord, KeyRole
 _MAX_DAYS: Final = 36_500
 
 _ROLES: Final = {role: f"{role}: {told}" for role, told in ROLES.items()}
+
+#: A path of ours with its query, which no browser reads as the address of another site.
+_OWN_PATH: Final = re.compile(r"/(?![/\\])[^\x00-\x20\\]*")
 
 
 class _Asked(BaseModel):
@@ -108,3 +118,32 @@ async def _listed(visit: Visit, given: Mapping[str, str], why: str = "") -> Page
         "why": why,
     }
     return Page("keys.html", "Keys", facts, 400 if why else 200)
+
+
+@page("/login")
+async def login_page(visit: ByAnybody) -> Page:
+    """Ask for a key."""
+    then = visit.request.query_params.get("next", "/")
+    return Page("login.html", "Log in", {"next": then, "why": ""})
+
+
+@act("/login")
+async def login(visit: ByAnybody) -> Page | Response:
+    """Begin a session by a key."""
+    key, then = visit.field("key").strip(), visit.field("next")
+    admission = await visit.seqd.ask(visit.seqd.ledger.api_keys.admitted.steps(key))
+    if admission.verdict in WHY_NOT:
+        facts = {"next": then, "why": WHY_NOT[admission.verdict]}
+        return Page("login.html", "Log in", facts, status=401)
+    response = visit.back_to(then if _OWN_PATH.fullmatch(then) else "/")
+    if admission.verdict is Verdict.ADMITTED:  # where there are no keys, none is needed
+        set_cookie(visit.request, response, KEY_COOKIE, key)
+    return response
+
+
+@act("/logout")
+async def logout(visit: ByAnybody) -> Response:
+    """End a session."""
+    response = visit.back_to("/login")
+    response.delete_cookie(KEY_COOKIE)
+    return response

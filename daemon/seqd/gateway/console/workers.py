@@ -1,4 +1,7 @@
-"""Workers: what each does, which is sick and why, and the rules that keep them from claiming."""
+"""Workers: what each does, which is sick and why, and the rules that keep them from claiming.
+
+And plugins: what each brings, and on which workers it is there, broken or missing.
+"""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -10,15 +13,18 @@ from urllib.parse import quote
 from fastapi import Form, Query
 from starlette.responses import Response
 
-from seqd.doctor.findings import Finding
+from seqd.doctor import judging
+from seqd.doctor.findings import Finding, bounded
 from seqd.doctor.judging import OF_WORKERS, judged
+from seqd.doctor.plugin_places import fleet_of, named, says_what_it_has
 from seqd.errors import SeqdError, UnknownWorker
 from seqd.gateway.console.rendering import Button, Page, beside, table_of
 from seqd.gateway.console.visits import ByAdmin, ByReader, Visit, act, page
 from seqd.ledger.overview import FleetOverview
 from seqd.local.caller import caller as caller_name
 from seqd.targets import meant_by, option_of, standing, target_of
-from seqd.views.plugins import PLUGIN_COLUMNS
+from seqd.views.columns import Column
+from seqd.views.plugins import PLUGIN_COLUMNS, Holding, holding_columns, holdings
 from seqd.views.workers import (
     DEATH_COLUMNS,
     LOADED_COLUMNS,
@@ -32,7 +38,7 @@ from seqd.views.workers import (
     worker_facts,
 )
 from seqd.wording import first_of
-from seqd_schemas import CordonAction, CordonRule, KeyRole, WorkerStatus
+from seqd_schemas import CordonAction, CordonRule, KeyRole, PluginStatus, WorkerStatus
 
 #: Workers of one page.
 _SHOWN: Final = 200
@@ -45,6 +51,11 @@ _ACTS: Final = {
     CordonAction.CORDON: "claims nothing new, finishes what it has in hand, and stays up",
     CordonAction.DRAIN: "claims nothing new, finishes or releases what it has in hand, and ends",
 }
+
+#: A plugin by itself, as the first worker has it that loaded it, and what ails it elsewhere.
+_COLUMNS: Final = [one for one in PLUGIN_COLUMNS if one.name != "state"]
+
+_REASON: Final = Column[Holding]("reason", lambda one: one.reason or "-", is_left_out_empty=True)
 
 
 @page("/workers")
@@ -212,3 +223,22 @@ def _has(one: SeenWorker, text: str) -> bool:
 
 def _path(name: str) -> str:
     return f"/workers/{quote(name, safe='')}"
+
+
+@page("/plugins")
+async def plugins(visit: ByReader) -> Page:
+    """Show the plugins of the fleet."""
+    seen = await visit.seqd.seen_fleet(visit.only_tenant)
+    fleet = fleet_of(seen.workers)
+    known = dict[str, PluginStatus]()
+    for each in fleet.values():
+        for name, one in each.items():
+            known[name] = max(known.get(name, one), one, key=lambda one: bool(one.models))
+    silent = [one.worker for one in seen.workers if not says_what_it_has(one)]
+    facts = {
+        "findings_now": list(bounded(judging.plugins(seen))),
+        "plugins": table_of(_COLUMNS, [known[name] for name in sorted(known)]),
+        "held": table_of((*holding_columns(len(fleet)), _REASON), holdings(fleet)),
+        "silent": named(silent),
+    }
+    return Page("plugins.html", "Plugins", facts)
