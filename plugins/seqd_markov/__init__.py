@@ -70,14 +70,14 @@ class Markov(Model):
 
     def load(self, artifact: Artifact, device: Device) -> LoadedModel:
         """Load a version into memory; it samples on the CPU, whatever the device."""
-        from seqd_markov.generation import Generator
         from seqd_markov.model import load
+        from seqd_markov.serve import Generator
 
         return Generator(load(artifact.folder))
 
     def train(self, parameters: PluginParameters, context: TrainContext) -> TrainedModel:
         """Count n-grams of the data and smooth, or mix contexts, and write a version."""
-        from seqd_markov.training import train
+        from seqd_markov.train import train
 
         assert isinstance(parameters, TrainParameters)
         return train(parameters, context)

@@ -8,8 +8,8 @@ import numpy as np
 
 from seqd.errors import InvalidInput
 from seqd.hookspecs import Distribution, Inspection
+from seqd_markov.data import CharacterTokenizer, Ids, WordTokenizer, without_spaces
 from seqd_markov.model import Version
-from seqd_markov.tokenizers import CharacterTokenizer, Ids, WordTokenizer, without_spaces
 from seqd_modelkit.ngrams import NgramModel, Smoothing
 
 if TYPE_CHECKING:

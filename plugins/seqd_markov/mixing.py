@@ -6,8 +6,8 @@ from typing import Final
 
 import numpy as np
 
-from seqd_markov.sampling import MIN_TEMPERATURE, SampledSymbols, State
-from seqd_markov.tokenizers import Ids
+from seqd_markov.data import Ids
+from seqd_markov.sampling import MIN_TEMPERATURE, SampledSymbols, Sampler, State
 from seqd_modelkit.mixing import kernels
 from seqd_modelkit.mixing.kernels import Longs
 from seqd_modelkit.mixing.model import Mixture
@@ -18,7 +18,7 @@ _DECISIONS_AT_ONCE: Final = 20_000
 
 @dataclass(frozen=True)
 class MixtureWriter:
-    """See `writers.Writer`; its states are places in a text."""
+    """What a mixture writes by, as `NgramWriter`; its states are places in a text."""
 
     mixture: Mixture
 
@@ -36,20 +36,14 @@ class MixtureWriter:
         return MixtureSampler(self.mixture, temperature, top_k, top_p)
 
 
-@dataclass(frozen=True)
-class MixtureSampler:
+class MixtureSampler(Sampler):
     """Writes at one temperature, with top-k and top-p: text by text, whatever stands beside it."""
 
-    mixture: Mixture
-    temperature: float
-    top_k: int
-    top_p: float
-    texts_at_once: int = 256
-
-    @property
-    def is_deterministic(self) -> bool:
-        """True when no randomness is left."""
-        return self.temperature < MIN_TEMPERATURE or self.top_k == 1
+    def __init__(self, mixture: Mixture, temperature: float, top_k: int, top_p: float) -> None:
+        super().__init__(temperature, top_k)
+        self._model = mixture.model
+        self._temperature = 0.0 if temperature < MIN_TEMPERATURE else temperature
+        self._top_k, self._top_p = top_k, top_p
 
     def sample(
         self,
@@ -58,19 +52,17 @@ class MixtureSampler:
         steps: int,
         check_stop: Callable[[], None],
     ) -> SampledSymbols:
-        """Sample `steps` symbols after each place; of each stream the next numbers are used."""
-        model = self.mixture.model
-        temperature = 0.0 if self.temperature < MIN_TEMPERATURE else self.temperature
+        """Sample text by text; see `Sampler`."""
         places = [np.array(state) for state in states]
         symbols, logs = np.empty((len(places), steps), np.int64), np.empty((len(places), steps))
-        at_once = max(1, _DECISIONS_AT_ONCE // len(model.tree.below))
+        at_once = max(1, _DECISIONS_AT_ONCE // len(self._model.tree.below))
         for text, (place, stream) in enumerate(zip(places, streams, strict=True)):
             numbers = np.random.Generator(stream).random(steps)
             for first in range(0, steps, at_once):
                 check_stop()
                 some = slice(first, first + at_once)
                 kernels.write(
-                    model, place, numbers[some], temperature, self.top_k, self.top_p,
-                    symbols[text, some], logs[text, some],
+                    self._model, place, numbers[some], self._temperature, self._top_k,
+                    self._top_p, symbols[text, some], logs[text, some],
                 )  # fmt: skip
         return SampledSymbols(symbols, logs, places)

@@ -11,16 +11,24 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
 from seqd.errors import ArtifactDamaged, LibraryMissing
 from seqd.plugin import load_arrays, save_arrays
-from seqd_markov.corpus import Chunk, SentenceEnds, encode_chunk, normalised_length, sentences_of
-from seqd_markov.tokenizers import CharacterTokenizer, Ids, Tokenizer, WordTokenizer
+from seqd_markov.data import (
+    CharacterTokenizer,
+    Chunk,
+    Ids,
+    SentenceEnds,
+    Tokenizer,
+    WordTokenizer,
+    sentences_of,
+)
+from seqd_modelkit.artifacts import RESTORE, ArtifactConfig, Tensors
 from seqd_modelkit.ngrams import NgramModel, Smoothing, count, deflate, fit, inflate
 from seqd_modelkit.numba_probe import can_compile
 
@@ -29,7 +37,6 @@ if TYPE_CHECKING:
 
 NGRAMS_FILE = "ngrams.safetensors"
 MIXTURE_FILE = "mixture.safetensors"
-CONFIG_FILE = "config.json"
 VOCABULARY_FILE = "vocabulary.json"
 
 _TEXT = "text"
@@ -44,15 +51,13 @@ _CODE_POINTS = 0x110000
 #: Largest number of bits a token: a perplexity is 2 to the power of it, and must be finite.
 _LARGEST_BITS = 1_000.0
 
-Tensors = dict[str, npt.NDArray[np.generic]]
-
 _VOCABULARY = TypeAdapter(tuple[str, ...])
 
 
-class Config(BaseModel):
+class Config(ArtifactConfig):
     """All that a version is, except for its counts and its words."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    FORMAT: ClassVar[int] = 2
 
     format: Literal[2] = 2
     level: Literal["characters", "words"]
@@ -82,12 +87,9 @@ class Config(BaseModel):
 
     def tokenizer(self, vocabulary: tuple[str, ...]) -> Tokenizer:
         """Return the tokenizer of a version with these words, or with none of characters."""
-        separator = None
-        if self.sentences:
-            separator = "\n" if self.sentence_ends == "lines" else " "
         if self.level == "words":
-            return WordTokenizer(vocabulary, self.lower_case, separator)
-        return CharacterTokenizer(self.alphabet, self.lower_case, separator)
+            return WordTokenizer(vocabulary, self.lower_case, self.ends)
+        return CharacterTokenizer(self.alphabet, self.lower_case, self.ends)
 
 
 @dataclass(frozen=True)
@@ -192,7 +194,7 @@ def _add_chain(
 ) -> None:
     state = 0
     for chunk in chunks:
-        ids = encode_chunk(chunk.text, version.tokenizer, version.config.ends)
+        ids = version.tokenizer.encode_chunk(chunk.text)
         logs = model.log_probs(ids, state)
         state = model.state_after(ids, state)
         predicted, unknown = int((~np.isnan(logs)).sum()), int((ids < 0).sum())
@@ -203,7 +205,7 @@ def _add_chain(
             total.characters += predicted
         else:
             # The space between two chunks is one more character.
-            total.characters += normalised_length(chunk.text) + (total.characters > 0)
+            total.characters += len(" ".join(chunk.text.split())) + (total.characters > 0)
             total.predicted += unknown
             total.bits += _bits_of_words(version, chunk.text, predicted, unknown)
 
@@ -257,17 +259,18 @@ def save(folder: Path, version: Version) -> None:
         spelling = version.spelling.model.arrays()
         arrays |= {_SPELLING + name: array for name, array in spelling.items()}
     save_arrays(folder / (MIXTURE_FILE if version.config.mixes else NGRAMS_FILE), arrays)
-    _write_json(folder / CONFIG_FILE, version.config.model_dump())
+    version.config.write(folder)
     if isinstance(version.tokenizer, WordTokenizer):
-        _write_json(folder / VOCABULARY_FILE, list(version.tokenizer.vocabulary), indent=0)
+        words = json.dumps(list(version.tokenizer.vocabulary), indent=0) + "\n"
+        (folder / VOCABULARY_FILE).write_text(words, encoding="ascii")
 
 
 def load(folder: Path) -> Version:
     """Return the version of a folder. Raises ArtifactDamaged, which says what is wrong."""
-    config = _load_config(folder / CONFIG_FILE)
+    config = Config.read(folder)
     if list(config.alphabet) != sorted(set(config.alphabet)):
         raise ArtifactDamaged(
-            f"{CONFIG_FILE} cannot be used: the alphabet is not in order. Train the model again."
+            "config.json cannot be used: the alphabet is not in order. Train the model again."
         )
     of_words = config.level == "words"
     tokenizer = config.tokenizer(_load_vocabulary(folder / VOCABULARY_FILE) if of_words else ())
@@ -349,29 +352,14 @@ def _checked_corpus(array: npt.NDArray[np.generic], symbols: int) -> Ids:
     return corpus
 
 
-def _write_json(path: Path, content: object, indent: int = 2) -> None:
-    path.write_text(json.dumps(content, indent=indent) + "\n", encoding="ascii")
-
-
-def _load_config(path: Path) -> Config:
-    try:
-        return Config.model_validate_json(path.read_bytes(), extra="ignore")
-    except (OSError, ValidationError) as error:
-        raise ArtifactDamaged(
-            f"{CONFIG_FILE} cannot be used: {error}. Train the model again or restore the file."
-        ) from error
-
-
 def _load_vocabulary(path: Path) -> tuple[str, ...]:
     try:
         vocabulary = _VOCABULARY.validate_json(path.read_bytes())
     except (OSError, ValidationError) as error:
-        raise ArtifactDamaged(
-            f"{VOCABULARY_FILE} cannot be used: {error}. Train the model again or restore the file."
-        ) from error
+        raise ArtifactDamaged(f"{VOCABULARY_FILE} cannot be used: {error}. {RESTORE}") from error
     if not vocabulary or not all(vocabulary) or len(set(vocabulary)) < len(vocabulary):
         raise ArtifactDamaged(
             f"{VOCABULARY_FILE} cannot be used: a word is empty or there twice, or there is none. "
-            "Train the model again or restore the file."
+            f"{RESTORE}"
         )
     return vocabulary

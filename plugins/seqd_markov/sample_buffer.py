@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from seqd_markov.copies import AlignedText
+from seqd_markov.data import CharacterTokenizer, Tokenizer, WordTokenizer
 from seqd_markov.sampling import Floats, Indices, State
-from seqd_markov.tokenizers import CharacterTokenizer, Tokenizer, WordTokenizer
 from seqd_modelkit.stop_sequences import StopSequences
 from seqd_schemas import FinishReason
 

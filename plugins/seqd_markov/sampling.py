@@ -6,16 +6,17 @@ top-p and temperature 0. Either way a text's symbols depend on its state and its
 alone, to the last one, whatever else is sampled with it.
 """
 
+import itertools
+from abc import ABC, abstractmethod
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
-from seqd_modelkit.ngrams import NgramModel
+from seqd_markov.data import Ids
+from seqd_modelkit.ngrams import NgramModel, Smoothing
 
 Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
@@ -33,9 +34,13 @@ _TEXTS_AT_ONCE = 256
 #: Temperatures below it are 0: beside the best symbol the others have less than the rounding of 1.
 MIN_TEMPERATURE = 1e-9
 
+#: Temperatures that are kept prepared, the last used ones; without top-k and top-p each is 10 ms
+#: of work and 2.5 MB for a version of 310,000 n-grams.
+_KEPT_TEMPERATURES = 8
+
 #: Cells of candidate rows that are kept, 12 bytes each, however many are needed at once; beyond it
-#: all are dropped, and computed again when they are needed.
-_KEPT_CELLS = 4_000_000
+#: all are dropped, and computed again when they are needed. A row takes some for itself.
+_KEPT_CELLS, _CELLS_OF_A_ROW = 4_000_000, 64
 
 #: Cells of candidate rows that are computed at once: about 100 MB.
 _CELLS_AT_ONCE = 2_000_000
@@ -53,43 +58,19 @@ class SampledSymbols:
     states: Sequence[State]  # (texts,), after the last step
 
 
-class Sampler:
-    """A model prepared for sampling at one temperature, with top-k and top-p."""
+class Sampler(ABC):
+    """Samples at one temperature, with top-k and top-p."""
 
-    def __init__(
-        self,
-        log_probabilities: "LogProbabilities",
-        temperature: float,
-        *,
-        top_k: int = 0,
-        top_p: float = 1.0,
-    ) -> None:
-        self._order = log_probabilities.model.order
-        is_cut = (
-            0 < top_k < log_probabilities.predictable
-            or top_p < 1.0
-            or temperature < MIN_TEMPERATURE
-        )
+    #: Texts that are best sampled together, at most.
+    texts_at_once = _TEXTS_AT_ONCE
+    #: Bytes beside the model's.
+    nbytes = 0
+
+    def __init__(self, temperature: float, top_k: int) -> None:
         #: True when no randomness is left, so that another try gives the same text.
         self.is_deterministic = temperature < MIN_TEMPERATURE or top_k == 1
-        self._method: CandidateRows | BackoffSampler
-        if is_cut or log_probabilities.mixes:
-            self._method = CandidateRows(log_probabilities, temperature, top_k, top_p)
-        else:
-            self._method = BackoffSampler(log_probabilities, temperature)
 
-    @property
-    def nbytes(self) -> int:
-        """Bytes beside the model's."""
-        return self._method.nbytes
-
-    @property
-    def texts_at_once(self) -> int:
-        """Texts that are best sampled together, at most."""
-        if isinstance(self._method, CandidateRows):
-            return min(_TEXTS_AT_ONCE, self._method.texts_at_once)
-        return _TEXTS_AT_ONCE
-
+    @abstractmethod
     def sample(
         self,
         states: Sequence[State],
@@ -101,22 +82,60 @@ class Sampler:
 
         `check_stop` raises when the job is to end; it is called at least once.
         """
-        check_stop()
-        contexts = [int(state) for state in states]
-        numbers = [self._random_numbers(stream, steps) for stream in streams]
-        if isinstance(self._method, CandidateRows):
-            return SampledSymbols(*self._method.sample(contexts, numbers, check_stop))
-        sampled = [self._method.sample(*pair) for pair in zip(contexts, numbers, strict=True)]
-        return SampledSymbols(
-            np.array([symbols for symbols, _, _ in sampled]),
-            np.array([log_probs for _, log_probs, _ in sampled]),
-            [state for _, _, state in sampled],
-        )
 
-    def _random_numbers(self, stream: np.random.BitGenerator, steps: int) -> RandomNumbers:
-        """Return the next numbers of a stream, the same ones however many steps are asked for."""
-        each = (self._order + 3) // 2
-        return stream.random_raw(steps * each).view(np.uint32).reshape(steps, 2 * each)
+
+class NgramWriter:
+    """What an n-gram model writes by: the state behind a prompt, and samplers."""
+
+    def __init__(self, model: NgramModel, sentence_end: int | None) -> None:
+        self._model = model
+        self._log_probabilities = LogProbabilities(model, sentence_end=sentence_end)
+        self._samplers: dict[tuple[float, int, float], Sampler] = {}
+        #: States of short prompts, and what they are extended to; some thousands at most.
+        self._extensions: dict[int, int] = {}
+        #: Bytes that samplers may take: some temperatures, and one setting with candidate rows.
+        self._samplers_bytes = CandidateRows.bytes_for(model)
+        self._samplers_bytes += _KEPT_TEMPERATURES * 8 * len(model.arcs.symbols)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of counts, log-probabilities and samplers."""
+        return self._model.nbytes + self._log_probabilities.nbytes + self._samplers_bytes
+
+    def state_after(self, ids: Ids) -> int:
+        """Return the state after a prompt, extended to the left where Kneser-Ney needs it.
+
+        In sentences the left context is known: the beginning of the sentence is part of the prompt.
+        """
+        model = self._model
+        state = model.state_after(ids)
+        context = ids[-model.order :]
+        known = len(context) - int(np.flatnonzero(context < 0).max(initial=-1)) - 1
+        is_short = 0 < known < model.order and model.begin is None
+        if not is_short or model.smoothing is not Smoothing.KNESER_NEY:
+            return state
+        if state not in self._extensions:
+            self._extensions[state] = model.most_frequent_extension(state)
+        return self._extensions[state]
+
+    def sampler(self, temperature: float, top_k: int, top_p: float) -> Sampler:
+        """Return the sampler of some settings; the last used ones are kept prepared."""
+        settings = (temperature, top_k, top_p)
+        sampler = self._samplers.pop(settings, None) or self._new_sampler(*settings)
+        self._samplers[settings] = sampler
+        while len(self._samplers) > 1 and self._kept_bytes > self._samplers_bytes:
+            del self._samplers[next(iter(self._samplers))]
+        return sampler
+
+    def _new_sampler(self, temperature: float, top_k: int, top_p: float) -> Sampler:
+        predictable = self._log_probabilities.predictable
+        if 0 < top_k < predictable or top_p < 1.0 or temperature < MIN_TEMPERATURE:
+            return CandidateRows(self._log_probabilities, temperature, top_k, top_p)
+        return BackoffSampler(self._log_probabilities, temperature, top_k)
+
+    @property
+    def _kept_bytes(self) -> int:
+        return sum(sampler.nbytes for sampler in self._samplers.values())
 
 
 class LogProbabilities:
@@ -157,10 +176,10 @@ class LogProbabilities:
         """Number of symbols that can follow at all."""
         return self.model.symbols - (self.model.begin is not None)
 
-    @cached_property
-    def mixes(self) -> bool:
-        """True when some state has both a back-off weight and a uniform term above 0."""
-        return bool(((self.model.arcs.backoffs > 0) & (self.model.arcs.uniforms > 0)).any())
+    def random_numbers(self, stream: np.random.BitGenerator, steps: int) -> RandomNumbers:
+        """Return the next numbers of a stream, the same ones however many steps are asked for."""
+        each = (self.model.order + 3) // 2
+        return stream.random_raw(steps * each).view(np.uint32).reshape(steps, 2 * each)
 
     def uniform_symbol(self, number: int) -> int:
         """Return the symbol of a number below 2**32, by the uniform distribution."""
@@ -219,8 +238,8 @@ def _arc_probabilities(model: NgramModel, parents: Indices) -> tuple[Floats, Flo
     return lower_order, whole
 
 
-class BackoffSampler:
-    """Samples at one temperature by walking down the contexts; not for models that mix.
+class BackoffSampler(Sampler):
+    """Samples at one temperature by walking down the contexts.
 
     A state's distribution is that of its own arcs plus a weight times that of its lower-order
     state. At a temperature it still is: with e = 1 / temperature, an arc of probability p, r of it
@@ -234,19 +253,33 @@ class BackoffSampler:
     microseconds for one text and 1.4 for each of 256.
     """
 
-    def __init__(self, log_probabilities: LogProbabilities, temperature: float) -> None:
+    def __init__(self, log_probabilities: LogProbabilities, temperature: float, top_k: int) -> None:
+        super().__init__(temperature, top_k)
         self._log_probabilities = log_probabilities
         limits = _arc_limits(log_probabilities, 1.0 / temperature)
-        #: Bytes of the limits.
         self.nbytes = limits.nbytes
         self._limits = limits.data
 
-    @staticmethod
-    def bytes_for(model: NgramModel) -> int:
-        """Return the bytes that one temperature takes."""
-        return 8 * len(model.arcs.symbols)
+    def sample(
+        self,
+        states: Sequence[State],
+        streams: Sequence[np.random.BitGenerator],
+        steps: int,
+        check_stop: Callable[[], None],
+    ) -> SampledSymbols:
+        """Sample text by text; see `Sampler`."""
+        check_stop()
+        sampled = [
+            self._sample(int(state), self._log_probabilities.random_numbers(stream, steps))
+            for state, stream in zip(states, streams, strict=True)
+        ]
+        return SampledSymbols(
+            np.array([symbols for symbols, _, _ in sampled]),
+            np.array([log_probs for _, log_probs, _ in sampled]),
+            [state for _, _, state in sampled],
+        )
 
-    def sample(self, state: int, numbers: RandomNumbers) -> tuple[Indices, Floats, int]:
+    def _sample(self, state: int, numbers: RandomNumbers) -> tuple[Indices, Floats, int]:
         """Return the next symbols of a text, their log-probabilities, and the state after them."""
         model, limits = self._log_probabilities, self._limits
         starts, next_states = model.starts, model.next_states
@@ -332,7 +365,7 @@ def _log_sum(logs: Floats, groups: Indices, more: Floats) -> Floats:
     return total
 
 
-class CandidateRows:
+class CandidateRows(Sampler):
     """Samples at one temperature, 0 included, from the most probable symbols of each state.
 
     Temperature comes first, then top-k, then top-p. Of equally probable symbols the one with the
@@ -344,6 +377,7 @@ class CandidateRows:
     def __init__(
         self, log_probabilities: LogProbabilities, temperature: float, top_k: int, top_p: float
     ) -> None:
+        super().__init__(temperature, top_k)
         self._log_probabilities = log_probabilities
         self._model = log_probabilities.model
         self._temperature = temperature
@@ -351,82 +385,61 @@ class CandidateRows:
         wanted = 1 if temperature < MIN_TEMPERATURE else top_k or predictable
         self._width = min(wanted, predictable)
         self._top_p = top_p
-        self._row_of_state = np.full(self._model.states, -1)
-        self._rows = _RowStore.empty()
+        #: Of each state the cumulative probabilities of its candidates times 2**32, and their ids.
+        self._rows: dict[int, tuple[memoryview, memoryview]] = {}
+        self._cells = 0
+        self.nbytes = self.bytes_for(self._model)
+        #: Texts whose rows can be kept at the same time, at most.
+        self.texts_at_once = max(1, min(_TEXTS_AT_ONCE, _KEPT_CELLS // self._width))
 
     @staticmethod
     def bytes_for(model: NgramModel) -> int:
         """Return the bytes that one setting takes at most."""
-        return 12 * min(_KEPT_CELLS, model.states * model.symbols) + 8 * model.states
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes at most."""
-        return self.bytes_for(self._model)
-
-    @property
-    def texts_at_once(self) -> int:
-        """Texts whose rows can be kept at the same time."""
-        return max(1, _KEPT_CELLS // self._width)
+        return 12 * min(_KEPT_CELLS, model.states * (model.symbols + _CELLS_OF_A_ROW))
 
     def sample(
         self,
-        states: Sequence[int],
-        numbers: Sequence[RandomNumbers],
+        states: Sequence[State],
+        streams: Sequence[np.random.BitGenerator],
+        steps: int,
         check_stop: Callable[[], None],
-    ) -> tuple[Indices, Floats, list[int]]:
-        """Return the next symbols and log-probabilities, (texts, steps), and the states after.
+    ) -> SampledSymbols:
+        """Sample all texts step by step; see `Sampler`. Of a step's numbers the first decides."""
+        check_stop()
+        model, current = self._log_probabilities, [int(state) for state in states]
+        numbers = [model.random_numbers(stream, steps)[:, 0].tolist() for stream in streams]
+        symbols: list[list[int]] = [[] for _ in current]
+        log_probs: list[list[float]] = [[] for _ in current]
+        rows, follow = self._rows, model.follow
+        for of_step in zip(*numbers, strict=True):
+            self._compute(current, check_stop)
+            for text, number in enumerate(of_step):
+                limits, candidates = rows[state := current[text]]
+                symbol = candidates[bisect_right(limits, number)]
+                current[text], log_prob = follow(state, symbol)
+                symbols[text].append(symbol)
+                log_probs[text].append(log_prob)
+        return SampledSymbols(np.array(symbols), np.array(log_probs), current)
 
-        Of a step's numbers the first one decides. `check_stop` raises when the job is to end, and
-        is called before any longer computation.
-        """
-        first = np.stack([of_text[:, 0] for of_text in numbers], axis=1)  # (steps, texts)
-        symbols = np.empty(first.shape, np.int64)
-        log_probs = np.empty(first.shape)
-        current = np.array(states)
-        for step, of_step in enumerate(first):
-            symbols[step] = self._symbols_of(current, of_step, check_stop)
-            after = [
-                self._log_probabilities.follow(*pair)
-                for pair in zip(current.tolist(), symbols[step].tolist(), strict=True)
-            ]
-            current = np.array([state for state, _ in after])
-            log_probs[step] = [log_prob for _, log_prob in after]
-        return np.ascontiguousarray(symbols.T), np.ascontiguousarray(log_probs.T), current.tolist()
-
-    def _symbols_of(
-        self, states: Indices, numbers: RandomNumbers, check_stop: Callable[[], None]
-    ) -> Indices:
-        """Return a symbol after each state: (texts,)."""
-        self._compute(states, check_stop)
-        rows = self._row_of_state[states]
-        low, high = self._rows.starts[rows], self._rows.starts[rows + 1]
-        while (low < high).any():  # a binary search in all rows at once
-            middle = (low + high) >> 1
-            goes_on = (self._rows.limits[middle] <= numbers) & (low < high)
-            low, high = np.where(goes_on, middle + 1, low), np.where(goes_on, high, middle)
-        symbols: Indices = self._rows.symbols[low].astype(np.int64)
-        return symbols
-
-    def _compute(self, states: Indices, check_stop: Callable[[], None]) -> None:
+    def _compute(self, states: Sequence[int], check_stop: Callable[[], None]) -> None:
         """Compute the rows that these states do not have yet."""
-        new = np.unique(states[self._row_of_state[states] < 0])
-        if self._rows.cells + len(new) * self._width > _KEPT_CELLS and self._rows.cells:
-            self._row_of_state[:] = -1
-            self._rows = _RowStore.empty()
-            new = np.unique(states)
-        at_once = max(1, _CELLS_AT_ONCE // self._model.symbols)
-        for first in range(0, len(new), at_once):
+        new = {state for state in states if state not in self._rows}
+        if self._cells + len(new) * (self._width + _CELLS_OF_A_ROW) > _KEPT_CELLS:
+            self._rows.clear()
+            self._cells, new = 0, set(states)
+        ordered, at_once = sorted(new), max(1, _CELLS_AT_ONCE // self._model.symbols)
+        for first in range(0, len(ordered), at_once):
             check_stop()
-            some = new[first : first + at_once]
-            self._row_of_state[some] = len(self._rows.starts) - 1 + np.arange(len(some))
-            self._rows.add(*self._candidates(self._model.probabilities(some)))
+            some = ordered[first : first + at_once]
+            rows = self._candidates(self._model.probabilities(np.array(some)))
+            self._rows.update(zip(some, rows, strict=True))
+        self._cells += len(new) * (self._width + _CELLS_OF_A_ROW)
 
-    def _candidates(self, probabilities: Floats) -> tuple[Indices, Indices, Indices]:
-        """Return limits and symbols of the candidates, row by row, and how many each row has."""
+    def _candidates(self, probabilities: Floats) -> list[tuple[memoryview, memoryview]]:
+        """Return the limits and symbols of each row's candidates."""
         if self._width == 1:
-            best = probabilities.argmax(axis=1)
-            return np.full(len(best), _ONE), best, np.ones(len(best), np.int64)
+            best, one = probabilities.argmax(axis=1).astype(np.int32).data, np.array([_ONE]).data
+            return [(one, best[row : row + 1]) for row in range(len(best))]
         order = most_probable(probabilities, self._width)
         ordered = np.take_along_axis(probabilities, order, axis=1)  # (rows, width), descending
         with np.errstate(divide="ignore"):
@@ -437,8 +450,10 @@ class CandidateRows:
         kept = np.minimum(enough, (weights > 0.0).sum(axis=1))
         whole = np.take_along_axis(cumulated, kept[:, None] - 1, axis=1)
         left = np.arange(self._width) < kept[:, None]
-        limits = np.rint(cumulated / whole * _ONE)[left].astype(np.int64)
-        return limits, order[left], kept
+        limits = np.rint(cumulated / whole * _ONE)[left].astype(np.int64).data
+        symbols = order[left].astype(np.int32).data
+        ends = itertools.accumulate(kept.tolist(), initial=0)
+        return [(limits[a:b], symbols[a:b]) for a, b in itertools.pairwise(ends)]
 
 
 def most_probable(probabilities: Floats, count: int) -> Indices:
@@ -452,32 +467,3 @@ def most_probable(probabilities: Floats, count: int) -> Indices:
         among = np.flatnonzero(row >= least[number])
         chosen[number] = among[np.argsort(-row[among], kind="stable")[:count]]
     return chosen
-
-
-@dataclass
-class _RowStore:
-    """Rows of different lengths in flat arrays, whose capacity is doubled when it runs out."""
-
-    starts: Indices  # (rows + 1,)
-    limits: Indices  # (capacity,), cumulative probabilities times 2**32
-    symbols: npt.NDArray[np.int32]  # (capacity,)
-
-    @classmethod
-    def empty(cls) -> Self:
-        return cls(np.zeros(1, np.int64), np.empty(0, np.int64), np.empty(0, np.int32))
-
-    @property
-    def cells(self) -> int:
-        """Cells that are in use."""
-        return int(self.starts[-1])
-
-    def add(self, limits: Indices, symbols: Indices, lengths: Indices) -> None:
-        """Append rows."""
-        first = self.cells
-        end = first + len(limits)
-        if end > len(self.limits):
-            more = max(end, 2 * len(self.limits)) - first
-            self.limits = np.append(self.limits[:first], np.empty(more, np.int64))
-            self.symbols = np.append(self.symbols[:first], np.empty(more, np.int32))
-        self.limits[first:end], self.symbols[first:end] = limits, symbols
-        self.starts = np.append(self.starts, first + np.cumsum(lengths))

@@ -362,7 +362,7 @@ def test_a_text_like_the_learnt_one_takes_fewer_bits_and_in_chunks_as_many(param
 
     like, unlike = (measured(text, generator) for text in ("The rat sat.", "Tar eht tas."))
     whole = measured(SENTENCES, generator)
-    monkeypatch.setattr("seqd_markov.corpus.CHUNK_CHARACTERS", 30)
+    monkeypatch.setattr("seqd_markov.data.CHUNK_CHARACTERS", 30)
 
     assert like["bits_per_char"] < unlike["bits_per_char"]
     assert measured(SENTENCES, generator) == pytest.approx(whole)

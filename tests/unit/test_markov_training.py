@@ -132,7 +132,7 @@ def test_a_text_is_split_into_sentences_by_its_punctuation_or_into_lines(tmp_pat
 
 def test_a_training_reports_what_it_counted_its_steps_and_one_epoch(tmp_path, monkeypatch):
     metrics = trained(tmp_path / "1", "Abab a.", order=1).manifest.metrics
-    monkeypatch.setattr("seqd_markov.corpus.CHUNK_CHARACTERS", 3)
+    monkeypatch.setattr("seqd_markov.data.CHUNK_CHARACTERS", 3)
     context = MemoryTrainContext(tmp_path / "2", TextDataset("abab ab", "a test"))
     MODEL.train(TrainParameters(), context)
 
@@ -150,7 +150,7 @@ def test_a_text_in_chunks_is_learnt_as_the_whole(tmp_path, monkeypatch, words, p
     text = SENTENCES.replace(". ", ".\n") + "One line. And another\nthat goes on."
 
     whole = trained(tmp_path / "1", text, words=words, **parameters)
-    monkeypatch.setattr("seqd_markov.corpus.CHUNK_CHARACTERS", 40)
+    monkeypatch.setattr("seqd_markov.data.CHUNK_CHARACTERS", 40)
     in_chunks = trained(tmp_path / "2", text, words=words, **parameters)
 
     assert in_chunks.manifest.files == whole.manifest.files
@@ -193,7 +193,7 @@ def test_the_preset_tutorial_counts_as_the_tutorial_does(tmp_path):
 
 def test_the_text_is_kept_only_where_it_is_asked_for_and_not_too_long(tmp_path, monkeypatch):
     kept, left = loaded(tmp_path / "1"), loaded(tmp_path / "2", keep_text=False)
-    monkeypatch.setattr("seqd_markov.training.MAX_KEPT_SYMBOLS", 6)
+    monkeypatch.setattr("seqd_markov.train.MAX_KEPT_SYMBOLS", 6)
     too_long = loaded(tmp_path / "3")
 
     assert [sample_of("the", one).longest_copy is None for one in (kept, left, too_long)] == [

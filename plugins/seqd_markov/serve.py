@@ -14,21 +14,31 @@ jumped 2**128 numbers ahead for each try.
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from seqd.errors import InvalidData, Stopped
-from seqd.hookspecs import LoadedModel, PluginParameters, RunContext, WorkItem, random_stream
+from seqd.hookspecs import (
+    LoadedModel,
+    PluginParameters,
+    RunContext,
+    TextSegment,
+    WorkItem,
+    random_stream,
+)
 from seqd_markov.copies import PART_SYMBOLS, AlignedText, CopyFinder
-from seqd_markov.corpus import Chunk, encode_prompt, sentences_of, text_chunks
+from seqd_markov.data import Chunk, Tokenizer, WordTokenizer, chunks_of, sentences_of
 from seqd_markov.model import Version, measure
 from seqd_markov.parameters import GenerateParameters
 from seqd_markov.sample_buffer import SampleBuffer, SampleStart, StopConditions
-from seqd_markov.tokenizers import Tokenizer, WordTokenizer
-from seqd_markov.writers import NgramWriter, SymbolSampler, Writer
+from seqd_markov.sampling import NgramWriter, Sampler
 from seqd_modelkit.ngrams import NgramModel
 from seqd_modelkit.stop_sequences import StopSequences
 from seqd_schemas import FinishReason, GeneratedSample, Generation, ItemError, ItemErrorCode
+
+if TYPE_CHECKING:
+    from seqd_markov.mixing import MixtureWriter
 
 #: Symbols of each text that are sampled together; a sentence has 20 words.
 _CHARACTERS_AT_ONCE = 256
@@ -63,7 +73,7 @@ class _Prompt:
     samples: list[_Sample | None] = field(default_factory=list)
 
 
-def _writer_of(version: Version) -> Writer:
+def _writer_of(version: Version) -> "NgramWriter | MixtureWriter":
     if isinstance(version.model, NgramModel):
         return NgramWriter(version.model, version.tokenizer.end)
     from seqd_markov.mixing import MixtureWriter  # which imports Numba
@@ -150,7 +160,7 @@ class Generator(LoadedModel):
             raise InvalidData(
                 "The text has a lone surrogate, which is no character. Give valid text."
             )
-        chunks = text_chunks(text, self._version.config.ends)
+        chunks = chunks_of([TextSegment(text)], self._version.config.ends)
         if not isinstance(self._version.model, NgramModel):
             firsts = range(0, len(text), _MEASURED_AT_ONCE)
             chunks = (Chunk(text[first : first + _MEASURED_AT_ONCE]) for first in firsts)
@@ -185,7 +195,7 @@ class Generator(LoadedModel):
 
     def _encoded(self, item: WorkItem) -> _Prompt:
         tokenizer, ends = self._prompt_tokenizer, self._version.config.ends
-        ids = encode_prompt(item.text, tokenizer, ends)
+        ids = tokenizer.encode_prompt(item.text)
         unknown = int((ids < 0).sum())
         if isinstance(tokenizer, WordTokenizer):
             unknown = sum(map(len, tokenizer.unknown_in(sentences_of(item.text, ends))))
@@ -235,7 +245,7 @@ class _Request:
 class _Run:
     """Generates samples with one sampler and one set of stop conditions."""
 
-    sampler: SymbolSampler
+    sampler: Sampler
     tokenizer: Tokenizer
     conditions: StopConditions
     seed: int

@@ -1,20 +1,31 @@
-"""Turns text into symbol ids and back, by characters or by words and punctuation marks.
+"""Turns text into ids and back: symbols, sentences, and data sets that are read in chunks.
 
-An id of -1 is an out-of-vocabulary symbol. Lower-casing happens here, so that a prompt is read as
-the training text was. Where texts are sentences, two more ids are their beginning and their end.
+Symbols are characters, or words and punctuation marks; an id of -1 is one that is not in the
+vocabulary. Lower-casing happens here, so that a prompt is read as the training text was. Where
+texts are sentences, two more ids are their beginning and their end.
+
+Of a data set only the current chunk is held in memory. Chunks are cut at white space, and where
+texts are sentences at the end of one, so that no word and no sentence is cut in two.
 """
 
+import itertools
 import re
 import unicodedata
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from seqd.hookspecs import Dataset, TextSegment
+
 Ids = npt.NDArray[np.integer]
+
+#: What ends a sentence.
+SentenceEnds = Literal["punctuation", "lines"]
 
 #: Scripts without spaces between words, by the first words of their characters' names.
 _UNSPACED = (
@@ -38,22 +49,23 @@ class Tokenizer(ABC):
 
     vocabulary: Sequence[str]
     lower_case: bool
-    separator: str | None = None  # between sentences, where texts are sentences
+    #: What ends a sentence; None where texts are not sentences.
+    ends: SentenceEnds | None = None
 
     @property
     def symbols(self) -> int:
         """Number of ids, those of the beginning and the end of a sentence included."""
-        return len(self.vocabulary) + (0 if self.separator is None else 2)
+        return len(self.vocabulary) + (0 if self.ends is None else 2)
 
     @property
     def begin(self) -> int | None:
         """The id that begins a sentence; None where texts are not sentences."""
-        return None if self.separator is None else len(self.vocabulary)
+        return None if self.ends is None else len(self.vocabulary)
 
     @property
     def end(self) -> int | None:
         """The id that ends a sentence; None where texts are not sentences."""
-        return None if self.separator is None else len(self.vocabulary) + 1
+        return None if self.ends is None else len(self.vocabulary) + 1
 
     @abstractmethod
     def encode(self, text: str) -> npt.NDArray[np.int32]:
@@ -67,6 +79,31 @@ class Tokenizer(ABC):
         `end` has no text, and `begin` has what separates two sentences.
         """
 
+    def encode_chunk(self, text: str) -> npt.NDArray[np.int32]:
+        """Return the ids of a chunk; each of its sentences stands between `begin` and `end`."""
+        if self.ends is None:
+            return self.encode(text)
+        begin, end = np.array([self.begin], np.int32), np.array([self.end], np.int32)
+        parts = [np.empty(0, np.int32)]
+        for sentence in sentences_of(text, self.ends):
+            parts += [begin, self.encode(sentence), end]
+        return np.concatenate(parts)
+
+    def encode_prompt(self, prompt: str) -> npt.NDArray[np.int32]:
+        """Return the ids of a text that is to be continued; its last sentence is still open.
+
+        White space after a mark that may end the sentence does end it: the continuation then begins
+        another one.
+        """
+        ids = self.encode_chunk(prompt)
+        if self.ends is None:
+            return ids
+        # A capital letter behind the prompt shows whether its last sentence could end here.
+        ended = prompt[-1:].isspace() and len(prompt) in sentence_ends(prompt + "A", self.ends)
+        if len(ids) and not ended:
+            return ids[:-1]
+        return np.append(ids, np.int32(len(self.vocabulary)))  # `begin`
+
     def shown(self, symbol: int) -> str:
         """Return one symbol for people: quoted, or <begin>, <end> or <unknown>."""
         if symbol < 0:
@@ -74,6 +111,11 @@ class Tokenizer(ABC):
         if symbol >= len(self.vocabulary):
             return "<begin>" if symbol == self.begin else "<end>"
         return repr(self.vocabulary[symbol])
+
+    @property
+    def _separator(self) -> str:
+        """What stands between two sentences."""
+        return "\n" if self.ends == "lines" else " "
 
     def _cased(self, text: str) -> str:
         return text.lower() if self.lower_case else text
@@ -92,7 +134,7 @@ class CharacterTokenizer(Tokenizer):
 
     def decode(self, ids: Ids, after: int | None = None) -> str:
         """Return the text of some ids; see `Tokenizer`."""
-        if self.separator is None:
+        if self.ends is None:
             text: str = self._codes[ids].tobytes().decode("utf-32-le")
             return text
         parts = list(map(self._spellings.__getitem__, ids))
@@ -113,7 +155,7 @@ class CharacterTokenizer(Tokenizer):
 
     @cached_property
     def _spellings(self) -> list[str]:
-        return [*self.vocabulary, self.separator or "", ""]
+        return [*self.vocabulary, self._separator, ""]
 
 
 @dataclass(frozen=True)
@@ -157,7 +199,7 @@ class WordTokenizer(Tokenizer):
 
     @cached_property
     def _spellings(self) -> list[str]:
-        return [*map(without_spaces, self.vocabulary), self.separator or "", ""]
+        return [*map(without_spaces, self.vocabulary), self._separator, ""]
 
     @cached_property
     def _spacing(self) -> list[tuple[int, int]]:
@@ -239,3 +281,146 @@ def _class_of(character: str) -> str:
 
 
 _CHARACTER_CLASSES = _CharacterClasses()
+
+
+_CANDIDATE = re.compile(r"[.!?…]+[\"”’')\]»]*\s+|[。！？]+[」』”’）]*\s*|\n[^\S\n]*\n\s*")
+_LINE_END = re.compile(r"[\r\n]+")
+_ABBREVIATION = re.compile(
+    r"(?:^|[\s(\[\"“'‘])(?:[a-hj-z]|mrs?|ms|dr|prof|st|jr|sr|vs|cf|etc|e\.g|i\.e|vol|pp|fig)\.$",
+    re.IGNORECASE,
+)
+
+#: Characters before a full stop that are searched for an abbreviation.
+_ABBREVIATION_WINDOW = 8
+
+
+def sentences_of(text: str, ends: SentenceEnds | None) -> list[str]:
+    """Return the sentences of a text, stripped, each run of white space as one space.
+
+    That is the text itself, as it is, where texts are not sentences.
+    """
+    if ends is None:
+        return [text]
+    places = [0, *sentence_ends(text, ends), len(text)]
+    parts = (" ".join(text[first:last].split()) for first, last in itertools.pairwise(places))
+    return [part for part in parts if part]
+
+
+def sentence_ends(text: str, ends: SentenceEnds) -> list[int]:
+    """Return the places inside a text where one sentence has ended and the next begins.
+
+    By `lines` each line is a sentence. By `punctuation` a sentence ends at a blank line, after
+    `。`, `！` or `？`, and after `.`, `!`, `?` or `…` with closing quotes and brackets where white
+    space follows and, in a text that has capital letters, no small letter after it. A full stop
+    after a single letter other than i, as of an initial, or after one of a few abbreviations does
+    not end one.
+    """
+    if ends == "lines":
+        return [match.end() for match in _LINE_END.finditer(text) if match.end() < len(text)]
+    has_capitals = text != text.lower()
+    return [
+        match.end() for match in _CANDIDATE.finditer(text) if _is_end(text, match, has_capitals)
+    ]
+
+
+def _is_end(text: str, match: re.Match[str], has_capitals: bool) -> bool:
+    found, place = match.group(), match.end()
+    if place == len(text):
+        return False  # what follows decides
+    if found[0] in "\n。！？" or found.count("\n") > 1:
+        return True
+    if has_capitals and text[place].islower():
+        return False
+    point = match.start() + 1
+    return not (
+        found.startswith(".")
+        and not found.startswith("..")
+        and _ABBREVIATION.search(text[max(0, point - _ABBREVIATION_WINDOW) : point])
+    )
+
+
+#: Characters that are read at once: 0.2 s of work.
+CHUNK_CHARACTERS = 1_000_000
+
+#: Characters that a word has at most, where it is not to be cut; more have no white space at all.
+_LONGEST_WORD = 100
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """A part of a text; the next chunk continues where it ends."""
+
+    text: str
+    label: str | None = None
+
+
+@dataclass(frozen=True)
+class CorpusPart:
+    """The first `border` characters of a data set, or the rest of it; all of it without a border.
+
+    With `keeps_words` the border moves to the end of the word that it would cut.
+    """
+
+    data: Dataset
+    border: int | None = None
+    is_rest: bool = False
+    keeps_words: bool = False
+
+    def chunks(self, ends: SentenceEnds | None, *, by_label: bool = False) -> Iterator[Chunk]:
+        """Yield the text in chunks; `ends` is None where texts are not sentences."""
+        return chunks_of(self._segments(), ends, by_label=by_label)
+
+    def _segments(self) -> Iterator[TextSegment]:
+        if self.border is None:
+            yield from self.data.segments()
+            return
+        before = 0
+        for segment in self.data.segments():
+            place = min(max(self.border - before, 0), len(segment.text))
+            if place and self.keeps_words:
+                place = _end_of_word(segment.text, place)
+            before += len(segment.text)
+            text = segment.text[place:] if self.is_rest else segment.text[:place]
+            if text:
+                yield replace(segment, text=text)
+
+
+def chunks_of(
+    segments: Iterable[TextSegment], ends: SentenceEnds | None, *, by_label: bool = False
+) -> Iterator[Chunk]:
+    """Yield consecutive text segments as chunks, cut where a text may be cut.
+
+    Records are joined by a newline, or by a blank line, which ends a sentence. `by_label` keeps
+    records of different labels in different chunks.
+    """
+    joint = "\n" if ends is None else "\n\n"
+    rest, label, starts_record, is_first = "", None, True, True
+    for segment in segments:
+        if by_label and segment.label != label:
+            if rest:
+                yield Chunk(rest, label)
+            rest, label = "", segment.label
+        if starts_record and not is_first:
+            rest += joint
+        starts_record, is_first = segment.ends_record, False
+        for first in range(0, len(segment.text), CHUNK_CHARACTERS):
+            rest += segment.text[first : first + CHUNK_CHARACTERS]
+            while len(rest) > CHUNK_CHARACTERS:
+                place = _best_cut(rest[:CHUNK_CHARACTERS], ends)
+                yield Chunk(rest[:place], label)
+                rest = rest[place:]
+    if rest:
+        yield Chunk(rest, label)
+
+
+def _best_cut(text: str, ends: SentenceEnds | None) -> int:
+    sentences = [] if ends is None else sentence_ends(text, ends)
+    if sentences:
+        return sentences[-1]
+    return max(text.rfind(" "), text.rfind("\n")) + 1 or len(text)
+
+
+def _end_of_word(text: str, place: int) -> int:
+    """Return the first white space at a place or behind it; the place itself if none is near."""
+    end = min(place + _LONGEST_WORD, len(text))
+    return next((at for at in range(place, end) if text[at].isspace()), place)

@@ -17,8 +17,16 @@ import numpy as np
 
 from seqd.errors import InvalidData, Stopped
 from seqd.hookspecs import Dataset, TrainContext, TrainedModel
-from seqd_markov.corpus import Chunk, CorpusPart, SentenceEnds, encode_chunk, sentences_of
-from seqd_markov.generation import Generator
+from seqd_markov.data import (
+    CharacterTokenizer,
+    Chunk,
+    CorpusPart,
+    Ids,
+    SentenceEnds,
+    code_points,
+    sentences_of,
+    split_words,
+)
 from seqd_markov.model import (
     Config,
     SpellingModel,
@@ -29,7 +37,7 @@ from seqd_markov.model import (
     save,
 )
 from seqd_markov.parameters import TrainParameters
-from seqd_markov.tokenizers import CharacterTokenizer, Ids, code_points, split_words
+from seqd_markov.serve import Generator
 from seqd_modelkit.ngrams import NgramCounter, NgramModel, combine, fit
 
 #: Symbols of a text that is kept: 50 MB of characters.
@@ -136,7 +144,7 @@ class _Training:
         kept = _KeptText(tokenizer.symbols) if parameters.keep_text else None
         for number, chunk in enumerate(self.chunks(self.training_part)):
             self._context.step(number, scan.chunks)
-            ids = encode_chunk(chunk.text, tokenizer, self._ends)
+            ids = tokenizer.encode_chunk(chunk.text)
             counting.add(ids, chunk.label)
             if kept is not None:
                 kept.add(ids)
