@@ -68,7 +68,9 @@ def made(source: str) -> Any:
     """Return the function or class that a source defines, with what authors import at hand."""
     names: dict[str, object] = {"__name__": "mine"}
     exec(
-        f"from typing import *\nfrom pydantic import *\nfrom seqd.plugin import *\n{source}", names
+        "from typing import *\nfrom pydantic import *\nfrom seqd.hookspecs import *\n"
+        f"from seqd_schemas import *\nfrom seqd.plugin import *\n{source}",
+        names,
     )
     return list(names.values())[-1]
 

@@ -9,10 +9,11 @@ from pydantic import Field
 
 from decorated_builders import label_file, loaded, made, model_of, outcomes_of, refusal_of
 from seqd.errors import PluginFault, Stopped
-from seqd.hookspecs import Inspection, Model
+from seqd.hookspecs import Inspection, Model, PluginParameters, RunContext, WorkItem
 from seqd.inputs.datasets import ListDataset
 from seqd.plugin import (
     BadItem,
+    Dataset,
     Device,
     InvalidData,
     Label,
@@ -23,7 +24,7 @@ from seqd.plugin import (
     task,
 )
 from seqd.testing import CPU, MemoryRunContext, MemoryTrainContext, train_to_artifact
-from seqd_schemas import ItemError
+from seqd_schemas import GeneratedSample, Generation, ItemError, OutputBound
 
 RECORDS = [LabelledRecord("aa", "short"), LabelledRecord("a" * 10, "long")]
 DATA = ListDataset(RECORDS, "two texts")
@@ -265,6 +266,16 @@ CLASSIFIES = "def classify(self, text: str) -> str: ...\n    "
             "    @task('count')\n    def two(self, text: str) -> Score: 'Count.'",
             "mine.Faulty has two tasks 'count'. Rename one.",
         ),
+        (
+            "def generate(self, items: list[WorkItem]) -> list[str]: ...",
+            "mine.Faulty.generate gives list[str]. A generator of "
+            "list[seqd.hookspecs.contexts.WorkItem] gives list[Generation | ItemError].",
+        ),
+        (
+            "def classify(self, text: str, all: PluginParameters, word: str = '') -> str: ...",
+            "mine.Faulty.classify takes all, word. A class of parameters has them all: write its "
+            "fields into it, and take `all` alone.",
+        ),
     ],
 )
 def test_a_class_of_another_form_is_refused_with_what_to_change(body: str, message: str):
@@ -334,3 +345,85 @@ def test_what_an_object_says_of_itself_is_read_as_the_contract_has_it(artifact):
     numbered = learner("classes, memory_bytes = [0, 1], 2.5e6").load(artifact, CPU)
 
     assert (numbered.classes, numbered.memory_bytes) == (("0", "1"), 2_500_000)
+
+
+class EchoParameters(PluginParameters):
+    """How often to repeat."""
+
+    times: int = Field(default=2, ge=1, le=9, description="Times that a prompt is repeated.")
+
+
+@model("echo", summary="Repeats prompts.", starter="starter_echo")
+class Echo:
+    """What the contract says of a model, and a function of texts does not."""
+
+    libraries = ("pydantic",)
+
+    @classmethod
+    def train(cls, data: Dataset, parameters: EchoParameters) -> Self:
+        made = cls()
+        made.metrics = {"times": parameters.times}
+        return made
+
+    def save(self, folder: Path) -> None:
+        label_file(folder).write_text("{}")
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        return cls()
+
+    @task("generate", unit_items=3, bound=OutputBound(factors=("times",), max_characters=100))
+    def generate(
+        self, items: list[WorkItem], parameters: EchoParameters
+    ) -> list[Generation | ItemError]:
+        texts = [item.text * parameters.times for item in items]
+        return [
+            Generation(prompt=item.text, samples=(_sample(text, item.index),))
+            if item.text
+            else ItemError(code="invalid_input", message="empty")
+            for item, text in zip(items, texts, strict=True)
+        ]
+
+    def cost_tokens(self, text: str) -> int:
+        return 7
+
+    def measure(self, text: str, context: RunContext) -> dict[str, float]:
+        return {"stopped": float(context.stop_requested())}
+
+
+def _sample(text: str, seed: int) -> GeneratedSample:
+    return GeneratedSample(text=text, temperature=1.0, seed=seed, finish_reason="end")
+
+
+def test_a_class_takes_what_the_contract_has_where_a_function_says_less(tmp_path: Path):
+    description = model_of(Echo)
+
+    artifact = train_to_artifact(description, {"times": 3}, DATA, tmp_path)
+    items = [WorkItem(5, "ab"), WorkItem(6, ""), WorkItem(7, "c\ud83d")]
+    outcomes = outcomes_of(Echo, "generate", items, artifact=artifact, times=4)
+    version = loaded(Echo, artifact)
+
+    assert outcomes[0] == Generation(prompt="ab", samples=(_sample("abababab", 5),))
+    assert [one.code for one in outcomes[1:]] == ["invalid_input", "decode_error"]
+    assert artifact.manifest.metrics == {"times": 3}
+    assert list(artifact.manifest.libraries) == ["pydantic"]
+    assert description.starter_name == "starter_echo"
+    spec = description.tasks["generate"]
+    assert (spec.parameters, spec.unit_items) == (EchoParameters, 3)
+    assert spec.bound == OutputBound(factors=("times",), max_characters=100)
+    assert version.cost_tokens("a" * 100) == 7
+    assert version.measure("a", MemoryRunContext(stop_after=0)) == {"stopped": 1.0}
+
+
+def test_a_function_of_items_gets_all_of_a_call_at_once():
+    sizes = []
+
+    @model("sizes", summary="Counts items.")
+    class Sizes:
+        def generate(self, items: list[WorkItem]) -> list[Generation]:
+            sizes.append(len(items))
+            return [Generation(prompt="", samples=(_sample("", 0),)) for _ in items]
+
+    outcomes_of(Sizes, "generate", ["a"] * 100)
+
+    assert sizes == [100]

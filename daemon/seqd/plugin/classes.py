@@ -28,6 +28,7 @@ from seqd.hookspecs import (
     Inspection,
     LabelledRecord,
     LoadedModel,
+    Model,
     Needs,
     PluginParameters,
     RunContext,
@@ -68,6 +69,7 @@ def model(
     example: str | None = None,
     presets: Mapping[str, Mapping[str, ParameterValue]] | None = None,
     libraries: Sequence[str] = (),
+    starter: str = Model.starter_name,
     max_chars: int | None = None,
     unit_items: int = UNIT_ITEMS,
     batch_items: int = 64,
@@ -77,13 +79,17 @@ def model(
     """Return a decorator that makes the model `name` of a class.
 
     Its methods `classify` and `generate`, and those that `task(...)` stands above, are its tasks;
-    they take and give what functions do. `train`, a class method, takes the data first: a
-    `list[LabelledRecord]`, an `Iterable` of them, a str (all texts as one) or a `Dataset`; a
-    parameter `held_out` of the same kind or None gets what to validate on, one annotated
-    `TrainContext` the context. It returns an object, which `save` writes into a folder as .json and
-    .safetensors, and `load` reads. An attribute `metrics` of the object has its figures.
-    `libraries` are distributions whose versions are written down. For the rest see `classifier`.
-    Raises PluginFault for a class of another form.
+    they take and give what functions do, or take a `list[WorkItem]` and give what a `LoadedModel`
+    does. A parameter that is annotated with a `PluginParameters` gets all of them. `train`, a class
+    method, takes the data first: a `list[LabelledRecord]`, an `Iterable` of them, a str (all texts
+    as one) or a `Dataset`; a parameter `held_out` of the same kind or None gets what to validate
+    on, one annotated `TrainContext` the context. It returns an object, which `save` writes into a
+    folder as .json and .safetensors, and `load` reads. An attribute `metrics` of the object has its
+    figures, and methods `inspect`, `measure`, `measure_adapting`, `cost_tokens` and `warm_up` do
+    what those of `Model` and `LoadedModel` do. `libraries` are distributions whose versions are
+    written down, as are those of an attribute `libraries` of the object. `starter` is the folder of
+    the version that ships with the plugin. For the rest see `classifier`. Raises PluginFault for a
+    class of another form.
     """
     check_called(name, "model")
     options = FunctionOptions(unit_items, batch_items, max_chars)
@@ -123,6 +129,7 @@ def model(
             needs_weights=has_load,
             learns=learns,
             libraries=tuple(libraries),
+            starter_name=starter,
         )
 
     return decorate
@@ -151,10 +158,13 @@ def _functions_of(kind: type, options: FunctionOptions) -> dict[str, TaskFunctio
                 f"def {name}(self, ...)."
             )
         if method is not None:
-            found[name] = task_function(name, method, options, kind)
-    for _, method in inspect.getmembers_static(kind, inspect.isfunction):
+            _, said = vars(method).get(TASK_MARK, (name, options))
+            found[name] = task_function(name, method, said, kind)
+    for attribute, method in inspect.getmembers_static(kind, inspect.isfunction):
         if TASK_MARK in vars(method):
             name, said = vars(method)[TASK_MARK]
+            if name == attribute in found:
+                continue
             if name in found:
                 raise PluginFault(f"{_where(kind)} has two tasks {name!r}. Rename one.")
             found[name] = task_function(name, method, said, kind)
@@ -234,9 +244,7 @@ class ClassModel(DecoratedModel):
         if not self.needs_weights:
             return self.author()
         load = cast("Callable[..., object]", getattr(self.author, "load"))  # noqa: B009
-        asked = inspect.signature(load).parameters.values()
-        gifts = {one.name: device for one in asked if _is_device(one)}
-        made = load(artifact.folder, **gifts)
+        made = load(artifact.folder, **_gift(load, "device", Device, device))
         if not isinstance(made, self.author):
             raise PluginFault(
                 f"{_where(self.author)}.load gave {made!r:.80}. It gives an object of its class."
@@ -259,7 +267,7 @@ class ClassModel(DecoratedModel):
         cast("Any", made).save(context.folder)
         return TrainedModel(
             metrics=_metrics(made),
-            libraries=_versions(self.libraries),
+            libraries=_versions((*self.libraries, *getattr(made, "libraries", ()))),
             in_memory=LoadedObject(made, self.functions, self.about, context.device, 0),
         )
 
@@ -271,9 +279,16 @@ class ClassModel(DecoratedModel):
         return cast("Sequence[Inspection]", cast("Any", made).inspect(focus))
 
 
-def _is_device(one: inspect.Parameter) -> bool:
-    """Return True for a parameter of `load` that gets the device: by its type, or by its name."""
-    return one.name == "device" or one.annotation in (Device, Device.__name__)
+def _gift(
+    function: Callable[..., object], name: str, kind: type, gift: object
+) -> dict[str, object]:
+    """Return what a function asks for beside its argument, by the type or by the name."""
+    asked = inspect.signature(function).parameters.values()
+    return {
+        one.name: gift
+        for one in asked
+        if one.name == name or one.annotation in (kind, kind.__name__)
+    }
 
 
 def _train_gifts(signature: Signature, context: TrainContext) -> dict[str, object]:
@@ -366,19 +381,25 @@ class LoadedObject(LoadedFunctions):
         else:
             own()
 
+    def cost_tokens(self, text: str) -> int:
+        """Return what the class's `cost_tokens` says, or what is usual."""
+        own = getattr(self._made, "cost_tokens", super().cost_tokens)
+        return cast("int", own(text))
+
     def measure(self, text: str, context: RunContext) -> Mapping[str, float]:
         """Return the figures of the class's `measure`. Raises NotImplementedError without one."""
-        own = getattr(self._made, "measure", None)
-        if own is None:
-            return super().measure(text, context)
-        return cast("Mapping[str, float]", own(text))
+        return self._figures("measure", super().measure, text, context)
 
     def measure_adapting(self, text: str, context: RunContext) -> Mapping[str, float]:
         """Return the figures of the class's `measure_adapting`, as `measure` does."""
-        own = getattr(self._made, "measure_adapting", None)
-        if own is None:
-            return super().measure_adapting(text, context)
-        return cast("Mapping[str, float]", own(text))
+        return self._figures("measure_adapting", super().measure_adapting, text, context)
+
+    def _figures(
+        self, name: str, usual: Callable[..., object], text: str, context: RunContext
+    ) -> Mapping[str, float]:
+        own: Callable[..., object] = getattr(self._made, name, usual)
+        figures = own(text, **_gift(own, "context", RunContext, context))
+        return cast("Mapping[str, float]", figures)
 
 
 def _said_bytes(made: object) -> int:

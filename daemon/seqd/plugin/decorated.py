@@ -119,7 +119,8 @@ class LoadedFunctions(LoadedModel):
         item = WorkItem(index=0, text=self._example)
         for done in self._functions.values():
             fields = done.signature.parameters.model_fields.values()
-            if done.signature.taken.kind is str and not any(one.is_required() for one in fields):
+            is_text = done.signature.taken.kind in (str, WorkItem)
+            if is_text and not any(one.is_required() for one in fields):
                 done.run([item], done.signature.parameters(), QuietContext(self._device))
 
     def classify(

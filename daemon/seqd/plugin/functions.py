@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 from pydantic.fields import FieldInfo
 
 from seqd.errors import PluginFault
-from seqd.hookspecs import Needs, PluginParameters, TaskSpec
+from seqd.hookspecs import Needs, PluginParameters, TaskSpec, WorkItem
 from seqd.plugin.decorated import About, DecoratedModel, mark
 from seqd.plugin.running import MAX_TEXT_CHARS, BadItem, Label, TaskFunction
 from seqd.plugin.signatures import (
@@ -24,7 +24,7 @@ from seqd.plugin.signatures import (
     read_signature,
     summary_of,
 )
-from seqd_schemas import Classification, Generation, OutputBound, Text
+from seqd_schemas import Classification, Generation, ItemError, OutputBound, Text
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -125,7 +125,8 @@ def task(
     A function needs `model`, the name of the model that does the task. In a class under
     `model(...)` it stands above a method. It takes a text, or a record: a pydantic model. It gives
     a pydantic model, such as `Embedding`. Or it takes and gives lists of them. One that gives a
-    str, or yields parts of it, has the output `Text`. For the rest see `classifier`.
+    str, or yields parts of it, has the output `Text`. Above a method `classify` or `generate` it
+    says what that is called with. For the rest see `classifier`.
     """
     check_called(name, "task")
     options = FunctionOptions(unit_items, batch_items, None, bound, summary, allows_empty)
@@ -181,13 +182,16 @@ def task_function(
     check_taken(signature)
     what, due = _FORMS.get(task, ("task", "a pydantic model"))
     taken = signature.taken
-    if what != "task" and taken.kind is not str:
+    if what != "task" and taken.kind not in (str, WorkItem):
         raise PluginFault(
             f"{signature.where} takes {in_words(taken.annotation)}. A {what} takes a text: str, or "
             "list[str]. A record is what a task of its own takes: `@task(...)`."
         )
     yields = what != "classifier" and not taken.is_list and elements_of(signature.given) is str
-    output = _output_of(what, str if yields else _given_of(signature))
+    given = str if yields else _given_of(signature)
+    output = _output_of_items(task, given) if taken.kind is WorkItem else _output_of(what, given)
+    if taken.kind is WorkItem:
+        due = f"{getattr(_OUTCOMES.get(task), '__name__', 'Embedding')} | ItemError"
     if output is None:
         or_else = {"task": ", such as seqd.plugin.Embedding, or str"}.get(what, "")
         if what == "generator" and not taken.is_list:
@@ -231,6 +235,18 @@ def _output_of(what: str, given: object) -> type[BaseModel] | None:
     return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
 
 
+#: What the contract has for one item of these tasks.
+_OUTCOMES: Final = {"classify": Classification, "generate": Generation}
+
+
+def _output_of_items(task: str, given: object) -> type[BaseModel] | None:
+    """Return what a function of items gives for one; None where it is not what the contract has."""
+    kinds = [one for one in choices_of(given) if one not in (BadItem, ItemError)]
+    if len(kinds) != 1 or not isinstance(kinds[0], type) or not issubclass(kinds[0], BaseModel):
+        return None
+    return kinds[0] if kinds[0] is _OUTCOMES.get(task, kinds[0]) else None
+
+
 def _spec_of(
     function: Callable[..., object],
     signature: Signature,
@@ -246,7 +262,7 @@ def _spec_of(
         parameters,
         options.unit_items,
         output=output,
-        input=None if record is str else record,
+        input=None if record in (str, WorkItem) else record,
         bound=options.bound,
         summary=options.summary or summary_of(function),
         allows_empty=options.allows_empty,

@@ -227,6 +227,8 @@ class _Call:
     def batches(self, items: Sequence[WorkItem]) -> Iterator[Outcome]:
         """Yield the outcomes of a function of a list, called with a batch at a time."""
         size = self.function.batch_items
+        if self.function.signature.taken.kind is WorkItem:
+            size = max(1, len(items))
         for first in range(0, len(items), size):
             self._ask()
             yield from self._batch(items[first : first + size])
@@ -301,12 +303,17 @@ class _Call:
     def _outcome(self, item: WorkItem, value: object) -> Outcome:
         if isinstance(value, BadItem):
             return bad_item(value)
+        if self.function.signature.taken.kind is WorkItem:
+            return value if isinstance(value, ItemError) else self._output(value)
         if self.function.gives is Classification:
             most = self.function.max_chars
             is_truncated = most is not None and len(item.text) > most
             return classification(value, self.where, is_truncated=is_truncated)
         if self.function.gives is Generation:
             return self._as_generation(item, [text(value, self.where)])
+        return self._output(value)
+
+    def _output(self, value: object) -> BaseModel:
         return output(value, self.function.gives, self.where)
 
     def _generation(self, item: WorkItem) -> Outcome:
@@ -361,8 +368,9 @@ class _Call:
         return length if isinstance(length, int) else None
 
     def _given(self, item: WorkItem) -> object:
-        if self.function.signature.taken.kind is not str:
-            return item.record
+        kind = self.function.signature.taken.kind
+        if kind is not str:
+            return item if kind is WorkItem else item.record
         return item.text[: self.function.max_chars]
 
     def _gifts(self, item: WorkItem, sample: int) -> dict[str, object]:

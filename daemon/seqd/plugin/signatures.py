@@ -2,7 +2,7 @@
 
 A parameter's type and default come from the signature, its bounds from `Annotated`, and its
 description from the docstring: a line `word: What counts as a greeting.`, also under `Args:` or as
-`:param word:`.
+`:param word:`. Or one parameter, annotated with a class of parameters, gets them all.
 """
 
 import copy
@@ -38,7 +38,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import SchemaError
 
 from seqd.errors import PluginFault, all_told, schema_fault
-from seqd.hookspecs import Device, PluginParameters, RunContext
+from seqd.hookspecs import Device, PluginParameters, RunContext, WorkItem
 
 if TYPE_CHECKING:
     import numpy as np
@@ -85,10 +85,10 @@ class FunctionParameters(PluginParameters):
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """The first parameter: one text or record, or a list of them."""
+    """The first parameter: one text or record, or a list of them, or of a call's items."""
 
     name: str
-    #: `str`, or the class of a record.
+    #: `str`, the class of a record, or `WorkItem`.
     kind: type
     is_list: bool
     #: The annotation itself, for messages and for what a training takes.
@@ -105,13 +105,20 @@ class Signature:
     #: What is given for one item, with `list[…]` taken off where the function takes a list.
     given: object
     parameters: type[PluginParameters]
-    #: Names of its parameters that are of `parameters`.
+    #: Names of its parameters that are of `parameters`, or of the one that gets them all.
     names: tuple[str, ...]
     #: Parameters that the wrapper fills, by name, with the type that asks for it.
     gifts: Mapping[str, object]
+    #: True where one parameter gets them all.
+    takes_class: bool = False
 
     def values_of(self, parameters: BaseModel) -> dict[str, object]:
-        """Return the function's own parameters by name, as it is called with them: copies."""
+        """Return the function's own parameters by name, as it is called with them: copies.
+
+        One that gets them all gets the object itself, which is frozen.
+        """
+        if self.takes_class:
+            return dict.fromkeys(self.names, parameters)
         return copy.deepcopy({name: getattr(parameters, name) for name in self.names})
 
 
@@ -145,6 +152,11 @@ def read_signature(
         gift = next((kind for kind in gifts if kind in choices_of(hint)), None)
         if gift is not None or one.name in named_gifts:
             given[one.name] = gift if gift is not None else hint
+    taken, returned = _taken(first, hints.get(first.name)), hints.get("return")
+    classes = {one.name: hints.get(one.name) for one in rest if _is_class(hints.get(one.name))}
+    if classes:
+        own = _only(classes, [one.name for one in rest if one.name not in given], where)
+        return Signature(where, taken, returned, own, tuple(classes), given, takes_class=True)
     usual = {"seed": SEED, **(with_chance or {})} if Random in given.values() else {}
     doc = inspect.getdoc(function) or ""
     fields, faults = dict[str, object](), list[str]()
@@ -167,8 +179,24 @@ def read_signature(
         __doc__=f"Parameters of {where}.",
         **{**fields, **{name: one for name, one in usual.items() if name not in fields}},
     )
-    taken = _taken(first, hints.get(first.name))
-    return Signature(where, taken, hints.get("return"), model, tuple(fields), given)
+    return Signature(where, taken, returned, model, tuple(fields), given)
+
+
+def _is_class(hint: object) -> bool:
+    """Return whether an annotation is a class of parameters."""
+    return isinstance(hint, type) and issubclass(hint, PluginParameters)
+
+
+def _only(
+    classes: Mapping[str, object], names: Sequence[str], where: str
+) -> type[PluginParameters]:
+    """Return the one class of parameters. Raises PluginFault where there are others beside it."""
+    if len(names) > 1:
+        raise PluginFault(
+            f"{where} takes {', '.join(names)}. A class of parameters has them all: write its "
+            f"fields into it, and take `{next(iter(classes))}` alone."
+        )
+    return cast("type[PluginParameters]", classes[names[0]])
 
 
 def _declared(
@@ -266,7 +294,8 @@ def _check_form(one: inspect.Parameter) -> None:
 def _taken(one: inspect.Parameter, hint: object) -> Taken:
     element = elements_of(hint, _LISTS)
     kind = hint if element is None else element
-    if isinstance(kind, type) and (kind is str or issubclass(kind, BaseModel)):
+    is_item = kind is WorkItem and element is not None
+    if isinstance(kind, type) and (kind is str or is_item or issubclass(kind, BaseModel)):
         return Taken(one.name, kind, element is not None, hint)
     return Taken(one.name, type(None), False, hint)
 
