@@ -172,11 +172,8 @@ def error_line(error: BaseException) -> str:
 def type_name(error: BaseException) -> str:
     """Return the full name of an exception's type; without the module where that is Python's."""
     kind = type(error)
-    return kind.__qualname__ if kind.__module__ == "builtins" else _full_name(kind)
-
-
-def _full_name(kind: type) -> str:
-    return f"{kind.__module__}.{kind.__qualname__}"
+    module = "" if kind.__module__ == "builtins" else f"{kind.__module__}."
+    return f"{module}{kind.__qualname__}"
 
 
 def _message_of(record: logging.LogRecord) -> str:

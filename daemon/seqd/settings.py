@@ -62,10 +62,6 @@ _PLACE_FORM = (
 _LABEL_FORM = "KEY=VALUE of letters, digits and `._-` (`/` in the key), 63 characters each"
 
 
-def _default_data_dir() -> Path:
-    return platformdirs.user_data_path("seqd")
-
-
 def _parted(value: object) -> object:
     """Return what is written with commas between its parts as these."""
     if not isinstance(value, str):
@@ -106,7 +102,7 @@ class Settings(BaseSettings):
     listens on a Unix socket in SEQD_DATA_DIR/redis alone."""
     prefix: str = Field(default=DEFAULT_PREFIX, pattern=r"^[A-Za-z0-9_.-]{1,64}$")
     """What the names of all Redis keys begin with: 1 to 64 letters, digits, `_`, `.` and `-`."""
-    data_dir: Path = Field(default_factory=_default_data_dir)
+    data_dir: Path = Field(default_factory=lambda: platformdirs.user_data_path("seqd"))
     """Folder of the model store, the embedded server and the logs."""
     # Somebody may have written credentials into it.
     store_url: str | None = Field(default=None, repr=False)

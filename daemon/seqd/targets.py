@@ -79,7 +79,11 @@ def meant_by(targets: Collection[str], workers: Iterable[WorkerStatus]) -> list[
 def rule_for(rules: Iterable[CordonRule], place: Place) -> CordonRule | None:
     """Return the rule that keeps a worker from claiming, a drain before a cordon; else None."""
     meant = [rule for rule in standing(rules) if is_meant(place, rule.target)]
-    return min(meant, key=_strictest_first, default=None)
+    return min(
+        meant,
+        key=lambda rule: (rule.action is not CordonAction.DRAIN, rule.at_ms, rule.target),
+        default=None,
+    )
 
 
 def drain_for(rules: Iterable[CordonRule], place: Place) -> CordonRule | None:
@@ -94,10 +98,6 @@ def option_of(target: str) -> str:
         return "--all"
     kind, _, value = target.partition(":")
     return f"--{kind} {value}" if kind in ("host", "label") else value
-
-
-def _strictest_first(rule: CordonRule) -> tuple[bool, int, str]:
-    return rule.action is not CordonAction.DRAIN, rule.at_ms, rule.target
 
 
 def is_placed_on(rule: PlacementRule, place: Place) -> bool:

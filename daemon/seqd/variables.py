@@ -12,10 +12,8 @@ from seqd.errors import InvalidSettings
 from seqd.settings import INTERNAL, PREFIX, SERVICE_ADDRESS, Settings, variables_of_seqd
 from seqd.validation import did_you_mean
 
-#: Edits by which a name may differ from a setting's and still be a slip; one for names of few
-#: letters, of which two make another word: `ROOT` is two from `SLOT`.
-_MOST_EDITS = 2
-_MOST_EDITS_OF_A_SHORT_NAME = 1
+#: A name that is within two edits of a setting's is a slip; within one of a name of few letters, of
+#: which two make another word: `ROOT` is two from `SLOT`.
 _SHORT_LETTERS = 5
 
 #: What seqd sets to the slot for a worker's own processes, beside the other; from anybody else it
@@ -87,23 +85,14 @@ def _is_of_kubernetes(name: str, value: str) -> bool:
 def _meant(name: str, known: Iterable[str]) -> str | None:
     """Return the setting whose name is nearest, if that is near enough for a slip."""
     rest = name.removeprefix(PREFIX)
-    others = sorted(other.removeprefix(PREFIX) for other in known)
-    near = [(edits_between(rest, other), other) for other in others if _may_be_near(rest, other)]
+    others = (other.removeprefix(PREFIX) for other in known)
     # Of two that are as near, the one that people set.
     ranked = [
         (edits, other.lower() in INTERNAL, other)
-        for edits, other in near
-        if edits <= _most_edits(other)
+        for other in others
+        if (edits := edits_between(rest, other)) <= (2 if len(other) > _SHORT_LETTERS else 1)
     ]
     return PREFIX + min(ranked)[2] if ranked else None
-
-
-def _may_be_near(one: str, other: str) -> bool:
-    return abs(len(one) - len(other)) <= _most_edits(other)
-
-
-def _most_edits(setting: str) -> int:
-    return _MOST_EDITS_OF_A_SHORT_NAME if len(setting) <= _SHORT_LETTERS else _MOST_EDITS
 
 
 def edits_between(one: str, other: str) -> int:

@@ -227,38 +227,29 @@ class _Chain:
         self.is_whole |= record.scope is FailureScope.JOB
 
 
+@dataclass(frozen=True, slots=True)
 class Replay:
-    """One replay: which dead letters are meant, and how they are tried again."""
+    """One replay: which dead letters are meant, and how they are tried again.
 
-    def __init__(
-        self,
-        ledger: LedgerParts,
-        sender: Sender,
-        wanted: FailureFilter,
-        *,
-        current_version: bool = False,
-        again: bool = False,
-        dry_run: bool = False,
-    ) -> None:
-        """`current_version` takes the version in service in the place of the one that failed.
+    `current_version` takes the version in service in the place of the one that failed. What another
+    job tries again already is left out, unless `again`. A `dry_run` changes nothing, and says what
+    would be left.
+    """
 
-        What another job tries again already is left out, unless `again`. A `dry_run` changes
-        nothing, and says what would be left.
-        """
-        self._ledger = ledger
-        self._sender = sender
-        self._wanted = wanted
-        self._current_version = current_version
-        self._again = again
-        self._dry_run = dry_run
+    ledger: LedgerParts
+    sender: Sender
+    wanted: FailureFilter
+    current_version: bool
+    again: bool
+    dry_run: bool
 
     def run(self) -> Exchange[list[ReplayedJob]]:
         """Replay job after job, the one with the newest dead letter first."""
         done = []
         chains = yield from self._chains()
-        if chains and not self._dry_run:
-            details = {**self._wanted.asked, "jobs": len(chains)}
-            yield from self._ledger.audit.note.steps("failures.replay", details=details)
+        if chains and not self.dry_run:
+            details = {**self.wanted.asked, "jobs": len(chains)}
+            yield from self.ledger.audit.note.steps("failures.replay", details=details)
         for chain in chains:
             done.append((yield from self._replayed(chain)))
         return done
@@ -266,9 +257,9 @@ class Replay:
     def _chains(self) -> Exchange[list[_Chain]]:
         chains: dict[str, _Chain] = {}
         of_job: dict[str, _Chain] = {}
-        records = Taken(self._ledger.failures.pages(self._wanted))
+        records = Taken(self.ledger.failures.pages(self.wanted))
         while (record := (yield from records.take())) is not None:
-            if record.replayed_by is not None and not self._again:
+            if record.replayed_by is not None and not self.again:
                 continue
             chain = of_job.get(record.job_id)
             if chain is None:
@@ -279,9 +270,9 @@ class Replay:
         return list(chains.values())
 
     def _chain_of(self, job_id: str) -> Exchange[_Chain]:
-        steps = JobSteps[object](self._ledger, job_id)
+        steps = JobSteps[object](self.ledger, job_id)
         try:
-            if not (yield from self._ledger.jobs.exists.steps(job_id)):
+            if not (yield from self.ledger.jobs.exists.steps(job_id)):
                 return _Chain(steps, f"Job {job_id} is not kept any more, nor are its items.")
             return _Chain((yield from steps.origin()))
         except UnknownJob as error:
@@ -297,7 +288,7 @@ class Replay:
             except SeqdError as error:
                 left_because = str(error)
         if new_job is not None:
-            yield from self._ledger.failures.note_replayed.steps(chain.ids, new_job)
+            yield from self.ledger.failures.note_replayed.steps(chain.ids, new_job)
         return ReplayedJob(chain.first.job_id, tuple(chain.ids), chain.items, new_job, left_because)
 
     def _sent(self, chain: _Chain) -> Exchange[tuple[str | None, str]]:
@@ -313,16 +304,16 @@ class Replay:
             return None, f"Job {last.job_id} is {ended.state}. Wait for its end, or cancel it."
         if isinstance(ended.job, TrainJob):
             job, chain.items = resumption_of(ended), 0
-            sent = None if self._dry_run else (yield from self._sender.send(job, {}))
+            sent = None if self.dry_run else (yield from self.sender.send(job, {}))
         else:
             first = yield from chain.first.record()
             codes = None if chain.is_whole else frozenset(chain.codes)
-            sent = yield from self._sender.replay(
+            sent = yield from self.sender.replay(
                 first,
                 ended,
                 codes,
-                current_version=self._current_version,
-                dry_run=self._dry_run,
+                current_version=self.current_version,
+                dry_run=self.dry_run,
             )
         if sent is None:
             return None, ""

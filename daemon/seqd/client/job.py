@@ -91,29 +91,19 @@ T = TypeVar("T")
 _ROW = re.compile(r"row-([1-9][0-9]{0,15})")
 
 
+@dataclass(eq=False)
 class JobSteps(Generic[Output]):
     """A job in the ledger: what the handles of both clients do, as exchanges and readings."""
 
-    def __init__(
-        self,
-        ledger: LedgerParts,
-        job_id: str,
-        upload: "Upload | None" = None,
-        announced: "Announced | None" = None,
-        output: type[Output] | None = None,
-        kind: "JobKind | None" = None,
-    ) -> None:
-        """`announced` hears of the job's end, where its client sent it and listens for that.
-
-        `output` is what the results are read as, of a plugin's own task. `kind` is that of the job,
-        where its client sent it.
-        """
-        self.job_id = job_id
-        self.output = output
-        self._kind = kind
-        self.ledger = ledger
-        self.upload = upload
-        self._announced = announced
+    ledger: LedgerParts
+    job_id: str
+    upload: "Upload | None" = None
+    #: Hears of the job's end, where its client sent it and listens for that.
+    announced: "Announced | None" = None
+    #: What the results are read as, of a plugin's own task.
+    output: type[Output] | None = None
+    #: That of the job, where its client sent it.
+    kind: "JobKind | None" = None
 
     @cached_property
     def notice(self) -> WaitingNotice:
@@ -234,7 +224,7 @@ class JobSteps(Generic[Output]):
             ) from None
 
     def _wait(self, timeout_s: float, deadline: float, watch: Watch) -> Exchange[JobRecord]:
-        announced, after = self._announced, ""
+        announced, after = self.announced, ""
         if announced is None:
             after = yield from self.ledger.jobs.last_event_id.steps(self.job_id)
         elif announced.is_heard:  # it cannot have ended unheard
@@ -434,7 +424,7 @@ class JobSteps(Generic[Output]):
         refuse_unknown(options, known)
         watch = Watch(self.notice, options)
         page = Page.of(options)
-        return ResultReader(self.ledger, self.job_id, page, watch, self.upload, self._announced)
+        return ResultReader(self.ledger, self.job_id, page, watch, self.upload, self.announced)
 
     def _to_the_end(self, reader: ResultReader) -> Reading[ResultLine]:
         """Give the lines; then raise what the input raised, and JobFailed for a job that failed."""
@@ -448,7 +438,7 @@ class JobSteps(Generic[Output]):
 
     def _check_that_it_has_items(self) -> Exchange[None]:
         """Raise InvalidRequest for a training; its client knows the kind that sent it."""
-        if self._kind is None or not KINDS[self._kind].has_items:
+        if self.kind is None or not KINDS[self.kind].has_items:
             yield from self._record_of_items()
 
     def _record_of_items(self) -> Exchange[JobRecord]:

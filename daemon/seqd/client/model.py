@@ -7,6 +7,7 @@ that the worker met.
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from time import monotonic, time_ns
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
@@ -132,16 +133,14 @@ def model_resumed(ledger: LedgerParts, name: str) -> Exchange[bool]:
     return was_paused
 
 
+@dataclass(eq=False)
 class ModelSteps:
     """A model as the catalog had it when it was last looked at."""
 
-    def __init__(
-        self, ledger: LedgerParts, entry: "CatalogEntry", sender: "Sender | None" = None
-    ) -> None:
-        """`sender` is that of the client, for `compare`."""
-        self.ledger = ledger
-        self.entry = entry
-        self._sender = sender
+    ledger: LedgerParts
+    entry: "CatalogEntry"
+    #: That of the client, for `compare`.
+    sender: "Sender | None" = None
 
     @property
     def in_service(self) -> int | None:
@@ -271,10 +270,10 @@ class ModelSteps:
         """
         from seqd.client.comparing import compared, labelled
 
-        assert self._sender is not None
+        assert self.sender is not None
         records = labelled(data, text_field, label_field, label_map or {})
         versions = f"{self.entry.model}@{first}", f"{self.entry.model}@{second}"
-        return compared(self._sender, self.entry, versions, records, parameters or {})
+        return compared(self.sender, self.entry, versions, records, parameters or {})
 
     def remove(self, version: int) -> "Exchange[OrderAnswer]":
         """Have a version removed; a worker knows whether it is there, and may go."""

@@ -122,31 +122,23 @@ class Page:
                 yield Give(held)
 
 
+@dataclass(slots=True)
 class ResultReader:
     """One reading of a job's results, in input order."""
 
-    def __init__(
-        self,
-        ledger: LedgerParts,
-        job_id: str,
-        page: Page,
-        watch: Watch,
-        upload: "Upload | None",
-        announced: Announced | None,
-    ) -> None:
-        """`upload` sends the job's input, where that is this client; its end may be `announced`."""
-        self._ledger = ledger
-        self._job_id = job_id
-        self.page = page
-        self._watch = watch
-        self._upload = upload
-        self._announced = announced
-        #: The job, once it has ended and all of its results are given.
-        self.ended: JobRecord | None = None
+    ledger: LedgerParts
+    job_id: str
+    page: Page
+    watch: Watch
+    #: Sends the job's input, where that is this client; its end may be `announced`.
+    upload: "Upload | None"
+    announced: Announced | None
+    #: The job, once it has ended and all of its results are given.
+    ended: JobRecord | None = None
 
     def lines(self) -> Reading[ResultLine]:
         """Give results; of a job of another sender only those of items known to be the same."""
-        upload, page = self._upload, self.page
+        upload, page = self.upload, self.page
         if upload is None:
             yield from self._page_lines()
             return
@@ -168,8 +160,8 @@ class ResultReader:
         if self.page.offset == 0 and self.page.limit is None:
             yield from self._lines_from(ResultPosition(0), READ_ROWS)
             return
-        jobs = self._ledger.jobs
-        record = yield from jobs.get.steps(self._job_id)
+        jobs = self.ledger.jobs
+        record = yield from jobs.get.steps(self.job_id)
         position, skipped = yield from begin(jobs, record, self.page.offset)
         lines = self._lines_from(position, self.page.rows_at_once(record.unit_items))
         yield from self.page.cut(lines, skipped)
@@ -180,7 +172,7 @@ class ResultReader:
         Unless the page waits, it ends in front of the first that is not there. Those of a job of
         one unit come at its end, which may be announced.
         """
-        jobs, job_id, announced = self._ledger.jobs, self._job_id, self._announced
+        jobs, job_id, announced = self.ledger.jobs, self.job_id, self.announced
         while True:
             seen = 0 if announced is None else announced.news
             read = yield from jobs.results.steps(job_id, position, rows_at_once)
@@ -194,11 +186,11 @@ class ResultReader:
                 return
             if read.rows:
                 continue
-            if self._upload is not None:
-                yield from self._upload.raise_error()
+            if self.upload is not None:
+                yield from self.upload.raise_error()
             if not self.page.wait:
                 return
-            wait_s = self._watch.look_s
+            wait_s = self.watch.look_s
             if announced is not None and record.sealed and record.units == 1:
                 is_news = yield from announced.wait(seen, wait_s)
             else:
@@ -206,7 +198,7 @@ class ResultReader:
                 events = yield from jobs.events.steps(job_id, after, longest_wait_s=wait_s)
                 is_news = bool(events)
             if not is_news:
-                yield from self._watch.look(record)
+                yield from self.watch.look(record)
 
 
 def begin(jobs: Jobs, record: JobRecord, offset: int) -> Exchange[tuple[ResultPosition, int]]:

@@ -72,19 +72,14 @@ class Sent:
     durable: bool
 
 
+@dataclass(frozen=True, slots=True)
 class Sender:
     """Sends jobs for one client."""
 
-    def __init__(
-        self,
-        ledger: LedgerParts,
-        completions: str,
-        announcements: Announcements | None = None,
-    ) -> None:
-        """`completions` names the client's completion stream, `announcements` read it."""
-        self._ledger = ledger
-        self._completions = completions
-        self._announcements = announcements
+    ledger: LedgerParts
+    #: Names the client's completion stream, which `announcements` read.
+    completions: str
+    announcements: Announcements | None = None
 
     def send(
         self,
@@ -99,7 +94,9 @@ class Sender:
         """
         asked_id = checked_id(options.get("job_id") or new_job_id())
         admitted = yield from self._admitted(job, rollout)
-        token = new_token() if has_upload(job) and not _has_its_data(job) else ""
+        # To a training that continues another the ledger gives that one's upload.
+        has_its_data = isinstance(job, TrainJob) and job.continues is not None
+        token = new_token() if has_upload(job) and not has_its_data else ""
         head = [] if source is None else (yield from _head_of(source, admitted.unit_items))
         if token and not head:
             raise InvalidRequest("There are no items; at least one is due.")
@@ -108,14 +105,14 @@ class Sender:
         announced = yield from self._expected(asked_id)
         try:
             with _naming_what_was_sent(asked_id):
-                accepted = yield from self._ledger.submissions.submit.steps(
+                accepted = yield from self.ledger.submissions.submit.steps(
                     job,
                     admitted,
                     job_id=asked_id,
                     chunk=first,
                     sealed=is_whole,
                     owner=token,
-                    client=self._completions if self._announcements else "",
+                    client=self.completions if self.announcements else "",
                 )
             existing, upload = accepted.existing, None
             if source is not None and existing is not None:
@@ -157,11 +154,11 @@ class Sender:
         """Send each entry as a job of its own; see `Client.classify_each`."""
         admitted = yield from self._admitted(job)
         inputs = list(inputs_of(entries, job_ids))
-        template = BatchTemplate(job, admitted, self._completions)
+        template = BatchTemplate(job, admitted, self.completions)
         expected = []
         for job_id, _ in inputs:
             expected.append((yield from self._expected(job_id)))
-        outcomes = yield from self._ledger.submissions.submit_each.steps(template, inputs)
+        outcomes = yield from self.ledger.submissions.submit_each.steps(template, inputs)
         if refusal := refusal_of(inputs, outcomes):
             raise refusal
         durable = yield from self._is_durable(options, None, is_whole=True)
@@ -172,26 +169,26 @@ class Sender:
         ]
 
     def _admitted(self, job: Job, rollout: JobRollout | None = None) -> Exchange[Admitted]:
-        catalog = yield from self._ledger.fleet.catalog.steps()
-        admitted = yield from admission_of(job, self._ledger, catalog, wait_s=STARTING_WAIT_S)
+        catalog = yield from self.ledger.fleet.catalog.steps()
+        admitted = yield from admission_of(job, self.ledger, catalog, wait_s=STARTING_WAIT_S)
         return admitted if rollout is None else replace(admitted, rollout=rollout)
 
     def _expected(self, job_id: str) -> Exchange[Announced | None]:
         """Begin to listen for the end of a job, where this client listens for ends."""
-        if self._announcements is None:
+        if self.announcements is None:
             return None
-        return (yield from self._announcements.expect(job_id))
+        return (yield from self.announcements.expect(job_id))
 
     def _steps(
         self, job: Job, accepted: Accepted, upload: Upload | None, announced: Announced | None
     ) -> JobSteps:
         """Return the steps of a job; the end of one that was there already is not announced."""
         announced = announced if accepted.created else None
-        return JobSteps(self._ledger, accepted.job_id, upload, announced, kind=job.kind)
+        return JobSteps(self.ledger, accepted.job_id, upload, announced, kind=job.kind)
 
     def retry(self, record: JobRecord, texts: Mapping[str, Record] | None = None) -> Exchange[Sent]:
         """Send an ended job's failed items again, some with other texts; see `Client.retry`."""
-        job, jobs = retry_of(record), self._ledger.jobs
+        job, jobs = retry_of(record), self.ledger.jobs
         if output_folder_of(job) is not None:
             if texts is not None:
                 raise InvalidRequest(
@@ -201,12 +198,12 @@ class Sender:
             return (yield from self.send(job, {}, rollout=_kept_rollout(record)))
         corrected = None
         if texts is not None:
-            rules = yield from rules_of(self._ledger, job)
+            rules = yield from rules_of(self.ledger, job)
             corrected = _corrections(record, job, texts, rules)
         units = yield from jobs.retryable_units.steps(record.job_id)
         items = FailedItems(jobs, record.job_id, units)
         if corrected:
-            steps = JobSteps[object](self._ledger, record.job_id)
+            steps = JobSteps[object](self.ledger, record.job_id)
             yield from refuse_unfailed(record.job_id, steps.all_results(), corrected)
             items = ChosenItems(items, steps.all_results(), corrected=corrected)
         if not (yield from items.find()):
@@ -231,11 +228,11 @@ class Sender:
         all results, unless all failed items are meant of a job without a retry. A `dry_run` looks
         for one that can be sent, and returns None.
         """
-        job, jobs = replay_of(first, last, current_version=current_version), self._ledger.jobs
+        job, jobs = replay_of(first, last, current_version=current_version), self.ledger.jobs
         units = yield from jobs.retryable_units.steps(first.job_id)
         items = FailedItems(jobs, first.job_id, units)
         if codes is not None or first.job_id != last.job_id:
-            results = JobSteps[object](self._ledger, first.job_id).merged_results()
+            results = JobSteps[object](self.ledger, first.job_id).merged_results()
             items = ChosenItems(items, results, codes=codes)
         if not (yield from items.find()):
             raise WrongState(
@@ -259,7 +256,7 @@ class Sender:
         """End a job, if it was made, whose input nobody will send."""
         failure = Failure(code="upload_failed", message="Its sender was cancelled as it sent it.")
         with suppress(SeqdError):
-            yield from self._ledger.control.fail_upload.steps(job_id, failure, token)
+            yield from self.ledger.control.fail_upload.steps(job_id, failure, token)
 
     def _is_durable(
         self, options: JobOptions, upload: Upload | None, *, is_whole: bool
@@ -269,7 +266,7 @@ class Sender:
         if asked is False or (asked is None and is_whole):
             return False
         try:
-            return bool((yield Durable(self._ledger.keys, DURABLE_WAIT_S)))
+            return bool((yield Durable(self.ledger.keys, DURABLE_WAIT_S)))
         except (Exception, GeneratorExit):
             raise
         except BaseException as error:  # cancelled or interrupted: nobody holds the upload
@@ -288,13 +285,13 @@ class Sender:
     ) -> Upload:
         """Return what sends the input of a new job, or compares it with that of one that is."""
         return Upload(
-            self._ledger,
+            self.ledger,
             job,
             accepted.job_id,
             source,
             token=token,
             owns=accepted.created,
-            silence_s=self._ledger.settings.upload_silence_s,
+            silence_s=self.ledger.settings.upload_silence_s,
             head=head,
             asked_id="" if accepted.created else asked_id,
         )
@@ -342,11 +339,6 @@ def _naming_what_was_sent(job_id: str) -> Iterator[None]:
             f"{error} It is not known whether job {job_id} was written by then; seqd jobs show "
             f"{job_id} says so. Sent again with that job_id, it is made once.",
         ) from None
-
-
-def _has_its_data(job: Job) -> bool:
-    """True for a training that continues another: the ledger gives it that one's upload."""
-    return isinstance(job, TrainJob) and job.continues is not None
 
 
 def admission_of(

@@ -468,7 +468,9 @@ class _Wait:
         while self._pending:
             with self._in_reach():
                 place, announced = yield from jobs.completions.steps(
-                    stream, place, longest_wait_s=self._longest_wait_s()
+                    stream,
+                    place,
+                    longest_wait_s=max(0.001, min(self._deadline - monotonic(), LONGEST_SILENCE_S)),
                 )
             ours = [job_id for job_id in announced if job_id in self._pending]
             if ours:
@@ -513,9 +515,6 @@ class _Wait:
             if isinstance(error, JobOutOfReach):
                 raise
             raise next(iter(self._pending.values())).out_of_reach(error) from None
-
-    def _longest_wait_s(self) -> float:
-        return max(0.001, min(self._deadline - monotonic(), LONGEST_SILENCE_S))
 
     def _check_time(self) -> None:
         if self._pending and monotonic() >= self._deadline:

@@ -234,7 +234,8 @@ def _of_tenants(tenants: list[TenantRecord]) -> Iterator[Metric]:
         "seqd_tenant_kept_ratio",
         "Used share of the bytes of results and ended jobs that a tenant may keep. At 1 the oldest "
         "of its ended jobs are removed before their time.",
-        _highest(tenants, _kept_ratio),
+        # More than 1 where its last ended job is larger.
+        _highest(tenants, lambda one: used_share(one.kept_bytes, one.limits.kept_bytes)),
         ("tenant",),
     )
 
@@ -320,8 +321,3 @@ def _gauge(
 def _waiting_ratio(one: TenantRecord) -> float:
     """Return the highest share of what waits."""
     return max(waiting_shares(one).values())
-
-
-def _kept_ratio(one: TenantRecord) -> float:
-    """Return the share of what it may keep; more than 1 where its last ended job is larger."""
-    return used_share(one.kept_bytes, one.limits.kept_bytes)

@@ -131,7 +131,9 @@ class LocalInput:
         if self.format is LocalFormat.PARQUET:
             from seqd.inputs.parquet_rows import ParquetReader
 
-            return ParquetReader(self.path, self.source, columns, self._fields, self.state)
+            return ParquetReader(
+                self.path, self.source, fields=self._fields, state=self.state, columns=columns
+            )
         return reader_of(
             self.path,
             self.format,

@@ -8,6 +8,7 @@ that it reads forwards.
 from bisect import bisect_right
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -54,22 +55,14 @@ def parquet_schema(path: Path) -> "pa.Schema":
         return file.schema_arrow
 
 
+@dataclass(eq=False)
 class ParquetReader(RecordReader[Mapping[str, object] | BadEntry]):
     """One row, one entry; the columns' names are the fields'."""
 
     _rows_read = 0
 
-    def __init__(
-        self,
-        path: Path,
-        source: FileSource,
-        columns: Collection[str] | None = None,
-        fields: Mapping[str, bool] | None = None,
-        state: FileState | None = None,
-    ) -> None:
-        """Of each row, `columns` are read; without any, what an item and its label need."""
-        super().__init__(path, source, fields=fields, state=state)
-        self._columns = columns
+    #: What is read of each row; without any, what an item and its label need.
+    columns: Collection[str] = ()
 
     @property
     def position(self) -> FilePosition:
@@ -83,7 +76,7 @@ class ParquetReader(RecordReader[Mapping[str, object] | BadEntry]):
         state = self.state or FileState.of(self.path)
         with opened(self.path) as file:
             names = columns_read(
-                self.path, file.schema_arrow, self.source, self.fields, self._columns or ()
+                self.path, file.schema_arrow, self.source, self.fields, self.columns
             )
             try:
                 for batch in file.iter_batches(BATCH_ROWS, columns=names):

@@ -8,6 +8,7 @@ import json
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
@@ -221,33 +222,23 @@ class Entries(Protocol):
         """Yield all entries."""
 
 
+@dataclass(eq=False)
 class RecordReader(ABC, Generic[_Raw]):
     """Reads one source, in order, in two steps: split it, then read each entry's value."""
 
     #: True where no two entries can have the same identifier.
     has_unique_ids = False
 
-    def __init__(
-        self,
-        path: Path,
-        source: FileSource,
-        start: FilePosition = START,
-        opener: Opener | None = None,
-        fields: Mapping[str, bool] | None = None,
-        state: FileState | None = None,
-    ) -> None:
-        """`start` is a `position` at which a reader of the same file has been.
-
-        `opener` opens what is no file; `path` then is how messages call it. `fields` are those of
-        `ItemRules`: of a task that takes records. `state` is that in which the file is read; by
-        default that in which it is when its reading begins.
-        """
-        self.path = path
-        self.source = source
-        self.start = start
-        self.fields = fields
-        self.state = state
-        self._opener = opener
+    path: Path
+    source: FileSource
+    #: A `position` at which a reader of the same file has been.
+    start: FilePosition = START
+    #: Opens what is no file; `path` then is how messages call it.
+    opener: Opener | None = None
+    #: Those of `ItemRules`: of a task that takes records.
+    fields: Mapping[str, bool] | None = None
+    #: That in which the file is read; by default that in which it is when its reading begins.
+    state: FileState | None = None
 
     @property
     @abstractmethod
@@ -299,7 +290,7 @@ class LinesReader(RecordReader[bytes | BadEntry]):
 
     def raws(self) -> Iterator[tuple[int, bytes | BadEntry]]:
         """Split at newlines."""
-        for line in read_lines(self.path, self.start, self._opener, self.state):
+        for line in read_lines(self.path, self.start, self.opener, self.state):
             number, content, _ = line
             if isinstance(content, BadEntry) or not content.isspace():
                 self._last = line
@@ -346,11 +337,11 @@ class CsvReader(RecordReader[CsvRow]):
 
     def raws(self) -> Iterator[tuple[int, CsvRow]]:
         """Split into rows of cells; the header is no entry."""
-        lines = read_lines(self.path, opener=self._opener, state=self.state)
+        lines = read_lines(self.path, opener=self.opener, state=self.state)
         rows = CsvRows(self.path, lines, delimiter=self.delimiter)
         self._columns = column_names(self.path, rows, self.source, self.fields)
         if self.start != START:
-            lines = read_lines(self.path, self.start, self._opener, self.state)
+            lines = read_lines(self.path, self.start, self.opener, self.state)
             rows = CsvRows(self.path, lines, self.start, self.delimiter)
         self._rows = rows
         yield from rows

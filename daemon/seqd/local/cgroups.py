@@ -119,7 +119,10 @@ def _groups(controller: str, root: Path) -> Iterator[Path]:
             path = paths.get(controller)
         else:
             continue
-        shown, mounted_at = (_unescaped(field) for field in fields.split(" ")[3:5])
+        shown, mounted_at = (
+            _ESCAPE.sub(lambda match: chr(int(match[1], 8)), field)
+            for field in fields.split(" ")[3:5]
+        )
         top = root / mounted_at.lstrip("/")
         # In a container the mount shows a part of the tree, or the path is of another view.
         is_shown = path is not None and Path(path).is_relative_to(shown)
@@ -143,7 +146,3 @@ def _text(path: Path) -> str:
         return path.read_text(encoding="utf-8", errors="surrogateescape").strip()
     except OSError:
         return ""
-
-
-def _unescaped(field: str) -> str:
-    return _ESCAPE.sub(lambda match: chr(int(match[1], 8)), field)

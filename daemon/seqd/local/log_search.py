@@ -202,7 +202,8 @@ class _Parser:
     def take(self, line: str) -> FoundRecord | None:
         """Take the next line; return the record before it, where one begins with the line."""
         if self._job is not None and self._job not in line and _START not in line:
-            if _begins_record(line):
+            # It begins as the first of a record does.
+            if line.startswith("{") or (line[4:5] == line[7:8] == "-" and line[19:20] == ","):
                 ended, self._open, self._is_left_out = self._open, None, True
                 return ended
             begun = None
@@ -263,11 +264,6 @@ class _Parser:
         if len(self._workers) < MAX_WORKERS:
             self._workers.add(worker)
             self._slots.update(() if slot is None else (slot,))
-
-
-def _begins_record(line: str) -> bool:
-    """Return True for a line that begins as the first of a record does."""
-    return line.startswith("{") or (line[4:5] == line[7:8] == "-" and line[19:20] == ",")
 
 
 def where_logs_are(job: str | None) -> str:

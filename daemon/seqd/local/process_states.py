@@ -109,7 +109,8 @@ class RunDelay:
         waited = {}
         for task in self._folders():
             with suppress(OSError):  # it has just ended, or nobody counts
-                waited[task.name] = _run_delay_ns(task)
+                _, waited_ns, _ = (task / "schedstat").read_text(encoding="ascii").split()
+                waited[task.name] = int(waited_ns)
         return waited
 
     def _folders(self) -> list[Path]:
@@ -117,8 +118,3 @@ class RunDelay:
             return list(self._tasks.iterdir())
         except OSError:
             return []
-
-
-def _run_delay_ns(task: Path) -> int:
-    """Return the second of `RAN WAITED TIMES`, in nanoseconds."""
-    return int((task / "schedstat").read_text(encoding="ascii").split()[1])

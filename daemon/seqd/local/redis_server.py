@@ -41,6 +41,11 @@ from seqd.settings import Settings
 
 LOOPBACK = "127.0.0.1"
 
+#: glibc sets small blocks aside that are freed, and merges all of them in one go later, in the
+#: command that comes then: up to 48 ms after the end of a job of 100,000 units, though another
+#: thread had freed them. A server with another allocator does not look at this.
+_ENVIRONMENT = {"GLIBC_TUNABLES": "glibc.malloc.mxfast=0"}
+
 
 def choose_port(wanted: int) -> int:
     """Return `wanted` when nobody listens there, or any free port when it is 0.
@@ -172,13 +177,6 @@ def _unsafe_off(binary: ServerBinary) -> list[str]:
     return ['rename-command DEBUG ""', 'rename-command MODULE ""']
 
 
-def _server_environment() -> dict[str, str]:
-    # glibc sets small blocks aside that are freed, and merges all of them in one go later, in the
-    # command that comes then: up to 48 ms after the end of a job of 100,000 units, though another
-    # thread had freed them. A server with another allocator does not look at this.
-    return {"GLIBC_TUNABLES": "glibc.malloc.mxfast=0", **os.environ}
-
-
 def _quoted(path: Path) -> str:
     escaped = str(path).replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
     return f'"{escaped}"'
@@ -305,7 +303,7 @@ class EmbeddedServer:
                 stdout=log,
                 stderr=log,
                 cwd=self.folder,
-                env=_server_environment(),
+                env={**_ENVIRONMENT, **os.environ},
                 pass_fds=(self._lock.descriptor,),
                 # Ctrl-C in the terminal must reach the workers first, and the server last.
                 start_new_session=True,

@@ -175,9 +175,6 @@ class StopRequests:
             self._asked_at = self._clock()
             self.add()
 
-    def _on_child(self, number: int, frame: FrameType | None) -> None:
-        self._wake()
-
     def __enter__(self) -> Self:
         self._sockets = socket.socketpair()
         for end in self._sockets:
@@ -188,7 +185,7 @@ class StopRequests:
                 # `nohup seqd up &` has SIGHUP and SIGINT ignored, and means it.
                 if signal.getsignal(number) is not signal.SIG_IGN:
                     self._handle(number, self._on_stop)
-            self._handle(signal.SIGCHLD, self._on_child)
+            self._handle(signal.SIGCHLD, lambda *_: self._wake())
         return self
 
     def _handle(self, number: signal.Signals, handler: _Handler) -> None:
@@ -319,7 +316,10 @@ class Supervisor:
         """
         with self._stop:
             try:
-                self._start_up()
+                make_log_folder(self._settings.data_dir / "logs")
+                for place in self._places:
+                    # The first start of all: what fails is the operator's.
+                    self._start_worker(place)
                 self._main_loop()
             finally:
                 self._shut_down()
@@ -352,13 +352,10 @@ class Supervisor:
             place.successor is not None or place.makes_room for place in self._places
         )
 
-    def _start_up(self) -> None:
-        make_log_folder(self._settings.data_dir / "logs")
-        for place in self._places:
-            self._start_worker(place)  # the first start of all: what fails is the operator's
-
     def _main_loop(self) -> None:
-        while not self._stop.count and any(map(_has_a_future, self._places)):
+        while not self._stop.count and any(
+            one.child or one.due_s is not None for one in self._places
+        ):
             for place in self._places:
                 self._look_after(place)
             self._look_after_retiring()
@@ -556,7 +553,3 @@ class Supervisor:
         """Tell of a change of a slot on which nothing runs."""
         log = log_path(self._settings.data_dir / "logs", place.slot.name)
         self._on_change(WorkerChange(change, place.slot.name, "", 0, place.starts, log, detail))
-
-
-def _has_a_future(place: _Place) -> bool:
-    return place.child is not None or place.due_s is not None

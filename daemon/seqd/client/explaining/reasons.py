@@ -294,13 +294,13 @@ def _busy(facts: Facts) -> Iterable[Reason]:
     held = busy_with(facts)
     if idle or not held or set(held) == {facts.record.job_id}:
         return
-    count = "the one worker that can run it is" if len(able) == 1 else _all_of(len(able))
+    count = (
+        "the one worker that can run it is"
+        if len(able) == 1
+        else f"{len(able):,} workers can run it, all"
+    )
     # Of one moment: who has how much waiting says more, and is told with whose turn it is.
     yield Reason("busy", f"{count} busy at this moment with {jobs_in_words(held, facts)}")
-
-
-def _all_of(count: int) -> str:
-    return f"{count:,} workers can run it, all"
 
 
 def _back_off(facts: Facts) -> Iterable[Reason]:
@@ -356,15 +356,12 @@ def _turn(facts: Facts) -> Iterable[Reason]:
         waiting = sorted(facts.tenants, key=lambda name: facts.accounts.get(name, (0, 0))[::-1])
         seen = [name for name in reversed(waiting) if facts.only_tenant in (None, name)]
         told = [_account(name, facts) for name in seen]
+        have = "has" if len(facts.tenants) == 1 else "have"
         yield Reason(
             "turn",
-            f"{counted(len(facts.tenants), 'tenant')} {_have(len(facts.tenants))} work in the "
+            f"{counted(len(facts.tenants), 'tenant')} {have} work in the "
             f"same queue, each gets its share by weight in turn: {first_of(told, MOST_NAMED)}",
         )
-
-
-def _have(number: int) -> str:
-    return "has" if number == 1 else "have"
 
 
 def _account(tenant: str, facts: Facts) -> str:
