@@ -47,10 +47,8 @@ from seqd.worker.ingest_ranges import RangeReader
 from seqd.worker.items import ItemRunner
 from seqd.worker.leases import CLOSE_S
 from seqd.worker.logs import log_and_continue, try_now
-from seqd.worker.news import StateNews
-from seqd.worker.passing_on import PassedOn
-from seqd.worker.readiness import ReadinessNotes
-from seqd.worker.residency import Residency
+from seqd.worker.readiness import ReadinessNotes, StateNews
+from seqd.worker.residency import PassedOn, Residency
 from seqd.worker.training.train import TrainingRunner
 from seqd_schemas import (
     FORMAT,

@@ -37,9 +37,9 @@ from seqd.worker.promotion import (
     abort,
     make_warm,
     move_label,
+    remove_version,
     rollback_of,
 )
-from seqd.worker.retiring import remove_version
 from seqd_schemas import (
     Failure,
     ModelOrder,

@@ -1,17 +1,21 @@
-"""Changes what is in service of a model, or tried beside that, as an order asks for.
+"""Changes what is in service of a model, or tried beside that, and removes versions, by orders.
 
 Workers load the versions first, by the label `candidate`, so that no item waits for that, and the
 call ends when new jobs get them.
+
+Versions that are to go are marked in the store first, then it is waited until workers publish them
+no more, then the open jobs are looked at, and then they go. A job that was handed in at any time is
+seen by that look, or was refused.
 """
 
 import secrets
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from seqd.errors import (
     InvalidRequest,
@@ -19,11 +23,13 @@ from seqd.errors import (
     SeqdError,
     ServiceChanged,
     UnknownModel,
+    VersionInUse,
     WrongState,
 )
+from seqd.ledger.job_filter import JobFilter
 from seqd.models.model_records import CANDIDATE, PRODUCTION, check_label, version_before
 from seqd.serving import served_routes
-from seqd_schemas import MAX_ERROR_RATE, Rollout, ServiceChange
+from seqd_schemas import MAX_ERROR_RATE, JobRecord, JobState, Rollout, ServiceChange
 
 if TYPE_CHECKING:
     from seqd.hookspecs import Artifact
@@ -37,8 +43,8 @@ _LOOK_S = 0.1
 #: Seconds after the end of a roll-out in which a rollback may be meant for that.
 _JUST_ENDED_S = 300.0
 
-#: Seconds for which it is waited until the change is published.
-_PUBLISH_S = 15.0
+#: Seconds for which it is waited until a change is published, and retired versions no more.
+_PUBLISH_S: Final = 15.0
 
 
 def _nothing(*said: object) -> None:
@@ -412,3 +418,61 @@ def _cold_workers(workers: "list[WorkerStatus]", change: AnyChange) -> list[str]
 def percent(share: float) -> str:
     """Return 0.05 as `5%`, with the digits that it has and no more."""
     return f"{100 * share:.6g}%"
+
+
+#: Open jobs that are looked at.
+_MOST_JOBS: Final = 10_000
+
+#: Seconds in which a client that has read the catalog before has handed its job in.
+_SUBMIT_S: Final = 0.5
+
+_OPEN: Final = frozenset(state.value for state in JobState if not state.is_terminal)
+
+
+def remove_version(work: ModelWork, name: str, version: int) -> None:
+    """Remove a version. Raises VersionInUse where an open job runs on it, and as `remove` does."""
+    work.store.check_removable(name, version)
+    with retired(work, name, [version]) as jobs:
+        users = [job.job_id for job in jobs if version in job.versions]
+        if users:
+            raise VersionInUse(
+                f"{name}@{version} is what job {users[0]} runs on: it is not removed. Wait for its "
+                "end, or cancel it"
+            )
+        work.store.remove(name, version)
+
+
+@contextmanager
+def retired(work: ModelWork, name: str, versions: Collection[int]) -> Iterator[list[JobRecord]]:
+    """Have no new job get versions in the block; yield the open jobs of the model.
+
+    Versions that are still there at its end new jobs get again. Raises VersionInUse where there are
+    too many jobs.
+    """
+    fleet = work.ledger.fleet
+
+    def is_out() -> bool:
+        entry = fleet.catalog().get(name)
+        published = () if entry is None else entry.versions
+        is_published = any(one.version in versions for one in published)
+        return not is_published or not fleet.workers()
+
+    try:
+        work.store.retire(name, versions)
+        work.publish()
+        work.wait_waking(name, time.monotonic() + _PUBLISH_S, is_out)
+        time.sleep(_SUBMIT_S)
+        yield open_jobs(work.ledger, name)
+    finally:
+        work.store.keep(name, versions)
+
+
+def open_jobs(ledger: "Ledger", name: str) -> list[JobRecord]:
+    """Return the open jobs of a model; raises VersionInUse where there are too many to know."""
+    jobs = ledger.jobs.newest(_MOST_JOBS, JobFilter(states=_OPEN, model=name))
+    if jobs.stopped_at_ms is not None:
+        raise VersionInUse(
+            f"there are too many jobs to know whether one of them runs on {name}; try again when "
+            "there are fewer"
+        )
+    return list(jobs)

@@ -1,22 +1,26 @@
-"""Which queues a worker leaves to others since it would have to unload a model for them.
+"""Which work a worker leaves to others: what it would have to unload a model for, and wakeups.
 
 A worker whose memory holds all that it serves leaves nothing. Else it says at each claim which
 queues it leaves, and for how long: `claim.lua` knows what has work, and for how long nobody has
 claimed from it, so that nothing waits for ever.
+
+Wakeups are queued by route, work by version. One that reaches a worker without the version, or one
+that may claim nothing, would be lost to the workers that can, until a reconciler sends another.
 """
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from threading import Timer
 from time import monotonic
 from typing import Final
 
 from seqd.kinds import TRAIN
 from seqd.ledger import Ledger
 from seqd.ledger.work import NOTHING_LEFT, LeftQueues
-from seqd.serving import is_listening, takes_items
-from seqd.worker.context import ModelCache
-from seqd.worker.logs import try_now
-from seqd_schemas import ModelReference, QueueName, WorkerStatus
+from seqd.serving import is_listening, takes, takes_items
+from seqd.worker.context import ModelCache, WorkerContext
+from seqd.worker.logs import log_and_continue, try_now
+from seqd_schemas import ModelReference, QueueName, WorkerStatus, queues_of_model
 
 log = logging.getLogger(__name__)
 
@@ -134,3 +138,66 @@ def _version_of(queue: str) -> Version | None:
     """Return the version that a queue's items run on; None of trainings."""
     task, model, version = QueueName.parse(queue)
     return None if task == TRAIN or version is None else (model, version)
+
+
+#: Seconds between two wakeups that a worker passes on, at least: where all others are busy, it
+#: gets its own back.
+PASS_ON_EVERY_S = 0.2
+
+#: Seconds for which it is known what the others can run.
+OTHERS_KNOWN_S = 1.0
+
+
+class PassedOn:
+    """The wakeups that a worker passes on."""
+
+    def __init__(self, context: WorkerContext, claimable: Callable[[], Iterable[str]]) -> None:
+        """`claimable` returns the queues that it claims from: it leaves some of its own."""
+        self._context = context
+        self._claimable = claimable
+        self._queues: tuple[str, ...] = ()
+        self._looked_s = self._passed_s = float("-inf")
+        self._could_claim = True
+        self._timer: Timer | None = None
+
+    def pass_on(self) -> None:
+        """Send a wakeup to the routes with work that others can do and this worker cannot."""
+        now_s, may_claim = monotonic(), self._context.may_claim()
+        if now_s - self._looked_s >= OTHERS_KNOWN_S or may_claim is not self._could_claim:
+            self._looked_s, self._could_claim = now_s, may_claim
+            log_and_continue("workers not looked at", self._look)
+        if not self._queues or (self._timer is not None and self._timer.is_alive()):
+            return
+        wait_s = self._passed_s + PASS_ON_EVERY_S - now_s
+        if wait_s <= 0:
+            self._send()
+            return
+        self._timer = Timer(wait_s, self._send)
+        self._timer.daemon = True
+        self._timer.start()
+
+    def _look(self) -> None:
+        context = self._context
+        mine = set(self._claimable()) if context.may_claim() else set[str]()
+        theirs = set[str]()
+        # Another's store may have models that this worker's has not.
+        catalog = context.ledger.fleet.catalog()
+        made_with = {name: entry.made_with for name, entry in catalog.items()}
+        for worker in context.ledger.fleet.workers():
+            for route in context.routes:
+                task, _, plugin = route.partition(".")
+                if worker.worker == context.identity.name:
+                    continue
+                if task == TRAIN:
+                    if takes(worker, task, plugin):
+                        theirs.add(route)
+                    continue
+                for name, versions in worker.versions.items():
+                    if made_with.get(name, name) == plugin and takes(worker, task, name):
+                        theirs.update(queues_of_model(route, name, versions))
+        self._queues = tuple(sorted(theirs - mine))
+
+    def _send(self) -> None:
+        self._passed_s = monotonic()
+        work = self._context.ledger.work
+        log_and_continue("wakeup not passed on", lambda: work.wake_where_due(self._queues))

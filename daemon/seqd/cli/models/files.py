@@ -217,8 +217,7 @@ def _collect_unused(
     store: "ModelStore", name: str, versions: list[int], *, dry_run: bool
 ) -> list[int]:
     """Remove versions but those that jobs run on, also jobs that come just now; return them."""
-    from seqd.worker.promotion import ModelWork
-    from seqd.worker.retiring import open_jobs, retired
+    from seqd.worker.promotion import ModelWork, open_jobs, retired
 
     def unused(jobs: "Iterable[JobRecord]") -> list[int]:
         used = {one for job in jobs for one in job.versions}

@@ -39,6 +39,7 @@ from seqd.models.plugin_frames import with_place
 from seqd.plugin.calls import PluginCall
 from seqd.serving import reasons
 from seqd.settings import Settings
+from seqd.worker.background import LASTING, no_fit_worker
 from seqd.worker.context import WorkerContext
 from seqd.worker.faults import reading_fault, sentence_of
 from seqd.worker.logs import log_and_continue, try_now
@@ -58,7 +59,6 @@ from seqd.worker.training.run import (
     state_of_run,
 )
 from seqd.worker.training.sweeps import CombinationCommit
-from seqd.worker.unserved import LASTING, no_fit_worker
 from seqd_schemas import (
     Epoch,
     Event,
