@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from seqd_schemas.deferred import deferred
 
 if TYPE_CHECKING:
-    from seqd_schemas.audit import *
     from seqd_schemas.base import *
     from seqd_schemas.cards import *
     from seqd_schemas.events import *

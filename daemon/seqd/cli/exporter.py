@@ -12,7 +12,7 @@ from seqd.cli import options
 from seqd.errors import InvalidSettings
 
 if TYPE_CHECKING:
-    from seqd.exporter.server import ExporterServer
+    from seqd.exporter.reading import ExporterServer
     from seqd.settings import Settings
 
 #: Seconds without an answer from Redis, after which a connection is closed.
@@ -52,7 +52,7 @@ def exporter(
 
 def _open(settings: "Settings") -> "ExporterServer":
     try:
-        from seqd.exporter.server import ExporterServer
+        from seqd.exporter.reading import ExporterServer
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] != "prometheus_client":
             raise

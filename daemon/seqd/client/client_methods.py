@@ -7,10 +7,10 @@ from seqd.client.faces import call
 from seqd.client.requests import items_job
 from seqd.client.sending import Sender, Sent
 from seqd.client.sources import Source, entries_by, items_by, rules_of
-from seqd.client.waiting import check_limit, jobs_found, open_jobs_found
+from seqd.client.waiting import check_limit, with_waiting
 from seqd.ledger import LedgerParts
-from seqd.ledger.exchange import Exchange
-from seqd.ledger.job_filter import MAX_SEARCHED, FoundJobs, JobFilters
+from seqd.ledger.exchange import Exchange, Taken
+from seqd.ledger.job_filter import MAX_SEARCHED, FoundJobs, JobFilters, job_filter, job_place
 from seqd_schemas import FileSource
 
 if TYPE_CHECKING:
@@ -76,7 +76,12 @@ class ClientMethods:
         the same time for each page, however many jobs there are. Raises InvalidRequest for a filter
         that nothing can match.
         """
-        return jobs_found(self._ledger, limit, filters, before, most_searched)
+        check_limit(limit, "jobs")
+        wanted, place = job_filter(filters), job_place(before)
+        found = yield from self._ledger.jobs.newest.steps(limit, wanted, place, most_searched)
+        found[:] = yield from with_waiting(self._ledger, found)
+        found.at_ms = yield from self._ledger.fleet.now_ms.steps()
+        return found
 
     @call
     def explain(self, job: str, item: str | None = None) -> "Exchange[Explanation]":
@@ -161,7 +166,9 @@ class ClientMethods:
     @call
     def open_jobs(self, limit: int = 20) -> "Exchange[list[JobRecord]]":
         """Return the newest jobs that have not ended, newest first."""
-        return open_jobs_found(self._ledger, limit)
+        check_limit(limit, "jobs")
+        records = yield from self._ledger.jobs.newest_open.steps(limit)
+        return (yield from with_waiting(self._ledger, records))
 
     @call
     def failures(
@@ -253,11 +260,16 @@ class ClientMethods:
         Without filters pass `every=True`. A `dry_run` only counts. Raises InvalidRequest for a
         filter that nothing can match.
         """
-        from seqd.client.failures import purged
         from seqd.ledger.job_filter import failures_meant
 
-        wanted = failures_meant("purge", filters, every=every)
-        return purged(self._ledger, wanted, dry_run=dry_run)
+        failures, wanted = self._ledger.failures, failures_meant("purge", filters, every=every)
+        if not dry_run:
+            yield from self._ledger.audit.note.steps("failures.purge", details=wanted.asked)
+        removed, pages = 0, Taken(failures.pages(wanted))
+        while (page := (yield from pages.take_some())) is not None:
+            ids = [record.id for record in page]
+            removed += len(ids) if dry_run else (yield from failures.purge.steps(ids))
+        return removed
 
     @call
     def evictions(self) -> "Exchange[Evictions]":

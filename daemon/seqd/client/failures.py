@@ -321,17 +321,6 @@ class Replay:
         return sent.steps.job_id, ""
 
 
-def purged(ledger: LedgerParts, wanted: FailureFilter, *, dry_run: bool = False) -> Exchange[int]:
-    """Remove the dead letters that match, a page at a time; return how many there were."""
-    if not dry_run:
-        yield from ledger.audit.note.steps("failures.purge", details=wanted.asked)
-    removed, pages = 0, Taken(ledger.failures.pages(wanted))
-    while (page := (yield from pages.take_some())) is not None:
-        ids = [record.id for record in page]
-        removed += len(ids) if dry_run else (yield from ledger.failures.purge.steps(ids))
-    return removed
-
-
 def groups_found(ledger: LedgerParts, wanted: FailureFilter, by: str) -> Exchange[FailureGroups]:
     """Return the dead letters that match, in groups. Raises InvalidRequest."""
     groups, records = FailureGroups(by), Taken(ledger.failures.pages(wanted))

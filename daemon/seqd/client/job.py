@@ -15,7 +15,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, Unpack, cast
 
 from seqd.client.faces import Awaiting, Blocking, call, reading, told_as
-from seqd.client.requests import checked_event_id, rest_told
+from seqd.client.requests import checked_event_id, refuse_unknown, rest_told
 from seqd.client.results import (
     OutputReader,
     Page,
@@ -31,7 +31,6 @@ from seqd.client.waiting import (
     WaitOptions,
     Watch,
     check_timeout,
-    refuse_unknown,
     with_waiting,
 )
 from seqd.errors import (
@@ -88,7 +87,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 #: Names of items that were given none.
-_ROW = re.compile(r"row-([1-9][0-9]{0,15})")
+ROW = re.compile(r"row-([1-9][0-9]{0,15})")
 
 
 @dataclass(eq=False)
@@ -410,7 +409,7 @@ class JobSteps(Generic[Output]):
         yield from self._check_that_it_has_items()
         found: Result | None = None
         with self._in_reach():
-            if numbered := _ROW.fullmatch(custom_id):  # most likely the item of that place
+            if numbered := ROW.fullmatch(custom_id):  # most likely the item of that place
                 place = PageOptions(offset=int(numbered[1]) - 1, limit=1)
                 found = yield from _named(custom_id, self._reader({**asked, **place}))
             found = found or (yield from _named(custom_id, whole))

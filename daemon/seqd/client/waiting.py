@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from itertools import islice
 from math import inf
 from time import monotonic, time
-from typing import Protocol, TypedDict, TypeVar, cast
+from typing import Protocol, TypedDict, TypeVar
 from weakref import WeakValueDictionary
 
 from redis.exceptions import ResponseError
@@ -42,7 +42,6 @@ from seqd.ledger.exchange import (
     Until,
     mapped,
 )
-from seqd.ledger.job_filter import FoundJobs, JobFilters, job_filter, job_place
 from seqd.ledger.outage import waiting_at_most
 from seqd.validation import shown
 from seqd_schemas import JobRecord, JobState, Waiting, WaitingCode
@@ -117,25 +116,6 @@ def with_waiting(
         record if reason is None else record.model_copy(update={"waiting": reason})
         for record, reason in zip(records, reasons, strict=True)
     ]
-
-
-def jobs_found(
-    ledger: LedgerParts, limit: int, filters: JobFilters, before: str | None, most_searched: int
-) -> Exchange[FoundJobs]:
-    """Return the newest jobs that match; see `Client.jobs`."""
-    check_limit(limit, "jobs")
-    wanted, place = job_filter(filters), job_place(before)
-    found = yield from ledger.jobs.newest.steps(limit, wanted, place, most_searched)
-    found[:] = yield from with_waiting(ledger, found)
-    found.at_ms = yield from ledger.fleet.now_ms.steps()
-    return found
-
-
-def open_jobs_found(ledger: LedgerParts, limit: int) -> Exchange[list[JobRecord]]:
-    """Return the newest jobs that have not ended; see `Client.open_jobs`."""
-    check_limit(limit, "jobs")
-    records = yield from ledger.jobs.newest_open.steps(limit)
-    return (yield from with_waiting(ledger, records))
 
 
 def check_limit(limit: int, what: str) -> None:
@@ -229,14 +209,6 @@ def check_timeout(timeout_s: float | None) -> None:
         raise InvalidRequest(
             f"timeout_s is {shown(timeout_s)}; allowed: 0 or more seconds, or None for no end."
         )
-
-
-def refuse_unknown(options: Mapping[str, object], known: type) -> None:
-    """Raise InvalidRequest for an option that is none of those of a TypedDict."""
-    names = sorted(cast(Mapping[str, object], known.__annotations__))
-    for name in options:
-        if name not in names:
-            raise InvalidRequest(f"There is no option {name!r}. Known options: {', '.join(names)}.")
 
 
 def _reason_in(waiting: Waiting) -> str:

@@ -17,9 +17,10 @@ from time import monotonic
 from redis.exceptions import RedisError
 
 from seqd.errors import REDIS_ERRORS, RedisNoPermission
-from seqd.exporter.metrics import Reading
+from seqd.exporter.metrics import Reading, metrics_of
 from seqd.exporter.rights import RightsWatch
 from seqd.ledger.figures import FleetFigures
+from seqd.local.metrics_server import MetricsServer
 
 log = logging.getLogger(__name__)
 
@@ -112,3 +113,14 @@ class FleetReader:
             self._is_away = True
             log.warning("nothing is known of the fleet, seqd_up is 0: %s", why)
         return Reading(None, monotonic() - began, missing_rights)
+
+
+class ExporterServer(MetricsServer):
+    """Answers scrapes with what a reader has, until `shutdown`."""
+
+    def __init__(self, host: str, port: int, reader: FleetReader) -> None:
+        """Listen. Raises InvalidSettings where that is not possible."""
+        self.reader = reader
+        super().__init__(
+            host, port, lambda: metrics_of(reader.reading()), "The exporter", "SEQD_EXPORTER"
+        )

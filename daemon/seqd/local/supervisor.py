@@ -12,7 +12,7 @@ from enum import StrEnum
 from math import inf
 from pathlib import Path
 from time import monotonic
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Self
 
 from seqd.local.child import (
@@ -193,12 +193,7 @@ class StopRequests:
         # None stands for a handler that was not set from Python, which cannot be restored.
         self._old_handlers[number] = signal.SIG_DFL if old is None else old
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         for number, handler in self._old_handlers.items():
             signal.signal(number, handler)
         sockets, self._sockets = self._sockets, None

@@ -3,7 +3,6 @@
 A job may go between two reads. Then what was read is of no use, and whoever asked is told that.
 """
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -14,7 +13,7 @@ from pydantic import ValidationError
 from seqd.client.explaining.reasons import Facts
 from seqd.client.explaining.records import Explanation, ItemExplanation
 from seqd.client.explaining.sentences import explanation
-from seqd.client.job import JobSteps
+from seqd.client.job import ROW, JobSteps
 from seqd.client.requests import checked_id
 from seqd.client.results import lines_of
 from seqd.errors import InvalidInput, InvalidRequest, UnknownItem, UnknownJob
@@ -48,7 +47,6 @@ _NEWEST_JOBS = 200
 
 #: Units that are read at most: 2 million items of a model with units of 512.
 _MAX_UNITS: Final = 4_096
-_ROW = re.compile(r"row-([1-9][0-9]{0,15})")
 
 #: Units around the place of `row-N` that are tried first.
 _AROUND = 3
@@ -175,7 +173,7 @@ def _item_explained(ledger: LedgerParts, facts: Facts, custom_id: str) -> Exchan
 def _order_of(facts: Facts, custom_id: str) -> Iterator[int]:
     """Yield the units of a job, those first in which the item is most likely."""
     units, size = facts.record.units, max(1, facts.record.unit_items)
-    numbered = _ROW.fullmatch(custom_id)
+    numbered = ROW.fullmatch(custom_id)
     if numbered is None:
         yield from range(units)
         return
@@ -245,7 +243,7 @@ def _explained(
     """Return what is known of an item that was found."""
     job_id, now_ms = facts.record.job_id, facts.states.now_ms
     tried = yield from tried_unit(ledger.keys, job_id, found.unit, now_ms)
-    numbered = _ROW.fullmatch(custom_id)
+    numbered = ROW.fullmatch(custom_id)
     number = found.number or (int(numbered[1]) if numbered else None)
     state, message, worker = _standing(facts, found, tried)
     result = found.result
