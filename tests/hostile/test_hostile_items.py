@@ -33,7 +33,6 @@ from seqd.testing import CPU, MemoryRunContext
 from seqd.worker.computing import TaskCall, call_of, compute, unpack
 from seqd.worker.faults import ItemFaults
 from seqd_schemas import (
-    MAX_TEXT_CHARS,
     Classification,
     FileFormat,
     FileSource,
@@ -80,28 +79,6 @@ def test_each_value_is_an_item_or_is_refused_in_its_place(values, allow_empty):
     assert len(entries) == len(values)
     for entry in entries:
         assert type(entry).model_validate_json(entry.model_dump_json()) == entry
-
-
-@pytest.mark.parametrize(
-    ("value", "code"),
-    [
-        ("\ud800", ItemErrorCode.DECODE_ERROR),
-        (HUGE_TEXT, ItemErrorCode.TOO_LONG),
-        (" \n\t ", ItemErrorCode.INVALID_INPUT),
-        ("\U0001f600" * (MAX_TEXT_CHARS // 4 + 1), ItemErrorCode.TOO_LONG),
-        (5, ItemErrorCode.INVALID_INPUT),
-        (b"bytes", ItemErrorCode.INVALID_INPUT),
-        ({"text": ["a"]}, ItemErrorCode.INVALID_INPUT),
-        ({"\ud800": "a"}, ItemErrorCode.INVALID_INPUT),
-        ({"text": "a", "custom_id": 10**5_000}, ItemErrorCode.INVALID_INPUT),
-        ({"text": "a", "custom_id": "a\nb"}, ItemErrorCode.INVALID_INPUT),
-    ],
-)
-def test_what_is_no_item_has_its_code(value: object, code: ItemErrorCode):
-    (entry,) = items_of([value])  # type: ignore[list-item]
-
-    assert isinstance(entry, RefusedItem)
-    assert entry.refused.code is code
 
 
 @hostile(st.lists(st.one_of(texts, wild_python, _records), max_size=4))

@@ -86,7 +86,7 @@ EVERY_BACKEND = pytest.mark.parametrize("backend", MAKERS)
 
 
 @pytest.fixture
-def install(monkeypatch: pytest.MonkeyPatch):
+def install(monkeypatch):
     """Put a made-up framework in the place of a real one; returns what it was told."""
     accelerator._claim.cache_clear()
 
@@ -112,7 +112,7 @@ def refusal_of(device: Device) -> str:
     return str(refusal.value)
 
 
-def test_a_cpu_slot_imports_no_framework(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cpu_slot_imports_no_framework(monkeypatch):
     monkeypatch.setenv("KERAS_BACKEND", "no_such_module")
 
     accelerator.claim(Device("cpu:0", "cpu", 1))
@@ -128,9 +128,7 @@ def test_a_cpu_slot_imports_no_framework(monkeypatch: pytest.MonkeyPatch) -> Non
         ("jax", SHARED, []),  # it reads XLA_PYTHON_CLIENT_MEM_FRACTION
     ],
 )
-def test_a_framework_is_held_to_the_share_of_the_slot_once(
-    install, backend: str, device: Device, told: list[object]
-) -> None:
+def test_a_framework_is_held_to_the_share_of_the_slot_once(install, backend, device, told):
     heard = install(backend)
 
     accelerator.claim(device)
@@ -169,8 +167,8 @@ REFUSED = [
 @pytest.mark.parametrize(("made", "said"), REFUSED)
 @EVERY_BACKEND
 def test_a_framework_that_cannot_compute_on_the_slot_alone_is_refused_with_what_to_do(
-    install, backend: str, made: dict[str, object], said: str
-) -> None:
+    install, backend, made, said
+):
     if backend == "jax" and made == {"gpus": 0}:
         return  # it does not say what it was built for
     install(backend, **made)
@@ -180,8 +178,8 @@ def test_a_framework_that_cannot_compute_on_the_slot_alone_is_refused_with_what_
 
 @EVERY_BACKEND
 def test_a_device_that_computes_something_else_and_other_errors_are_errors_of_the_device(
-    install, backend: str
-) -> None:
+    install, backend
+):
     install(backend, product=Product(63.0))
 
     with pytest.raises(ArithmeticError) as error:
@@ -194,8 +192,8 @@ def test_a_device_that_computes_something_else_and_other_errors_are_errors_of_th
 
 
 def test_a_framework_that_is_not_installed_is_named_with_the_extra_that_has_it(
-    install, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    install, monkeypatch
+):
     install("torch")
     monkeypatch.setitem(sys.modules, "torch", None)
 
@@ -205,7 +203,7 @@ def test_a_framework_that_is_not_installed_is_named_with_the_extra_that_has_it(
     )
 
 
-def test_a_backend_that_has_no_gpu_is_refused(install, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_backend_that_has_no_gpu_is_refused(install, monkeypatch):
     monkeypatch.setenv("KERAS_BACKEND", "numpy")
 
     assert refusal_of(GPU) == (

@@ -22,7 +22,7 @@ Member = tuple[str, bytes, bytes]
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> ModelStore:
+def store(tmp_path):
     """A store with `topics@1`, made with `echo`."""
     store = ModelStore(tmp_path / "models", {})
     publish(store, "topics", "echo", metrics={"loss": 0.5})
@@ -30,13 +30,13 @@ def store(tmp_path: Path) -> ModelStore:
 
 
 @pytest.fixture
-def other(tmp_path: Path) -> ModelStore:
+def other(tmp_path):
     """An empty store, as on another machine."""
     return ModelStore(tmp_path / "elsewhere", {})
 
 
 @pytest.fixture
-def archive(store: ModelStore, tmp_path: Path) -> Path:
+def archive(store, tmp_path):
     """The archive of `topics@1`."""
     path = tmp_path / "topics-1.tar"
     with path.open("wb") as file:
@@ -47,8 +47,7 @@ def archive(store: ModelStore, tmp_path: Path) -> Path:
 def members_of(path: Path) -> list[Member]:
     with tarfile.open(path) as archive:
         return [
-            (one.name, archive.extractfile(one).read(), one.type)  # type: ignore[union-attr]
-            for one in archive.getmembers()
+            (one.name, archive.extractfile(one).read(), one.type) for one in archive.getmembers()
         ]
 
 
@@ -63,7 +62,7 @@ def written(path: Path, members: list[Member]) -> Path:
 
 
 def test_a_file_that_goes_while_a_version_is_exported_is_named_and_no_archive_is_left(
-    store: ModelStore, tmp_path: Path
+    store, tmp_path
 ):
     artifact, out = store.open("topics", 1), tmp_path / "out.tar"
     gone = artifact.folder / max(artifact.manifest.files)
@@ -79,7 +78,7 @@ def test_a_file_that_goes_while_a_version_is_exported_is_named_and_no_archive_is
 
 
 def test_an_imported_version_says_what_it_is_elsewhere_and_nothing_of_that_stores_jobs(
-    store: ModelStore, other: ModelStore, tmp_path: Path
+    store, other, tmp_path
 ):
     held_out = DataFingerprint(description="test.jsonl", records=2, sha256="1" * 64)
     origin = VersionOrigin(
@@ -157,11 +156,7 @@ FORGED: dict[str, tuple[Callable[[Member, Member], list], str]] = {
 
 @pytest.mark.parametrize(("forged", "told"), FORGED.values(), ids=list(FORGED))
 def test_what_no_archive_of_ours_has_is_refused_and_leaves_nothing(
-    archive: Path,
-    other: ModelStore,
-    tmp_path: Path,
-    forged: Callable[[Member, Member], list],
-    told: str,
+    archive, other, tmp_path, forged, told
 ):
     path = written(tmp_path / "forged.tar", forged(*members_of(archive)))
 
@@ -177,7 +172,7 @@ def test_what_no_archive_of_ours_has_is_refused_and_leaves_nothing(
 
 
 @pytest.mark.parametrize("name", ["nothing", "a folder", "a text"])
-def test_what_is_no_archive_at_all_is_refused_by_name(tmp_path: Path, name: str):
+def test_what_is_no_archive_at_all_is_refused_by_name(tmp_path, name):
     path = tmp_path / "it.tar"
     if name == "a folder":
         path.mkdir()
@@ -192,7 +187,7 @@ def test_what_is_no_archive_at_all_is_refused_by_name(tmp_path: Path, name: str)
 
 @given(data=st.data())
 def test_an_archive_that_is_cut_off_or_changed_anywhere_is_refused_or_the_same(
-    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+    tmp_path_factory, data
 ):
     root = tmp_path_factory.mktemp("archives")
     store, other = ModelStore(root / "models", {}), ModelStore(root / "elsewhere", {})
@@ -232,7 +227,7 @@ HEADERS = [
 
 @pytest.mark.parametrize(("headers", "told"), HEADERS)
 def test_a_file_with_holes_and_headers_that_make_no_sense_are_refused(
-    archive: Path, other: ModelStore, tmp_path: Path, headers: dict[str, str], told: str
+    archive, other, tmp_path, headers, told
 ):
     manifest, (name, *_) = members_of(archive)
     larger = manifest[1].replace(b'"size_bytes":14', b'"size_bytes":14000000')
@@ -250,7 +245,7 @@ def test_a_file_with_holes_and_headers_that_make_no_sense_are_refused(
     assert other.staged() == []
 
 
-def test_headers_without_end_are_refused(archive: Path, tmp_path: Path):
+def test_headers_without_end_are_refused(archive, tmp_path):
     path = tmp_path / "forged.tar"
     path.write_bytes(WITHOUT_END + archive.read_bytes())
 

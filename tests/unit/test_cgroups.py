@@ -32,13 +32,13 @@ def a_root(folder: Path, groups: str, mounts: str, files: Mapping[str, str]) -> 
 
 
 @pytest.mark.parametrize("name", ["memory.max", "memory.high"])
-def test_the_least_limit_up_the_tree_holds_in_version_2(tmp_path: Path, name: str) -> None:
+def test_the_least_limit_up_the_tree_holds_in_version_2(tmp_path, name):
     files = {f"a/b/{name}": "3000", f"a/{name}": "2000", name: "9000"}
 
     assert memory_bytes(a_root(tmp_path, "0::/a/b", V2, files)) == 2_000
 
 
-def test_the_least_limit_up_the_tree_holds_in_version_1(tmp_path: Path) -> None:
+def test_the_least_limit_up_the_tree_holds_in_version_1(tmp_path):
     files = {
         "memory/a/b/memory.limit_in_bytes": "9223372036854771712",
         "memory/a/memory.limit_in_bytes": "4000",
@@ -61,9 +61,7 @@ def test_the_least_limit_up_the_tree_holds_in_version_1(tmp_path: Path) -> None:
         ("/docker/1f", "/"),
     ],
 )
-def test_a_containers_limit_is_at_the_top_of_what_it_sees(
-    tmp_path: Path, shown: str, group: str
-) -> None:
+def test_a_containers_limit_is_at_the_top_of_what_it_sees(tmp_path, shown, group):
     mounts = V1_MEMORY.replace(" / /sys", f" {shown} /sys")
     root = a_root(tmp_path, f"4:memory:{group}", mounts, {"memory/memory.limit_in_bytes": "5000"})
 
@@ -80,8 +78,8 @@ def test_a_containers_limit_is_at_the_top_of_what_it_sees(
     ],
 )
 def test_a_quota_is_rounded_up_to_whole_cores_and_the_least_one_holds(
-    tmp_path: Path, outer: str, inner: str, cores: int
-) -> None:
+    tmp_path, outer, inner, cores
+):
     files = {"pod/cpu.max": outer, "pod/worker/cpu.max": inner}
 
     assert quota_cores(a_root(tmp_path, "0::/pod/worker", V2, files)) == cores
@@ -92,7 +90,7 @@ def kills_in(root: Path) -> tuple[int, Path | None] | None:
     return None if kills is None else (kills.count, kills.group)
 
 
-def test_kills_for_want_of_memory_are_those_of_the_processs_own_group(tmp_path: Path) -> None:
+def test_kills_for_want_of_memory_are_those_of_the_processs_own_group(tmp_path):
     files = {
         "a/b/memory.events": "low 0\nhigh 4\nmax 9\noom 2\noom_kill 1\noom_group_kill 0",
         "a/memory.events": "oom_kill 7",
@@ -102,7 +100,7 @@ def test_kills_for_want_of_memory_are_those_of_the_processs_own_group(tmp_path: 
     assert kills_in(root) == (1, root / "sys/fs/cgroup/a/b")
 
 
-def test_kills_of_version_1_and_of_the_machine_are_counted(tmp_path: Path) -> None:
+def test_kills_of_version_1_and_of_the_machine_are_counted(tmp_path):
     v1 = "oom_kill_disable 0\nunder_oom 0\noom_kill 5"
     old = a_root(tmp_path / "1", "4:memory:/a", V1_MEMORY, {"memory/a/memory.oom_control": v1})
     bare = a_root(tmp_path / "2", "0::/", V2, {})
@@ -113,16 +111,14 @@ def test_kills_of_version_1_and_of_the_machine_are_counted(tmp_path: Path) -> No
     assert kills_in(tmp_path) is None
 
 
-def test_the_limit_is_that_of_the_group_with_the_least(tmp_path: Path) -> None:
+def test_the_limit_is_that_of_the_group_with_the_least(tmp_path):
     files = {"a/b/memory.max": "3000", "a/memory.max": "2000", "a/memory.peak": "1999"}
 
     assert memory_limit(a_root(tmp_path, "0::/a/b", V2, files)) == MemoryLimit(2_000, 1_999)
     assert memory_limit(tmp_path / "none") is None
 
 
-def test_without_control_groups_or_a_limit_in_them_the_machine_is_the_limit(
-    tmp_path: Path,
-) -> None:
+def test_without_control_groups_or_a_limit_in_them_the_machine_is_the_limit(tmp_path):
     files = {"memory.max": "max", "memory.high": "max", "cpu.max": "max 100000"}
 
     for root in (tmp_path / "none", a_root(tmp_path, "0::/", V2, files)):

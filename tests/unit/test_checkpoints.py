@@ -20,7 +20,7 @@ EPOCHS = (EpochMetrics(epoch=1, seconds=0.1 + 0.2, metrics={"loss": 1 / 3}),)
 
 
 @pytest.fixture
-def folder(tmp_path) -> CheckpointFolder:
+def folder(tmp_path):
     return CheckpointFolder(tmp_path, "job")
 
 

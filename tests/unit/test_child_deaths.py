@@ -68,7 +68,7 @@ ENDS = {
 
 
 @pytest.mark.parametrize("how", ENDS)
-def test_a_child_that_ended_says_how_and_where_it_stood(tmp_path: Path, how: str):
+def test_a_child_that_ended_says_how_and_where_it_stood(tmp_path, how):
     plugin, cause, message = ENDS[how]
     child = died(tmp_path, plugin)
 
@@ -78,7 +78,7 @@ def test_a_child_that_ended_says_how_and_where_it_stood(tmp_path: Path, how: str
     assert (death.cause, death.is_silent) == (cause, False)
 
 
-def test_a_child_that_has_opened_no_file_is_sent_no_signal(tmp_path: Path):
+def test_a_child_that_has_opened_no_file_is_sent_no_signal(tmp_path):
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
         said = DeathFile(Settings(data_dir=tmp_path), "w1").standing(
             child.pid, Hang(20.0, has_no_heartbeat=True)
@@ -104,9 +104,7 @@ def test_a_child_that_has_opened_no_file_is_sent_no_signal(tmp_path: Path):
         (None, DeathCause.UNKNOWN, "ended."),
     ],
 )
-def test_a_child_that_left_nothing_is_known_by_its_status(
-    tmp_path: Path, exit_code: int | None, cause: DeathCause, said: str
-):
+def test_a_child_that_left_nothing_is_known_by_its_status(tmp_path, exit_code, cause, said):
     death, stacks = DeathFile(Settings(data_dir=tmp_path), "w1").death_of(1, exit_code)
 
     assert death.message == f"The worker's process {said}"
@@ -129,7 +127,7 @@ LOOPING = """
 """
 
 
-def test_a_child_that_hangs_is_ended_with_the_stacks_of_all_threads(tmp_path: Path):
+def test_a_child_that_hangs_is_ended_with_the_stacks_of_all_threads(tmp_path):
     hang = Hang(61.0, 0.812)
     (tmp_path / "stuck.py").write_text(dedent(LOOPING))
     command = [sys.executable, "-c", dedent(CHILD)]
@@ -152,7 +150,7 @@ def test_a_child_that_hangs_is_ended_with_the_stacks_of_all_threads(tmp_path: Pa
     assert one_line(stacks[0].frames).startswith("stuck.py:")
 
 
-def test_a_child_that_stood_still_and_went_on_is_not_said_to_have_been_silent(tmp_path: Path):
+def test_a_child_that_stood_still_and_went_on_is_not_said_to_have_been_silent(tmp_path):
     (tmp_path / "stuck.py").write_text("def classify(deaths):\n    input()\n")
     child = subprocess.Popen(
         [sys.executable, "-c", dedent(CHILD)], cwd=tmp_path, stdin=subprocess.PIPE
@@ -194,9 +192,7 @@ def killed(folder: Path) -> subprocess.Popen[bytes]:
     [("", "killed"), (f"{os.getpid()}\n1", "most likely killed")],
     ids=["alone", "with others"],
 )
-def test_a_kill_that_the_kernel_counts_for_want_of_memory_is_one(
-    tmp_path: Path, procs: str, whose: str
-):
+def test_a_kill_that_the_kernel_counts_for_want_of_memory_is_one(tmp_path, procs, whose):
     memory = MemoryWatch(a_machine(tmp_path, 2, procs))
     child = killed(tmp_path)
     a_machine(tmp_path, 3, procs)
@@ -215,7 +211,7 @@ def test_a_kill_that_the_kernel_counts_for_want_of_memory_is_one(
     assert again.cause is DeathCause.SIGNAL
 
 
-def test_a_kill_of_long_ago_says_nothing_of_a_child_that_dies_now(tmp_path: Path):
+def test_a_kill_of_long_ago_says_nothing_of_a_child_that_dies_now(tmp_path):
     memory = MemoryWatch(a_machine(tmp_path, 2))
     a_machine(tmp_path, 3)
     memory.run_once()

@@ -4,7 +4,6 @@ import csv
 import gzip
 import io
 import json
-from pathlib import Path
 
 import pytest
 
@@ -31,7 +30,7 @@ def as_csv() -> bytes:
 
 
 @pytest.mark.parametrize("name", ["a.jsonl", "a.csv", "a.jsonl.gz"])
-def test_a_file_of_any_format_and_an_upload_have_one_fingerprint(tmp_path: Path, name: str) -> None:
+def test_a_file_of_any_format_and_an_upload_have_one_fingerprint(tmp_path, name):
     content = as_csv() if name.endswith(".csv") else as_jsonl()
     path = tmp_path / name
     path.write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
@@ -43,7 +42,7 @@ def test_a_file_of_any_format_and_an_upload_have_one_fingerprint(tmp_path: Path,
     assert (found.records, found.other_labelled) == (4, 0)
 
 
-def test_labels_without_end_are_counted_in_bounded_memory() -> None:
+def test_labels_without_end_are_counted_in_bounded_memory():
     counts = ClassCounts()
     for number in range(MAX_COUNTED + 50):
         counts.add(f"id-{number:05}")

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,7 +28,7 @@ def commands() -> Iterator[tuple[str, ...]]:
 
 
 @pytest.fixture(autouse=True)
-def _own_data_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def _own_data_folder(monkeypatch, tmp_path):
     monkeypatch.setenv("SEQD_DATA_DIR", str(tmp_path / "data"))
     monkeypatch.setenv("COLUMNS", "200")
 
@@ -38,9 +37,7 @@ def first_error_line(ended: Ended) -> str:
     return ended.err.splitlines()[0]
 
 
-def test_every_command_explains_itself_and_breaks_no_line_before_it_is_full(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_every_command_explains_itself_and_breaks_no_line_before_it_is_full(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
 
     for command in commands():
@@ -54,9 +51,7 @@ def test_every_command_explains_itself_and_breaks_no_line_before_it_is_full(
                 assert len(line.rstrip()) + len(first) >= 79, (command, line, after)
 
 
-def test_the_bound_of_a_roll_out_that_is_not_given_is_told(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_the_bound_of_a_roll_out_that_is_not_given_is_told(capsys):
     told = here(capsys, "models", "promote", "--help").out
 
     assert f"[default: {MAX_ERROR_RATE:.0%}]" in told.replace("(", "").replace(")", "")
@@ -65,24 +60,20 @@ def test_the_bound_of_a_roll_out_that_is_not_given_is_told(
 @pytest.mark.parametrize(
     "arguments", [("nonsense",), ("train",), ("generate", "markov", "--length", "many")]
 )
-def test_a_command_that_is_typed_wrong_exits_with_2(
-    capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...]
-) -> None:
+def test_a_command_that_is_typed_wrong_exits_with_2(capsys, arguments):
     ended = here(capsys, *arguments)
 
     assert ended.status == 2
     assert "Usage: seqd" in ended.err
 
 
-def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_version_is_printed(capsys):
     from seqd import __version__
 
     assert here(capsys, "--version").out == f"seqd {__version__}\n"
 
 
-def test_the_parameters_of_a_model_of_this_machine_need_no_daemon(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_the_parameters_of_a_model_of_this_machine_need_no_daemon(capsys):
     ended = here(capsys, "models", "params", "imdb_lstm", "--local", "--task", "classify")
 
     assert ended.status == 0
@@ -93,7 +84,7 @@ def test_the_parameters_of_a_model_of_this_machine_need_no_daemon(
     )
 
 
-def test_a_model_without_states_shows_none(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_model_without_states_shows_none(capsys):
     ended = here(capsys, "models", "show", "char_lstm", "--state", "a")
 
     assert ended.status == 2
@@ -104,9 +95,7 @@ def test_a_model_without_states_shows_none(capsys: pytest.CaptureFixture[str]) -
     )
 
 
-def test_schemas_are_not_written_over_a_file(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
+def test_schemas_are_not_written_over_a_file(capsys, tmp_path):
     (tmp_path / "taken").write_text("")
 
     ended = here(capsys, "schema", "--out", str(tmp_path / "taken"))
@@ -116,9 +105,7 @@ def test_schemas_are_not_written_over_a_file(
 
 
 @pytest.mark.parametrize("command", [("status",), ("jobs", "list"), ("jobs", "show", "j1")])
-def test_without_a_server_a_command_says_how_to_start_one(
-    capsys: pytest.CaptureFixture[str], command: tuple[str, ...]
-) -> None:
+def test_without_a_server_a_command_says_how_to_start_one(capsys, command):
     ended = here(capsys, *command)
 
     assert ended.status == 2
@@ -126,7 +113,7 @@ def test_without_a_server_a_command_says_how_to_start_one(
     assert "start one with `seqd up`" in ended.err
 
 
-def test_plugins_are_listed_without_a_daemon(capsys: pytest.CaptureFixture[str]) -> None:
+def test_plugins_are_listed_without_a_daemon(capsys):
     ended = here(capsys, "plugins", "list")
 
     assert ended.status == 0
@@ -134,9 +121,7 @@ def test_plugins_are_listed_without_a_daemon(capsys: pytest.CaptureFixture[str])
     assert "No daemon runs: `seqd up` starts one." in ended.out
 
 
-def test_a_plugin_is_shown_with_the_range_of_each_parameter(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_a_plugin_is_shown_with_the_range_of_each_parameter(capsys):
     ended = here(capsys, "plugins", "show", "char_lstm")
 
     lines = [line for line in ended.out.splitlines() if line.startswith("window ")]
@@ -148,8 +133,8 @@ def test_a_plugin_is_shown_with_the_range_of_each_parameter(
 
 @pytest.mark.parametrize("command", ["up", "demo", "jobs list"])
 def test_a_server_that_is_given_but_away_is_named_without_its_password_before_anything_starts(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, command: str
-) -> None:
+    capsys, monkeypatch, command
+):
     monkeypatch.setenv("SEQD_REDIS_URL", "redis://:secret@127.0.0.1:1/0")
 
     ended = here(capsys, *command.split())

@@ -3,7 +3,6 @@
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from redis import ResponseError
@@ -56,8 +55,8 @@ def a_failed_job(code: str, message: str = "it broke") -> JobFailed:
     ids=repr,
 )
 def test_an_error_is_told_with_its_code_and_has_the_status_of_its_class(
-    capsys: pytest.CaptureFixture[str], error: Exception, status: int, said: str
-) -> None:
+    capsys, error, status, said
+):
     def fails() -> None:
         raise error
 
@@ -67,7 +66,7 @@ def test_an_error_is_told_with_its_code_and_has_the_status_of_its_class(
     assert (ended, printed.out, printed.err) == (status, "", f"{said}\n")
 
 
-def test_an_unforeseen_error_of_a_command_obeys_nothing() -> None:
+def test_an_unforeseen_error_of_a_command_obeys_nothing():
     script = (
         "import logging, sys; from seqd.cli.exits import escape_stderr; escape_stderr()\n"
         "logging.getLogger('seqd').error('broken: %s', 'x\\n\\x1b[2J')\n"
@@ -97,7 +96,7 @@ runpy.run_module("seqd", run_name="__main__", alter_sys=True)
 
 
 @pytest.mark.parametrize("at", ["seqd.standard_output", "seqd.cli.app", "typer"])
-def test_ctrl_c_while_a_command_imports_ends_it_with_130_and_without_a_word(at: str) -> None:
+def test_ctrl_c_while_a_command_imports_ends_it_with_130_and_without_a_word(at):
     command = [sys.executable, "-c", INTERRUPTED_AT_AN_IMPORT, at, "settings"]
 
     ended = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
@@ -125,7 +124,7 @@ run(command)
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, -2), (signal.SIGTERM, 143)])
-def test_an_interrupt_that_python_ignores_is_sent_again(number: signal.Signals, status: int):
+def test_an_interrupt_that_python_ignores_is_sent_again(number, status):
     ended = subprocess.run(
         [sys.executable, "-c", LOSES_INTERRUPTS, str(int(number))],
         capture_output=True,
@@ -140,7 +139,7 @@ def test_an_interrupt_that_python_ignores_is_sent_again(number: signal.Signals, 
 
 
 @pytest.mark.parametrize("term", ["xterm", "dumb"])
-def test_an_error_is_broken_between_words_on_a_terminal(tmp_path: Path, term: str) -> None:
+def test_an_error_is_broken_between_words_on_a_terminal(tmp_path, term):
     shown = on_a_terminal(
         tmp_path, "logs", "j1", columns=60, SEQD_DATA_DIR=str(tmp_path), TERM=term
     )

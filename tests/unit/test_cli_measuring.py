@@ -3,8 +3,7 @@
 import json
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 
 import pytest
 
@@ -12,7 +11,7 @@ from cli_builders import here
 from seqd.cli.models.measured_items import Asked
 from seqd.cli.models.text_models import TextModel, measure_text, print_measured
 from seqd.cli.ui.screen import Screen
-from seqd.errors import InvalidData, InvalidInput, InvalidRequest, PluginFault, SeqdError
+from seqd.errors import InvalidData, InvalidInput, InvalidRequest, PluginFault
 from seqd.hookspecs import (
     Artifact,
     Device,
@@ -27,8 +26,6 @@ from seqd.hookspecs import (
 from seqd.inputs.datasets import FileDataset
 from seqd.testing import train_to_artifact
 from seqd_schemas import FileFormat, FileSource
-
-Capture = pytest.CaptureFixture[str]
 
 
 class HalvingParameters(PluginParameters):
@@ -93,7 +90,7 @@ class HalvingModel(Model):
 
 
 @pytest.fixture(autouse=True)
-def _environment_as_before() -> Iterator[None]:
+def _environment_as_before():
     before = dict(os.environ)
     yield
     os.environ.clear()
@@ -101,18 +98,15 @@ def _environment_as_before() -> Iterator[None]:
 
 
 @pytest.fixture
-def text(tmp_path: Path) -> Path:
+def text(tmp_path):
     """Ninety letters a, and ten different ones."""
     path = tmp_path / "text.txt"
     path.write_text("a" * 90 + "bcdefghijk")
     return path
 
 
-Measure = Callable[..., None]
-
-
 @pytest.fixture
-def measure(text: Path) -> Measure:
+def measure(text):
     """Return what measures the text with a version that was trained on another one."""
 
     def measure(
@@ -138,9 +132,7 @@ def measure(text: Path) -> Measure:
     return measure
 
 
-def test_the_figures_of_a_text_are_printed_with_their_perplexity(
-    capsys: Capture, measure: Measure
-) -> None:
+def test_the_figures_of_a_text_are_printed_with_their_perplexity(capsys, measure):
     measure()
 
     assert capsys.readouterr().out.splitlines() == [
@@ -152,9 +144,7 @@ def test_the_figures_of_a_text_are_printed_with_their_perplexity(
     ]
 
 
-def test_a_model_that_adapts_is_measured_while_it_learns_and_no_other_is(
-    capsys: Capture, measure: Measure
-) -> None:
+def test_a_model_that_adapts_is_measured_while_it_learns_and_no_other_is(capsys, measure):
     measure(loaded=Adapting, adapts=True)
 
     assert capsys.readouterr().out.splitlines() == [
@@ -171,9 +161,7 @@ def test_a_model_that_adapts_is_measured_while_it_learns_and_no_other_is(
     ("as_json", "said"),
     [(False, "perplexity per char  infinite"), (True, '"bits_per_char": null')],
 )
-def test_what_is_infinite_is_said_in_words_and_is_null_as_json(
-    capsys: Capture, measure: Measure, as_json: bool, said: str
-) -> None:
+def test_what_is_infinite_is_said_in_words_and_is_null_as_json(capsys, measure, as_json, said):
     measure(loaded=Endless, as_json=as_json)
 
     assert said in capsys.readouterr().out
@@ -189,13 +177,8 @@ def test_what_is_infinite_is_said_in_words_and_is_null_as_json(
     ],
 )
 def test_a_text_that_was_learnt_from_is_warned_of_but_for_what_was_held_out(
-    capsys: Capture,
-    measure: Measure,
-    text: Path,
-    held_out: dict[str, float],
-    last: float | None,
-    warning: str,
-) -> None:
+    capsys, measure, text, held_out, last, warning
+):
     measure(last, as_json=True, learnt=text.read_text(), **held_out)
 
     told = capsys.readouterr().err
@@ -230,14 +213,8 @@ def test_a_text_that_was_learnt_from_is_warned_of_but_for_what_was_held_out(
     ],
 )
 def test_a_text_that_cannot_be_measured_is_refused(
-    measure: Measure,
-    text: Path,
-    content: bytes,
-    last: float | None,
-    loaded: type[LoadedModel],
-    error: type[SeqdError],
-    message: str,
-) -> None:
+    measure, text, content, last, loaded, error, message
+):
     text.write_bytes(content)
 
     with pytest.raises(error) as raised:
@@ -259,9 +236,7 @@ def test_a_text_that_cannot_be_measured_is_refused(
         ),
     ],
 )
-def test_options_of_the_other_kind_of_model_are_refused(
-    capsys: Capture, text: Path, arguments: tuple[str, ...], message: str
-) -> None:
+def test_options_of_the_other_kind_of_model_are_refused(capsys, text, arguments, message):
     ended = here(capsys, "models", "evaluate", *arguments, "--data", str(text))
 
     assert ended.status == 2

@@ -3,8 +3,6 @@
 import json
 import os
 import re
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -34,7 +32,7 @@ ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
 @pytest.fixture(autouse=True)
-def _own_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _own_store(tmp_path, monkeypatch):
     before = dict(os.environ)  # of which loading a model changes some
     monkeypatch.setenv("SEQD_DATA_DIR", str(tmp_path / "data"))
     monkeypatch.setenv("COLUMNS", "400")  # no line is broken, unless a test says so
@@ -122,7 +120,7 @@ def printed(capsys: Capture, card: ModelCard) -> str:
     return capsys.readouterr().out
 
 
-def test_what_is_not_known_is_said_with_the_command_that_fills_it_in(capsys: Capture) -> None:
+def test_what_is_not_known_is_said_with_the_command_that_fills_it_in(capsys):
     out = printed(capsys, a_card(a_manifest()))
 
     assert out.splitlines()[-8:] == [
@@ -138,7 +136,7 @@ def test_what_is_not_known_is_said_with_the_command_that_fills_it_in(capsys: Cap
     assert "not written down: it is a starter" in out
 
 
-def test_a_card_tells_data_origin_size_speed_and_who_put_it_in_service(capsys: Capture) -> None:
+def test_a_card_tells_data_origin_size_speed_and_who_put_it_in_service(capsys):
     learnt = {"classes": {"sport": 2, "politics": 1}, "records": 5, "other_labelled": 1}
     origin = VersionOrigin(
         worker="cpu:0@lab-1", slot="cpu:0", attempts=3, continues="job-0", in_service=1
@@ -175,7 +173,7 @@ def test_a_card_tells_data_origin_size_speed_and_who_put_it_in_service(capsys: C
     ]
 
 
-def test_the_newest_evaluation_stands_in_full_below_a_list_of_all(capsys: Capture) -> None:
+def test_the_newest_evaluation_stands_in_full_below_a_list_of_all(capsys):
     other = DataFingerprint(description="older.jsonl", records=4, sha256="5" * 64)
     card = a_card(a_manifest(), evaluations=(an_evaluation(data=other), an_evaluation()))
 
@@ -187,7 +185,7 @@ def test_the_newest_evaluation_stands_in_full_below_a_list_of_all(capsys: Captur
     assert "accuracy  75.00%  (95%: 50.00% to 90.00%)\n" in out
 
 
-def test_no_name_from_outside_writes_a_line_of_its_own(capsys: Capture) -> None:
+def test_no_name_from_outside_writes_a_line_of_its_own(capsys):
     hostile = "a\nIn service\x1b[2J"
     data = DataFingerprint(description=hostile, records=4, sha256="1" * 64, classes={hostile: 4})
     change = ServiceChange(at_ms=1, to_version=2, by=hostile, why=hostile)
@@ -201,7 +199,7 @@ def test_no_name_from_outside_writes_a_line_of_its_own(capsys: Capture) -> None:
     assert "\x1b" not in out
 
 
-def test_of_many_classes_the_most_frequent_mistakes_are_listed(capsys: Capture) -> None:
+def test_of_many_classes_the_most_frequent_mistakes_are_listed(capsys):
     out = printed(capsys, a_card(a_manifest(), evaluations=(an_evaluation(classes=20),)))
 
     assert "Most frequent mistakes" in out
@@ -209,9 +207,7 @@ def test_of_many_classes_the_most_frequent_mistakes_are_listed(capsys: Capture) 
 
 
 @pytest.mark.parametrize("classes", [2, 8, 20])
-def test_a_card_fits_a_terminal_of_80_columns(
-    capsys: Capture, monkeypatch: pytest.MonkeyPatch, classes: int
-) -> None:
+def test_a_card_fits_a_terminal_of_80_columns(capsys, monkeypatch, classes):
     for name, value in [("FORCE_COLOR", "1"), ("TERM", "xterm"), ("COLUMNS", "80")]:
         monkeypatch.setenv(name, value)
     evaluation = an_evaluation(classes, label="a class with a name of many words, the ")
@@ -225,9 +221,7 @@ def test_a_card_fits_a_terminal_of_80_columns(
     assert "words words" in out  # there is room for the text of an example
 
 
-def test_a_text_that_was_evaluated_has_an_interval_and_a_sample_on_the_card(
-    capsys: Capture, tmp_path: Path
-) -> None:
+def test_a_text_that_was_evaluated_has_an_interval_and_a_sample_on_the_card(capsys, tmp_path):
     path = tmp_path / "sea.txt"
     path.write_text("".join(f"the sea is calm on day {n}, and so are we. " for n in range(300)))
 
@@ -247,7 +241,7 @@ def test_a_text_that_was_evaluated_has_an_interval_and_a_sample_on_the_card(
     assert kept.sample is not None and kept.sample.text
 
 
-def test_the_speed_is_measured_where_asked_and_stays_on_the_card(capsys: Capture) -> None:
+def test_the_speed_is_measured_where_asked_and_stays_on_the_card(capsys):
     measured = here(capsys, "models", "show", "markov@0", "--measure", "--json")
     later = here(capsys, "models", "show", "markov@0", "--local", "--json")
 

@@ -1,7 +1,6 @@
 """`seqd models export`, `import` and `gc` on a store, and what they refuse."""
 
 import json
-from pathlib import Path
 
 import pytest
 
@@ -12,7 +11,7 @@ from store_builders import publish
 
 
 @pytest.fixture
-def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModelStore:
+def store(tmp_path, monkeypatch):
     """A store with three versions of `topics`, made with `markov`, of which the first serves."""
     monkeypatch.setenv("SEQD_DATA_DIR", str(tmp_path / "data"))
     monkeypatch.chdir(tmp_path)
@@ -28,9 +27,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModelStore:
     return store
 
 
-def test_an_archive_replaces_no_file_unless_it_is_told_to(
-    store: ModelStore, capsys: pytest.CaptureFixture[str], tmp_path: Path
-):
+def test_an_archive_replaces_no_file_unless_it_is_told_to(store, capsys, tmp_path):
     (tmp_path / "t.tar").write_text("mine")
 
     refused = here(capsys, "models", "export", "topics@2", "t.tar")
@@ -45,9 +42,7 @@ def test_an_archive_replaces_no_file_unless_it_is_told_to(
     )
 
 
-def test_a_version_whose_plugin_is_not_here_or_is_older_is_refused(
-    store: ModelStore, capsys: pytest.CaptureFixture[str]
-):
+def test_a_version_whose_plugin_is_not_here_or_is_older_is_refused(store, capsys):
     publish(store, "strange", "strange")
     publish(store, "newer", "markov", plugin_version="99.1")
     for name in ("strange", "newer"):
@@ -64,9 +59,7 @@ def test_a_version_whose_plugin_is_not_here_or_is_older_is_refused(
     assert store.numbers("other") == []
 
 
-def test_without_a_daemon_nobody_knows_what_jobs_run_on_and_nothing_is_removed(
-    store: ModelStore, capsys: pytest.CaptureFixture[str]
-):
+def test_without_a_daemon_nobody_knows_what_jobs_run_on_and_nothing_is_removed(store, capsys):
     refused = here(capsys, "models", "gc", "topics", "--keep", "1")
 
     assert refused.err.startswith("error[redis_unreachable]: ")
@@ -74,9 +67,7 @@ def test_without_a_daemon_nobody_knows_what_jobs_run_on_and_nothing_is_removed(
     assert store.numbers("topics") == [1, 2, 3]
 
 
-def test_old_versions_go_but_for_those_in_use(
-    store: ModelStore, capsys: pytest.CaptureFixture[str]
-):
+def test_old_versions_go_but_for_those_in_use(store, capsys):
     publish(store, "topics", "markov", content='{"records": 4}')
     store.set_label("topics", "best", 2)
 

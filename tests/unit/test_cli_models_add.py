@@ -6,7 +6,6 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -27,7 +26,7 @@ Capture = pytest.CaptureFixture[str]
 
 
 @pytest.fixture
-def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModelStore:
+def store(tmp_path, monkeypatch):
     """An empty store beside a plugin whose models are not trained, and a folder of weights."""
     monkeypatch.setenv("SEQD_DATA_DIR", str(tmp_path / "data"))
     monkeypatch.setenv("SEQD_ENABLED_PLUGINS", "weights")
@@ -54,9 +53,7 @@ def lines_of(shown: Ended) -> set[str]:
     return {" ".join(line.split()) for line in shown.out.splitlines()}
 
 
-def test_weights_that_the_plugin_loads_are_the_first_version_and_in_service(
-    store: ModelStore, capsys: Capture
-):
+def test_weights_that_the_plugin_loads_are_the_first_version_and_in_service(store, capsys):
     added = here(capsys, "models", "add", "made", "--plugin", "words")
 
     assert added.out == "words@1 is in the model store, and in service.\n"
@@ -67,9 +64,7 @@ def test_weights_that_the_plugin_loads_are_the_first_version_and_in_service(
     assert Path("made/words.json").is_file()
 
 
-def test_a_trial_needs_no_other_plugin_that_is_required_here(
-    store: ModelStore, capsys: Capture, monkeypatch: pytest.MonkeyPatch
-):
+def test_a_trial_needs_no_other_plugin_that_is_required_here(store, capsys, monkeypatch):
     monkeypatch.setenv("SEQD_ENABLED_PLUGINS", "weights,markov")
     monkeypatch.setenv("SEQD_REQUIRED_PLUGINS", "markov")
 
@@ -103,7 +98,7 @@ slow = pytest.mark.slow
     ],
 )
 def test_weights_that_break_the_plugin_never_get_in_and_their_line_is_told(
-    store: ModelStore, capsys: Capture, trick: str, timeout_s: str, told: str
+    store, capsys, trick, timeout_s, told
 ):
     words_in("bad", trick=trick)
 
@@ -116,9 +111,7 @@ def test_weights_that_break_the_plugin_never_get_in_and_their_line_is_told(
     assert store.staged() == []
 
 
-def test_an_archive_that_breaks_the_plugin_gets_in_without_a_trial_alone(
-    store: ModelStore, capsys: Capture
-):
+def test_an_archive_that_breaks_the_plugin_gets_in_without_a_trial_alone(store, capsys):
     words_in("bad", trick="raise")
     add(capsys, "bad", "--plugin", "words")
     here(capsys, "models", "export", "words@1", "words.tar")
@@ -132,9 +125,7 @@ def test_an_archive_that_breaks_the_plugin_gets_in_without_a_trial_alone(
     assert forced.out == "subjects@1 is in the model store, and in service.\n"
 
 
-def test_a_later_version_waits_to_be_promoted_and_the_same_files_are_found(
-    store: ModelStore, capsys: Capture
-):
+def test_a_later_version_waits_to_be_promoted_and_the_same_files_are_found(store, capsys):
     words_in("more", dog="animal")
     add(capsys, "made", "--plugin", "words", "--as", "topics")
     more = ("more", "--plugin", "words", "--as", "topics", "--metric", "accuracy=0.9")
@@ -156,7 +147,7 @@ def test_a_later_version_waits_to_be_promoted_and_the_same_files_are_found(
     assert [one.metrics for one in store.versions("topics")] == [{}, {"accuracy": 0.9}]
 
 
-def test_a_version_beside_one_that_is_built_in_is_a_later_one(store: ModelStore, capsys: Capture):
+def test_a_version_beside_one_that_is_built_in_is_a_later_one(store, capsys):
     added = add(capsys, "made", "--plugin", "rule")
     shown = here(capsys, "models", "show", "rule", "--local")
     exported = here(capsys, "models", "export", "rule@0", "rule.tar")
@@ -177,7 +168,7 @@ def test_a_version_beside_one_that_is_built_in_is_a_later_one(store: ModelStore,
 
 
 def test_what_is_said_of_a_version_stands_on_its_card_and_goes_along_when_it_is_exported(
-    store: ModelStore, capsys: Capture
+    store, capsys
 ):
     said = ("--metric", "accuracy=0.91", "--library", "torch=2.9", "--notes", "from the cluster")
     add(capsys, "made", "--plugin", "words", *said)
@@ -199,9 +190,7 @@ def test_what_is_said_of_a_version_stands_on_its_card_and_goes_along_when_it_is_
 
 
 @pytest.mark.parametrize("kind", ["pipe", "device"])
-def test_what_is_no_regular_file_is_no_archive_and_is_not_waited_for(
-    store: ModelStore, capsys: Capture, kind: str
-):
+def test_what_is_no_regular_file_is_no_archive_and_is_not_waited_for(store, capsys, kind):
     path = Path("/dev/zero" if kind == "device" else "words.tar")
     if kind == "pipe":
         os.mkfifo(path)
@@ -215,7 +204,7 @@ def test_what_is_no_regular_file_is_no_archive_and_is_not_waited_for(
     )
 
 
-def test_a_folder_of_a_version_brings_what_its_manifest_says(store: ModelStore, capsys: Capture):
+def test_a_folder_of_a_version_brings_what_its_manifest_says(store, capsys):
     publish(store, "topics", "words", metrics={"loss": 0.5}, parameters={"seed": 3})
 
     added = add(capsys, "data/models/topics/1", "--plugin", "words", "--metric", "accuracy=0.9")
@@ -228,9 +217,7 @@ def test_a_folder_of_a_version_brings_what_its_manifest_says(store: ModelStore, 
     assert manifest.origin.imported_from == "topics@1"
 
 
-def test_a_manifest_that_is_another_plugins_or_of_other_files_is_refused(
-    store: ModelStore, capsys: Capture
-):
+def test_a_manifest_that_is_another_plugins_or_of_other_files_is_refused(store, capsys):
     publish(store, "topics", "words")
     folder = Path("data/models/topics/1")
 
@@ -292,9 +279,7 @@ def a_large_file(path: Path) -> None:
     ],
     ids=["none", "empty", "manifest", "endings", "link", "many", "no manifest", "no room"],
 )
-def test_a_folder_that_is_no_version_is_refused(
-    store: ModelStore, capsys: Capture, files: Sequence[str] | None, told: str
-):
+def test_a_folder_that_is_no_version_is_refused(store, capsys, files, told):
     for name in files or ():
         path = Path("new") / name
         path.parent.mkdir(exist_ok=True)
@@ -362,9 +347,7 @@ def test_a_folder_that_is_no_version_is_refused(
         ),
     ],
 )
-def test_what_makes_no_sense_is_refused_before_anything_is_copied(
-    store: ModelStore, capsys: Capture, arguments: tuple[str, ...], told: str
-):
+def test_what_makes_no_sense_is_refused_before_anything_is_copied(store, capsys, arguments, told):
     publish(store, "topics", "words")
     before = files_of(Path("data"))
 
@@ -375,9 +358,7 @@ def test_what_makes_no_sense_is_refused_before_anything_is_copied(
     assert files_of(Path("data")) == before
 
 
-def test_a_broken_plugin_is_named_where_a_model_is_not_known(
-    store: ModelStore, capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_a_broken_plugin_is_named_where_a_model_is_not_known(store, capsys, tmp_path, monkeypatch):
     install_plugin(tmp_path / "plugins", "cut", "raise ValueError('cut off')\n")
     monkeypatch.syspath_prepend(str(tmp_path / "plugins"))
     monkeypatch.setenv("SEQD_ENABLED_PLUGINS", "weights,cut")
@@ -396,7 +377,7 @@ def test_a_broken_plugin_is_named_where_a_model_is_not_known(
     [("add", signal.SIGINT, 130), ("import", signal.SIGTERM, 143)],
 )
 def test_a_command_that_is_interrupted_leaves_nothing_in_the_store(
-    store: ModelStore, capsys: Capture, command: str, number: signal.Signals, status: int
+    store, capsys, command, number, status
 ):
     add(capsys, "made", "--plugin", "words")
     here(capsys, "models", "export", "words@1", "words.tar")

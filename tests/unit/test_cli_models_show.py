@@ -1,7 +1,6 @@
 """`seqd models show`: a version's learning curve, and what its plugin shows."""
 
 import json
-from pathlib import Path
 
 import pytest
 
@@ -16,7 +15,7 @@ WORDS = Inspection("words", ("word",), (("a",),))
 
 
 @pytest.fixture
-def picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def picture(tmp_path, monkeypatch):
     """Where a picture may go, beside an empty store."""
     monkeypatch.setenv("SEQD_DATA_DIR", str(tmp_path))
     return tmp_path / "picture.png"
@@ -31,9 +30,7 @@ def publish_with_epochs(epochs: int) -> None:
     publish(ModelStore(load_settings().store_dir, {}), "imdb_lstm", epochs=figures)
 
 
-def test_the_epochs_of_a_version_are_its_curve(
-    picture: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_epochs_of_a_version_are_its_curve(picture, capsys, monkeypatch):
     monkeypatch.setattr("seqd_imdb_lstm.ImdbLstm.inspect", lambda *_: ())
     publish_with_epochs(4)
 
@@ -63,12 +60,8 @@ def test_the_epochs_of_a_version_are_its_curve(
     ],
 )
 def test_a_picture_of_what_has_no_curve_and_no_distribution_is_refused(
-    picture: Path,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-    state: tuple[str, ...],
-    said: str,
-) -> None:
+    picture, capsys, monkeypatch, state, said
+):
     monkeypatch.setattr("seqd_imdb_lstm.ImdbLstm.inspect", lambda *_: (WORDS,))
     publish_with_epochs(1)
 
@@ -79,9 +72,7 @@ def test_a_picture_of_what_has_no_curve_and_no_distribution_is_refused(
     assert not picture.exists()
 
 
-def test_what_follows_a_state_is_told_and_drawn(
-    picture: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_follows_a_state_is_told_and_drawn(picture, capsys):
     shown = here(capsys, "models", "show", "markov@0", "--state", "a", "--plot", str(picture))
 
     assert shown.status == 0, shown.err

@@ -20,7 +20,7 @@ from seqd.cli.readers import grid, parameters
         ("", ""),
     ],
 )
-def test_a_value_is_json_or_else_a_text(typed: str, value: object) -> None:
+def test_a_value_is_json_or_else_a_text(typed, value):
     assert parameters([f"name={typed}"]) == {"name": value}
 
 
@@ -36,11 +36,11 @@ def test_a_value_is_json_or_else_a_text(typed: str, value: object) -> None:
         ('"a,b","c"', ["a,b", "c"]),
     ],
 )
-def test_values_of_a_sweep_are_json_or_else_texts(typed: str, values: list[object]) -> None:
+def test_values_of_a_sweep_are_json_or_else_texts(typed, values):
     assert grid([f"name={typed}"]) == {"name": values}
 
 
-def test_labels_are_called_what_the_options_say() -> None:
+def test_labels_are_called_what_the_options_say():
     assert read_label_map(["neg=negative", "1=a=b", f"long={'n' * 256}"]) == {
         "neg": "negative",
         "1": "a=b",
@@ -63,9 +63,7 @@ def test_labels_are_called_what_the_options_say() -> None:
         ({"neg"}, set(), ""),
     ],
 )
-def test_labels_are_mapped_to_the_classes_that_look_like_them(
-    labels: set[str], classes: set[str], options: str
-) -> None:
+def test_labels_are_mapped_to_the_classes_that_look_like_them(labels, classes, options):
     assert suggested_options(labels, classes) == options
 
 
@@ -210,11 +208,8 @@ DAYS = ("soon", "2x", "2026-13-01", "9" * 7 + "d")
     ids=lambda value: " ".join(value)[:40] if isinstance(value, tuple) else "",
 )
 def test_an_option_that_cannot_be_read_says_what_is_allowed_before_a_server_is_asked(
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-    command: tuple[str, ...],
-    said: str,
-) -> None:
+    capsys, monkeypatch, command, said
+):
     monkeypatch.setenv("SEQD_REDIS_URL", "redis://127.0.0.1:1/0")
 
     ended = here(capsys, *command)

@@ -40,7 +40,7 @@ def options_of(*command: str) -> set[str]:
     found = get_group(app)
     with found.make_context("seqd", ["--help"], resilient_parsing=True) as context:
         for name in command:
-            found = found.get_command(context, name)  # type: ignore[attr-defined,assignment]
+            found = found.get_command(context, name)
     return {
         name
         for part in found.params
@@ -55,7 +55,7 @@ def in_a_shell(names: Iterable[str]) -> set[str]:
     return {NAMES.get(name, typed(name)) for name in names if name not in NOT_IN_A_SHELL}
 
 
-def test_each_method_that_hands_work_in_has_a_command_or_a_reason() -> None:
+def test_each_method_that_hands_work_in_has_a_command_or_a_reason():
     hands_in = {
         name
         for name, method in inspect.getmembers(Client, inspect.isfunction)
@@ -66,7 +66,7 @@ def test_each_method_that_hands_work_in_has_a_command_or_a_reason() -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_command_has_all_options_of_the_client(method: str) -> None:
+def test_a_command_has_all_options_of_the_client(method):
     options = {*inspect.signature(getattr(Client, method)).parameters} - {"self", "model"}
 
     missing = in_a_shell(options) - options_of(method)
@@ -74,12 +74,12 @@ def test_a_command_has_all_options_of_the_client(method: str) -> None:
     assert missing == set(), "give the command the option, or say in NOT_IN_A_SHELL why not"
 
 
-def test_jobs_list_has_all_filters_of_the_client() -> None:
+def test_jobs_list_has_all_filters_of_the_client():
     expected = in_a_shell([*inspect.get_annotations(JobFilters), "limit", "model"])
 
     assert expected <= options_of("jobs", "list")
 
 
 @pytest.mark.parametrize("command", METHODS)
-def test_no_wait_is_another_name_of_detach(command: str) -> None:
+def test_no_wait_is_another_name_of_detach(command):
     assert {"--detach", "--no-wait"} <= options_of(command)

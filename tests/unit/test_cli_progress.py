@@ -1,7 +1,7 @@
 """What people see of a job while its events come: as lines, on a terminal, and as texts."""
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from itertools import chain, repeat
 
 import pytest
@@ -18,7 +18,6 @@ from seqd.client import StreamedText
 from seqd_schemas import (
     Counts,
     Epoch,
-    Event,
     GeneratedSample,
     ItemError,
     ItemErrorCode,
@@ -34,7 +33,6 @@ from seqd_schemas import (
     Step,
 )
 
-Capture = pytest.CaptureFixture[str]
 View = Callable[[Screen], ProgressView]
 
 PAUSED = a_record(state=JobState.PAUSED)
@@ -65,7 +63,7 @@ def a_log(message: str, **changes: object) -> Log:
 
 def an_epoch(number: int, **changes: object) -> Epoch:
     fields = {"metrics": {"loss": 2.0185, "validation_accuracy": 0.75}, "seconds": 2.5}
-    return Epoch(job_id="j1", at_ms=1, epoch=number, epochs=3, **fields | changes)  # type: ignore[arg-type]
+    return Epoch(job_id="j1", at_ms=1, epoch=number, epochs=3, **fields | changes)
 
 
 def a_step(**changes: object) -> Step:
@@ -89,13 +87,13 @@ def sweep(screen: Screen) -> SweepView:
 
 
 @pytest.fixture(autouse=True)
-def _a_line_at_each_event(monkeypatch: pytest.MonkeyPatch) -> None:
+def _a_line_at_each_event(monkeypatch):
     monkeypatch.setattr("seqd.cli.ui.progress.LINE_EVERY_S", 0.0)
     monkeypatch.setenv("COLUMNS", "120")
 
 
 @pytest.fixture
-def terminal(monkeypatch: pytest.MonkeyPatch) -> Screen:
+def terminal(monkeypatch):
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("TERM", "xterm")
     return Screen(to_stderr=True)
@@ -202,9 +200,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Screen:
         ),
     ],
 )
-def test_without_a_terminal_progress_is_plain_lines(
-    capsys: Capture, view: View, events: Sequence[Event], lines: list[str]
-) -> None:
+def test_without_a_terminal_progress_is_plain_lines(capsys, view, events, lines):
     with view(Screen()) as shown:
         for event in events:
             shown.show(event)
@@ -224,13 +220,8 @@ def test_without_a_terminal_progress_is_plain_lines(
     ],
 )
 def test_the_bar_of_a_paused_job_says_so_and_promises_nothing(
-    terminal: Screen,
-    capsys: Capture,
-    view: View,
-    events: Sequence[Event],
-    has: list[str],
-    lacks: str,
-) -> None:
+    terminal, capsys, view, events, has, lacks
+):
     with view(terminal) as shown:
         for event in events:
             shown.show(event)
@@ -253,14 +244,8 @@ TIMES = {"started_at_ms": 1_000, "ended_at_ms": 91_000}
     ],
 )
 def test_the_bar_of_an_ended_job_stays_where_the_job_ended_and_nothing_spins(
-    terminal: Screen,
-    capsys: Capture,
-    state: JobState,
-    events: Sequence[Event],
-    times: dict[str, int],
-    mark: str,
-    said: str,
-) -> None:
+    terminal, capsys, state, events, times, mark, said
+):
     with bulk_view(terminal, a_record) as view:
         print("a result")  # reaches stdout while the bar moves on stderr
         for event in events:
@@ -275,9 +260,7 @@ def test_the_bar_of_an_ended_job_stays_where_the_job_ended_and_nothing_spins(
     assert last.rstrip().endswith(said)
 
 
-def test_the_bar_of_a_command_that_is_interrupted_does_not_spin_on(
-    terminal: Screen, capsys: Capture
-) -> None:
+def test_the_bar_of_a_command_that_is_interrupted_does_not_spin_on(terminal, capsys):
     with (
         pytest.raises(KeyboardInterrupt),
         bulk_view(terminal, a_record),
@@ -287,9 +270,7 @@ def test_the_bar_of_a_command_that_is_interrupted_does_not_spin_on(
     assert last_line_of(capsys.readouterr().err).startswith("✗ imdb_lstm@0 ")
 
 
-def test_no_bar_moves_where_results_are_printed_on_the_same_terminal(
-    terminal: Screen, capsys: Capture
-) -> None:
+def test_no_bar_moves_where_results_are_printed_on_the_same_terminal(terminal, capsys):
     with bulk_view(terminal, a_record, may_move=False) as view:
         view.show(a_log("shown"))
 
@@ -300,7 +281,7 @@ def a_training_sample(prompt: str = "the sea ", text: str = "was grey") -> Sampl
     return Sample(job_id="j1", at_ms=1, epoch=1, temperature=0.5, prompt=prompt, text=text)
 
 
-def test_a_sample_has_its_temperature_and_is_cut_to_the_width() -> None:
+def test_a_sample_has_its_temperature_and_is_cut_to_the_width():
     short = sample_lines(a_training_sample(), width=80)
     long = sample_lines(a_training_sample(text="wave " * 200), width=60)
 
@@ -362,9 +343,7 @@ def whole(text: str, temperature: float = 1.0) -> GeneratedSample:
         ),
     ],
 )
-def test_texts_are_printed_as_they_come_each_in_its_turn(
-    deltas: list[StreamedText], stood: list[str]
-) -> None:
+def test_texts_are_printed_as_they_come_each_in_its_turn(deltas, stood):
     screen, printed = a_screen()
     texts = LiveTexts(GenerationPrinter(screen), {"a": "A:", "b": "B:"})
 
@@ -391,7 +370,7 @@ class Handle:
         yield "the results"
 
 
-def test_samples_that_nobody_expected_come_at_the_end_and_a_failure_ends_the_line() -> None:
+def test_samples_that_nobody_expected_come_at_the_end_and_a_failure_ends_the_line():
     screen, printed = a_screen()
     texts = LiveTexts(GenerationPrinter(screen), {"a": "A:"})
     unexpected = StreamedText("a", 1, "more", whole("more", 0.5))
@@ -405,7 +384,7 @@ def test_samples_that_nobody_expected_come_at_the_end_and_a_failure_ends_the_lin
     assert printed.getvalue() == "A:one\n\ntemperature 0.5\nA:more\nA:on\n"
 
 
-def test_a_pipe_gets_the_text_as_it_is_and_a_terminal_the_prompt_dimmed() -> None:
+def test_a_pipe_gets_the_text_as_it_is_and_a_terminal_the_prompt_dimmed():
     (pipe, piped), (live, drawn) = a_screen(), a_screen(is_live=True)
 
     for screen, prompt, text in (
@@ -421,9 +400,7 @@ def test_a_pipe_gets_the_text_as_it_is_and_a_terminal_the_prompt_dimmed() -> Non
     assert drawn.getvalue() == "\x1b[2mthe \x1b[0m\\x1b[2J\n"
 
 
-def test_texts_of_tasks_that_come_at_once_are_printed_one_after_the_other(
-    capsys: Capture,
-) -> None:
+def test_texts_of_tasks_that_come_at_once_are_printed_one_after_the_other(capsys):
     printer, stood = GenerationPrinter(Screen(), is_apart=False), []
     live = LiveTexts(printer, dict.fromkeys(["row-1", "row-2", "row-3"], ""))
     for delta in (

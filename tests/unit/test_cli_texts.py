@@ -2,7 +2,7 @@
 
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Annotated
 
@@ -56,11 +56,9 @@ from seqd_schemas import (
     WorkerStatus,
 )
 
-Capture = pytest.CaptureFixture[str]
-
 
 @pytest.fixture(autouse=True)
-def _wide(monkeypatch: pytest.MonkeyPatch) -> None:
+def _wide(monkeypatch):
     monkeypatch.setenv("COLUMNS", "240")
 
 
@@ -89,13 +87,11 @@ def _wide(monkeypatch: pytest.MonkeyPatch) -> None:
         (printable("a\tb\nc\rd"), "a\tb\nc\\rd"),
     ],
 )
-def test_numbers_and_texts_as_people_read_them(shown: str, expected: str) -> None:
+def test_numbers_and_texts_as_people_read_them(shown, expected):
     assert shown == expected
 
 
-def test_a_table_in_a_pipe_is_not_cut_and_facts_leave_out_what_is_empty(
-    capsys: Capture, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_table_in_a_pipe_is_not_cut_and_facts_leave_out_what_is_empty(capsys, monkeypatch):
     monkeypatch.delenv("COLUMNS", raising=False)
     long = "x" * 300
 
@@ -215,17 +211,13 @@ CANARY = JobRollout(id="0" * 16, kind="canary", version=1, share=0.25)
         ),
     ],
 )
-def test_a_job_that_has_ended_says_what_it_came_to_and_what_to_do(
-    capsys: Capture, outcome: BulkOutcome, counts: ResultCounts, lines: list[str]
-) -> None:
+def test_a_job_that_has_ended_says_what_it_came_to_and_what_to_do(capsys, outcome, counts, lines):
     say_bulk_summary(Screen(), outcome, counts, None)
 
     assert capsys.readouterr().out.splitlines() == lines
 
 
-def test_a_job_that_did_the_rest_of_another_is_told_with_the_results_of_both(
-    capsys: Capture,
-) -> None:
+def test_a_job_that_did_the_rest_of_another_is_told_with_the_results_of_both(capsys):
     rest = replace(ended(), is_rest=True)
 
     say_bulk_summary(Screen(), rest, results(["positive"] * 5), None)
@@ -237,7 +229,7 @@ def test_a_job_that_did_the_rest_of_another_is_told_with_the_results_of_both(
     ]
 
 
-def test_a_canary_has_both_versions_in_its_summary(capsys: Capture) -> None:
+def test_a_canary_has_both_versions_in_its_summary(capsys):
     counts = results()
     for version in (1, 0):
         counts.add(a_success().model_copy(update={"version": version}))
@@ -260,17 +252,13 @@ def test_a_canary_has_both_versions_in_its_summary(capsys: Capture) -> None:
     ],
     ids=["no word in it", "no text", "half an input", "retried already"],
 )
-def test_no_retry_is_offered_that_would_help_nobody(
-    capsys: Capture, outcome: BulkOutcome, code: ItemErrorCode
-) -> None:
+def test_no_retry_is_offered_that_would_help_nobody(capsys, outcome, code):
     say_bulk_summary(Screen(), outcome, results(errors=[code]), None)
 
     assert "retry" not in capsys.readouterr().out
 
 
-def test_a_retry_says_how_many_items_have_a_result_now_and_what_both_jobs_left(
-    capsys: Capture,
-) -> None:
+def test_a_retry_says_how_many_items_have_a_result_now_and_what_both_jobs_left(capsys):
     first, retry = ended(continued_by="j2").record, a_record(job_id="j2")
     one = a_record(job_id="j2", counts=Counts(total=1, succeeded=1))
 
@@ -291,7 +279,7 @@ def test_a_retry_says_how_many_items_have_a_result_now_and_what_both_jobs_left(
     ]
 
 
-def test_accuracy_is_the_share_of_labelled_items_that_were_classified_right() -> None:
+def test_accuracy_is_the_share_of_labelled_items_that_were_classified_right():
     truth = deque(["positive", "negative", None, "negative", "negative", "negative"])
     counts = ResultCounts(truth)
 
@@ -330,7 +318,7 @@ def a_sweep(**changes: object) -> JobRecord:
     return a_record(kind="sweep", version=None, state=JobState.COMPLETED, job=job)
 
 
-def test_the_table_of_a_sweep_has_what_differs_and_names_the_best(capsys: Capture) -> None:
+def test_the_table_of_a_sweep_has_what_differs_and_names_the_best(capsys):
     report = report_of(a_sweep_job(), [trained(8, 4, 0.81), trained(16, 3, 0.83, seconds=20.0)])
 
     print_sweep(Screen(), report)
@@ -369,8 +357,8 @@ PROPOSAL = "imdb_lstm means imdb_lstm@1. To change that: seqd models promote imd
     ],
 )
 def test_the_best_version_is_proposed_where_another_one_is_in_service(
-    capsys: Capture, job: Mapping[str, object], in_service: int | None, lines: list[str]
-) -> None:
+    capsys, job, in_service, lines
+):
     report = report_of(a_sweep_job(**job), [trained(16, 3, 0.83)])
 
     say_best(Screen(), report, a_sweep(**job), in_service)
@@ -392,7 +380,7 @@ def unfit_for(model: str, version: int | None, message: str, since_ms: int = 1) 
     return UnfitVersion(model=model, version=version, code=code, message=message, since_ms=since_ms)
 
 
-def test_a_worker_is_listed_with_what_it_is_unfit_for_and_its_device(capsys: Capture) -> None:
+def test_a_worker_is_listed_with_what_it_is_unfit_for_and_its_device(capsys):
     now_ms = time.time_ns() // 1_000_000
     unfit = (
         unfit_for("imdb_lstm", 3, "a file.", now_ms - 1_200_000),
@@ -436,7 +424,7 @@ WORKERS = [
 ]
 
 
-def test_placements_are_listed_with_the_workers_that_they_mean(capsys: Capture) -> None:
+def test_placements_are_listed_with_the_workers_that_they_mean(capsys):
     print_placements(Screen(), [RULE], WORKERS, None)
     print_placements(Screen(), [], WORKERS, None)
     print_placements(Screen(), [], WORKERS, "topics")
@@ -459,7 +447,7 @@ def test_placements_are_listed_with_the_workers_that_they_mean(capsys: Capture) 
     assert (record["workers"], record["loaded_on"]) == (["w1", "w3"], ["w1"])
 
 
-def test_a_worker_has_a_line_on_its_memory_and_one_on_what_it_leaves() -> None:
+def test_a_worker_has_a_line_on_its_memory_and_one_on_what_it_leaves():
     worker = a_worker_status(
         worker="w1",
         models_loaded=("topics@1", "moods@2"),
@@ -481,7 +469,7 @@ def test_a_worker_has_a_line_on_its_memory_and_one_on_what_it_leaves() -> None:
 # The log of `seqd up`.
 
 
-def test_what_workers_cannot_run_is_told_once_and_again_when_it_is_over(capsys: Capture) -> None:
+def test_what_workers_cannot_run_is_told_once_and_again_when_it_is_over(capsys):
     broken = a_plugin("light", state=PluginState.BROKEN, reason="no numba.")
     unfit = (unfit_for("markov", 2, "a file is cut."),)
     sick = [
@@ -511,7 +499,7 @@ def dead(deaths: Sequence[ChildDeath], slot: str = "cpu:0", **changes: object) -
     return a_worker_status(worker=f"{slot}@h", slot=slot, deaths=tuple(deaths), **changes)
 
 
-def test_each_death_of_a_workers_process_is_told_once(capsys: Capture) -> None:
+def test_each_death_of_a_workers_process_is_told_once(capsys):
     log = FleetLog(parse_slots("cpu:0,train@gpu:1"))
     deaths = [a_death(pid, time.time() + pid) for pid in (7, 8)]
 
@@ -527,8 +515,8 @@ def test_each_death_of_a_workers_process_is_told_once(capsys: Capture) -> None:
 
 
 def test_of_deaths_before_it_began_the_log_of_seqd_up_tells_the_last_alone_if_a_worker_was_killed(
-    capsys: Capture,
-) -> None:
+    capsys,
+):
     log = FleetLog(parse_slots("cpu:0,cpu:1"))
     killed = DeathCause.WORKER_KILLED
     # The clock of this machine is 60 s behind that of the server, on which deaths are noted.
@@ -606,15 +594,15 @@ MANY = Labels(labels=tuple(ScoredLabel(label=f"l{n}", score=0.5) for n in range(
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, BaseModel) else "",
 )
-def test_an_output_is_a_line(output: BaseModel, line: str) -> None:
+def test_an_output_is_a_line(output, line):
     assert line_of(output, "Anna is here") == line
 
 
-def test_a_span_of_a_text_that_is_not_at_hand_says_where_it_is() -> None:
+def test_a_span_of_a_text_that_is_not_at_hand_says_where_it_is():
     assert line_of(Spans(spans=(Span(start=3, end=5, label="NAME"),))) == "3-5 NAME"
 
 
-def test_texts_in_front_of_outputs_are_cut_and_stand_in_a_column(capsys: Capture) -> None:
+def test_texts_in_front_of_outputs_are_cut_and_stand_in_a_column(capsys):
     texts = ["short", "one that is longer than what is repeated"]
     schema = Score.model_json_schema(mode="serialization")
     task = TaskSchema(parameters={}, unit_items=1, result=schema)

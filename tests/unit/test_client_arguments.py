@@ -31,6 +31,12 @@ _NO_FILTER = (
     "No filter is given, so all dead letters would be meant. Give one, such as "
     "code='plugin_error', or every=True to {} all."
 )
+_MODEL = "model is {!r}; allowed: {}."
+_OPTIONS = (
+    "durable, expected_items, expires_in_s, id_field, idempotency_key, job_id, label_map, "
+    "max_running_units, metadata, min_score, output_folder, parameters, priority, results_ttl_s, "
+    "tenant, text_field"
+)
 _EVERY = "every=True means all dead letters: leave the filters out, or do not {}."
 
 #: A call of a client, or of its handle of a job, and what is wrong with its argument.
@@ -92,6 +98,31 @@ CALLS = [
             lambda client: partial(client.predict, "a"),
         )
     ),
+    (
+        lambda client: client.classify(["a"], model="imdb_lstm@"),
+        _MODEL.format("imdb_lstm@", "NAME, NAME@3 (a version) or NAME@production (a label)"),
+    ),
+    (
+        lambda client: client.train(["a"], model="markov@0"),
+        _MODEL.format(
+            "markov@0", "a name of up to 40 of a-z 0-9 _ with a letter in front, without a version"
+        ),
+    ),
+    (
+        lambda client: client.classify(["a"], tenant="A B"),
+        "tenant is 'A B'; allowed: 1 to 64 letters, digits, `_`, `.` and `-`.",
+    ),
+    (
+        lambda client: client.classify(["a"], foo=1),
+        f"There is no option 'foo'. Known options: {_OPTIONS}.",
+    ),
+    *(
+        (
+            lambda client, score=score: client.classify(["a"], min_score=score),
+            f"min_score is {score}; allowed: a score from 0 to 1.",
+        )
+        for score in (1.5, nan)
+    ),
     (lambda client: client.replay(), _NO_FILTER.format("replay")),
     (lambda client: client.replay(tenant=None, dry_run=True), _NO_FILTER.format("replay")),
     (lambda client: client.purge_failures(), _NO_FILTER.format("purge")),
@@ -143,7 +174,7 @@ def said_to(asked: Face, call: Callable[[Client], object]) -> str:
 
 
 @faces
-def test_a_client_says_what_arrived_and_what_is_allowed_before_anything_is_sent(face: str) -> None:
+def test_a_client_says_what_arrived_and_what_is_allowed_before_anything_is_sent(face):
     # A stream is refused before it is read.
     calls = [*CALLS, *STREAMS]
 
@@ -153,7 +184,7 @@ def test_a_client_says_what_arrived_and_what_is_allowed_before_anything_is_sent(
     assert said == [f"invalid_request: {message}" for _, message in calls]
 
 
-def test_a_closed_client_says_so_whatever_it_is_asked_and_can_be_closed_twice() -> None:
+def test_a_closed_client_says_so_whatever_it_is_asked_and_can_be_closed_twice():
     client = Client(NOWHERE)
     client.close()
     client.close()

@@ -19,7 +19,7 @@ from seqd_schemas import Counts, InlineSource, JobRecord, JobState, UploadSource
 T = TypeVar("T")
 
 #: Reads readings that send nothing.
-DRIVER = Transport(None, "")  # type: ignore[arg-type]
+DRIVER = Transport(None, "")
 
 
 def giving(values: Iterable[T]) -> Reading[T]:
@@ -31,7 +31,7 @@ def a_record(**changes: object) -> JobRecord:
     job = changes.pop("job", a_classify_job(tenant="shop", idempotency_key="k", expires_in_s=60))
     fields = {
         "job_id": "j1",
-        "kind": job.kind,  # type: ignore[attr-defined]
+        "kind": job.kind,
         "model": "imdb_lstm",
         "version": 3,
         "state": JobState.COMPLETED,
@@ -48,7 +48,7 @@ def a_record(**changes: object) -> JobRecord:
     return JobRecord.model_validate(fields | changes)
 
 
-def test_a_retry_asks_for_the_same_on_the_same_version() -> None:
+def test_a_retry_asks_for_the_same_on_the_same_version():
     job = retry_of(a_record())
 
     assert (job.model, job.continues, job.tenant) == ("imdb_lstm@3", "j1", "shop")
@@ -124,9 +124,7 @@ def test_a_retry_asks_for_the_same_on_the_same_version() -> None:
         "a training without its data",
     ],
 )
-def test_what_cannot_be_retried_says_why(
-    changes: dict[str, object], error: type[Exception], message: str
-) -> None:
+def test_what_cannot_be_retried_says_why(changes, error, message):
     with pytest.raises(error) as refused:
         retry_of(a_record(**changes))
 
@@ -155,14 +153,14 @@ def test_what_cannot_be_retried_says_why(
     ],
     ids=["items", "half an input", "a training", "retried already"],
 )
-def test_an_expired_job_says_how_to_do_the_rest(changes: dict[str, object], message: str) -> None:
+def test_an_expired_job_says_how_to_do_the_rest(changes, message):
     counts = Counts(total=9, succeeded=3, errored=1, expired=5)
     record = a_record(counts=counts, state=JobState.EXPIRED, **changes)
 
     assert expiry_of(record) == message
 
 
-def test_a_training_that_ended_early_goes_on_with_the_same_request() -> None:
+def test_a_training_that_ended_early_goes_on_with_the_same_request():
     job = a_train_job(parameters={"epochs": 3})
     record = a_record(job=job, version=None, state=JobState.CANCELLED)
 
@@ -194,7 +192,7 @@ def test_a_training_that_ended_early_goes_on_with_the_same_request() -> None:
     ],
     ids=["no training", "one that ended early", "one that was retried", "a completed training"],
 )
-def test_what_cannot_be_resumed_says_why(record: JobRecord, message: str) -> None:
+def test_what_cannot_be_resumed_says_why(record, message):
     with pytest.raises(WrongState) as refused:
         resumption_of(record)
 
@@ -202,9 +200,7 @@ def test_what_cannot_be_resumed_says_why(record: JobRecord, message: str) -> Non
 
 
 @given(failed=st.lists(st.booleans(), max_size=12), data=st.data())
-def test_each_error_that_was_answered_is_replaced_and_nothing_else(
-    failed: list[bool], data: st.DataObject
-) -> None:
+def test_each_error_that_was_answered_is_replaced_and_nothing_else(failed, data):
     first = [
         some_results(1, first=number, errored=int(has_failed))[0]
         for number, has_failed in enumerate(failed)

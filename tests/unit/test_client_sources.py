@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 
 import pytest
 
@@ -42,7 +41,7 @@ async def chunk_of(source: Source) -> list[str]:
 
 
 @pytest.mark.parametrize("is_async", [False, True], ids=["blocking", "async"])
-def test_a_generator_that_somebody_closes_is_not_taken_for_its_end(is_async: bool) -> None:
+def test_a_generator_that_somebody_closes_is_not_taken_for_its_end(is_async):
     async def use() -> None:
         if is_async:
             values = async_texts()
@@ -53,9 +52,9 @@ def test_a_generator_that_somebody_closes_is_not_taken_for_its_end(is_async: boo
         source.begin(2)
         assert await chunk_of(source) == ["row-1", "row-2"]
         if is_async:
-            await values.aclose()  # type: ignore[attr-defined]
+            await values.aclose()
         else:
-            items.close()  # type: ignore[attr-defined]
+            items.close()
         await chunk_of(source)
 
     with pytest.raises(InvalidInput) as error:
@@ -63,7 +62,7 @@ def test_a_generator_that_somebody_closes_is_not_taken_for_its_end(is_async: boo
     assert str(error.value) == CLOSED
 
 
-def test_a_generator_that_had_ended_before_is_an_empty_input() -> None:
+def test_a_generator_that_had_ended_before_is_an_empty_input():
     values = texts()
     assert len(list(values)) == 3
     source = entries_by(RULES, values)
@@ -72,9 +71,7 @@ def test_a_generator_that_had_ended_before_is_an_empty_input() -> None:
     assert asyncio.run(chunk_of(source)) == []
 
 
-def test_an_identifier_that_comes_twice_since_its_file_was_written_to_is_told_as_that(
-    tmp_path: Path,
-) -> None:
+def test_an_identifier_that_comes_twice_since_its_file_was_written_to_is_told_as_that(tmp_path):
     path, line = tmp_path / "a.jsonl", '{{"custom_id": "c{}", "text": "a longer text"}}\n'
     path.write_text("".join(line.format(number) for number in range(20_000)))
     with feed_of(str(path), [], {}) as feed:

@@ -15,7 +15,7 @@ from seqd.ledger.transport import Transport
 from seqd_schemas import ClassifyJob, Failure, Item, Job, LabelledText, TrainJob, UploadSource
 
 #: Runs exchanges that send nothing.
-DRIVER = Transport(None, "")  # type: ignore[arg-type]
+DRIVER = Transport(None, "")
 
 
 def answering(answer: Callable[..., object]) -> SimpleNamespace:
@@ -59,7 +59,7 @@ def an_upload(ledger: Any, job: Job, source: Source) -> Upload:
     return Upload(ledger, job, "j1", source, token="t", owns=True, silence_s=10)
 
 
-def test_whoever_finds_the_job_ended_is_told_why_the_input_broke_off() -> None:
+def test_whoever_finds_the_job_ended_is_told_why_the_input_broke_off():
     def draw() -> Iterator[Item]:
         raise InvalidData("line 7 has no label")
         yield
@@ -78,7 +78,7 @@ def test_whoever_finds_the_job_ended_is_told_why_the_input_broke_off() -> None:
     assert not upload.is_running
 
 
-def test_a_training_does_not_wait_for_room_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_training_does_not_wait_for_room_for_ever(monkeypatch):
     monkeypatch.setattr("seqd.client.upload.PATIENCE_S", 0.1)
     failures: list[Failure] = []
     job = TrainJob(model="echo", source=UploadSource(), tenant="shop")
@@ -95,7 +95,7 @@ def test_a_training_does_not_wait_for_room_for_ever(monkeypatch: pytest.MonkeyPa
     assert [(failure.code, failure.retryable) for failure in failures] == [("quota_exceeded", True)]
 
 
-def test_an_upload_that_has_found_room_is_given_its_time_again() -> None:
+def test_an_upload_that_has_found_room_is_given_its_time_again():
     outcomes = iter(["full", "added", "added"])
     ledger = a_ledger(append="", failures=[])
     ledger.submissions.append = answering(lambda *_, **__: next(outcomes))

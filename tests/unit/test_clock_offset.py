@@ -16,6 +16,6 @@ from seqd.ledger.fleet import clock_offset_ms
     ],
 )
 def test_a_clock_is_off_by_what_the_time_of_the_question_does_not_explain(
-    asked_ms: float, took_ms: float, server_ms: int, offset_ms: int
+    asked_ms, took_ms, server_ms, offset_ms
 ):
     assert clock_offset_ms(asked_ms, took_ms, server_ms) == offset_ms

@@ -87,7 +87,7 @@ def a_text_comparison(first: float, second: float) -> Comparison:
     )
 
 
-def test_the_table_of_who_is_right_is_that_of_a_hand_count() -> None:
+def test_the_table_of_who_is_right_is_that_of_a_hand_count():
     rows = [
         *[("rot", "rot", "rot")] * 4,
         *[("rot", "rot", "gelb")] * 1,
@@ -105,7 +105,7 @@ def test_the_table_of_who_is_right_is_that_of_a_hand_count() -> None:
     assert (answers.agreement, answers.changed) == (0.4, 6)
 
 
-def test_accuracy_and_log_loss_are_those_of_an_evaluation() -> None:
+def test_accuracy_and_log_loss_are_those_of_an_evaluation():
     rows: list[Row] = [
         ("rot", "rot", "gelb"),
         ("gelb", "rot", "gelb"),
@@ -121,12 +121,12 @@ def test_accuracy_and_log_loss_are_those_of_an_evaluation() -> None:
 
     one, other = (answers.report().metrics for answers in alone)
     for name in ("accuracy", "log_loss"):
-        found = metrics[name]  # type: ignore[index]
+        found = metrics[name]
         assert (found.first, found.second) == pytest.approx((one[name].value, other[name].value))
     assert (metrics["accuracy"].items, metrics["log_loss"].items) == (3, 2)
 
 
-def test_without_probabilities_log_loss_and_the_label_sets_are_not_known() -> None:
+def test_without_probabilities_log_loss_and_the_label_sets_are_not_known():
     bare = Classification(label="rot", score=0.9, truncated=False)
 
     metrics, answers_compared = of_predictions(("rot", bare, bare))
@@ -135,7 +135,7 @@ def test_without_probabilities_log_loss_and_the_label_sets_are_not_known() -> No
     assert answers_compared.labels is None
 
 
-def test_labels_that_are_not_known_everywhere_are_told_apart() -> None:
+def test_labels_that_are_not_known_everywhere_are_told_apart():
     one, other = _of({"rot": 0.9, "alt": 0.1}), _of({"rot": 0.9, "blau": 0.1})
 
     _, answers = of_predictions(*((truth, one, other) for truth in ("rot", "blau", "lila")))
@@ -148,7 +148,7 @@ def test_labels_that_are_not_known_everywhere_are_told_apart() -> None:
     assert answers.unknown_items == 1
 
 
-def test_nothing_to_compare_is_an_error() -> None:
+def test_nothing_to_compare_is_an_error():
     with pytest.raises(ValueError, match="no item has a true label and two answers"):
         compared([("rot", None, "rot"), (None, "rot", "rot")])
 
@@ -190,15 +190,13 @@ def test_nothing_to_compare_is_an_error() -> None:
         ),
     ],
 )
-def test_what_is_not_better_says_why(
-    rows: list[Row], metric: MetricId, by: float, reason: str
-) -> None:
+def test_what_is_not_better_says_why(rows, metric, by, reason):
     verdict = verdict_of(a_comparison(rows), metric, by)
 
     assert (verdict.is_better, verdict.reason) == (False, reason)
 
 
-def test_a_version_gains_nothing_by_a_class_that_it_lacks() -> None:
+def test_a_version_gains_nothing_by_a_class_that_it_lacks():
     one, other = _of({"rot": 0.4, "blau": 0.6}), _of({"rot": 0.9, "gelb": 0.1})
     metrics, answers = of_predictions(*((truth, one, other) for truth in ("rot", "blau") * 20))
     found = a_comparison([("rot", "rot", "rot")]).model_copy(
@@ -224,15 +222,13 @@ def test_a_version_gains_nothing_by_a_class_that_it_lacks() -> None:
         (math.inf, math.inf, False),
     ],
 )
-def test_fewer_bits_a_character_are_better(first: float, second: float, better: bool) -> None:
+def test_fewer_bits_a_character_are_better(first, second, better):
     verdict = verdict_of(a_text_comparison(first, second), "bits_per_char")
 
     assert verdict.is_better is better
 
 
-def test_a_gate_keeps_the_figures_that_json_has_numbers_for(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_gate_keeps_the_figures_that_json_has_numbers_for(monkeypatch):
     better = a_text_comparison(math.inf, 2.0)
     monkeypatch.setattr(comparing, "compare_versions", lambda *given: better)
 
@@ -243,7 +239,7 @@ def test_a_gate_keeps_the_figures_that_json_has_numbers_for(
     assert a_change(1, 2, gate=figures).gate == figures
 
 
-def test_a_figure_that_is_not_known_decides_nothing() -> None:
+def test_a_figure_that_is_not_known_decides_nothing():
     with pytest.raises(InvalidRequest) as raised:
         verdict_of(a_text_comparison(2.0, 1.9), "accuracy")
 

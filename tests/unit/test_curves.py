@@ -39,7 +39,7 @@ def test_of_a_long_training_every_so_many_epochs_are_kept_with_the_first_and_the
 
 @given(last=st.integers(1, 700), at=st.integers(0, 700), beyond=st.integers(0, 3))
 def test_a_training_that_goes_on_from_a_checkpoint_keeps_what_an_undisturbed_one_does(
-    last: int, at: int, beyond: int
+    last, at, beyond
 ):
     at = min(at, last)
     undisturbed = taken(1, last)

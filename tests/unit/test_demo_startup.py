@@ -17,7 +17,7 @@ LOAD = r"the load of this machine is \d+\.\d on \d+ processors"
 
 
 @pytest.fixture
-def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def log(tmp_path, monkeypatch):
     """The log of a worker; folders of temporary files are beside it."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     log = tmp_path / "logs" / "cpu-0.log"
@@ -30,7 +30,7 @@ def changed(change: Change, slot: str, log: Path) -> WorkerChange:
     return WorkerChange(change, slot, f"{slot}@here", pid=1, starts=1, log=log)
 
 
-def test_workers_that_start_slowly_are_waited_for_with_a_word(log: Path) -> None:
+def test_workers_that_start_slowly_are_waited_for_with_a_word(log):
     said = list[str]()
 
     def become_ready(sentence: str) -> None:
@@ -50,9 +50,7 @@ def test_workers_that_start_slowly_are_waited_for_with_a_word(log: Path) -> None
     )
 
 
-def test_workers_that_are_never_ready_are_no_wrong_setting_and_their_logs_are_kept(
-    log: Path,
-) -> None:
+def test_workers_that_are_never_ready_are_no_wrong_setting_and_their_logs_are_kept(log):
     startup = Startup(SLOTS, print, limit_s=0.0)
     startup.update(changed(Change.STARTED, "cpu:0", log))
 
@@ -72,9 +70,7 @@ def test_workers_that_are_never_ready_are_no_wrong_setting_and_their_logs_are_ke
 @pytest.mark.parametrize(
     ("change", "error"), [(Change.GAVE_UP, InvalidSettings), (Change.DIED, WorkersNotReady)]
 )
-def test_a_worker_that_has_ended_is_told_with_the_end_of_its_log(
-    log: Path, change: Change, error: type[Exception]
-) -> None:
+def test_a_worker_that_has_ended_is_told_with_the_end_of_its_log(log, change, error):
     supervisor = Thread()  # it has ended, too
     startup = Startup(SLOTS, print)
     startup.update(changed(change, "cpu:0", log))

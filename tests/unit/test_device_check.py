@@ -57,14 +57,14 @@ def error_of(spec: str, kind: type[SeqdError], machine: Machine | None = None) -
     ],
 )
 def test_what_the_driver_says_of_a_small_kernel_decides_what_the_worker_ends_with(
-    machine: Machine, call: str, kind: type[SeqdError], said: str
-) -> None:
+    machine, call, kind, said
+):
     machine.add(1).say(f"cuda {call}")
 
     assert error_of("gpu:0", kind) == f"Slot gpu:0 cannot compute on {LABEL}: {said}."
 
 
-def test_a_device_that_computes_something_else_is_sick(machine: Machine) -> None:
+def test_a_device_that_computes_something_else_is_sick(machine):
     machine.add(1).say("wrong")
 
     assert error_of("gpu:0", DeviceUnavailable) == (
@@ -72,7 +72,7 @@ def test_a_device_that_computes_something_else_is_sick(machine: Machine) -> None
     )
 
 
-def test_a_device_that_does_not_answer_is_given_up(machine: Machine) -> None:
+def test_a_device_that_does_not_answer_is_given_up(machine):
     machine.add(1).say("hang")
     (slot,) = slots_here("gpu:0")
 
@@ -84,9 +84,7 @@ def test_a_device_that_does_not_answer_is_given_up(machine: Machine) -> None:
     )
 
 
-def test_a_driver_without_its_library_is_named(
-    machine: Machine, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_driver_without_its_library_is_named(machine, monkeypatch):
     machine.add(1)
     monkeypatch.delenv("LD_LIBRARY_PATH")
 
@@ -96,9 +94,7 @@ def test_a_driver_without_its_library_is_named(
     )
 
 
-def test_a_probe_that_crashes_is_a_sick_device(
-    machine: Machine, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_probe_that_crashes_is_a_sick_device(machine, monkeypatch):
     machine.add(1)
     monkeypatch.setattr(sys, "executable", "/bin/false")
 
@@ -107,7 +103,7 @@ def test_a_probe_that_crashes_is_a_sick_device(
     )
 
 
-def test_a_device_that_another_process_has_for_itself_is_busy(machine: Machine) -> None:
+def test_a_device_that_another_process_has_for_itself_is_busy(machine):
     machine.add(1, mode=EXCLUSIVE).say(f"pid {gpu_uuid(0)} 4711")
 
     assert error_of("gpu:0", DeviceUnavailable) == (
@@ -125,9 +121,7 @@ def test_a_device_that_another_process_has_for_itself_is_busy(machine: Machine) 
         ("gpu:0=40GiB", 60_000, "38.0 GiB"),
     ],
 )
-def test_a_device_whose_memory_is_used_up_is_busy(
-    machine: Machine, spec: str, used_mib: int, needs: str
-) -> None:
+def test_a_device_whose_memory_is_used_up_is_busy(machine, spec, used_mib, needs):
     machine.add(1, used_mib=used_mib).say(f"pid {gpu_uuid(0)} 4711").say(f"pid {gpu_uuid(0)} 12")
 
     free_gib = (TOTAL_MIB - 639 - used_mib) / 1024
@@ -137,7 +131,7 @@ def test_a_device_whose_memory_is_used_up_is_busy(
     )
 
 
-def test_the_second_slot_of_a_shared_device_finds_its_share_free(machine: Machine) -> None:
+def test_the_second_slot_of_a_shared_device_finds_its_share_free(machine):
     serving, training = machine.add(1) and slots_here("gpu:0=0.3,train@gpu:0=0.7")
     assert serving.share_bytes is not None
     machine.change(0, used_mib=serving.share_bytes // 2**20)
@@ -145,7 +139,7 @@ def test_the_second_slot_of_a_shared_device_finds_its_share_free(machine: Machin
     check_device(training)
 
 
-def test_a_device_that_was_lost_since_it_was_looked_up_is_lost(machine: Machine) -> None:
+def test_a_device_that_was_lost_since_it_was_looked_up_is_lost(machine):
     (slot,) = machine.add(1) and slots_here("gpu:0")
     machine.change(0, error=LOST)
 
@@ -159,9 +153,7 @@ def test_a_device_that_was_lost_since_it_was_looked_up_is_lost(machine: Machine)
     "spec",
     ["gpu:1", "train@gpu:1=0.5", f"gpu:{mig_uuid(1)}", f"gpu:MIG-{gpu_uuid(0)}/1/0", "cpu:0"],
 )
-def test_a_device_that_is_free_and_computes_is_taken_and_a_cpu_slot_needs_none(
-    machine: Machine, spec: str
-) -> None:
+def test_a_device_that_is_free_and_computes_is_taken_and_a_cpu_slot_needs_none(machine, spec):
     machine.add(2).cut(0, mig_uuid(1), f"MIG-{gpu_uuid(0)}/1/0")
     if spec == "cpu:0":
         machine.say("cuda cuInit 100")

@@ -48,9 +48,7 @@ def watched():
         (ECC, 0, "an uncorrectable ECC error of its memory."),
     ],
 )
-def test_what_ends_a_device_is_told_once_with_its_reason(
-    machine: Machine, watched, kind: int, data: int, reason: str
-) -> None:
+def test_what_ends_a_device_is_told_once_with_its_reason(machine, watched, kind, data, reason):
     machine.add(1)
     one = watched(slots_here("gpu:0")[0])
     wait_for_registration(machine, one)
@@ -63,7 +61,7 @@ def test_what_ends_a_device_is_told_once_with_its_reason(
         one.told.get(timeout=0.1)
 
 
-def test_an_event_of_another_instance_of_its_gpu_is_none_of_it(machine: Machine, watched) -> None:
+def test_an_event_of_another_instance_of_its_gpu_is_none_of_it(machine, watched):
     machine.add(1).cut(0, mig_uuid(1), mig_uuid(2))
     other, own = (watched(slots_here(f"gpu:{mig_uuid(number)}")[0]) for number in (1, 2))
     for one in (other, own):
@@ -79,7 +77,7 @@ def wait_for_registration(machine: Machine, one: Watched) -> None:
     """Wait until events reach the watch: one that ends nothing, said again and again."""
     records: list[str] = []
     handler = logging.Handler()
-    handler.emit = lambda record: records.append(record.getMessage())  # type: ignore[method-assign]
+    handler.emit = lambda record: records.append(record.getMessage())
     logger = logging.getLogger("seqd.worker.device_watch")
     logger.addHandler(handler)
     try:
@@ -89,9 +87,7 @@ def wait_for_registration(machine: Machine, one: Watched) -> None:
 
 
 @pytest.mark.parametrize("is_lost_before", [True, False])
-def test_a_device_that_is_lost_without_an_event_is_noticed(
-    machine: Machine, watched, is_lost_before: bool
-) -> None:
+def test_a_device_that_is_lost_without_an_event_is_noticed(machine, watched, is_lost_before):
     (slot,) = machine.add(1) and slots_here("gpu:0")
     if is_lost_before:
         machine.change(0, error=LOST)
@@ -102,9 +98,7 @@ def test_a_device_that_is_lost_without_an_event_is_noticed(
     assert one.reason() == "the driver says GPU is lost."
 
 
-def test_an_error_that_the_device_survives_is_logged_alone(
-    machine: Machine, watched, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_an_error_that_the_device_survives_is_logged_alone(machine, watched, caplog):
     machine.add(1)
     one = watched(slots_here("gpu:0")[0])
     wait_for_registration(machine, one)

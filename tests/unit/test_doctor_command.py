@@ -12,12 +12,7 @@ LINE = "A job is slow or stands still? seqd explain JOB, seqd queues --by-tenant
 @pytest.mark.parametrize(
     ("kind", "is_said"), [(None, True), ("worker-deaths", True), ("redis-tls", False)]
 )
-def test_who_finds_no_error_is_told_where_jobs_are_looked_at(
-    kind: str | None,
-    is_said: bool,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_who_finds_no_error_is_told_where_jobs_are_looked_at(kind, is_said, capsys, monkeypatch):
     findings = [] if kind is None else [finding(kind, "It is so", "Mend it")]
     monkeypatch.setattr(examination, "examine", lambda *_, **__: Report(findings=findings))
 

@@ -5,14 +5,13 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from threading import Event
 
 import pytest
 from redis.exceptions import ResponseError
 
 from checkout import python_path
-from fake_gpu_fixtures import LOST, Machine
+from fake_gpu_fixtures import LOST
 from plugin_folders import install_plugin
 from seqd.doctor.devices import _covers, device_checks
 from seqd.doctor.findings import Check, Finding, NotChecked, Report, Severity, finding
@@ -26,7 +25,7 @@ from store_builders import publish
 
 
 @pytest.fixture
-def settings(tmp_path: Path) -> Settings:
+def settings(tmp_path):
     return Settings(data_dir=tmp_path / "data")
 
 
@@ -43,7 +42,7 @@ def a_check(name: str, *found: Finding, error: Exception | None = None) -> Check
     return Check(name, run)
 
 
-def test_a_check_that_cannot_look_is_told_of_and_costs_no_other() -> None:
+def test_a_check_that_cannot_look_is_told_of_and_costs_no_other():
     bad = finding("inodes", "a\x1b[2J\nb", "c")
 
     report = run_checks(
@@ -64,14 +63,14 @@ def test_a_check_that_cannot_look_is_told_of_and_costs_no_other() -> None:
     ]
 
 
-def test_once_redis_is_gone_no_check_waits_for_it_again() -> None:
+def test_once_redis_is_gone_no_check_waits_for_it_again():
     report = run_checks([a_check("first", error=RedisUnreachable("no answer.")), a_check("second")])
 
     assert {one.why for one in report.not_checked} == {"Redis went away meanwhile: no answer"}
     assert report.checked == []
 
 
-def test_a_check_that_hangs_costs_its_area_the_rest_and_nobody_a_wait() -> None:
+def test_a_check_that_hangs_costs_its_area_the_rest_and_nobody_a_wait():
     begun, ended = Event(), Event()
 
     def hang() -> Iterator[Finding]:
@@ -90,8 +89,8 @@ def test_a_check_that_hangs_costs_its_area_the_rest_and_nobody_a_wait() -> None:
 
 
 def test_a_damaged_version_is_found_by_its_size_by_its_hash_where_it_is_deep_and_a_lost_one(
-    settings: Settings,
-) -> None:
+    settings,
+):
     store = ModelStore(settings.store_dir, {})
     for _ in range(3):
         publish(store)
@@ -112,7 +111,7 @@ def test_a_damaged_version_is_found_by_its_size_by_its_hash_where_it_is_deep_and
     assert any("has 2 bytes, and its manifest says 14." in one.what for one in quick.findings)
 
 
-def test_a_machine_without_a_store_says_that_there_was_none_to_look_at(settings: Settings) -> None:
+def test_a_machine_without_a_store_says_that_there_was_none_to_look_at(settings):
     report = run_checks(store_checks(settings, deep=False))
 
     assert {one.why for one in report.not_checked} == {
@@ -120,9 +119,7 @@ def test_a_machine_without_a_store_says_that_there_was_none_to_look_at(settings:
     }
 
 
-def test_a_store_at_a_url_without_s3fs_is_a_finding_and_ends_no_other_check(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_store_at_a_url_without_s3fs_is_a_finding_and_ends_no_other_check(settings, monkeypatch):
     monkeypatch.setitem(sys.modules, "s3fs", None)
     at_url = settings.model_copy(update={"store_url": "s3://models/seqd"})
 
@@ -136,7 +133,7 @@ def test_a_store_at_a_url_without_s3fs_is_a_finding_and_ends_no_other_check(
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount")
-def test_a_disk_that_is_full_or_without_inodes_is_an_error(settings: Settings) -> None:
+def test_a_disk_that_is_full_or_without_inodes_is_an_error(settings):
     settings.data_dir.mkdir()
     words = ["mount", "-t", "tmpfs", "-o", "size=1m,nr_inodes=20", "tmpfs", settings.data_dir]
     if subprocess.run(words, capture_output=True, check=False).returncode:
@@ -155,9 +152,7 @@ def test_a_disk_that_is_full_or_without_inodes_is_an_error(settings: Settings) -
     assert ours[0].severity is Severity.ERROR
 
 
-def test_a_variable_that_is_no_setting_is_found(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_variable_that_is_no_setting_is_found(settings, monkeypatch):
     monkeypatch.setenv("SEQD_LEAS_S", "3")
 
     found = run_checks(machine_checks(settings)).findings
@@ -167,15 +162,13 @@ def test_a_variable_that_is_no_setting_is_found(
     ]
 
 
-def test_a_machine_without_a_gpu_is_well(machine: Machine, settings: Settings) -> None:
+def test_a_machine_without_a_gpu_is_well(machine, settings):
     report = run_checks(device_checks(settings.model_copy(update={"slots": "cpu:0"})))
 
     assert (report.findings, report.not_checked) == ([], [])
 
 
-def test_gpus_that_are_sick_or_lost_are_found_and_the_well_one_is_not(
-    machine: Machine, settings: Settings
-) -> None:
+def test_gpus_that_are_sick_or_lost_are_found_and_the_well_one_is_not(machine, settings):
     machine.add(2)
     machine.change(1, error=LOST)
     well = run_checks(device_checks(settings)[:2])
@@ -199,8 +192,8 @@ def test_gpus_that_are_sick_or_lost_are_found_and_the_well_one_is_not(
     ],
 )
 def test_a_gpu_is_covered_by_a_kernel_of_its_generation_or_by_what_the_driver_compiles(
-    built_for: list[str], capability: tuple[int, int], covered: bool
-) -> None:
+    built_for, capability, covered
+):
     assert _covers(built_for, capability) is covered
 
 
@@ -232,14 +225,8 @@ def test_a_gpu_is_covered_by_a_kernel_of_its_generation_or_by_what_the_driver_co
     ids=["broken", "hangs", "ends"],
 )
 def test_a_plugin_that_is_broken_hangs_or_ends_its_process_is_a_finding(
-    settings: Settings,
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
-    source: str,
-    what: str,
-    severity: Severity,
-    load_s: float,
-) -> None:
+    settings, monkeypatch, tmp_path, source, what, severity, load_s
+):
     install_plugin(tmp_path, "bad", source)
     monkeypatch.setenv("PYTHONPATH", python_path(tmp_path))
     monkeypatch.setenv("SEQD_ENABLED_PLUGINS", "bad")

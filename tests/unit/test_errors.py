@@ -16,7 +16,7 @@ from seqd_schemas import Failure
 
 
 @pytest.mark.parametrize("kind", [ServiceChanged, UnknownModel, StoreUnwritable])
-def test_an_error_is_of_its_class_again(kind: type[SeqdError]):
+def test_an_error_is_of_its_class_again(kind):
     error = kind("what arrived")
 
     again = error_of(failure_of(error))
@@ -27,7 +27,7 @@ def test_an_error_is_of_its_class_again(kind: type[SeqdError]):
 
 
 @pytest.mark.parametrize("code", [NoWorker.code, "of_a_later_release"])
-def test_an_error_that_cannot_be_made_of_its_message_alone_keeps_its_code(code: str):
+def test_an_error_that_cannot_be_made_of_its_message_alone_keeps_its_code(code):
     again = error_of(Failure(code=code, message="why", retryable=True))
 
     assert (type(again), again.code, str(again), again.retryable) == (SeqdError, code, "why", True)

@@ -27,12 +27,12 @@ OBEYED = ("Cc", "Cs", "Zl", "Zp")
         ("tab\tand 中文 é 😀", "tab\tand 中文 é 😀"),
     ],
 )
-def test_a_line_has_each_control_character_as_python_writes_it(text: str, shown: str) -> None:
+def test_a_line_has_each_control_character_as_python_writes_it(text, shown):
     assert one_line(text) == shown
 
 
 @given(ANYTHING)
-def test_no_text_ends_a_line_moves_a_cursor_or_fails_to_be_written(text: str) -> None:
+def test_no_text_ends_a_line_moves_a_cursor_or_fails_to_be_written(text):
     line = one_line(text)
 
     assert len(line.splitlines()) <= 1
@@ -40,16 +40,16 @@ def test_no_text_ends_a_line_moves_a_cursor_or_fails_to_be_written(text: str) ->
     line.encode()
 
 
-def test_a_long_text_is_cut_and_says_so() -> None:
+def test_a_long_text_is_cut_and_says_so():
     assert one_line("x" * 5_000_000, 10) == "xxxxxxxxxx… (4,999,990 more characters)"
 
 
-def test_a_screen_keeps_the_lines_of_a_text() -> None:
+def test_a_screen_keeps_the_lines_of_a_text():
     assert printable("two\nlines\x1b[m") == "two\nlines\\x1b[m"
 
 
 @given(st.dictionaries(ANYTHING, ANYTHING))
-def test_json_for_a_terminal_is_the_same_value(value: dict[str, str]) -> None:
+def test_json_for_a_terminal_is_the_same_value(value):
     written = printable_json(json.dumps(value, ensure_ascii=False))
 
     assert json.loads(written) == value

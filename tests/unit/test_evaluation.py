@@ -50,7 +50,7 @@ def kept(report: Report) -> VersionEvaluation:
     return VersionEvaluation.model_validate(fields | report.kept())
 
 
-def test_the_figures_of_a_small_set_are_those_of_a_hand_count() -> None:
+def test_the_figures_of_a_small_set_are_those_of_a_hand_count():
     report = report_of(
         ("a", a_prediction("a", 0.9, a=0.9, b=0.1)),
         ("a", a_prediction("b", 0.8, a=0.2, b=0.8)),
@@ -85,7 +85,7 @@ def test_the_figures_of_a_small_set_are_those_of_a_hand_count() -> None:
     ]
 
 
-def test_a_label_that_the_model_does_not_know_counts_as_wrong_and_not_in_the_loss() -> None:
+def test_a_label_that_the_model_does_not_know_counts_as_wrong_and_not_in_the_loss():
     report = report_of(
         ("rot", a_prediction("rot", rot=0.8, gelb=0.2)),
         ("lila", a_prediction("rot", rot=0.8, gelb=0.2)),
@@ -98,13 +98,13 @@ def test_a_label_that_the_model_does_not_know_counts_as_wrong_and_not_in_the_los
     assert [one.label for one in report.classes if not one.is_known] == ["lila"]
 
 
-def test_the_loss_takes_the_true_classs_probability_and_never_the_logarithm_of_zero() -> None:
+def test_the_loss_takes_the_true_classs_probability_and_never_the_logarithm_of_zero():
     report = report_of(("gelb", a_prediction("rot", 1.0, rot=1.0, gelb=0.0)))
 
     assert values_of(report)["log_loss"] == pytest.approx(-math.log(5e-6))
 
 
-def test_without_probabilities_there_is_neither_brier_score_nor_log_loss() -> None:
+def test_without_probabilities_there_is_neither_brier_score_nor_log_loss():
     report = report_of(("rot", a_prediction("rot")), ("gelb", a_prediction("rot")))
 
     assert {"brier_score", "log_loss"}.isdisjoint(report.metrics)
@@ -113,8 +113,8 @@ def test_without_probabilities_there_is_neither_brier_score_nor_log_loss() -> No
 
 @pytest.mark.parametrize(("right", "score", "error"), [(7, 0.7, 0.0), (5, 0.9, 0.4)])
 def test_the_calibration_error_is_the_gap_between_what_is_claimed_and_what_is_right(
-    right: int, score: float, error: float
-) -> None:
+    right, score, error
+):
     report = report_of(
         *(("rot" if number < right else "gelb", a_prediction("rot", score)) for number in range(10))
     )
@@ -122,7 +122,7 @@ def test_the_calibration_error_is_the_gap_between_what_is_claimed_and_what_is_ri
     assert values_of(report)["calibration_error"] == pytest.approx(error)
 
 
-def test_of_a_least_score_the_share_and_the_accuracy_of_what_is_kept_are_told() -> None:
+def test_of_a_least_score_the_share_and_the_accuracy_of_what_is_kept_are_told():
     answers = ClassAnswers(LabelCodes())
     for truth, prediction in (
         ("rot", a_prediction("rot", 0.9)),
@@ -142,7 +142,7 @@ def test_of_a_least_score_the_share_and_the_accuracy_of_what_is_kept_are_told() 
     assert set(answers.kept(0.95)) == {"kept_share"}
 
 
-def test_without_items_there_is_no_report() -> None:
+def test_without_items_there_is_no_report():
     with pytest.raises(ValueError, match="no item has both a true label and a prediction"):
         report_of()
 
@@ -157,7 +157,7 @@ def test_without_items_there_is_no_report() -> None:
         min_size=1,
     ).filter(lambda answers: any(truth is not None for truth, *_ in answers))
 )
-def test_counts_add_up_whatever_was_answered(given: list[tuple[str | None, str, float]]) -> None:
+def test_counts_add_up_whatever_was_answered(given):
     labelled = [answer for answer in given if answer[0] is not None]
 
     report = report_of(*((truth, a_prediction(got, score)) for truth, got, score in given))
@@ -174,7 +174,7 @@ def test_counts_add_up_whatever_was_answered(given: list[tuple[str | None, str, 
     assert from_stored(VersionEvaluation, to_stored(kept(report))) == kept(report)
 
 
-def test_many_classes_are_cut_to_those_with_most_items_and_what_is_left_out_is_counted() -> None:
+def test_many_classes_are_cut_to_those_with_most_items_and_what_is_left_out_is_counted():
     answers: list[Answer] = [
         (f"c{number:03}", a_prediction(f"c{(number + shift) % 300:03}"))
         for number in range(300)
@@ -191,9 +191,7 @@ def test_many_classes_are_cut_to_those_with_most_items_and_what_is_left_out_is_c
 
 
 @given(st.lists(st.tuples(st.sampled_from(["a", "b", None]), st.floats(0, 1)), max_size=40))
-def test_the_surest_answers_stay_and_of_equal_ones_the_earlier(
-    answers: list[tuple[str | None, float]],
-) -> None:
+def test_the_surest_answers_stay_and_of_equal_ones_the_earlier(answers):
     examples = HighestScored()
     for number, (truth, score) in enumerate(answers):
         examples.add(f"row-{number}", "x" * 1_000, truth, a_prediction("a", score))
@@ -205,7 +203,7 @@ def test_the_surest_answers_stay_and_of_equal_ones_the_earlier(
         assert all(one.text == "x" * MAX_EXAMPLE_CHARS for one in found)
 
 
-def test_no_matrix_is_made_of_more_labels_than_have_room_and_the_largest_cells_are_kept() -> None:
+def test_no_matrix_is_made_of_more_labels_than_have_room_and_the_largest_cells_are_kept():
     wrong = [(f"id {number}", a_prediction("rot")) for number in range(2_000)]
 
     report = report_of(("rot", a_prediction("rot")), ("id 7", a_prediction("rot")), *wrong)

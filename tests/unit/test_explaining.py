@@ -20,7 +20,6 @@ from seqd_schemas import (
     Cordon,
     Counts,
     DeathCause,
-    Event,
     JobRecord,
     JobState,
     Progress,
@@ -98,7 +97,7 @@ HELD = HeldUnit("0", "w1", 1, 20.0)
     ],
     ids=["in a moment", "failed"],
 )
-def test_the_headline_is_the_state_and_the_first_reason_for_it(facts: Facts, sentence: str) -> None:
+def test_the_headline_is_the_state_and_the_first_reason_for_it(facts, sentence):
     assert headline(facts) == sentence
 
 
@@ -164,9 +163,7 @@ UNFIT = {
     ],
     ids=lambda value: value if isinstance(value, str) and " " not in value else "",
 )
-def test_each_worker_says_why_it_cannot_run_a_job(
-    changes: dict[str, Any], code: str, message: str
-) -> None:
+def test_each_worker_says_why_it_cannot_run_a_job(changes, code, message):
     worker = a_worker(**changes)
 
     why = why_not(worker, Facts(a_job(), states(), [worker]))
@@ -174,7 +171,7 @@ def test_each_worker_says_why_it_cannot_run_a_job(
     assert why == ((code, message) if code else None)
 
 
-def test_those_that_can_run_it_come_first_and_say_what_they_do() -> None:
+def test_those_that_can_run_it_come_first_and_say_what_they_do():
     workers = [a_worker("a", state="starting"), a_worker("b"), a_worker("c")]
     holdings = Holdings({"c": {"j1": 1, "x": 1}}, {"x": "shop"})
 
@@ -187,7 +184,7 @@ def test_those_that_can_run_it_come_first_and_say_what_they_do() -> None:
     assert [answer.can_run for answer in answers] == [True, True, False]
 
 
-def test_a_job_waits_for_all_that_keeps_it_the_first_reason_first() -> None:
+def test_a_job_waits_for_all_that_keeps_it_the_first_reason_first():
     facts = Facts(
         a_job(sealed=False),
         states(
@@ -221,7 +218,7 @@ def test_a_job_waits_for_all_that_keeps_it_the_first_reason_first() -> None:
     )
 
 
-def test_a_tenant_learns_no_names_of_others() -> None:
+def test_a_tenant_learns_no_names_of_others():
     facts = Facts(
         a_job(),
         states(),
@@ -249,9 +246,7 @@ def test_a_tenant_learns_no_names_of_others() -> None:
         (70.0, "memory", "its client has not been heard of for 70 s"),
     ],
 )
-def test_an_upload_is_told_with_what_its_client_does(
-    silent_s: float, waits: str, does: str
-) -> None:
+def test_an_upload_is_told_with_what_its_client_does(silent_s, waits, does):
     where = states(claimable=0, upload_silent_s=silent_s, upload_waits=waits)
 
     (reason,) = waits_for(Facts(a_job(sealed=False), where, [a_worker()]))
@@ -261,15 +256,13 @@ def test_an_upload_is_told_with_what_its_client_does(
 
 
 @pytest.mark.parametrize("state", [JobState.RUNNING, JobState.CANCELLED])
-def test_more_units_may_come_until_a_job_has_ended(
-    state: JobState, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_more_units_may_come_until_a_job_has_ended(state, capsys):
     print_explanation(Screen(), explanation(Facts(a_job(sealed=False, state=state), states())))
 
     assert ("more may come" in capsys.readouterr().out) == (state is JobState.RUNNING)
 
 
-def test_a_file_that_is_not_read_to_its_end_is_told_with_who_reads_it() -> None:
+def test_a_file_that_is_not_read_to_its_end_is_told_with_who_reads_it():
     reads = HeldUnit("ingest", "w1", 1, 20.0)
     of_a_file = states(claimable=0, held=(reads,), is_ingest_open=True, unread_items=900)
 
@@ -286,7 +279,7 @@ def a_step(age_ms: int) -> Step:
     return Step(job_id="j1", at_ms=NOW_MS - age_ms, done=1, total=2, metrics={}, eta_s=12.0)
 
 
-def test_the_time_left_is_what_a_training_itself_reports() -> None:
+def test_the_time_left_is_what_a_training_itself_reports():
     event = a_step(age_ms=2_000)
 
     assert left_s(Facts(a_job(), states(events=(event,)), [a_worker()])) == (10.0, True)
@@ -298,8 +291,8 @@ def test_the_time_left_is_what_a_training_itself_reports() -> None:
     [(0.0, 12.0), (5.0, 7.0), (11.0, 1.0), (12.0, None), (70.0, None)],
 )
 def test_the_time_left_of_a_unit_in_hand_goes_down_and_is_not_known_where_it_takes_longer(
-    held_s: float, expected: float | None
-) -> None:
+    held_s, expected
+):
     job = a_job(units=1, state=JobState.RUNNING, counts=COUNTS)
     in_hand = states(claimable=0, workers={"w1": 1}, held=(HELD,))
     claim = ClaimInHand(job_id="j1", unit="0", units=1, since_ms=NOW_MS - int(1_000 * held_s))
@@ -309,7 +302,7 @@ def test_the_time_left_of_a_unit_in_hand_goes_down_and_is_not_known_where_it_tak
     assert found == (expected, expected is not None)
 
 
-def test_a_worker_with_a_unit_of_the_job_is_not_idle_where_it_has_just_committed_that() -> None:
+def test_a_worker_with_a_unit_of_the_job_is_not_idle_where_it_has_just_committed_that():
     job = a_job(state=JobState.RUNNING)
     in_hand = states(claimable=1, workers={"w1": 1}, held=(HELD,))
 
@@ -318,7 +311,7 @@ def test_a_worker_with_a_unit_of_the_job_is_not_idle_where_it_has_just_committed
     assert (answer.code, answer.message) == ("busy", "busy with this job (100%)")
 
 
-def test_a_worker_that_has_ended_by_a_drain_is_none_that_is_up() -> None:
+def test_a_worker_that_has_ended_by_a_drain_is_none_that_is_up():
     drained = a_worker("w2", state="draining", cordon=Cordon(phase="drained", since_ms=1))
 
     found = explanation(Facts(a_job(), states(), [a_worker(), drained]))
@@ -327,7 +320,7 @@ def test_a_worker_that_has_ended_by_a_drain_is_none_that_is_up() -> None:
     assert [answer.code for answer in found.workers] == ["idle"]
 
 
-def test_nobody_knows_how_long_a_job_takes_that_a_worker_died_with() -> None:
+def test_nobody_knows_how_long_a_job_takes_that_a_worker_died_with():
     rates = {QUEUE: Rate(10, 30.0, 1)}
 
     assert left_s(Facts(a_job(), states(crashes=1), [a_worker()], rates=rates)) == (None, False)
@@ -337,7 +330,7 @@ PROGRESS = Progress(job_id="j1", at_ms=NOW_MS, counts=COUNTS, rate_per_s=1.0, et
 
 
 @pytest.mark.parametrize("event", [a_step(age_ms=20_000), PROGRESS])
-def test_a_time_that_is_over_or_a_mean_with_pauses_in_it_is_reckoned_anew(event: Event) -> None:
+def test_a_time_that_is_over_or_a_mean_with_pauses_in_it_is_reckoned_anew(event):
     facts = Facts(a_job(), states(events=(event,)), [a_worker()], rates={QUEUE: Rate(10, 20.0, 1)})
 
     assert left_s(facts) == (8.0, True)
@@ -356,7 +349,7 @@ def a_hostile_explanation() -> Facts:
     )
 
 
-def test_what_others_wrote_reaches_no_terminal_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_others_wrote_reaches_no_terminal_as_it_is(capsys):
     found = explanation(a_hostile_explanation())
 
     print_explanation(Screen(), found)
@@ -382,9 +375,7 @@ def held_by(worker: str, lease_s: float, *workers: WorkerStatus, **changes: Any)
 
 
 @pytest.mark.parametrize(("job_id", "told"), [("j1", {"held_s": 30.0}), ("j0", {})])
-def test_programs_get_for_how_long_a_unit_is_held_where_its_worker_has_said_so(
-    job_id: str, told: dict[str, float]
-) -> None:
+def test_programs_get_for_how_long_a_unit_is_held_where_its_worker_has_said_so(job_id, told):
     claim = ClaimInHand(job_id=job_id, unit="0", units=1, since_ms=NOW_MS - 30_000)
 
     found = explanation(held_by("w1", 20.0, a_worker(claim=claim)))
@@ -475,8 +466,8 @@ SILENT = (
     ],
 )
 def test_a_job_in_hand_says_whether_it_goes_on_and_what_becomes_of_its_units(
-    facts: Facts, first: str, then: str, row: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+    facts, first, then, row, capsys
+):
     found = explanation(facts)
     print_explanation(Screen(), found)
 

@@ -151,7 +151,7 @@ def test_a_clock_that_is_off_is_no_silence_and_is_told_of_only_by_workers_that_m
     assert ("seqd_clock_offset_seconds",) not in of_older
 
 
-def test_without_its_library_the_exporter_says_what_to_install(monkeypatch: pytest.MonkeyPatch):
+def test_without_its_library_the_exporter_says_what_to_install(monkeypatch):
     for name in list(sys.modules):
         if name.startswith(("prometheus_client", "seqd.exporter")):
             monkeypatch.delitem(sys.modules, name)

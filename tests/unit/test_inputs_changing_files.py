@@ -75,8 +75,6 @@ def moved(path: Path) -> None:
 
 IN_PLACE = [shortened, rewritten_in_place, rewritten_as_of_then, rewritten_longer, appended]
 GONE = [replaced, moved, Path.unlink]
-Change = Callable[[Path], None]
-Door = Callable[[Path], Iterator[object]]
 
 
 def written(path: Path, content: bytes) -> Path:
@@ -97,7 +95,7 @@ def a_folder(folder: Path) -> Path:
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
+def path(tmp_path):
     return written(tmp_path / "a.csv", csv_of("text"))
 
 
@@ -144,9 +142,7 @@ def copied(path: Path) -> Iterator[object]:
         *product([local_items, records, running_text, at_stdin, copied], [rewritten_as_of_then]),
     ],
 )
-def test_a_file_that_changes_while_it_is_read_is_refused_with_the_reason(
-    path: Path, read: Door, change: Change
-) -> None:
+def test_a_file_that_changes_while_it_is_read_is_refused_with_the_reason(path, read, change):
     reading = begun(read(path))
     change(path)
 
@@ -154,7 +150,7 @@ def test_a_file_that_changes_while_it_is_read_is_refused_with_the_reason(
         list(reading)
 
 
-def test_the_reason_says_what_is_different(path: Path) -> None:
+def test_the_reason_says_what_is_different(path):
     reading, size_bytes = begun(items(path)), path.stat().st_size
     appended(path)
 
@@ -168,9 +164,7 @@ def test_the_reason_says_what_is_different(path: Path) -> None:
     )
 
 
-def test_a_change_that_only_the_change_time_tells_may_be_one_of_its_owner_or_mode(
-    path: Path,
-) -> None:
+def test_a_change_that_only_the_change_time_tells_may_be_one_of_its_owner_or_mode(path):
     reading = begun(items(path))
     path.chmod(0o600)
 
@@ -181,9 +175,7 @@ def test_a_change_that_only_the_change_time_tells_may_be_one_of_its_owner_or_mod
 @pytest.mark.parametrize(
     ("read", "change"), [*product([items], GONE), (at_stdin, replaced), (at_stdin, Path.unlink)]
 )
-def test_an_open_file_that_is_no_more_at_its_path_is_read_to_its_end_as_it_was(
-    path: Path, read: Door, change: Change
-) -> None:
+def test_an_open_file_that_is_no_more_at_its_path_is_read_to_its_end_as_it_was(path, read, change):
     written(path, csv_of("text") + b"one,two,three\n")
     reading = begun(read(path))
     change(path)
@@ -210,9 +202,7 @@ def records_of(path: Path) -> Callable[[], Iterator[object]]:
         *product([records_of], [rewritten_as_of_then, replaced]),
     ],
 )
-def test_a_second_reading_is_of_the_same_state(
-    path: Path, read: Callable[[Path], Callable[[], Iterator[object]]], change: Change
-) -> None:
+def test_a_second_reading_is_of_the_same_state(path, read, change):
     again = read(path)
     assert len(list(again())) == ROWS
     change(path)
@@ -228,9 +218,7 @@ def test_a_second_reading_is_of_the_same_state(
         *product([local_items, records], [rewritten_as_of_then, Path.unlink]),
     ],
 )
-def test_a_folder_in_which_a_file_changes_is_refused(
-    tmp_path: Path, read: Door, change: Change
-) -> None:
+def test_a_folder_in_which_a_file_changes_is_refused(tmp_path, read, change):
     reading = begun(read(a_folder(tmp_path)))
     change(tmp_path / "neg" / "0.txt")  # which was read before
 
@@ -257,8 +245,8 @@ def broken_later(folder: Path) -> None:
 
 @pytest.mark.parametrize("change", [more_labels, fewer_labels, other_labels, broken_later])
 def test_a_folder_that_changes_is_refused_and_one_with_another_file_beside_its_labels_is_not(
-    tmp_path: Path, change: Change
-) -> None:
+    tmp_path, change
+):
     folder = a_folder(tmp_path / "data")
 
     reading = begun(records(folder))
@@ -295,9 +283,7 @@ def file_of(kind: str, folder: Path) -> Path:
         ("csv", at_stdin),
     ],
 )
-def test_what_is_broken_since_a_change_is_told_as_the_change_and_by_no_entry(
-    tmp_path: Path, kind: str, read: Door
-) -> None:
+def test_what_is_broken_since_a_change_is_told_as_the_change_and_by_no_entry(tmp_path, kind, read):
     path = file_of(kind, tmp_path)
     reading = begun(read(path))
     broken_in_place(path)
@@ -311,9 +297,7 @@ def test_what_is_broken_since_a_change_is_told_as_the_change_and_by_no_entry(
 
 
 @pytest.mark.parametrize("kind", ["csv", "jsonl", "csv.gz", "parquet"])
-def test_a_file_that_is_removed_before_it_is_read_again_is_not_there_any_more(
-    tmp_path: Path, kind: str
-) -> None:
+def test_a_file_that_is_removed_before_it_is_read_again_is_not_there_any_more(tmp_path, kind):
     path = file_of(kind, tmp_path)
     source = local_input(path)
     path.unlink()

@@ -37,7 +37,7 @@ def texts_of(entries: list[Item | RefusedItem]) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("suffix", ["", ".gz", ".zst"])
-def test_a_tsv_is_a_csv_with_tabs(tmp_path: Path, suffix: str) -> None:
+def test_a_tsv_is_a_csv_with_tabs(tmp_path, suffix):
     content = b'id\ttext\na\tone, two\nb\t"quoted\t""x"""\nc\ttoo\tmany\n'
     compress = {"": bytes, ".gz": gzip.compress, ".zst": zstd.compress}[suffix]
     path = tmp_path / f"in.tsv{suffix}"
@@ -53,7 +53,7 @@ def test_a_tsv_is_a_csv_with_tabs(tmp_path: Path, suffix: str) -> None:
     ]
 
 
-def test_rows_of_parquet_are_items_in_order_with_their_labels(tmp_path: Path) -> None:
+def test_rows_of_parquet_are_items_in_order_with_their_labels(tmp_path):
     path = parquet(
         tmp_path, custom_id=["a", "b", None], text=["fine", None, "so"], label=[1, 0, None]
     )
@@ -69,7 +69,7 @@ def test_rows_of_parquet_are_items_in_order_with_their_labels(tmp_path: Path) ->
     assert list(feed.labels) == ["1", "0", None]
 
 
-def test_labels_are_kept_of_the_field_that_is_named_in_each_form(tmp_path: Path) -> None:
+def test_labels_are_kept_of_the_field_that_is_named_in_each_form(tmp_path):
     parquet(tmp_path, text=["fine"], mood=["good"])
     (tmp_path / "in.csv").write_text("text,mood\nfine,good\n")
     (tmp_path / "in.jsonl").write_text('{"text": "fine", "mood": "good"}\n')
@@ -91,14 +91,12 @@ def test_labels_are_kept_of_the_field_that_is_named_in_each_form(tmp_path: Path)
         ({"text": [1]}, "in.parquet holds int64; allowed: strings. Name the column with the text"),
     ],
 )
-def test_parquet_without_texts_is_refused_as_a_whole(
-    tmp_path: Path, columns: dict[str, object], message: str
-) -> None:
+def test_parquet_without_texts_is_refused_as_a_whole(tmp_path, columns, message):
     with pytest.raises(InvalidInput, match=re.escape(message)):
         fed(parquet(tmp_path, **columns))
 
 
-def test_what_is_no_parquet_file_is_said(tmp_path: Path) -> None:
+def test_what_is_no_parquet_file_is_said(tmp_path):
     path = tmp_path / "in.parquet"
     path.write_text("not at all")
 
@@ -106,7 +104,7 @@ def test_what_is_no_parquet_file_is_said(tmp_path: Path) -> None:
         fed(path)
 
 
-def test_a_torn_parquet_file_ends_in_an_error_not_in_silence(tmp_path: Path) -> None:
+def test_a_torn_parquet_file_ends_in_an_error_not_in_silence(tmp_path):
     path = parquet(tmp_path, text=[os.urandom(9_000).hex() for _ in range(64)])
     content = bytearray(path.read_bytes())
     content[4 : len(content) // 2] = b"\xff" * (len(content) // 2 - 4)
@@ -116,7 +114,7 @@ def test_a_torn_parquet_file_ends_in_an_error_not_in_silence(tmp_path: Path) -> 
         fed(path)
 
 
-def test_a_string_of_parquet_that_is_no_text_costs_its_row_alone(tmp_path: Path) -> None:
+def test_a_string_of_parquet_that_is_no_text_costs_its_row_alone(tmp_path):
     texts = pa.array([b"fine", b"caf\xe9", b"good"]).view(pa.string())
 
     assert texts_of(fed(parquet(tmp_path, text=texts))) == [
@@ -130,7 +128,7 @@ def test_a_string_of_parquet_that_is_no_text_costs_its_row_alone(tmp_path: Path)
     ]
 
 
-def test_an_unknown_name_lists_all_that_are_read_here(tmp_path: Path) -> None:
+def test_an_unknown_name_lists_all_that_are_read_here(tmp_path):
     path = tmp_path / "in.xml"
     path.write_text("<x/>")
 
@@ -139,7 +137,7 @@ def test_an_unknown_name_lists_all_that_are_read_here(tmp_path: Path) -> None:
         fed(path)
 
 
-def test_a_pipe_gives_its_items_before_it_ends(tmp_path: Path) -> None:
+def test_a_pipe_gives_its_items_before_it_ends(tmp_path):
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     seen: list[str] = []
@@ -167,7 +165,7 @@ def iter_of(feed: Feed, seen: list[str]) -> list[Item | RefusedItem]:
     return []
 
 
-def test_whoever_waits_for_a_pipe_can_be_sent_away() -> None:
+def test_whoever_waits_for_a_pipe_can_be_sent_away():
     reading, writing = os.pipe()
     os.write(writing, b"one\n")
     stream = os.fdopen(reading, "rb")
@@ -200,7 +198,7 @@ def test_whoever_waits_for_a_pipe_can_be_sent_away() -> None:
         ),
     ],
 )
-def test_an_empty_or_torn_pipe_is_an_error(content: bytes, message: str) -> None:
+def test_an_empty_or_torn_pipe_is_an_error(content, message):
     reading, writing = os.pipe()
     os.write(writing, content)
     os.close(writing)

@@ -10,14 +10,14 @@ POSITIVE = Classification(label="positive", score=0.9, truncated=False)
 TOO_LONG = ItemError(code=ItemErrorCode.TOO_LONG, message="1 MB; allowed: 4 KB.", retryable=False)
 
 
-def test_a_success_is_ok_and_gives_its_output() -> None:
+def test_a_success_is_ok_and_gives_its_output():
     result = Success(custom_id="r1", output=POSITIVE)
 
     assert result.ok is True
     assert result.unwrap() is POSITIVE
 
 
-def test_a_failure_is_not_ok_and_raises_its_error_with_the_items_code() -> None:
+def test_a_failure_is_not_ok_and_raises_its_error_with_the_items_code():
     result = ItemFailure(custom_id="r2", error=TOO_LONG)
 
     with pytest.raises(SeqdError) as raised:
@@ -30,7 +30,7 @@ def test_a_failure_is_not_ok_and_raises_its_error_with_the_items_code() -> None:
     assert failure_of(raised.value).code == "too_long"
 
 
-def test_the_output_of_a_failure_raises_its_error_too() -> None:
+def test_the_output_of_a_failure_raises_its_error_too():
     result = ItemFailure(custom_id="r2", error=TOO_LONG)
 
     with pytest.raises(ItemFailed, match=r"^Item 'r2' has no output: 1 MB; allowed: 4 KB"):

@@ -49,7 +49,7 @@ EITHER: dict[str, Callable[[bytes], bytes]] = {"zlib": zlib.compress, "zstd": zs
 either = pytest.mark.parametrize("compress", EITHER.values(), ids=EITHER)
 
 
-def test_a_chunk_is_stored_as_json_by_zstd_and_by_zlib_where_that_is_quicker() -> None:
+def test_a_chunk_is_stored_as_json_by_zstd_and_by_zlib_where_that_is_quicker():
     small, large = a_chunk(3), a_chunk(500)
 
     for chunk in (small, large, a_text_chunk()):
@@ -60,8 +60,8 @@ def test_a_chunk_is_stored_as_json_by_zstd_and_by_zlib_where_that_is_quicker() -
 
 @either
 def test_chunks_are_read_whichever_way_they_are_compressed_unless_they_are_torn_or_doubled(
-    compress: Callable[[bytes], bytes],
-) -> None:
+    compress,
+):
     blob = compress(PackedChunk(a_chunk(3)).json)
 
     assert unpack_items(blob) == a_chunk(3)
@@ -77,9 +77,7 @@ def reason_against(blob: bytes) -> str:
 
 
 @either
-def test_a_bomb_is_not_inflated_beyond_what_a_chunk_may_have(
-    compress: Callable[[bytes], bytes],
-) -> None:
+def test_a_bomb_is_not_inflated_beyond_what_a_chunk_may_have(compress):
     bomb = compress(bytes(MAX_INFLATED_BYTES + 1))
 
     assert reason_against(bomb) == (
@@ -88,7 +86,7 @@ def test_a_bomb_is_not_inflated_beyond_what_a_chunk_may_have(
     )
 
 
-def test_a_chunk_that_inflates_to_more_than_it_states_is_refused_in_bounded_memory() -> None:
+def test_a_chunk_that_inflates_to_more_than_it_states_is_refused_in_bounded_memory():
     small = zlib.compressobj(1, wbits=12)
     blob = small.compress(bytes(16 * MIB)) + small.flush()
     lying = bytearray(zstd.compress(bytes(16 * MIB)))
@@ -114,7 +112,7 @@ WIDE = {
 }
 
 
-def test_a_blob_that_seqd_has_not_packed_is_refused() -> None:
+def test_a_blob_that_seqd_has_not_packed_is_refused():
     a_wide_window = zstd.compress(bytes(16 * MIB), options=WIDE)
 
     for blob, reason in (
@@ -144,9 +142,7 @@ def a_refused_item(number: int) -> RefusedItem:
     ],
     ids=["texts", "names", "refusals"],
 )
-def test_no_chunk_that_is_cut_is_larger_than_what_is_read(
-    entry: Callable[[int], Item | RefusedItem], count: int
-) -> None:
+def test_no_chunk_that_is_cut_is_larger_than_what_is_read(entry, count):
     entries = [entry(number) for number in range(count)]
 
     chunks = list(chunks_of(entries, unit_items=65_536))
@@ -160,7 +156,7 @@ def a_generation(custom_id: str, *texts: str) -> ItemSuccess:
     return ItemSuccess(custom_id=custom_id, output=Generation(prompt="", samples=samples))
 
 
-def test_results_are_stored_as_zlib_which_every_language_has_and_come_with_their_json() -> None:
+def test_results_are_stored_as_zlib_which_every_language_has_and_come_with_their_json():
     results = some_results(3, errored=1)
 
     (row,) = pack_results(results)
@@ -174,7 +170,7 @@ def test_results_are_stored_as_zlib_which_every_language_has_and_come_with_their
     )
 
 
-def test_results_are_split_into_rows_by_their_size_and_not_in_the_middle_of_one() -> None:
+def test_results_are_split_into_rows_by_their_size_and_not_in_the_middle_of_one():
     results = [a_generation(f"item-{n}", "x" * 1_000_000) for n in range(20)]
     small, large = a_generation("small", "a"), a_generation("large", *["\0" * 1_000_000] * 4)
 
@@ -188,7 +184,7 @@ def test_results_are_split_into_rows_by_their_size_and_not_in_the_middle_of_one(
     assert len(zlib.decompress(around[1])) > 24_000_000
 
 
-def test_a_row_is_read_with_the_memory_of_a_line_and_not_of_the_row() -> None:
+def test_a_row_is_read_with_the_memory_of_a_line_and_not_of_the_row():
     line = some_results(1)[0].model_dump_json().encode() + b"\n"
     row = zlib.compress(line * 100_000, 1)
 
@@ -206,9 +202,7 @@ def test_a_row_is_read_with_the_memory_of_a_line_and_not_of_the_row() -> None:
     st.integers(1, 64),
     st.integers(1, 300),
 )
-def test_wherever_rows_and_blocks_end_every_result_is_read(
-    texts: list[str], block_bytes: int, row_bytes: int
-) -> None:
+def test_wherever_rows_and_blocks_end_every_result_is_read(texts, block_bytes, row_bytes):
     texts = [text.encode(errors="replace").decode() for text in texts]
     results = [a_generation(f"item-{n}", text) for n, text in enumerate(texts)]
 
@@ -221,7 +215,7 @@ def test_wherever_rows_and_blocks_end_every_result_is_read(
     assert read == results
 
 
-def test_a_row_of_results_that_seqd_did_not_write_is_refused() -> None:
+def test_a_row_of_results_that_seqd_did_not_write_is_refused():
     bomb = zlib.compress(b" " * (MAX_RESULT_BYTES + 1), 1)
     rows = [
         (zlib.compress(b"{}")[:-5], "ends in the middle"),

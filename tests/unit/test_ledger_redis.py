@@ -35,7 +35,7 @@ def test_a_server_that_cannot_write_to_its_disk_is_named_as_such():
     ],
     ids=str,
 )
-def test_what_a_server_cannot_do_just_now_is_worth_another_try(answer: ResponseError):
+def test_what_a_server_cannot_do_just_now_is_worth_another_try(answer):
     redis = connect("redis://127.0.0.1:6379/0")
 
     with pytest.raises(RedisUnreachable) as refusal, redis_errors(redis):
@@ -56,7 +56,7 @@ def test_what_a_server_cannot_do_just_now_is_worth_another_try(answer: ResponseE
         "Command # 1 (SET a: BUSY b) of pipeline caused error: WRONGTYPE Operation",
     ],
 )
-def test_any_other_answer_stays_what_it_is(answer: str):
+def test_any_other_answer_stays_what_it_is(answer):
     redis = connect("redis://127.0.0.1:6379/0")
 
     with pytest.raises(ResponseError) as raised, redis_errors(redis):

@@ -16,7 +16,7 @@ def drawn(*lines: Line, width: int = 44, rows: int = 4) -> list[str]:
     return [line.plain for line in chart]
 
 
-def test_a_line_goes_from_its_first_value_to_its_last_which_stands_at_its_end() -> None:
+def test_a_line_goes_from_its_first_value_to_its_last_which_stands_at_its_end():
     assert drawn(TRAINING) == [
         "      loss",
         " 4.0 ┤⠉⠒⠤⣀",
@@ -27,7 +27,7 @@ def test_a_line_goes_from_its_first_value_to_its_last_which_stands_at_its_end() 
     ]
 
 
-def test_a_line_of_one_point_is_a_mark_that_can_be_seen() -> None:
+def test_a_line_of_one_point_is_a_mark_that_can_be_seen():
     rows = drawn(TRAINING, Line("held out", ((3, 2.5),), "yellow"))
 
     assert rows[3] == " 2.0 ┤        ⠈⠑⠢⠤⢄⣀⡀       ● held out 2.500"
@@ -38,9 +38,7 @@ def test_a_line_of_one_point_is_a_mark_that_can_be_seen() -> None:
     st.integers(10, 120),
     st.integers(4, 12),
 )
-def test_whatever_is_drawn_stays_within_its_rows_and_columns(
-    values: list[list[float]], width: int, rows: int
-) -> None:
+def test_whatever_is_drawn_stays_within_its_rows_and_columns(values, width, rows):
     lines = [Line(f"line {n}", tuple(enumerate(ys)), "") for n, ys in enumerate(values)]
 
     chart = drawn(*lines, width=width, rows=rows)

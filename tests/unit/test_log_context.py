@@ -4,7 +4,6 @@ import io
 import json
 import logging
 import threading
-from collections.abc import Iterator
 from datetime import datetime
 
 import hypothesis
@@ -39,13 +38,13 @@ def logged(*records: logging.LogRecord, as_json: bool = False) -> list[str]:
 
 
 @pytest.fixture
-def named() -> Iterator[None]:
+def named():
     name_worker(LoggedWorker("w1", "cpu:0", "here"))
     yield
     log_context._process.worker = None
 
 
-def test_what_is_logged_in_a_unit_ends_with_the_job_it_is_about() -> None:
+def test_what_is_logged_in_a_unit_ends_with_the_job_it_is_about():
     with working_on(WORK):
         (inside,) = logged(a_record("it broke"))
         (of_redis,) = logged(a_record("Redis is away", "seqd.ledger.outage"))
@@ -56,9 +55,7 @@ def test_what_is_logged_in_a_unit_ends_with_the_job_it_is_about() -> None:
     assert of_redis.endswith(" seqd.ledger.outage Redis is away")
 
 
-def test_a_message_of_ours_that_names_its_job_is_left_as_it_is_and_one_that_is_printed_not() -> (
-    None
-):
+def test_a_message_of_ours_that_names_its_job_is_left_as_it_is_and_one_that_is_printed_not():
     with working_on(LoggedWork(("j1",))):
         ours, printed = logged(a_record("unit=2 job=j2"), a_record("job=j2", "seqd.printed"))
 
@@ -66,7 +63,7 @@ def test_a_message_of_ours_that_names_its_job_is_left_as_it_is_and_one_that_is_p
     assert printed.endswith("job=j2 job=j1")
 
 
-def test_what_a_library_logs_in_another_thread_is_about_the_work_in_hand() -> None:
+def test_what_a_library_logs_in_another_thread_is_about_the_work_in_hand():
     lines: list[str] = []
 
     def log() -> None:
@@ -83,7 +80,7 @@ def test_what_a_library_logs_in_another_thread_is_about_the_work_in_hand() -> No
     ]
 
 
-def test_a_record_as_json_says_who_wrote_it_and_what_it_is_about(named: None) -> None:
+def test_a_record_as_json_says_who_wrote_it_and_what_it_is_about(named):
     record = a_record("loaded %s", "keras", "weights")
     try:
         raise ValueError("no\nno")
@@ -115,7 +112,7 @@ def test_a_record_as_json_says_who_wrote_it_and_what_it_is_about(named: None) ->
 
 @hypothesis.given(HOSTILE, HOSTILE, HOSTILE)
 @hypothesis.settings(hypothesis.settings.get_profile("quick"))
-def test_a_hostile_record_is_one_line_of_json(message: str, argument: str, model: str) -> None:
+def test_a_hostile_record_is_one_line_of_json(message, argument, model):
     with working_on(LoggedWork(("j1",), model=model)):
         written = logged(a_record(message, "keras"), a_record("%s", "x", argument), as_json=True)
 
@@ -125,7 +122,7 @@ def test_a_hostile_record_is_one_line_of_json(message: str, argument: str, model
         assert printable(line.encode().decode()) == line
 
 
-def test_a_password_is_masked_in_json() -> None:
+def test_a_password_is_masked_in_json():
     remember_password("tOpSeCrEt")
 
     (line,) = logged(a_record("redis://me:other@here/0 said tOpSeCrEt"), as_json=True)
@@ -133,7 +130,7 @@ def test_a_password_is_masked_in_json() -> None:
     assert json.loads(line)["message"] == "redis://me:***@here/0 said ***"
 
 
-def test_errors_that_differ_in_job_and_number_are_counted_as_one_with_their_jobs() -> None:
+def test_errors_that_differ_in_job_and_number_are_counted_as_one_with_their_jobs():
     records = []
     for number in range(100):
         record = a_record("failed for item %d of job=%s", "seqd.test", number, f"j{number % 40}")
@@ -157,7 +154,5 @@ def test_errors_that_differ_in_job_and_number_are_counted_as_one_with_their_jobs
     ],
     ids=str,
 )
-def test_the_trace_of_a_job_is_what_its_metadata_names(
-    metadata: dict[str, str], trace: str | None
-) -> None:
+def test_the_trace_of_a_job_is_what_its_metadata_names(metadata, trace):
     assert trace_of(metadata) == trace

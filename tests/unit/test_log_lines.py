@@ -30,14 +30,14 @@ class HidesItsMessage(Exception):
         raise RuntimeError("no")
 
 
-def test_an_argument_cannot_write_a_line_of_its_own() -> None:
+def test_an_argument_cannot_write_a_line_of_its_own():
     line = written("job=%s", FORGED)
 
     assert re.fullmatch(r"[-0-9]{10} [0-9:,]{12} INFO seqd\.test job=(.*)", line)
     assert line.endswith(f"job={SHOWN}")
 
 
-def test_a_traceback_is_indented_and_each_message_in_it_is_one_line() -> None:
+def test_a_traceback_is_indented_and_each_message_in_it_is_one_line():
     cause = raised(ValueError(FORGED))
     try:
         raise KeyError("second") from cause
@@ -55,7 +55,7 @@ def test_a_traceback_is_indented_and_each_message_in_it_is_one_line() -> None:
     )
 
 
-def test_notes_and_groups_are_shown() -> None:
+def test_notes_and_groups_are_shown():
     group = ExceptionGroup("several", [ValueError("one"), TypeError("two\nlines")])
     group.add_note("a note\nof two lines")
 
@@ -69,7 +69,7 @@ def test_notes_and_groups_are_shown() -> None:
     ]
 
 
-def test_a_record_is_bounded_whatever_raised_it() -> None:
+def test_a_record_is_bounded_whatever_raised_it():
     def recurse(depth: int) -> None:
         recurse(depth + 1)
 
@@ -83,7 +83,7 @@ def test_a_record_is_bounded_whatever_raised_it() -> None:
     assert "x" * 2_000 + "… (9,998,000 more characters)" in text
 
 
-def test_a_record_that_cannot_be_shown_says_so() -> None:
+def test_a_record_that_cannot_be_shown_says_so():
     assert written("%d items", "many").endswith(
         "%d items (its arguments cannot be shown: TypeError: %d format: a real number is required, "
         "not str)"
@@ -92,7 +92,7 @@ def test_a_record_that_cannot_be_shown_says_so() -> None:
     assert hidden.endswith("HidesItsMessage: (its message cannot be shown: RuntimeError)")
 
 
-def test_a_password_is_masked_wherever_it_stands() -> None:
+def test_a_password_is_masked_wherever_it_stands():
     load_settings(redis_url="redis://:hunter%2F2x@host/0")
 
     text = written("%s", "hunter/2x", error=raised(OSError("at redis://u:other@h/0")))

@@ -44,7 +44,7 @@ def admitted(repeats: Repeats, records: list[logging.LogRecord], now_s: float = 
     return sum(repeats.admit(record, now_s) for record in records)
 
 
-def test_a_fault_is_logged_once_a_window_and_then_counted() -> None:
+def test_a_fault_is_logged_once_a_window_and_then_counted():
     repeats = Repeats(window_s=60)
     faults = [a_record("failed for %d", n, error=raised_here(f"item {n}")) for n in range(12_346)]
 
@@ -57,7 +57,7 @@ def test_a_fault_is_logged_once_a_window_and_then_counted() -> None:
     assert admitted(repeats, faults[:2], 60.0) == 1
 
 
-def test_faults_of_another_place_type_model_or_call_are_other_faults() -> None:
+def test_faults_of_another_place_type_model_or_call_are_other_faults():
     here = raised_here()
     records = [
         a_record(error=here),
@@ -70,7 +70,7 @@ def test_faults_of_another_place_type_model_or_call_are_other_faults() -> None:
     assert admitted(Repeats(), records + records) == len(records)
 
 
-def test_lines_without_a_traceback_may_come_a_few_times() -> None:
+def test_lines_without_a_traceback_may_come_a_few_times():
     warnings = [a_record(level=logging.WARNING) for _ in range(100)]
     prints = [a_record(level=logging.INFO, line=2) for _ in range(5_000)]
     jobs = [a_record(level=logging.INFO, name="seqd.jobs") for _ in range(5_000)]
@@ -82,7 +82,7 @@ def test_lines_without_a_traceback_may_come_a_few_times() -> None:
     assert admitted(repeats, jobs) == 5_000
 
 
-def test_a_count_is_written_when_the_handler_is_closed() -> None:
+def test_a_count_is_written_when_the_handler_is_closed():
     stream = io.StringIO()
     handler = BoundedHandler(stream)
     for _ in range(3):

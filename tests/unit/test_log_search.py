@@ -32,11 +32,11 @@ def write(folder: Path, name: str, *lines: str) -> Path:
 
 
 def found(folder: Path, **wanted: object) -> list[str]:
-    search = LogSearch([folder], Wanted(**wanted))  # type: ignore[arg-type]
+    search = LogSearch([folder], Wanted(**wanted))
     return [f"{record.source} {record.message}" for record in search.records()]
 
 
-def test_the_lines_of_a_job_come_from_all_logs_by_time(tmp_path: Path) -> None:
+def test_the_lines_of_a_job_come_from_all_logs_by_time(tmp_path):
     write(tmp_path, "cpu-0.log.1", a_line(1, "first job=j1"), a_line(2, "job=j2"))
     write(tmp_path, "cpu-0.log", a_line(5, "last job=j1 unit=2"), a_line(6, "job=j11 job=aj1"))
     write(tmp_path, "cpu-1.log", a_json_line(3, "third", job="j1"), a_json_line(4, "x", job="j2"))
@@ -51,7 +51,7 @@ def test_the_lines_of_a_job_come_from_all_logs_by_time(tmp_path: Path) -> None:
     ]
 
 
-def test_the_lines_of_a_traceback_come_with_their_record_and_are_bounded(tmp_path: Path) -> None:
+def test_the_lines_of_a_traceback_come_with_their_record_and_are_bounded(tmp_path):
     behind = [f"  line {number}" for number in range(1_000)]
     write(tmp_path, "cpu-0.log", a_line(1, "failed job=j1"), *behind, a_line(2, "other"))
     write(tmp_path, "cpu-1.log", a_json_line(3, "failed", job="j1", exception=["ValueError: no"]))
@@ -62,7 +62,7 @@ def test_the_lines_of_a_traceback_come_with_their_record_and_are_bounded(tmp_pat
     assert second.lines == ["  ValueError: no"]
 
 
-def test_the_lines_of_a_worker_are_those_behind_its_start(tmp_path: Path) -> None:
+def test_the_lines_of_a_worker_are_those_behind_its_start(tmp_path):
     starts = [f"worker starts: worker=cpu-0@here-00000{n} slot=cpu:0 host=here" for n in (1, 2)]
     write(
         tmp_path,
@@ -80,7 +80,7 @@ def test_the_lines_of_a_worker_are_those_behind_its_start(tmp_path: Path) -> Non
     assert found(tmp_path, worker="cpu:1") == found(tmp_path, worker="cpu-1") == ["cpu-1 other"]
 
 
-def test_new_lines_are_found_also_where_the_log_is_set_aside_meanwhile(tmp_path: Path) -> None:
+def test_new_lines_are_found_also_where_the_log_is_set_aside_meanwhile(tmp_path):
     log = write(tmp_path, "cpu-0.log", a_line(1, "one job=j1"))
     search = LogSearch([tmp_path], Wanted("j1"))
 
@@ -107,7 +107,7 @@ def test_new_lines_are_found_also_where_the_log_is_set_aside_meanwhile(tmp_path:
     )
 )
 @hypothesis.settings(hypothesis.settings.get_profile("quick"))
-def test_whatever_a_log_holds_it_is_read(tmp_path_factory: pytest.TempPathFactory, lines) -> None:
+def test_whatever_a_log_holds_it_is_read(tmp_path_factory, lines):
     folder = tmp_path_factory.mktemp("logs")
     (folder / "cpu-0.log").write_bytes(b"\n".join([*lines, a_line(1, "end job=j1").encode()]))
 
@@ -116,11 +116,8 @@ def test_whatever_a_log_holds_it_is_read(tmp_path_factory: pytest.TempPathFactor
 
 @pytest.mark.parametrize("job", [(), ("j1",)])
 def test_the_command_says_how_to_read_the_journal_where_it_has_found_no_log(
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-    job: tuple[str, ...],
-) -> None:
+    tmp_path, capsys, monkeypatch, job
+):
     monkeypatch.setenv("SEQD_REDIS_URL", "redis://127.0.0.1:1/0")
     monkeypatch.setenv("SEQD_DATA_DIR", str(tmp_path))
     missing = here(capsys, "logs", *job)
@@ -133,9 +130,7 @@ def test_the_command_says_how_to_read_the_journal_where_it_has_found_no_log(
     assert command in empty.err
 
 
-def test_a_worker_that_is_in_no_log_is_refused_with_those_that_are(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_worker_that_is_in_no_log_is_refused_with_those_that_are(tmp_path, capsys):
     write(tmp_path, "cpu-0.log", a_json_line(1, "one", worker="cpu-0@here-000001", slot="cpu:0"))
 
     unknown = here(capsys, "logs", "--worker", "cpu:1", "--folder", str(tmp_path))
@@ -151,8 +146,8 @@ def test_a_worker_that_is_in_no_log_is_refused_with_those_that_are(
 
 
 def test_the_command_prints_the_log_in_front_and_escapes_what_a_log_holds(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+    tmp_path, capsys, monkeypatch
+):
     monkeypatch.setenv("SEQD_REDIS_URL", "redis://127.0.0.1:1/0")
     monkeypatch.setenv("SEQD_DATA_DIR", str(tmp_path))
     (tmp_path / "logs").mkdir()
@@ -173,9 +168,7 @@ def test_the_command_prints_the_log_in_front_and_escapes_what_a_log_holds(
     assert (printed["message"], printed["log"], printed["unit"]) == ("failed", "train-cpu", "3")
 
 
-def test_no_password_is_printed_whatever_field_of_a_line_has_it(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
+def test_no_password_is_printed_whatever_field_of_a_line_has_it(capsys, tmp_path):
     url = "redis://ana:secret@h:6379/0"
     write(tmp_path, "cpu-0.log", a_json_line(1, url, url=url, jobs=["j1", url], exception=url))
 
@@ -185,9 +178,7 @@ def test_no_password_is_printed_whatever_field_of_a_line_has_it(
 
 
 @pytest.mark.parametrize("options", [(), ("--json",)], ids=["text", "json"])
-def test_times_at_the_ends_of_the_calendar_are_printed(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, options: tuple[str, ...]
-) -> None:
+def test_times_at_the_ends_of_the_calendar_are_printed(capsys, tmp_path, options):
     times = ("9999-12-31T23:59:59-12:00", "0001-01-01T00:00:00+14:00", "9999-12-30T23:59:59")
     lines = (json.dumps({"at": at, "message": "job=j1", "logger": "x"}) for at in times)
     write(tmp_path, "cpu-0.log", *lines)

@@ -81,9 +81,7 @@ def told_by_the_work(keeper: Keeper) -> None:
         (told_by_the_work, 2),  # though no renewal has noticed
     ],
 )
-def test_leases_count_as_lost_once_where_their_work_came_to_nothing(
-    steps: Callable[[Keeper], None], count: int
-) -> None:
+def test_leases_count_as_lost_once_where_their_work_came_to_nothing(steps, count):
     keeper = Keeper()
 
     with suppress(Stopped, LeaseLost), keeper.holding([ONE, TWO]):
@@ -92,7 +90,7 @@ def test_leases_count_as_lost_once_where_their_work_came_to_nothing(
     assert keeper.lost_count == count
 
 
-def test_a_plugin_goes_on_for_nothing_until_it_has_computed_however_late_the_commit_is() -> None:
+def test_a_plugin_goes_on_for_nothing_until_it_has_computed_however_late_the_commit_is():
     keeper = Keeper()
     said = []
 
@@ -107,7 +105,7 @@ def test_a_plugin_goes_on_for_nothing_until_it_has_computed_however_late_the_com
     assert said == [True, False] * 2
 
 
-def test_a_lease_is_not_renewed_that_was_committed_or_given_up_while_others_are_worked_on() -> None:
+def test_a_lease_is_not_renewed_that_was_committed_or_given_up_while_others_are_worked_on():
     keeper = Keeper()
 
     with keeper.holding([ONE, TWO]):
@@ -123,7 +121,7 @@ def test_a_lease_is_not_renewed_that_was_committed_or_given_up_while_others_are_
     assert keeper.lost_count == 0
 
 
-def test_a_plugin_that_asks_while_a_renewal_is_under_way_is_not_told_to_go_on_for_nothing() -> None:
+def test_a_plugin_that_asks_while_a_renewal_is_under_way_is_not_told_to_go_on_for_nothing():
     clock = HeldClock()
     keeper, said = Keeper(clock=clock), list[bool]()
 

@@ -47,16 +47,16 @@ ADDRESSES = st.builds(
 
 
 @given(ADDRESSES)
-def test_no_password_is_shown_of_any_address(url: str) -> None:
+def test_no_password_is_shown_of_any_address(url):
     assert SECRET not in without_password(url)
 
 
 @given(ADDRESSES)
-def test_no_error_over_an_address_shows_its_password(url: str) -> None:
+def test_no_error_over_an_address_shows_its_password(url):
     said = ""
     for use in (check_redis_url, connect, lambda one: Settings(redis_url=one)):
         try:
-            use(url)  # type: ignore[operator]
+            use(url)
         except SeqdError as error:
             said += f"{error!r} {error}" + "".join(traceback.format_exception(error))
 
@@ -77,12 +77,12 @@ def test_no_error_over_an_address_shows_its_password(url: str) -> None:
         ("unix:///run/redis.sock?db=2", "unix:///run/redis.sock?db=2"),
     ],
 )
-def test_what_is_sure_to_be_no_password_is_shown(url: str, shown: str) -> None:
+def test_what_is_sure_to_be_no_password_is_shown(url, shown):
     assert without_password(url) == shown
 
 
 @pytest.mark.parametrize("url", ["redis://:se/cr@host/0", "redis://:12#34@host", "redis://:1?2@h"])
-def test_a_password_that_is_not_encoded_is_refused_with_how_to_write_it(url: str) -> None:
+def test_a_password_that_is_not_encoded_is_refused_with_how_to_write_it(url):
     if "?" in url:  # which reads as options of an address without a password
         assert without_password(url) == "redis://***"
         return
@@ -112,11 +112,11 @@ def test_a_password_that_is_not_encoded_is_refused_with_how_to_write_it(url: str
         ),
     ],
 )
-def test_celery_gets_the_password_where_it_can_read_it(url: str, broker: str) -> None:
+def test_celery_gets_the_password_where_it_can_read_it(url, broker):
     assert broker_settings(url, Settings())["broker_url"] == broker
 
 
-def test_passwords_are_masked_in_settings_and_lines_that_quote_them_and_nothing_else_is() -> None:
+def test_passwords_are_masked_in_settings_and_lines_that_quote_them_and_nothing_else_is():
     settings = load_settings(
         redis_url=f"redis://:{SECRET}@host", redis_sentinel_password="guard/secret"
     )
@@ -128,7 +128,7 @@ def test_passwords_are_masked_in_settings_and_lines_that_quote_them_and_nothing_
 
 
 @given(ADDRESSES)
-def test_no_line_that_quotes_an_address_shows_its_password(url: str) -> None:
+def test_no_line_that_quotes_an_address_shows_its_password(url):
     remember_address(url)
 
     assert SECRET not in mask_passwords(f"connecting to {url} failed, says {url!r}.")

@@ -33,7 +33,7 @@ def a_model(*tasks: str, **own: TaskSchema) -> CatalogEntry:
 
 
 @pytest.fixture
-def file(tmp_path: Path) -> Path:
+def file(tmp_path):
     return tmp_path / "truth.jsonl"
 
 
@@ -50,7 +50,7 @@ def truths(items: MeasuredItems) -> list[object]:
     return [truth for truth, _ in items.beside()]
 
 
-def test_the_true_output_is_no_part_of_a_record(file: Path) -> None:
+def test_the_true_output_is_no_part_of_a_record(file):
     pair = {"left": "a", "right": "b"}
     rows: list[Mapping[str, object]] = [
         {"custom_id": "one", **pair, "truth": 1},
@@ -68,9 +68,7 @@ def test_the_true_output_is_no_part_of_a_record(file: Path) -> None:
     assert truths(items) == [1.0, 0.5, 2.0]
 
 
-def test_a_true_label_is_what_the_model_calls_it_with_the_beginning_of_the_text(
-    file: Path,
-) -> None:
+def test_a_true_label_is_what_the_model_calls_it_with_the_beginning_of_the_text(file):
     rows = [{"text": "x" * 900, "truth": "neg"}, {"text": "b", "truth": 7}, "c"]
 
     items = items_of(file, rows, a_model("classify"))
@@ -80,14 +78,14 @@ def test_a_true_label_is_what_the_model_calls_it_with_the_beginning_of_the_text(
 
 
 @pytest.mark.parametrize("value", [None, "", "  ", float("nan")])
-def test_what_is_empty_is_no_true_output(file: Path, value: object) -> None:
+def test_what_is_empty_is_no_true_output(file, value):
     items = items_of(file, [{"text": "a", "truth": value}, {"text": "b"}, "c"])
 
     assert [entry.custom_id for entry in items] == ["line-1", "line-2", "line-3"]
     assert truths(items) == [None, None, None]
 
 
-def test_other_true_outputs_are_other_data_with_the_same_texts(file: Path) -> None:
+def test_other_true_outputs_are_other_data_with_the_same_texts(file):
     prints = []
     for truth in (1, 1, 2):
         items = items_of(file, [{"text": "a", "truth": truth}])
@@ -110,13 +108,11 @@ def test_other_true_outputs_are_other_data_with_the_same_texts(file: Path) -> No
         (a_model("generate"), None, "classify"),
     ],
 )
-def test_a_model_that_classifies_is_measured_by_that_and_others_by_their_one_task(
-    entry: CatalogEntry | None, task: str | None, due: str
-) -> None:
+def test_a_model_that_classifies_is_measured_by_that_and_others_by_their_one_task(entry, task, due):
     assert subject_of(entry, "m", Asked(file="a.jsonl", task=task)).task == due
 
 
-def test_of_several_tasks_one_has_to_be_named() -> None:
+def test_of_several_tasks_one_has_to_be_named():
     with pytest.raises(InvalidRequest) as refused:
         subject_of(a_model("train", embed=SCORE, score=SCORE), "m", Asked(file="a.jsonl"))
 

@@ -1,7 +1,6 @@
 """What is kept beside a version: bounded, the newest of each data, of that very version alone."""
 
 import logging
-from pathlib import Path
 
 import pytest
 
@@ -26,7 +25,7 @@ from store_builders import publish
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> ModelStore:
+def store(tmp_path):
     return ModelStore(tmp_path / "models", {})
 
 
@@ -59,9 +58,7 @@ def published(store: ModelStore, content: str = "{}") -> ModelManifest:
     return store.open("topics", publish(store, content=content)).manifest
 
 
-def test_of_two_evaluations_on_the_same_data_with_the_same_parameters_the_newer_stays(
-    store: ModelStore,
-) -> None:
+def test_of_two_evaluations_on_the_same_data_with_the_same_parameters_the_newer_stays(store):
     manifest, folder = published(store), store.folder_of("topics")
 
     keep_evaluation(store, manifest, an_evaluation(data=1, at_ms=1))
@@ -74,7 +71,7 @@ def test_of_two_evaluations_on_the_same_data_with_the_same_parameters_the_newer_
     assert found == [("2", 2, {}), ("1", 3, {}), ("1", 4, {"fast": True})]
 
 
-def test_each_machine_has_its_newest_speed(store: ModelStore) -> None:
+def test_each_machine_has_its_newest_speed(store):
     manifest, folder = published(store), store.folder_of("topics")
 
     for machine, at_ms in (("one", 1), ("two", 2), ("one", 3)):
@@ -86,9 +83,7 @@ def test_each_machine_has_its_newest_speed(store: ModelStore) -> None:
     assert len(found.evaluations) == 1
 
 
-def test_a_version_opens_with_what_was_measured_of_it_and_loses_that_when_it_is_removed(
-    store: ModelStore,
-) -> None:
+def test_a_version_opens_with_what_was_measured_of_it_and_loses_that_when_it_is_removed(store):
     published(store)
     second, folder = published(store, '{"records": 2}'), store.folder_of("topics")
     keep_evaluation(store, second, an_evaluation())
@@ -100,7 +95,7 @@ def test_a_version_opens_with_what_was_measured_of_it_and_loses_that_when_it_is_
     assert not measurements_file(folder, 2).exists()
 
 
-def test_nothing_is_kept_of_a_version_that_was_removed_meanwhile(store: ModelStore) -> None:
+def test_nothing_is_kept_of_a_version_that_was_removed_meanwhile(store):
     published(store)
     second, folder = published(store, '{"records": 2}'), store.folder_of("topics")
     store.remove("topics", 2)
@@ -111,9 +106,7 @@ def test_nothing_is_kept_of_a_version_that_was_removed_meanwhile(store: ModelSto
     assert not measurements_file(folder, 2).exists()
 
 
-def test_measurements_of_another_version_under_the_same_number_are_not_shown(
-    store: ModelStore,
-) -> None:
+def test_measurements_of_another_version_under_the_same_number_are_not_shown(store):
     manifest, folder = published(store), store.folder_of("topics")
     keep_evaluation(store, manifest, an_evaluation())
     other = published(store, '{"records": 2}').model_copy(update={"version": 1})
@@ -122,9 +115,7 @@ def test_measurements_of_another_version_under_the_same_number_are_not_shown(
     assert read_measurements(folder, other).evaluations == ()
 
 
-def test_a_file_that_makes_no_sense_is_said_in_the_log_and_replaced(
-    store: ModelStore, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_file_that_makes_no_sense_is_said_in_the_log_and_replaced(store, caplog):
     manifest, folder = published(store), store.folder_of("topics")
     keep_evaluation(store, manifest, an_evaluation())
     path = measurements_file(folder, 1)
@@ -140,7 +131,7 @@ def test_a_file_that_makes_no_sense_is_said_in_the_log_and_replaced(
     assert len(read_measurements(folder, manifest).evaluations) == 1
 
 
-def test_a_link_in_the_place_of_the_file_is_not_followed(store: ModelStore, tmp_path: Path) -> None:
+def test_a_link_in_the_place_of_the_file_is_not_followed(store, tmp_path):
     manifest, folder = published(store), store.folder_of("topics")
     keep_evaluation(store, manifest, an_evaluation())
     path = measurements_file(folder, 1)
@@ -160,7 +151,7 @@ def test_a_link_in_the_place_of_the_file_is_not_followed(store: ModelStore, tmp_
         b'\x0c\0\0\0\0\0\0\0{"a": {"b":1}}',
     ],
 )
-def test_a_file_that_is_none_has_no_numbers(tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_is_none_has_no_numbers(tmp_path, content):
     path = tmp_path / "weights.safetensors"
     path.write_bytes(content)
 

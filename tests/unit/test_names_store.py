@@ -2,7 +2,6 @@
 
 import json
 import logging
-from pathlib import Path
 
 import pytest
 
@@ -14,17 +13,17 @@ PLUGINS = ("echo", "lstm")
 
 
 @pytest.fixture
-def root(tmp_path: Path) -> Path:
+def root(tmp_path):
     return tmp_path / "models"
 
 
 @pytest.fixture
-def store(root: Path) -> ModelStore:
+def store(root):
     return ModelStore(root, {})
 
 
 def test_the_first_version_writes_down_what_the_model_is_made_with_and_no_later_one_does(
-    store: ModelStore, root: Path
+    store, root
 ):
     publish(store, "topics", "echo")
     publish(store, "moods", "lstm")
@@ -57,9 +56,7 @@ DAMAGED = {
 
 
 @pytest.mark.parametrize("content", DAMAGED)
-def test_a_damaged_model_file_hides_its_model_and_no_other(
-    store: ModelStore, root: Path, content: str, caplog: pytest.LogCaptureFixture
-):
+def test_a_damaged_model_file_hides_its_model_and_no_other(store, root, content, caplog):
     publish(store, "topics", "echo")
     publish(store, "moods", "echo")
     (root / "topics" / "model.json").write_text(content)
@@ -82,9 +79,7 @@ def test_a_damaged_model_file_hides_its_model_and_no_other(
     assert store.plugin_of("topics") == "lstm"
 
 
-def test_a_link_in_the_place_of_a_model_file_is_damage(
-    store: ModelStore, root: Path, tmp_path: Path
-):
+def test_a_link_in_the_place_of_a_model_file_is_damage(store, root, tmp_path):
     publish(store, "topics", "echo")
     path = root / "topics" / "model.json"
     path.rename(tmp_path / "elsewhere")

@@ -4,7 +4,6 @@ import os
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,7 +17,7 @@ VARIATIONS = [(task, style) for task in TASKS for style in STYLES if task in STY
 
 
 @pytest.fixture(autouse=True)
-def _own_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+def _own_folder(monkeypatch, tmp_path):
     monkeypatch.setenv("SEQD_DATA_DIR", str(tmp_path / "data"))
     folder = tmp_path / "here"
     folder.mkdir()
@@ -36,9 +35,7 @@ def written() -> list[str]:
     return sorted(str(path.relative_to(Path.cwd())) for path in Path.cwd().rglob("*"))
 
 
-def test_a_new_plugin_passes_its_own_test_and_its_module_is_imported(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_a_new_plugin_passes_its_own_test_and_its_module_is_imported(capsys):
     ended = new(capsys, "hello")
 
     tested = subprocess.run(
@@ -57,7 +54,7 @@ def test_a_new_plugin_passes_its_own_test_and_its_module_is_imported(
     assert "3 passed" in tested.stdout, tested.stdout + tested.stderr
 
 
-def test_the_next_commands_are_printed_to_be_copied(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_next_commands_are_printed_to_be_copied(capsys):
     of_a_function = new(capsys, "hello")
     of_a_learner = new(capsys, "tone", "--style", "class", "--out", "my tone")
 
@@ -81,7 +78,7 @@ def test_the_next_commands_are_printed_to_be_copied(capsys: pytest.CaptureFixtur
 
 
 @pytest.mark.parametrize(("task", "style"), VARIATIONS, ids=map(" ".join, VARIATIONS))
-def test_all_files_of_a_variation_are_complete(task: str, style: str) -> None:
+def test_all_files_of_a_variation_are_complete(task, style):
     files = Distribution("two_words", task, style).files()
 
     project = tomllib.loads(files["pyproject.toml"])
@@ -131,9 +128,7 @@ def test_all_files_of_a_variation_are_complete(task: str, style: str) -> None:
     ],
     ids=lambda value: value if len(value) < 15 else "",
 )
-def test_a_name_that_cannot_be_is_refused_with_one_that_can(
-    capsys: pytest.CaptureFixture[str], name: str, said: str
-) -> None:
+def test_a_name_that_cannot_be_is_refused_with_one_that_can(capsys, name, said):
     ended = new(capsys, name)
 
     assert (ended.status, ended.out) == (2, "")
@@ -161,9 +156,7 @@ def test_a_name_that_cannot_be_is_refused_with_one_that_can(
     ],
     ids=["task", "style", "both"],
 )
-def test_a_task_or_style_that_there_is_not_is_refused_with_those_there_are(
-    capsys: pytest.CaptureFixture[str], options: tuple[str, ...], said: str
-) -> None:
+def test_a_task_or_style_that_there_is_not_is_refused_with_those_there_are(capsys, options, said):
     ended = new(capsys, "hello", *options)
 
     assert (ended.status, ended.err) == (2, f"error[invalid_request]: {said}\n")
@@ -171,9 +164,7 @@ def test_a_task_or_style_that_there_is_not_is_refused_with_those_there_are(
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_folder_without_the_right_to_write_gets_nothing(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_a_folder_without_the_right_to_write_gets_nothing(capsys):
     Path.cwd().chmod(0o555)
 
     ended = new(capsys, "hello")
@@ -185,9 +176,7 @@ def test_a_folder_without_the_right_to_write_gets_nothing(
     assert written() == []
 
 
-def test_without_jinja_it_says_what_to_install(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_jinja_it_says_what_to_install(capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "jinja2", None)
 
     ended = new(capsys, "hello")
@@ -210,9 +199,7 @@ def test_without_jinja_it_says_what_to_install(
         ("/proc/seqd-hello", "output_unwritable", "/proc/seqd-hello cannot be written: "),
     ],
 )
-def test_a_place_that_cannot_be_written_is_left_alone_and_named(
-    capsys: pytest.CaptureFixture[str], out: str, code: str, said: str
-) -> None:
+def test_a_place_that_cannot_be_written_is_left_alone_and_named(capsys, out, code, said):
     Path("mine").mkdir()
     Path("mine/mine.txt").write_text("mine")
     Path("file").write_text("mine")
@@ -226,7 +213,7 @@ def test_a_place_that_cannot_be_written_is_left_alone_and_named(
     assert written() == before
 
 
-def test_an_empty_folder_is_filled(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_empty_folder_is_filled(capsys):
     ended = new(capsys, "hello", "--out", ".")
 
     assert ended.status == 0, ended.err

@@ -4,7 +4,6 @@
 """
 
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -32,7 +31,7 @@ WHY = "import of keras halted; None in sys.modules"
 
 
 @pytest.fixture(autouse=True)
-def no_keras(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_keras(monkeypatch):
     for name in ("seqd_char_lstm.network", "seqd_imdb_lstm.network"):
         monkeypatch.delitem(sys.modules, name, raising=False)
         package, _, attribute = name.partition(".")
@@ -42,7 +41,7 @@ def no_keras(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def no_numba(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_numba(monkeypatch):
     for module in (
         seqd_char_lstm.engine,
         seqd_char_lstm.learner,
@@ -52,7 +51,7 @@ def no_numba(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "can_compile", lambda: False)
 
 
-def test_learning_from_windows_says_what_to_install_and_what_to_do_without(tmp_path: Path):
+def test_learning_from_windows_says_what_to_install_and_what_to_do_without(tmp_path):
     context = MemoryTrainContext(tmp_path, TextDataset("The cat sat on the mat. " * 20, "a test"))
 
     with pytest.raises(LibraryMissing) as refused:
@@ -66,7 +65,7 @@ def test_learning_from_windows_says_what_to_install_and_what_to_do_without(tmp_p
     assert failure_of(refused.value).code == "no_library"
 
 
-def test_the_data_set_that_comes_with_keras_says_so(tmp_path: Path):
+def test_the_data_set_that_comes_with_keras_says_so(tmp_path):
     context = MemoryTrainContext(tmp_path, NamedDataset("keras:imdb"))
 
     with pytest.raises(LibraryMissing) as refused:
@@ -80,7 +79,7 @@ def test_the_data_set_that_comes_with_keras_says_so(tmp_path: Path):
 
 @pytest.mark.parametrize("device", [CPU, GPU], ids=["a CPU without Numba", "a GPU"])
 @pytest.mark.usefixtures("no_numba")
-def test_what_is_served_by_keras_says_what_to_install(device: Device):
+def test_what_is_served_by_keras_says_what_to_install(device):
     with pytest.raises(LibraryMissing) as refused:
         a_classifier(device=device)
 
@@ -102,7 +101,7 @@ def test_char_lstm_without_numba_and_keras_says_what_to_install():
 
 
 @pytest.mark.usefixtures("no_numba")
-def test_streams_without_numba_and_keras_are_refused(tmp_path: Path):
+def test_streams_without_numba_and_keras_are_refused(tmp_path):
     context = MemoryTrainContext(tmp_path, TextDataset("The cat sat on the mat. " * 99, "a test"))
 
     with pytest.raises(LibraryMissing, match=r"^char_lstm learns with Keras on a GPU, and where"):

@@ -18,7 +18,7 @@ AWAY = ConnectionError("Connection refused.")
 
 
 @pytest.fixture
-def clock() -> HeldClock:
+def clock():
     return HeldClock()
 
 
@@ -49,13 +49,8 @@ def waited_s(clock: HeldClock, outage: Outage, trouble: Trouble, retries: int = 
     ],
 )
 def test_an_outage_is_waited_for_as_long_as_it_may_take_and_who_comes_late_for_the_rest_of_it(
-    clock: HeldClock,
-    trouble: Trouble,
-    had_right: bool,
-    has_answered: bool,
-    first_s: float,
-    late_s: float,
-) -> None:
+    clock, trouble, had_right, has_answered, first_s, late_s
+):
     outage = Outage(limit_s=60.0, full_s=20.0, has_answered=has_answered, clock=clock)
     outage.bears_denial = had_right
 
@@ -65,7 +60,7 @@ def test_an_outage_is_waited_for_as_long_as_it_may_take_and_who_comes_late_for_t
     assert outage.is_on is (trouble is not Trouble.DENIED or had_right)
 
 
-def test_news_wait_for_nothing_and_a_broken_connection_is_made_anew_once() -> None:
+def test_news_wait_for_nothing_and_a_broken_connection_is_made_anew_once():
     outage = Outage(limit_s=60.0, has_answered=True)
 
     with waiting_at_most(0):
@@ -78,7 +73,7 @@ def test_news_wait_for_nothing_and_a_broken_connection_is_made_anew_once() -> No
     assert (answers, refused, never_twice) == ([True, False], False, False)
 
 
-def test_nobody_waits_any_more_when_the_worker_drains(clock: HeldClock) -> None:
+def test_nobody_waits_any_more_when_the_worker_drains(clock):
     outage = Outage(limit_s=60.0, has_answered=True, clock=clock)
     asked: list[bool] = []
     outage.gives_up = lambda: len(asked) == 3 or bool(asked.append(True))
@@ -89,8 +84,8 @@ def test_nobody_waits_any_more_when_the_worker_drains(clock: HeldClock) -> None:
 
 
 def test_an_outage_has_a_line_at_its_beginning_and_one_at_its_end_and_a_blip_has_none(
-    clock: HeldClock, caplog: pytest.LogCaptureFixture
-) -> None:
+    clock, caplog
+):
     caplog.set_level(logging.INFO)
     outage = Outage(limit_s=60.0, promise="waiting for it", has_answered=True, clock=clock)
     outage.address = "host:6379"

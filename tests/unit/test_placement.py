@@ -43,9 +43,7 @@ def a_placement(
     targets=st.lists(st.sampled_from(TARGETS), min_size=1, max_size=6),
     served=st.sets(st.sampled_from(("topics", "moods"))),
 )
-def test_both_the_setting_and_one_target_of_the_rule_have_to_allow_a_model(
-    targets: list[str], served: set[str]
-):
+def test_both_the_setting_and_one_target_of_the_rule_have_to_allow_a_model(targets, served):
     rule = a_rule(*targets)
     by_setting = not served or "topics" in served
 
@@ -69,7 +67,7 @@ def test_both_the_setting_and_one_target_of_the_rule_have_to_allow_a_model(
         (a_placement(a_rule("kind:gpu"), served=("moods",)), False, False),
     ],
 )
-def test_what_a_worker_is_to_serve_by_name_it_keeps(placement, serves: bool, keeps: bool):
+def test_what_a_worker_is_to_serve_by_name_it_keeps(placement, serves, keeps):
     assert (placement.serves("topics"), placement.is_kept("topics")) == (serves, keeps)
 
 

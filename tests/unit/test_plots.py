@@ -60,9 +60,7 @@ def a_table(*names: str) -> Inspection:
         ),
     ],
 )
-def test_a_panel_is_drawn_for_each_curve_with_its_best_epoch(
-    tmp_path: Path, names: tuple[str, ...], width: int, title: str
-) -> None:
+def test_a_panel_is_drawn_for_each_curve_with_its_best_epoch(tmp_path, names, width, title):
     sheet = draw_curves(epochs_of(12, *names), tmp_path / "curve.png", model="m@1")
 
     assert size_of(tmp_path / "curve.png") == (width, 616)
@@ -71,14 +69,14 @@ def test_a_panel_is_drawn_for_each_curve_with_its_best_epoch(
     assert sheet.figure.axes[-1].get_title() == title
 
 
-def test_epochs_without_figures_have_no_curve(tmp_path: Path) -> None:
+def test_epochs_without_figures_have_no_curve(tmp_path):
     with pytest.raises(InvalidRequest, match="the epochs of m@1 have no figures, so there is no"):
         draw_curves(epochs_of(2), tmp_path / "curve.png", model="m@1")
 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_distribution_has_a_bar_for_each_of_its_first_names(tmp_path: Path) -> None:
+def test_a_distribution_has_a_bar_for_each_of_its_first_names(tmp_path):
     words = [f"word {number}" for number in range(60)]
 
     few = draw_distribution(a_table("'a'", "'$'", "'\\n'"), tmp_path / "d.png", model="m@0")
@@ -99,7 +97,7 @@ def a_report(*labels: str) -> Report:
     return answers.report()
 
 
-def test_an_evaluation_of_few_or_many_classes_is_drawn(tmp_path: Path) -> None:
+def test_an_evaluation_of_few_or_many_classes_is_drawn(tmp_path):
     path = tmp_path / "evaluation.png"
     many = [f"class $_{number}$" for number in range(60)]
 
@@ -119,9 +117,7 @@ def test_an_evaluation_of_few_or_many_classes_is_drawn(tmp_path: Path) -> None:
         ("folder.png", r"the picture '.*folder\.png' cannot be written"),
     ],
 )
-def test_a_picture_that_cannot_be_drawn_leaves_all_as_it_was(
-    tmp_path: Path, name: str, said: str
-) -> None:
+def test_a_picture_that_cannot_be_drawn_leaves_all_as_it_was(tmp_path, name, said):
     (tmp_path / "folder.png").mkdir()
 
     with pytest.raises(InvalidRequest, match=said):
@@ -159,9 +155,7 @@ def a_sweep(grid: dict[str, list], metric: str | None = None) -> SweepReport:
         ({"embedding_dim": [8, 16]}, "loss", ["16", "8"]),  # the lowest is best
     ],
 )
-def test_a_sweep_has_a_bar_for_each_combination_the_best_on_top(
-    tmp_path: Path, grid: dict[str, list], metric: str | None, bars: list[str]
-) -> None:
+def test_a_sweep_has_a_bar_for_each_combination_the_best_on_top(tmp_path, grid, metric, bars):
     sheet = draw_sweep(a_sweep(grid, metric), tmp_path / "sweep.png")
 
     quality, time = sheet.figure.axes

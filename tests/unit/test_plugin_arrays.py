@@ -1,7 +1,5 @@
 """Arrays of a version: they come back as they were, however they lay in memory, or not at all."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -24,7 +22,7 @@ ROWS = np.arange(6, dtype=np.float64).reshape(2, 3)
     ],
     ids=["by columns", "transposed", "every second", "broadcast", "one number", "none", "booleans"],
 )
-def test_an_array_comes_back_as_it_was_however_it_lay_in_memory(array, tmp_path: Path):
+def test_an_array_comes_back_as_it_was_however_it_lay_in_memory(array, tmp_path):
     save_arrays(tmp_path / "a.safetensors", {"weights": array})
 
     (loaded,) = load_arrays(tmp_path / "a.safetensors", {"weights": array.shape}).values()
@@ -34,14 +32,14 @@ def test_an_array_comes_back_as_it_was_however_it_lay_in_memory(array, tmp_path:
 
 
 @pytest.mark.parametrize("wrong", [np.array(["a"]), np.array([None]), np.array([1j])])
-def test_what_is_no_array_of_numbers_is_refused_with_its_name(wrong, tmp_path: Path):
+def test_what_is_no_array_of_numbers_is_refused_with_its_name(wrong, tmp_path):
     with pytest.raises(PluginFault, match=r"^save_arrays is given 'words' as .*; allowed: "):
         save_arrays(tmp_path / "a.safetensors", {"words": wrong})
 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_other_names_or_shapes_than_are_due_are_refused(tmp_path: Path):
+def test_other_names_or_shapes_than_are_due_are_refused(tmp_path):
     path = tmp_path / "a.safetensors"
     save_arrays(path, {"weights": ROWS})
 
@@ -51,7 +49,7 @@ def test_other_names_or_shapes_than_are_due_are_refused(tmp_path: Path):
 
 
 @pytest.mark.parametrize("content", [b"", b"no tensors", b"\xff" * 64])
-def test_a_file_that_holds_none_is_damaged(content, tmp_path: Path):
+def test_a_file_that_holds_none_is_damaged(content, tmp_path):
     (tmp_path / "a.safetensors").write_bytes(content)
 
     with pytest.raises(ArtifactDamaged, match=r"^a\.safetensors cannot be read: "):

@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -23,9 +22,7 @@ class Unreadable(ValueError):
         (Unreadable(), "its text cannot be read"),
     ],
 )
-def test_what_is_none_or_cannot_be_read_becomes_one_of_the_same_name(
-    error: BaseException, said: str
-):
+def test_what_is_none_or_cannot_be_read_becomes_one_of_the_same_name(error, said):
     with pytest.raises(RuntimeError) as raised, PluginCall():
         raise error
 
@@ -112,7 +109,7 @@ called("exits", copying(lambda: sys.exit(3)))
     assert lines == [line for three in each for line in three]
 
 
-def test_a_copy_ends_with_the_call_of_a_decorated_function_and_takes_no_other_item(tmp_path: Path):
+def test_a_copy_ends_with_the_call_of_a_decorated_function_and_takes_no_other_item(tmp_path):
     """Each call, or part, is noted, forks, and comes back.
 
     Past 60 notes it ends, so that the copies are few where they go on.

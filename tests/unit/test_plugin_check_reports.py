@@ -49,7 +49,7 @@ def test_a_decorated_class_and_function_declare_their_examples_as_an_attribute()
     assert author_method(model_of(Known), "load") is Known
 
 
-def test_the_function_to_blame_is_the_one_that_the_author_has_decorated(tmp_path: Path):
+def test_the_function_to_blame_is_the_one_that_the_author_has_decorated(tmp_path):
     @classifier("blamed", summary="Blamed.")
     def blamed(text: str) -> Label:
         return Label("x")

@@ -90,7 +90,7 @@ class Learner:
 
 
 @pytest.fixture
-def artifact(tmp_path: Path):
+def artifact(tmp_path):
     return train_to_artifact(model_of(Learner), {}, DATA, tmp_path)
 
 
@@ -104,7 +104,7 @@ def test_a_class_that_learns_is_trained_saved_and_loaded(artifact):
     assert model_of(Learner).summary == "Tells texts apart by their length."
 
 
-def test_a_preset_and_held_out_records_reach_the_training(tmp_path: Path):
+def test_a_preset_and_held_out_records_reach_the_training(tmp_path):
     preset = model_of(Learner).presets["sharp"]
 
     made = train_to_artifact(model_of(Learner), preset, DATA, tmp_path, held_out=DATA)
@@ -126,7 +126,7 @@ def test_a_class_has_several_tasks_and_what_it_says_of_itself(artifact):
 
 
 @pytest.mark.parametrize("form", ["str", "Dataset", "Iterable[LabelledRecord]"])
-def test_each_form_of_data_reaches_a_training(tmp_path: Path, form: str):
+def test_each_form_of_data_reaches_a_training(tmp_path, form):
     taking = made(f"""
 from pathlib import Path
 SEEN = []
@@ -153,7 +153,7 @@ class Taking:
         assert seen == (DATA.text() if form == "str" else DATA)
 
 
-def test_reading_the_data_and_the_end_of_a_training_ask_whether_to_stop(tmp_path: Path):
+def test_reading_the_data_and_the_end_of_a_training_ask_whether_to_stop(tmp_path):
     description = model_of(Learner)
     asked = MemoryTrainContext(tmp_path / "asked", DATA)
     description.train(description.tasks["train"].parameters(), asked)
@@ -188,7 +188,7 @@ def test_a_class_without_load_is_built_in_and_one_with_load_alone_waits_for_weig
     assert outcomes_of(Waiting, "classify", ["a"])[0].label == "x"
 
 
-def test_a_version_with_files_takes_as_much_memory_as_they_have_at_least(tmp_path: Path):
+def test_a_version_with_files_takes_as_much_memory_as_they_have_at_least(tmp_path):
     @model("lazy", summary="Reads its file later.")
     class Lazy:
         @classmethod
@@ -278,7 +278,7 @@ CLASSIFIES = "def classify(self, text: str) -> str: ...\n    "
         ),
     ],
 )
-def test_a_class_of_another_form_is_refused_with_what_to_change(body: str, message: str):
+def test_a_class_of_another_form_is_refused_with_what_to_change(body, message):
     source = f"class Faulty:\n    {body}"
 
     assert refusal_of(model("faulty", summary="Faulty."), source) == message
@@ -310,9 +310,7 @@ def learner(more: str = "", libraries: tuple[str, ...] = ()) -> Model:
         ),
     ],
 )
-def test_what_a_training_leaves_behind_against_its_word_is_told(
-    tmp_path: Path, description: Model, message: str
-):
+def test_what_a_training_leaves_behind_against_its_word_is_told(tmp_path, description, message):
     context = MemoryTrainContext(tmp_path, DATA)
 
     with pytest.raises(PluginFault) as fault:
@@ -334,7 +332,7 @@ def test_what_a_training_leaves_behind_against_its_word_is_told(
         ),
     ],
 )
-def test_what_a_load_gives_against_its_word_is_told(artifact, more: str, message: str):
+def test_what_a_load_gives_against_its_word_is_told(artifact, more, message):
     with pytest.raises(PluginFault) as fault:
         learner(more).load(artifact, CPU)
 

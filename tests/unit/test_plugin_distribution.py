@@ -1,7 +1,6 @@
 """Which plugins are where: what workers lack, and what to install there."""
 
 import json
-from pathlib import Path
 
 import pytest
 
@@ -24,7 +23,7 @@ def a_worker(name: str, *plugins: PluginStatus) -> WorkerStatus:
 MARKOV = a_plugin("markov", distribution="seqd")
 
 
-def test_a_plugin_is_listed_by_version_and_state_with_the_workers_that_have_it_so() -> None:
+def test_a_plugin_is_listed_by_version_and_state_with_the_workers_that_have_it_so():
     broken = a_plugin(state=PluginState.BROKEN, reason="no libfoo", models=())
     workers = [a_worker("a", a_plugin()), a_worker("b", broken), a_worker("c"), a_worker("d")]
 
@@ -36,14 +35,14 @@ def test_a_plugin_is_listed_by_version_and_state_with_the_workers_that_have_it_s
     ]
 
 
-def test_nothing_is_said_to_be_missing_on_a_worker_that_does_not_say_what_it_has() -> None:
+def test_nothing_is_said_to_be_missing_on_a_worker_that_does_not_say_what_it_has():
     drained = a_worker_status(worker="b", plugins=())
 
     assert differences([a_plugin()], [a_worker("a", a_plugin()), drained]) == []
     assert holdings(fleet_of([drained]), ["hello"]) == []
 
 
-def test_a_plugin_that_some_workers_lack_is_named_with_the_command_that_installs_it() -> None:
+def test_a_plugin_that_some_workers_lack_is_named_with_the_command_that_installs_it():
     workers = [a_worker("a", a_plugin()), *(a_worker(name) for name in "bcdef")]
 
     assert differences([], workers) == [
@@ -52,7 +51,7 @@ def test_a_plugin_that_some_workers_lack_is_named_with_the_command_that_installs
     ]
 
 
-def test_plugins_of_one_distribution_are_one_sentence() -> None:
+def test_plugins_of_one_distribution_are_one_sentence():
     more = a_plugin("bye", distribution="seqd-hello")
 
     assert differences([a_plugin(), more], [a_worker("a")]) == [
@@ -61,7 +60,7 @@ def test_plugins_of_one_distribution_are_one_sentence() -> None:
     ]
 
 
-def test_one_without_a_distribution_is_to_be_brought_there() -> None:
+def test_one_without_a_distribution_is_to_be_brought_there():
     loose = a_plugin(distribution="(none)", version="")
 
     (said,) = differences([loose], [a_worker("a")])
@@ -71,7 +70,7 @@ def test_one_without_a_distribution_is_to_be_brought_there() -> None:
     )
 
 
-def test_another_version_on_a_worker_than_here_is_named_with_both() -> None:
+def test_another_version_on_a_worker_than_here_is_named_with_both():
     workers = [a_worker("a", a_plugin(version="0.1")), a_worker("b", a_plugin())]
 
     assert differences([a_plugin()], workers) == [
@@ -81,7 +80,7 @@ def test_another_version_on_a_worker_than_here_is_named_with_both() -> None:
     ]
 
 
-def test_a_plugin_of_seqd_that_only_workers_of_the_release_before_have_is_missing_nowhere() -> None:
+def test_a_plugin_of_seqd_that_only_workers_of_the_release_before_have_is_missing_nowhere():
     old = [a_plugin("markov", "0.1", distribution="seqd"), a_plugin("gone", distribution="seqd")]
     workers = [a_worker_status(worker="a", plugins=old), a_worker("b")]
 
@@ -90,7 +89,7 @@ def test_a_plugin_of_seqd_that_only_workers_of_the_release_before_have_is_missin
     assert said.startswith("seqd has the version 0.2 here, and 0.1 on a. ")
 
 
-def test_one_that_is_installed_editable_here_is_brought_there_as_a_wheel() -> None:
+def test_one_that_is_installed_editable_here_is_brought_there_as_a_wheel():
     editable = {"seqd-hello": "/home/me/my hello"}
     wheel = "make its wheel here, `pip wheel --no-deps '/home/me/my hello'`, and install that there"
 
@@ -103,7 +102,7 @@ def test_one_that_is_installed_editable_here_is_brought_there_as_a_wheel() -> No
     assert f"0.1 on a. For one version everywhere, {wheel}. Then restart it;" in older
 
 
-def test_workers_of_this_machine_started_before_what_is_installed_on_it() -> None:
+def test_workers_of_this_machine_started_before_what_is_installed_on_it():
     old = a_plugin("old", version="0.3")
     here = [MARKOV, a_plugin(), old]
     ours = a_worker("a", a_plugin("old")).model_copy(update={"host": "this"})
@@ -117,7 +116,7 @@ def test_workers_of_this_machine_started_before_what_is_installed_on_it() -> Non
     assert lacking.startswith("The plugin hello is missing on b. Install it there: ")
 
 
-def test_workers_of_this_machine_have_what_was_removed_from_it_until_they_are_restarted() -> None:
+def test_workers_of_this_machine_have_what_was_removed_from_it_until_they_are_restarted():
     ours = [a_worker(name, a_plugin()).model_copy(update={"host": "this"}) for name in ("a", "b")]
 
     assert differences([MARKOV], [*ours, a_worker("c")], host="this") == [
@@ -137,9 +136,7 @@ def test_workers_of_this_machine_have_what_was_removed_from_it_until_they_are_re
         ([], None),
     ],
 )
-def test_an_editable_distribution_is_told_with_its_folder(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, record: object, source: str | None
-) -> None:
+def test_an_editable_distribution_is_told_with_its_folder(tmp_path, monkeypatch, record, source):
     info = tmp_path / "seqd_hello-0.2.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: seqd-hello\nVersion: 0.2\n")

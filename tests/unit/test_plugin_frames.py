@@ -1,6 +1,5 @@
 """Where in a plugin an error arose: the innermost call of the plugin's own code."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -26,7 +25,7 @@ PACKAGE = {
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Callable[[str], Exception]:
+def run(tmp_path):
     """Run code with the packages at hand, as the daemon's; return what it raised."""
     for name, content in PACKAGE.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
@@ -49,9 +48,7 @@ def run(tmp_path: Path) -> Callable[[str], Exception]:
     return run
 
 
-def test_the_place_is_the_innermost_line_of_the_plugin_and_none_of_a_library_that_it_calls(
-    run: Callable[[str], Exception],
-) -> None:
+def test_the_place_is_the_innermost_line_of_the_plugin_and_none_of_a_library_that_it_calls(run):
     error = run("import seqd_made\nseqd_made.classify('b')")
 
     assert str(place_of(error)) == "seqd_made/inner.py, line 5, in deep"
@@ -60,21 +57,19 @@ def test_the_place_is_the_innermost_line_of_the_plugin_and_none_of_a_library_tha
     )
 
 
-def test_a_plugin_that_is_named_is_found_behind_a_library_that_calls_it(
-    run: Callable[[str], Exception],
-) -> None:
+def test_a_plugin_that_is_named_is_found_behind_a_library_that_calls_it(run):
     error = run("import a_library, seqd_made\na_library.called(seqd_made.classify)")
 
     assert str(place_of(error, "seqd_made")) == "seqd_made/inner.py, line 5, in deep"
     assert str(place_of(error)) == "a_library.py, line 2, in parse"
 
 
-def test_an_error_that_no_call_of_a_plugin_led_to_has_no_place() -> None:
+def test_an_error_that_no_call_of_a_plugin_led_to_has_no_place():
     assert place_of(ValueError("made, not raised")) is None
     assert with_place("it failed", ValueError("made")) == "it failed"
 
 
-def test_an_endless_recursion_has_a_place(run: Callable[[str], Exception]) -> None:
+def test_an_endless_recursion_has_a_place(run):
     error = run(
         "import seqd_made\nseqd_made.inner.a_library.parse = lambda text: seqd_made."
         "classify(text)\nseqd_made.classify('b')"
@@ -85,7 +80,7 @@ def test_an_endless_recursion_has_a_place(run: Callable[[str], Exception]) -> No
     assert place.startswith("seqd_made/")
 
 
-def test_the_log_of_a_worker_of_up_is_its_file_and_that_of_another_its_output() -> None:
+def test_the_log_of_a_worker_of_up_is_its_file_and_that_of_another_its_output():
     supervised = Settings(data_dir=Path("/data"), supervised=True)
 
     assert log_place(supervised, "train@cpu", "h1") == (

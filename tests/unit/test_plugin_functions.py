@@ -277,7 +277,7 @@ def test_an_example_is_run_when_the_model_warms_up():
         (("a", 1.0, {"b": 1.5}), "'b' of the label is 1.5; allowed: 0.0 to 1.0"),
     ],
 )
-def test_what_cannot_be_a_label_is_refused_where_it_is_made(label: tuple, said: str):
+def test_what_cannot_be_a_label_is_refused_where_it_is_made(label, said):
     with pytest.raises(ValueError, match=f"^{re.escape(said)}$"):
         Label(*label)
 
@@ -324,7 +324,7 @@ LIST = "It takes a list, and gives one."
         ),
     ],
 )
-def test_what_a_function_gives_against_its_word_is_told(takes: str, given: str, said: str):
+def test_what_a_function_gives_against_its_word_is_told(takes, given, said):
     name, gives = ("generate", "str") if "prompt" in takes else ("classify", "Label")
     gives = f"list[{gives}]" if "list" in takes else "Iterator[str]" if "for" in given else gives
     decorate = generator if name == "generate" else classifier
@@ -371,7 +371,7 @@ def test_of_a_list_without_an_end_one_more_is_drawn_than_there_are_texts():
     @classifier("endless")
     def endless(texts: list[str]) -> list[Label]:
         """Give labels without an end; the thousandth ends the test."""
-        return (drawn.append(number) or Label("a") for number in range(1_000))  # type: ignore[return-value]
+        return (drawn.append(number) or Label("a") for number in range(1_000))
 
     with pytest.raises(PluginFault, match=r"gave more than 2 outcomes for 2 texts\. Give one for"):
         outcomes_of(endless, "classify", ["a", "b"])

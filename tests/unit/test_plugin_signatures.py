@@ -151,7 +151,7 @@ def test_a_seed_and_samples_that_the_function_declares_are_its_own_within_its_bo
 
 
 @pytest.mark.parametrize("seed", [-5, 2**70])
-def test_a_seed_has_a_stream_whatever_bounds_the_function_gives_it(seed: int):
+def test_a_seed_has_a_stream_whatever_bounds_the_function_gives_it(seed):
     @classifier("own")
     def own(text: str, stream: Random, seed: Annotated[int, Field(ge=-5, le=2**70)] = 0) -> Label:
         """Label.
@@ -245,7 +245,7 @@ FAULTS = {
 
 
 @pytest.mark.parametrize(("source", "said"), FAULTS.items())
-def test_a_classifier_of_another_form_is_refused_with_what_to_change(source: str, said: str):
+def test_a_classifier_of_another_form_is_refused_with_what_to_change(source, said):
     assert refusal_of(classifier("faulty", summary="Faulty."), source) == f"mine.f{said}"
 
 
@@ -282,7 +282,7 @@ def test_a_classifier_of_another_form_is_refused_with_what_to_change(source: str
         ),
     ],
 )
-def test_generators_and_tasks_of_another_form_are_refused(decorator: str, source: str, said: str):
+def test_generators_and_tasks_of_another_form_are_refused(decorator, source, said):
     more = {"model": "faulty"} if decorator == "task" else {}
     decorate = getattr(seqd.plugin, decorator)("faulty", summary="Faulty.", **more)
 
@@ -298,7 +298,7 @@ class Callable:
 
 
 @pytest.mark.parametrize("what", [Callable, Callable()])
-def test_what_is_no_function_is_told_to_be_one(what: object):
+def test_what_is_no_function_is_told_to_be_one(what):
     with pytest.raises(PluginFault) as fault:
         generator("faulty", summary="Faulty.")(what)
 
@@ -324,9 +324,7 @@ def test_what_is_no_class_is_no_model():
         ({"classes": "yes"}, "`classes` is 'yes'. Write a list: [\"yes\"]."),
     ],
 )
-def test_an_option_with_which_nothing_can_be_called_is_refused(
-    options: dict[str, object], said: str
-):
+def test_an_option_with_which_nothing_can_be_called_is_refused(options, said):
     source = "def f(text: str) -> Label: ..."
 
     assert refusal_of(lambda one: classifier("f", summary="F.", **options)(one), source) == said

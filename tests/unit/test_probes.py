@@ -30,7 +30,7 @@ PROBE = ROOT / "docker" / "seqd-probe.sh"
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> RunFolder:
+def folder(tmp_path):
     return RunFolder(tmp_path)
 
 
@@ -46,7 +46,7 @@ def says(folder: RunFolder, **changed: object) -> Readiness:
         "warm": {"echo": "echo@2", "tutor": "tutor (trains)"},
         "cold": {"slow": "version 3 is not loaded; loaded: echo@2"},
     }
-    said = Readiness(**(fields | changed))  # type: ignore[arg-type]
+    said = Readiness(**(fields | changed))
     is_ready = readiness_said("w1", said).is_yes
     write_readiness(folder.file("w1", READINESS), said, is_ready=is_ready)
     return said
@@ -58,7 +58,7 @@ def answer(folder: RunFolder, *models: str) -> tuple[bool, str]:
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "7", "null", '{"lease_s": 30}', "\ud800"])
-def test_a_file_that_makes_no_sense_is_no_readiness(folder: RunFolder, text: str) -> None:
+def test_a_file_that_makes_no_sense_is_no_readiness(folder, text):
     says(folder)
     folder.file("w1", READINESS).write_bytes(text.encode("utf-8", "surrogatepass"))
 
@@ -68,7 +68,7 @@ def test_a_file_that_makes_no_sense_is_no_readiness(folder: RunFolder, text: str
     )
 
 
-def test_a_worker_is_ready_with_the_models_that_it_requires_warm(folder: RunFolder) -> None:
+def test_a_worker_is_ready_with_the_models_that_it_requires_warm(folder):
     says(folder)
     path = folder.file("w1", READINESS)
     # A field of a later release is ignored.
@@ -94,16 +94,14 @@ def test_a_worker_is_ready_with_the_models_that_it_requires_warm(folder: RunFold
         ({"required": ("other",)}, (), "has no model other; it has: echo, slow, tutor."),
     ],
 )
-def test_a_worker_that_is_not_ready_says_why(
-    folder: RunFolder, changed: dict[str, object], asked: tuple[str, ...], reason: str
-) -> None:
+def test_a_worker_that_is_not_ready_says_why(folder, changed, asked, reason):
     says(folder, **changed)
 
     assert answer(folder, *asked) == (False, f"Worker w1 {reason}")
     assert liveness(folder, "w1", LEASE_S).is_yes
 
 
-def test_who_gives_no_sign_of_life_is_not_ready_whatever_its_file_says(folder: RunFolder) -> None:
+def test_who_gives_no_sign_of_life_is_not_ready_whatever_its_file_says(folder):
     says(folder)
     beat = Heartbeat(7, Heartbeat.now().at_s - LEASE_S - 1)
     folder.file("w1", HEARTBEAT).write_text(str(beat))
@@ -132,9 +130,7 @@ def ask_in_a_container(
 
 
 @pytest.mark.parametrize("probe", ["live", "ready"])
-def test_a_container_answers_yes_without_python_and_in_little_time(
-    folder: RunFolder, probe: str
-) -> None:
+def test_a_container_answers_yes_without_python_and_in_little_time(folder, probe):
     says(folder)
     before_s = _processor_s()
 
@@ -154,8 +150,8 @@ def test_a_container_answers_yes_without_python_and_in_little_time(
     ],
 )
 def test_a_container_without_python_does_not_say_yes_of_a_worker_that_is_not_ready(
-    folder: RunFolder, kind: str, changed: dict[str, object]
-) -> None:
+    folder, kind, changed
+):
     says(folder, **changed)
     if kind:
         folder.file("w1", kind).touch()
@@ -166,7 +162,7 @@ def test_a_container_without_python_does_not_say_yes_of_a_worker_that_is_not_rea
     assert said.stdout == ""
 
 
-def test_a_heartbeat_that_the_disk_had_no_room_for_is_judged_by_seqd(folder: RunFolder) -> None:
+def test_a_heartbeat_that_the_disk_had_no_room_for_is_judged_by_seqd(folder):
     says(folder)
     folder.file("w1", HEARTBEAT).write_text("")
 
@@ -181,7 +177,7 @@ def _processor_s() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def test_the_file_goes_with_the_others_of_its_worker(folder: RunFolder) -> None:
+def test_the_file_goes_with_the_others_of_its_worker(folder):
     says(folder)
     path = folder.file("w1", READINESS)
     path.with_name(f"{path.name}.new").touch()
@@ -195,7 +191,7 @@ def test_the_file_goes_with_the_others_of_its_worker(folder: RunFolder) -> None:
     assert list(folder.path.iterdir()) == []
 
 
-def test_where_the_file_cannot_be_written_no_old_one_is_left(folder: RunFolder) -> None:
+def test_where_the_file_cannot_be_written_no_old_one_is_left(folder):
     said = says(folder)
     path = folder.file("w1", READINESS)
     path.with_name(f"{path.name}.new").mkdir()

@@ -35,13 +35,13 @@ def the_state(**facts: object) -> QueueState:
     (state,) = queue_states(
         QueueFacts(
             **{"now_ms": 0, "work": [], "rates": RATES, "done": {}, "workers": [], "jobs": []}
-            | facts  # type: ignore[arg-type]
+            | facts
         )
     )
     return state
 
 
-def test_a_queue_with_items_in_hand_moves_and_ends_by_the_workers_that_can_run_it() -> None:
+def test_a_queue_with_items_in_hand_moves_and_ends_by_the_workers_that_can_run_it():
     work = QueueWork(QUEUE, items=500, leased_items=100, busy_workers=1)
     busy = a_worker("w2", state=WorkerState.BUSY)
 
@@ -64,9 +64,7 @@ def test_a_queue_with_items_in_hand_moves_and_ends_by_the_workers_that_can_run_i
         ((70.0, 0.25), None),
     ],
 )
-def test_the_time_to_the_end_of_what_is_in_hand_goes_down(
-    claimed_s: tuple[float, ...], left_s: float | None
-) -> None:
+def test_the_time_to_the_end_of_what_is_in_hand_goes_down(claimed_s, left_s):
     busy = len(claimed_s)
     work = QueueWork(QUEUE, items=500, leased_items=100, busy_workers=busy)
     job = JobRow("j1", QUEUE, "acme", JobState.RUNNING, created_ms=0, items=500)
@@ -78,7 +76,7 @@ def test_the_time_to_the_end_of_what_is_in_hand_goes_down(
     assert state.eta_s == (None if left_s is None else pytest.approx(left_s / busy))
 
 
-def test_a_queue_that_nobody_can_run_says_why() -> None:
+def test_a_queue_that_nobody_can_run_says_why():
     unfit = UnfitVersion(
         model="imdb_lstm", version=3, code="no_memory", message="2 GB are missing.", since_ms=0
     )
@@ -93,7 +91,7 @@ def test_a_queue_that_nobody_can_run_says_why() -> None:
 
 
 @pytest.mark.parametrize("leased_items", [0, 2])
-def test_a_queue_whose_workers_start_waits_and_says_so(leased_items: int) -> None:
+def test_a_queue_whose_workers_start_waits_and_says_so(leased_items):
     starting = a_worker(state=WorkerState.STARTING, loading=("imdb_lstm@3",))
     work = QueueWork(QUEUE, items=5, leased_items=leased_items)
 
@@ -103,7 +101,7 @@ def test_a_queue_whose_workers_start_waits_and_says_so(leased_items: int) -> Non
     assert state.reason.startswith("A worker is still starting (w1). ")
 
 
-def test_a_cordoned_worker_is_counted_and_cannot_run_it() -> None:
+def test_a_cordoned_worker_is_counted_and_cannot_run_it():
     cordon = Cordon(phase="cordoned", target="host:h1", since_ms=0)
     worker = a_worker(state=WorkerState.DRAINING, cordon=cordon)
 
@@ -112,7 +110,7 @@ def test_a_cordoned_worker_is_counted_and_cannot_run_it() -> None:
     assert (state.state, state.workers) == ("waiting", WorkerCounts(idle=1, cordoned=1))
 
 
-def test_a_queue_that_was_moving_waits_once_no_worker_can_go_on() -> None:
+def test_a_queue_that_was_moving_waits_once_no_worker_can_go_on():
     done = {QUEUE: WorkDone(100, 0, 100.0, 0.0, since_ms=0, at_ms=0)}
     work = [QueueWork(QUEUE, items=5)]
 
@@ -122,7 +120,7 @@ def test_a_queue_that_was_moving_waits_once_no_worker_can_go_on() -> None:
     assert (can.state, cannot.state) == ("moving", "waiting")
 
 
-def test_a_queue_whose_jobs_are_all_paused_is_paused_and_says_how_much() -> None:
+def test_a_queue_whose_jobs_are_all_paused_is_paused_and_says_how_much():
     job = JobRow("j1", QUEUE, "acme", JobState.PAUSED, created_ms=0, items=70)
 
     state = the_state(jobs=[job], workers=[a_worker()])
@@ -130,7 +128,7 @@ def test_a_queue_whose_jobs_are_all_paused_is_paused_and_says_how_much() -> None
     assert (state.state, state.paused_items, state.waiting_items) == ("paused", 70, 0)
 
 
-def test_a_queue_of_a_paused_model_is_paused_and_says_who_did_it() -> None:
+def test_a_queue_of_a_paused_model_is_paused_and_says_who_did_it():
     work = [QueueWork(QUEUE, items=0, held_up_items=70)]
     jobs = [JobRow("j2", QUEUE, "acme", JobState.QUEUED, created_ms=0, items=70)]
     facts = QueueFacts(0, work, RATES, {}, [a_worker()], jobs, pauses={"imdb_lstm": "By ana."})
@@ -147,7 +145,7 @@ def test_a_queue_of_a_paused_model_is_paused_and_says_who_did_it() -> None:
     [(10_000, 100.0), (20_000, 45.8), (69_000, 8.4), (71_000, 0.0)],
     ids=["at once", "half of the time", "a minute later", "when it has been at rest"],
 )
-def test_a_rate_is_of_the_last_minute_and_whole_at_once(now_ms: int, expected: float) -> None:
+def test_a_rate_is_of_the_last_minute_and_whole_at_once(now_ms, expected):
     # 100 items a second for 10 seconds, as `note_rate.lua` lets them fade.
     recent = 100 * 60 * (1 - exp(-10 / 60))
     done = WorkDone(1_000, 0, recent, 0.0, since_ms=0, at_ms=10_000)
@@ -155,7 +153,7 @@ def test_a_rate_is_of_the_last_minute_and_whole_at_once(now_ms: int, expected: f
     assert done.rates(now_ms) == (pytest.approx(expected, abs=0.1), 0.0)
 
 
-def test_by_tenant_each_has_a_row_with_what_its_jobs_have_left() -> None:
+def test_by_tenant_each_has_a_row_with_what_its_jobs_have_left():
     jobs = [
         JobRow("j3", QUEUE, "acme", JobState.QUEUED, created_ms=1_000, items=300),
         JobRow("j4", QUEUE, "acme", JobState.RUNNING, created_ms=0, items=100),

@@ -1,11 +1,8 @@
 """A slot's rates: summed by queue, and written down now and then."""
 
-from pathlib import Path
-
 import pytest
 
 from clock_fixtures import HeldClock
-from redis_fixtures import Server
 from seqd.errors import JobFailed
 from seqd.ledger import Ledger, connect
 from seqd.testing import running_services
@@ -43,7 +40,7 @@ def test_many_small_jobs_are_noted_once_a_second():
 
 
 @pytest.mark.processes
-def test_reading_a_file_is_no_part_of_what_an_item_takes(redis_server: Server, tmp_path: Path):
+def test_reading_a_file_is_no_part_of_what_an_item_takes(redis_server, tmp_path):
     path = tmp_path / "twice.jsonl"
     path.write_text('{"custom_id": "a", "text": "fine"}\n' * 2)
     models = {"film": str, "book": str}

@@ -1,6 +1,5 @@
 """Certificates and logins that cannot be used are named before anything is connected."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,7 +9,7 @@ from seqd.local.redis_access import RedisAccess
 from tls_fixtures import a_client_certificate
 
 if TYPE_CHECKING:
-    import trustme
+    pass
 
 URL = "rediss://:secret@host:6380/0"
 
@@ -63,7 +62,7 @@ FILES: list[tuple[dict[str, str], str]] = [
 
 
 @pytest.fixture
-def files(authority: "trustme.CA", tmp_path: Path) -> dict[str, Path]:
+def files(authority, tmp_path):
     from cryptography.hazmat.primitives.serialization import (
         BestAvailableEncryption,
         Encoding,
@@ -86,10 +85,8 @@ def files(authority: "trustme.CA", tmp_path: Path) -> dict[str, Path]:
 
 
 @pytest.mark.parametrize(("given", "said"), FILES, ids=str)
-def test_files_that_cannot_be_used_are_named_with_what_is_wrong(
-    files: dict[str, Path], given: dict[str, str], said: str
-) -> None:
-    access = RedisAccess(**{setting: files[name] for setting, name in given.items()})  # type: ignore[arg-type]
+def test_files_that_cannot_be_used_are_named_with_what_is_wrong(files, given, said):
+    access = RedisAccess(**{setting: files[name] for setting, name in given.items()})
 
     assert refusal_of(access).startswith(said.format(**files))
 
@@ -105,7 +102,7 @@ def test_a_login_of_sentinels_needs_sentinels():
 
 
 @pytest.mark.parametrize("option", ["ssl_cert_reqs=perhaps", "ssl_min_version=x", "ssl_magic=1"])
-def test_an_option_of_tls_that_is_none_is_refused(option: str):
+def test_an_option_of_tls_that_is_none_is_refused(option):
     said = refusal_of(RedisAccess(), f"{URL}?{option}")
 
     assert said.endswith(

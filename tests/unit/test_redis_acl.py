@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from pathlib import Path
 
 import pytest
 
@@ -36,7 +35,7 @@ def test_redis_6_gets_no_rule_that_it_does_not_know():
     assert "~seqd:worker:*" in rules and "~seqd:worker:*:leases" not in rules
 
 
-def test_a_line_of_the_file_of_users_has_the_hash_of_the_password(tmp_path: Path, capsys):
+def test_a_line_of_the_file_of_users_has_the_hash_of_the_password(tmp_path, capsys):
     secret = tmp_path / "secret"
     secret.write_text("pass word\n")
 
@@ -105,7 +104,7 @@ def test_what_cannot_be_printed_is_refused_with_what_to_do(capsys, options, mess
     assert message in ended.err
 
 
-def test_the_table_of_the_guide_says_what_each_role_may() -> None:
+def test_the_table_of_the_guide_says_what_each_role_may():
     guide = (ROOT / "docker" / "security.md").read_text(encoding="utf-8")
     section = guide.partition("## Users and rights")[2].partition("\n## ")[0]
     rows = {

@@ -50,7 +50,7 @@ from seqd.ledger.redis import trouble_of
     ],
     ids=str,
 )
-def test_a_denied_command_or_key_is_known_from_any_server(error: Exception, denial: Denial):
+def test_a_denied_command_or_key_is_known_from_any_server(error, denial):
     assert denial_of(error) == denial
     assert trouble_of(error) is Trouble.DENIED
 
@@ -64,7 +64,7 @@ def test_a_denied_command_or_key_is_known_from_any_server(error: Exception, deni
         "unknown command `CONFIG`, with args beginning with: `GET`",
     ],
 )
-def test_any_other_error_denies_nothing(text: str):
+def test_any_other_error_denies_nothing(text):
     assert denial_of(ResponseError(text)) is None
 
 
@@ -90,7 +90,7 @@ def test_any_other_error_denies_nothing(text: str):
         ),
     ],
 )
-def test_what_a_script_was_denied_is_named_with_the_script(text: str, denial: Denial):
+def test_what_a_script_was_denied_is_named_with_the_script(text, denial):
     assert denied_in_script(ResponseError(text), "pause") == denial
 
 
@@ -106,7 +106,7 @@ def test_what_a_script_was_denied_is_named_with_the_script(text: str, denial: De
         ),
     ],
 )
-def test_the_message_says_what_is_missing_to_whom_and_what_to_do(denial: Denial, what: str):
+def test_the_message_says_what_is_missing_to_whom_and_what_to_do(denial, what):
     assert str(no_permission("h:1", "me", "client", denial)) == (
         f"Redis at h:1 does not permit the user 'me' {what}. Give the user the rights that "
         "`seqd redis acl --role client --user me` prints."

@@ -68,8 +68,8 @@ os.utime(sys.path[0], ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
 def test_a_plugin_that_was_installed_after_the_process_had_started_is_not_said_to_lack_its_module(
-    tmp_path: Path,
-) -> None:
+    tmp_path,
+):
     install(tmp_path, "seqd-late", "seqd_late", "late")
     (tmp_path / "seqd_late.py").rename(tmp_path / "staged")
     (tmp_path / "seqd_late-2.5.dist-info/RECORD").write_text("seqd_late.py,,\n")
@@ -89,8 +89,8 @@ def test_a_plugin_that_was_installed_after_the_process_had_started_is_not_said_t
 
 
 def test_a_plugin_that_ships_with_seqd_has_the_version_of_its_code_whatever_was_installed_once(
-    tmp_path: Path,
-) -> None:
+    tmp_path,
+):
     # As of a clone that was installed editable, and pulled since.
     install(tmp_path, "seqd", "seqd_shipped", "shipped")
 
@@ -100,9 +100,7 @@ def test_a_plugin_that_ships_with_seqd_has_the_version_of_its_code_whatever_was_
     assert versions["shipped"] == seqd.__version__
 
 
-def test_each_installed_plugin_is_listed_whatever_is_wrong_with_it_or_its_neighbours(
-    tmp_path: Path,
-) -> None:
+def test_each_installed_plugin_is_listed_whatever_is_wrong_with_it_or_its_neighbours(tmp_path):
     twin = tmp_path / "twin"
     twin.mkdir()
     for site in (tmp_path, twin):  # on the path twice
@@ -141,9 +139,7 @@ def test_each_installed_plugin_is_listed_whatever_is_wrong_with_it_or_its_neighb
     assert len(broken) == 5
 
 
-def test_a_name_that_ships_with_seqd_is_not_free_where_its_plugin_is_broken(
-    tmp_path: Path,
-) -> None:
+def test_a_name_that_ships_with_seqd_is_not_free_where_its_plugin_is_broken(tmp_path):
     install(tmp_path, "acme-models", "acme_markov", "acme")
     (tmp_path / "seqd_markov.py").write_text("raise OSError('no such library')\n")
 

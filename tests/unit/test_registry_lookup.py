@@ -1,6 +1,5 @@
 """Looking models up, leaving plugins out, requiring models, and telling observers."""
 
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
@@ -55,7 +54,7 @@ TABLE = (
 
 
 def a_registry(plugins: list[tuple[str, object]], **settings: object) -> Registry:
-    return a_registry_of(plugins, settings=Settings(**settings))  # type: ignore[arg-type]
+    return a_registry_of(plugins, settings=Settings(**settings))
 
 
 @pytest.mark.parametrize(
@@ -76,16 +75,14 @@ def a_registry(plugins: list[tuple[str, object]], **settings: object) -> Registr
     ],
     ids=["unknown", "broken"],
 )
-def test_a_model_that_is_not_ready_is_answered_with_what_is_and_why(
-    plugins: list[tuple[str, object]], asked: str, message: str
-) -> None:
+def test_a_model_that_is_not_ready_is_answered_with_what_is_and_why(plugins, asked, message):
     with pytest.raises(UnknownModel) as refusal:
         a_registry(plugins).plugin_of(asked)
 
     assert str(refusal.value) == message
 
 
-def test_a_plugin_that_brings_one_name_twice_is_refused() -> None:
+def test_a_plugin_that_brings_one_name_twice_is_refused():
     registry = a_registry([("twins", a_plugin("markov", "markov"))])
 
     assert registry.statuses[0].reason == "it brings two models named 'markov'. Rename one of them."
@@ -102,9 +99,7 @@ def test_a_plugin_that_brings_one_name_twice_is_refused() -> None:
         ),
     ],
 )
-def test_a_plugin_that_settings_leave_out_is_listed_and_not_loaded(
-    settings: dict[str, object], reason: str
-) -> None:
+def test_a_plugin_that_settings_leave_out_is_listed_and_not_loaded(settings, reason):
     registry = a_registry(SOUND, **settings)
 
     states = {status.name: (status.state, status.reason) for status in registry.statuses}
@@ -134,15 +129,15 @@ UNKNOWN = "names 'poet', which is not installed. Installed: critics, poets. Did 
     ],
 )
 def test_a_setting_that_names_what_is_not_there_ends_the_loading_with_what_is(
-    plugins: list[tuple[str, object]], settings: dict[str, object], message: str
-) -> None:
+    plugins, settings, message
+):
     with pytest.raises(InvalidSettings) as refusal:
         a_registry(plugins, **settings)
 
     assert str(refusal.value) == message
 
 
-def test_what_is_required_and_ready_passes_also_by_a_model_of_the_store(tmp_path: Path) -> None:
+def test_what_is_required_and_ready_passes_also_by_a_model_of_the_store(tmp_path):
     settings = Settings(data_dir=tmp_path)
     store = ModelStore(settings.store_dir, {})
     publish(store, "topics", "imdb_lstm")
@@ -190,15 +185,13 @@ class Watcher:
 
 
 @pytest.mark.parametrize("fault", [ConnectionError("no answer"), SystemExit(3)])
-def test_each_observer_is_told_and_one_that_raises_is_logged_and_left_behind(
-    caplog: pytest.LogCaptureFixture, fault: BaseException
-) -> None:
+def test_each_observer_is_told_and_one_that_raises_is_logged_and_left_behind(caplog, fault):
     first, faulty, last = Watcher(), Watcher(fault), Watcher()
     registry = a_registry([("a", first), ("b", faulty), ("c", last)])
 
     registry.notify_worker_ready(a_worker_status(slot="cpu:0"))
     registry.notify_job_started(a_record(), "cpu:0@host-ab12")
-    registry.notify_job_progress("event")  # type: ignore[arg-type]
+    registry.notify_job_progress("event")
     registry.notify_job_finished(a_record())
 
     told = [
@@ -218,9 +211,7 @@ def test_each_observer_is_told_and_one_that_raises_is_logged_and_left_behind(
     }
 
 
-def test_each_plugin_takes_the_device_of_its_process_and_one_that_cannot_is_not_passed_over() -> (
-    None
-):
+def test_each_plugin_takes_the_device_of_its_process_and_one_that_cannot_is_not_passed_over():
     first, faulty = Watcher(), Watcher(RuntimeError("no GPU"))
     device = Device("gpu:0", "gpu")
 

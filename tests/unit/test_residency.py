@@ -68,19 +68,19 @@ class World:
 
 
 @pytest.fixture
-def world() -> World:
+def world():
     """A worker with `a` and `b` in memory, and no room for more."""
     return World(Memory(2, "a", "b"))
 
 
-def test_what_is_not_in_memory_is_left_apart_by_whether_another_worker_has_it(world: World):
+def test_what_is_not_in_memory_is_left_apart_by_whether_another_worker_has_it(world):
     world.hold("a", "c")
 
     assert world.divide() == ([A, B], LeftQueues([D], [C], WAIT_S, WAIT_S))
     assert world.memory.elsewhere == {("a", 1), ("c", 1)}
 
 
-def test_what_is_kept_here_trainings_and_jobs_without_a_version_are_never_left(world: World):
+def test_what_is_kept_here_trainings_and_jobs_without_a_version_are_never_left(world):
     world.kept = {"c"}
 
     others, left = world.divide(("classify.echo", "train.echo", C, D))

@@ -1,7 +1,6 @@
 """Roll-outs without a worker: whose an item is, who takes part, and when a candidate is too bad."""
 
 import math
-from collections.abc import Sequence
 
 import pytest
 from hypothesis import given
@@ -66,8 +65,8 @@ def a_unit(crashes: int, name: str = "0", *, is_silent: bool | None = None) -> U
     ],
 )
 def test_a_job_takes_part_in_a_roll_out_of_the_version_in_service_unless_it_names_one(
-    ref: str, changes: dict[str, object], takes_part: bool
-) -> None:
+    ref, changes, takes_part
+):
     admitted = admit(a_classify_job(model=ref), a_catalog(**changes))
 
     assert admitted.rollout == (a_rollout() if takes_part else None)
@@ -75,9 +74,7 @@ def test_a_job_takes_part_in_a_roll_out_of_the_version_in_service_unless_it_name
 
 
 @given(names=st.lists(NAMES, unique=True), low=st.floats(0.001, 1), high=st.floats(0.001, 1))
-def test_a_larger_share_takes_all_items_of_a_smaller_one(
-    names: Sequence[str], low: float, high: float
-) -> None:
+def test_a_larger_share_takes_all_items_of_a_smaller_one(names, low, high):
     low, high = sorted((low, high))
     few = {name for name in names if a_rollout(low).takes("j1", name)}
     many = {name for name in names if a_rollout(high).takes("j1", name)}
@@ -85,14 +82,14 @@ def test_a_larger_share_takes_all_items_of_a_smaller_one(
 
 
 @pytest.mark.parametrize("share", [0.01, 0.5, 1.0])
-def test_the_share_of_many_items_is_the_one_asked_for(share: float) -> None:
+def test_the_share_of_many_items_is_the_one_asked_for(share):
     items = 20_000
     taken = sum(a_rollout(share).takes("j1", f"row-{number}") for number in range(items))
     # Five standard deviations of a binomial distribution.
     assert abs(taken - share * items) <= 5 * math.sqrt(items * share * (1 - share))
 
 
-def test_two_jobs_have_different_items_in_the_share_and_a_retry_those_of_the_first() -> None:
+def test_two_jobs_have_different_items_in_the_share_and_a_retry_those_of_the_first():
     names = [f"row-{number}" for number in range(1_000)]
 
     def taken(job_id: str, seed: str | None = None) -> set[str]:
@@ -102,7 +99,7 @@ def test_two_jobs_have_different_items_in_the_share_and_a_retry_those_of_the_fir
     assert taken("j2", seed="j1") == taken("j1")
 
 
-def test_the_choice_is_the_one_that_the_wire_format_states() -> None:
+def test_the_choice_is_the_one_that_the_wire_format_states():
     """Other languages compute it, so it is the same for ever.
 
     These are those that `printf j1/row-N | b2sum -l 64` puts below 0.3 of 2^64.
@@ -127,8 +124,8 @@ def test_the_choice_is_the_one_that_the_wire_format_states() -> None:
     ],
 )
 def test_a_candidate_is_too_bad_where_its_error_rate_is_surely_above_the_bound(
-    errors: int, items: int, bound: float, expected: bool
-) -> None:
+    errors, items, bound, expected
+):
     assert is_too_bad(VersionCounts(version=2, items=items, errors=errors), bound) is expected
 
 
@@ -144,9 +141,7 @@ def test_a_candidate_is_too_bad_where_its_error_rate_is_surely_above_the_bound(
         (a_unit(1, "0:0:4"), True),
     ],
 )
-def test_a_unit_that_kills_its_workers_is_left_to_the_version_in_service(
-    unit: Unit, expected: bool
-) -> None:
+def test_a_unit_that_kills_its_workers_is_left_to_the_version_in_service(unit, expected):
     assert is_left_to_serving(unit) is expected
 
 
@@ -163,14 +158,14 @@ def test_a_unit_that_kills_its_workers_is_left_to_the_version_in_service(
     ],
 )
 def test_a_percentage_is_read_with_or_without_its_sign_and_shown_with_its_digits(
-    text: str, share: float, shown: str
-) -> None:
+    text, share, shown
+):
     assert parse_percent("--share", text) == pytest.approx(share)
     assert percent(share) == shown
 
 
 @pytest.mark.parametrize("text", ["", "%", "five", "-1%", "100.1%", "nan", "inf%", "5%%"])
-def test_what_is_no_percentage_is_refused(text: str) -> None:
+def test_what_is_no_percentage_is_refused(text):
     with pytest.raises(InvalidRequest) as raised:
         parse_percent("--share", text)
     assert str(raised.value) == (

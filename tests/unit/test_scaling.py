@@ -31,7 +31,7 @@ def test_a_new_version_is_reckoned_by_the_one_that_was_measured_last():
 
 
 @pytest.mark.parametrize("task", ["classify", "generate", "train"])
-def test_what_was_never_measured_counts_by_a_default_that_wakes_a_fleet_of_none(task: str):
+def test_what_was_never_measured_counts_by_a_default_that_wakes_a_fleet_of_none(task):
     item_s, is_measured = item_seconds(f"{task}.new@1", {})
 
     assert item_s == kind_of_task(task).item_s > 0
@@ -47,7 +47,7 @@ def test_a_training_in_hand_counts_as_long_as_it_says_and_those_behind_it_as_the
 
 @pytest.mark.parametrize(("behind", "is_measured"), [(0, True), (1, False)])
 def test_what_trainings_say_is_measured_and_what_is_behind_them_goes_by_a_default(
-    behind: int, is_measured: bool
+    behind, is_measured
 ):
     work = QueueWork("train.new", items=1 + behind, leased_items=1, reported=1, reported_s=12.0)
 

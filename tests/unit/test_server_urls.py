@@ -18,7 +18,7 @@ from seqd.local.redis_address import SentinelAddress, check_redis_url, read_sent
         "rediss+sentinel://:secret@[::1]:26380,10.0.0.2/my-master.1/0?ssl_check_hostname=false",
     ],
 )
-def test_an_address_that_celery_can_use_is_returned_unchanged(url: str) -> None:
+def test_an_address_that_celery_can_use_is_returned_unchanged(url):
     assert check_redis_url(url) == url
 
 
@@ -71,9 +71,7 @@ SCHEMES = (
         ),
     ],
 )
-def test_an_address_that_cannot_be_used_is_refused_with_what_is_allowed(
-    url: str, shown: str, said: str
-) -> None:
+def test_an_address_that_cannot_be_used_is_refused_with_what_is_allowed(url, shown, said):
     with pytest.raises(InvalidSettings) as refusal:
         check_redis_url(url)
 

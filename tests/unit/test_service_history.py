@@ -18,7 +18,7 @@ BY_HAND = "the label was moved by hand, or by a process that died"
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> ModelStore:
+def store(tmp_path):
     """A store with three versions of `topics`, of which the first is in service."""
     store = ModelStore(tmp_path, {})
     for job in ("job-1", "job-2", "job-3"):
@@ -37,7 +37,7 @@ def promote(store: ModelStore, version: int, **changes: object) -> None:
     store.put_in_service("topics", a_change(now, version, **changes))
 
 
-def test_each_change_is_a_line_with_who_asked_for_it_and_why(store: ModelStore):
+def test_each_change_is_a_line_with_who_asked_for_it_and_why(store):
     promote(store, 2, by="me@here", why="better", gate={"accuracy": 0.9})
     promote(store, 1, is_rollback=True)
     store.set_label("topics", "production", 1)  # it is there already
@@ -58,7 +58,7 @@ def test_each_change_is_a_line_with_who_asked_for_it_and_why(store: ModelStore):
 
 
 def test_a_label_that_was_moved_by_hand_is_in_the_history_until_the_next_change_writes_it_down(
-    store: ModelStore,
+    store,
 ):
     labels = store.folder_of("topics") / "labels.json"
     labels.write_text('{"production": 3}')
@@ -74,9 +74,7 @@ def test_a_label_that_was_moved_by_hand_is_in_the_history_until_the_next_change_
     assert [line.get("why") for line in lines_of(store)] == ["its first version", BY_HAND, None]
 
 
-def test_a_process_killed_between_label_and_line_leaves_a_change_that_is_seen(
-    store: ModelStore, monkeypatch: pytest.MonkeyPatch
-):
+def test_a_process_killed_between_label_and_line_leaves_a_change_that_is_seen(store, monkeypatch):
     def die(folder: Path, change: ServiceChange) -> None:
         raise KeyboardInterrupt
 
@@ -98,9 +96,7 @@ def test_a_process_killed_between_label_and_line_leaves_a_change_that_is_seen(
 @pytest.mark.parametrize(
     "line", ["", "{", '{"to_version": 2}', '{"at_ms": -1}', "\udcff", '{"at_ms":1,"why":3}']
 )
-def test_a_line_that_cannot_be_read_is_left_out_with_a_warning(
-    store: ModelStore, line: str, caplog: pytest.LogCaptureFixture
-):
+def test_a_line_that_cannot_be_read_is_left_out_with_a_warning(store, line, caplog):
     promote(store, 2)
     file = store.folder_of("topics") / "history.jsonl"
     first, second = file.read_bytes().splitlines()
@@ -113,7 +109,7 @@ def test_a_line_that_cannot_be_read_is_left_out_with_a_warning(
     assert [one.message for one in caplog.records] == [f"{file}: line 2 cannot be read"]
 
 
-def test_a_line_of_a_later_release_is_read_as_far_as_it_is_known(store: ModelStore):
+def test_a_line_of_a_later_release_is_read_as_far_as_it_is_known(store):
     file = store.folder_of("topics") / "history.jsonl"
     later = {"at_ms": 5, "from_version": 1, "to_version": 1, "approved_by": "a committee"}
     with file.open("a") as lines:
@@ -122,7 +118,7 @@ def test_a_line_of_a_later_release_is_read_as_far_as_it_is_known(store: ModelSto
     assert shape_of(store) == [(None, 1), (1, 1)]
 
 
-def test_the_newest_thousand_changes_are_kept(tmp_path: Path):
+def test_the_newest_thousand_changes_are_kept(tmp_path):
     note_change(tmp_path, a_change(None, 1))
     lines = [a_change(number, number + 1) for number in range(1, MAX_CHANGES)]
     content = "".join(f"{one.model_dump_json(exclude_defaults=True)}\n" for one in lines)
@@ -151,14 +147,14 @@ def walk(steps: list[int | str]) -> tuple[list[ServiceChange], int]:
 
 
 @given(st.lists(st.one_of(st.integers(1, 4), st.just("back")), max_size=40))
-def test_rollbacks_undo_promotions_one_by_one_and_come_to_an_end(steps: list[int | str]):
+def test_rollbacks_undo_promotions_one_by_one_and_come_to_an_end(steps):
     changes, now = walk(steps)
     undone = [1]
     for step in steps:
         if step == "back":
             undone = undone[:-1] or undone
         elif step != undone[-1]:
-            undone.append(step)  # type: ignore[arg-type] # a number
+            undone.append(step)  # a number
     seen = [now]
 
     while (before := version_before(changes, now)) is not None:

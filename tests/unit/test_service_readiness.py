@@ -29,7 +29,7 @@ class Worker:
             ),
         )
         settings = Settings(data_dir=folder)
-        self.notes = ReadinessNotes(context, settings)  # type: ignore[arg-type]
+        self.notes = ReadinessNotes(context, settings)
 
     def loads(self) -> list[str]:
         """Look at the store, load what is new, and return it."""
@@ -40,14 +40,14 @@ class Worker:
 
 
 @pytest.fixture
-def worker(tmp_path: Path) -> Worker:
+def worker(tmp_path):
     worker = Worker(tmp_path)
     for _ in range(3):
         publish(worker.store, "topics", "echo")
     return worker
 
 
-def test_of_a_model_in_memory_the_candidate_is_loaded_and_then_what_is_in_service(worker: Worker):
+def test_of_a_model_in_memory_the_candidate_is_loaded_and_then_what_is_in_service(worker):
     of_none_in_memory = worker.loads()
     worker.loaded = {"topics@3"}
     in_service = worker.loads()
@@ -61,7 +61,7 @@ def test_of_a_model_in_memory_the_candidate_is_loaded_and_then_what_is_in_servic
     assert (in_service, candidate, worker.loads()) == (["topics@1"], ["topics@2"], [])
 
 
-def test_a_worker_that_starts_while_a_version_is_a_candidate_loads_it_too(worker: Worker):
+def test_a_worker_that_starts_while_a_version_is_a_candidate_loads_it_too(worker):
     worker.loaded = {"topics@1"}
     worker.store.set_label("topics", "candidate", 2)
     worker.notes.look()
@@ -71,7 +71,7 @@ def test_a_worker_that_starts_while_a_version_is_a_candidate_loads_it_too(worker
     assert (worker.loads(), worker.loads()) == (["topics@2"], [])
 
 
-def test_what_had_to_make_room_is_not_loaded_again_while_its_label_stays(worker: Worker):
+def test_what_had_to_make_room_is_not_loaded_again_while_its_label_stays(worker):
     worker.loaded = {"topics@1"}
     worker.store.set_label("topics", "candidate", 2)
     first = worker.loads()

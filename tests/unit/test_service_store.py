@@ -2,7 +2,6 @@
 
 import shutil
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
@@ -18,12 +17,12 @@ pytestmark = pytest.mark.processes
 
 
 @pytest.fixture
-def root(tmp_path: Path) -> Path:
+def root(tmp_path):
     return tmp_path / "models"
 
 
 @pytest.fixture
-def store(root: Path) -> ModelStore:
+def store(root):
     return ModelStore(root, {})
 
 
@@ -34,7 +33,7 @@ def three_versions(store: ModelStore) -> ModelStore:
     return store
 
 
-def test_a_starter_is_a_first_version(root: Path, tmp_path: Path):
+def test_a_starter_is_a_first_version(root, tmp_path):
     store = ModelStore(root, {"echo": a_starter(tmp_path / "starter")})
 
     number = publish(store, "echo")
@@ -44,9 +43,7 @@ def test_a_starter_is_a_first_version(root: Path, tmp_path: Path):
     assert store.resolve("echo") == ("echo", 1)
 
 
-def test_an_attempt_that_takes_over_a_first_version_puts_it_in_service(
-    store: ModelStore, monkeypatch: pytest.MonkeyPatch
-):
+def test_an_attempt_that_takes_over_a_first_version_puts_it_in_service(store, monkeypatch):
     def die(manifest: object) -> None:
         raise KeyboardInterrupt
 
@@ -74,7 +71,7 @@ def test_an_attempt_that_takes_over_a_first_version_puts_it_in_service(
     ],
 )
 def test_a_version_is_not_put_in_service_where_another_one_is_than_was_expected(
-    store: ModelStore, expected: int | None, now: int | None, told: str
+    store, expected, now, told
 ):
     three_versions(store)
     if now is None:
@@ -94,9 +91,7 @@ def test_a_version_is_not_put_in_service_where_another_one_is_than_was_expected(
 @pytest.mark.parametrize(
     ("version", "error"), [(2, ArtifactDamaged), (7, UnknownModel)], ids=["damaged", "missing"]
 )
-def test_a_version_that_does_not_open_is_not_put_in_service(
-    store: ModelStore, version: int, error: type[Exception]
-):
+def test_a_version_that_does_not_open_is_not_put_in_service(store, version, error):
     three_versions(store)
     file = store.folder_of("topics") / "2" / "echo.json"
     file.chmod(0o644)
@@ -111,9 +106,7 @@ def test_a_version_that_does_not_open_is_not_put_in_service(
     assert files_of(store.folder_of("topics")) == before
 
 
-def test_damaged_labels_are_not_overwritten_by_a_version_that_is_put_in_service(
-    store: ModelStore,
-):
+def test_damaged_labels_are_not_overwritten_by_a_version_that_is_put_in_service(store):
     three_versions(store)
     labels = store.folder_of("topics") / "labels.json"
     labels.write_text("[]")
@@ -131,7 +124,7 @@ def test_damaged_labels_are_not_overwritten_by_a_version_that_is_put_in_service(
     assert labels.read_text() == "[]"
 
 
-def test_a_label_is_dropped_unless_somebody_has_moved_it(store: ModelStore):
+def test_a_label_is_dropped_unless_somebody_has_moved_it(store):
     three_versions(store)
     store.set_label("topics", "candidate", 2)
     store.set_label("topics", "best", 2)
@@ -145,9 +138,7 @@ def test_a_label_is_dropped_unless_somebody_has_moved_it(store: ModelStore):
     assert store.labels("topics") == {"production": 1, "best": 2, "latest": 3}
 
 
-def test_a_version_in_service_whose_folder_is_gone_is_still_what_the_name_means(
-    store: ModelStore,
-):
+def test_a_version_in_service_whose_folder_is_gone_is_still_what_the_name_means(store):
     three_versions(store)
     shutil.rmtree(store.folder_of("topics") / "1")
 

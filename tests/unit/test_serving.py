@@ -154,8 +154,8 @@ WHY = [
 
 @pytest.mark.parametrize(("workers", "code", "message"), WHY)
 def test_a_job_says_why_it_waits_and_does_not_where_another_can_run_it_or_it_has_ended(
-    workers: list[WorkerStatus], code: WaitingCode, message: str
-) -> None:
+    workers, code, message
+):
     waiting = waiting_of(a_queued_job(), workers)
 
     assert waiting is not None
@@ -165,7 +165,7 @@ def test_a_job_says_why_it_waits_and_does_not_where_another_can_run_it_or_it_has
         assert waiting_of(a_queued_job(state=state), workers) is None
 
 
-def test_a_version_that_is_new_is_told_as_that() -> None:
+def test_a_version_that_is_new_is_told_as_that():
     workers = [a_worker("a", versions={"imdb_lstm": ()}), a_worker("b")]
 
     new = waiting_of(a_queued_job(version=1), workers)
@@ -177,7 +177,7 @@ def test_a_version_that_is_new_is_told_as_that() -> None:
     )
 
 
-def test_of_broken_plugins_the_reasons_are_told() -> None:
+def test_of_broken_plugins_the_reasons_are_told():
     other = BROKEN.model_copy(update={"name": "other", "distribution": "x", "reason": "No gcc."})
 
     assert broken_told([a_worker("a", plugins=(BROKEN, other), versions={})]) == (
@@ -187,7 +187,7 @@ def test_of_broken_plugins_the_reasons_are_told() -> None:
     assert broken_told([a_worker("b")]) == ""
 
 
-def test_a_worker_that_leaves_a_model_out_is_listed_with_that_and_trains_it_all_the_same() -> None:
+def test_a_worker_that_leaves_a_model_out_is_listed_with_that_and_trains_it_all_the_same():
     worker = a_worker("w1", tasks=("classify", "train"), left_out=("imdb_lstm",))
 
     serving = workers_of_model([worker, a_worker("w2")], "imdb_lstm")
@@ -253,14 +253,12 @@ UNWRITABLE = UnfitVersion(
         ),
     ],
 )
-def test_what_no_worker_can_do_says_what_it_waits_for(
-    record: JobRecord, changes: dict[str, object], code: WaitingCode, message: str
-):
+def test_what_no_worker_can_do_says_what_it_waits_for(record, changes, code, message):
     assert waiting_of(record, [with_topics(**changes)]) == Waiting(code=code, message=message)
 
 
 @pytest.mark.parametrize("record", [a_training(), a_training("topics", 2), a_job(2)])
-def test_what_a_worker_can_do_waits_for_nobody(record: JobRecord):
+def test_what_a_worker_can_do_waits_for_nobody(record):
     assert waiting_of(record, [with_topics("old", versions={}), with_topics(reads=2)]) is None
 
 
@@ -280,9 +278,7 @@ def test_what_a_worker_can_do_waits_for_nobody(record: JobRecord):
     ],
     ids=["cordoned", "cordoned_and_starting", "draining", "another_task"],
 )
-def test_a_version_that_a_worker_has_which_claims_nothing_is_not_said_to_be_missing(
-    changes: dict[str, object], said: str
-):
+def test_a_version_that_a_worker_has_which_claims_nothing_is_not_said_to_be_missing(changes, said):
     has, lacks = (
         with_topics(**changes),
         with_topics("w2", host="h2", versions=OWN),
@@ -314,9 +310,7 @@ def test_the_versions_in_service_that_workers_with_their_plugin_lack_are_found()
 @pytest.mark.parametrize(
     ("ago_s", "is_lacking"), [(20, False), (40, True), (-5, False), (-3_600, True)]
 )
-def test_a_version_is_lacking_where_workers_have_had_the_time_to_find_it(
-    ago_s: int, is_lacking: bool
-):
+def test_a_version_is_lacking_where_workers_have_had_the_time_to_find_it(ago_s, is_lacking):
     change = ServiceChange(at_ms=NOW_MS - 1_000 * ago_s, to_version=2)
     labels = {"production": 2}
     entry = a_catalog_entry(model="topics", plugin="imdb_lstm", labels=labels, history=(change,))
@@ -350,7 +344,7 @@ def test_what_is_left_of_named_models_is_told_by_model_and_of_trainings_by_plugi
     assert left["train", "imdb_lstm"].unserved_s == 0
 
 
-def test_workers_are_woken_by_what_their_model_can_do_but_for_trainings() -> None:
+def test_workers_are_woken_by_what_their_model_can_do_but_for_trainings():
     entry = a_catalog_entry()
     own = entry.model_copy(update={"run_tasks": {"embed": entry.tasks["classify"]}})
 

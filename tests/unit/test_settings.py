@@ -9,13 +9,11 @@ from seqd.cli import options
 from seqd.settings import ROOTS, Settings, load_settings
 from seqd.variables import unknown_variables
 
-Capture = pytest.CaptureFixture[str]
-
 NO_SETTING = "is no setting and changes nothing."
 
 
 @pytest.fixture(autouse=True)
-def _nothing_told_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+def _nothing_told_yet(monkeypatch):
     monkeypatch.setattr(options, "_told", set())
 
 
@@ -38,9 +36,7 @@ def written(monkeypatch: pytest.MonkeyPatch, **variables: str) -> None:
         ("SEQD_REDIZ_PORT", "SEQD_REDIS_PORT"),  # with a number, which no service of Kubernetes has
     ],
 )
-def test_a_name_within_two_edits_of_a_settings_is_a_slip(
-    monkeypatch: pytest.MonkeyPatch, name: str, meant: str | None
-) -> None:
+def test_a_name_within_two_edits_of_a_settings_is_a_slip(monkeypatch, name, meant):
     # Case is no matter to the settings, and a worker's own three are settings as well.
     for known in ("LEASE_S", "SLOT", "WORKER", "DEVICE"):
         monkeypatch.setenv(f"SEQD_{known}", "1")
@@ -62,9 +58,7 @@ def test_a_name_within_two_edits_of_a_settings_is_a_slip(
         ("SEQD_REDIZ_PORT", "tcp://10.0.0.1:6379"),  # a service that is called seqd-rediz
     ],
 )
-def test_what_kubernetes_sets_for_a_service_is_no_slip(
-    monkeypatch: pytest.MonkeyPatch, name: str, value: str
-) -> None:
+def test_what_kubernetes_sets_for_a_service_is_no_slip(monkeypatch, name, value):
     monkeypatch.setenv(name, value)
 
     (variable,) = unknown_variables()
@@ -78,8 +72,8 @@ def test_what_kubernetes_sets_for_a_service_is_no_slip(
 
 @pytest.mark.parametrize("command", ["up", "worker"])
 def test_what_starts_workers_ends_with_78_over_a_misspelt_variable_and_names_the_right_one(
-    monkeypatch: pytest.MonkeyPatch, capsys: Capture, command: str
-) -> None:
+    monkeypatch, capsys, command
+):
     written(monkeypatch, LAESE_S="20", COLOUR="blue")
 
     ended = here(capsys, command)
@@ -94,8 +88,8 @@ def test_what_starts_workers_ends_with_78_over_a_misspelt_variable_and_names_the
 
 @pytest.mark.parametrize(("command", "status"), [("settings", 0), ("worker", 78)])
 def test_a_slot_in_the_environment_is_named_since_it_is_nobodys(
-    monkeypatch: pytest.MonkeyPatch, capsys: Capture, command: str, status: int
-) -> None:
+    monkeypatch, capsys, command, status
+):
     monkeypatch.setenv("SEQD_SLOT", "gpu:0")
 
     ended = here(capsys, command)
@@ -107,8 +101,8 @@ def test_a_slot_in_the_environment_is_named_since_it_is_nobodys(
 
 
 def test_any_other_command_warns_once_and_of_many_that_may_be_no_slips_in_one_line(
-    monkeypatch: pytest.MonkeyPatch, capsys: Capture
-) -> None:
+    monkeypatch, capsys
+):
     written(monkeypatch, LAESE_MS="20", **{f"JUNK_{number:03}": "1" for number in range(300)})
 
     ended = here(capsys, "settings", "--json")
@@ -191,8 +185,8 @@ CLASHING_PORT = {"REDIS_URL": "redis://127.0.0.1:1/0", "REDIS_PORT": "6379"}
     ],
 )
 def test_a_wrong_or_contradictory_setting_is_named_with_what_is_allowed(
-    monkeypatch: pytest.MonkeyPatch, capsys: Capture, variables: dict[str, str], message: str
-) -> None:
+    monkeypatch, capsys, variables, message
+):
     written(monkeypatch, **variables)
 
     ends = {command: here(capsys, command) for command in ("up", "worker", "settings", "status")}
@@ -225,12 +219,8 @@ def test_a_wrong_or_contradictory_setting_is_named_with_what_is_allowed(
     ],
 )
 def test_what_nothing_can_be_started_with_ends_with_78(
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: Capture,
-    command: str,
-    variables: dict[str, str],
-    message: str,
-) -> None:
+    monkeypatch, capsys, command, variables, message
+):
     written(monkeypatch, **variables)
 
     ended = here(capsys, *command.split())
@@ -248,9 +238,7 @@ def test_what_nothing_can_be_started_with_ends_with_78(
         ('""', None),
     ],
 )
-def test_spaces_and_one_pair_of_quotes_around_a_value_are_no_part_of_it(
-    monkeypatch: pytest.MonkeyPatch, typed: str, meant: str | None
-) -> None:
+def test_spaces_and_one_pair_of_quotes_around_a_value_are_no_part_of_it(monkeypatch, typed, meant):
     written(monkeypatch, REDIS_URL=typed, LEASE_S=" '40' ")
 
     settings = load_settings()
@@ -259,9 +247,7 @@ def test_spaces_and_one_pair_of_quotes_around_a_value_are_no_part_of_it(
 
 
 @pytest.mark.parametrize("empty", ["", "  ", '""'])
-def test_an_empty_value_counts_as_not_set_but_for_roots_which_are_none_then(
-    monkeypatch: pytest.MonkeyPatch, empty: str
-) -> None:
+def test_an_empty_value_counts_as_not_set_but_for_roots_which_are_none_then(monkeypatch, empty):
     for name in Settings.model_fields:
         monkeypatch.delenv(f"SEQD_{name.upper()}", raising=False)
     defaults = load_settings()
@@ -277,7 +263,7 @@ def test_an_empty_value_counts_as_not_set_but_for_roots_which_are_none_then(
     assert (with_none.input_roots, with_none.output_roots) == ((), ())
 
 
-def test_uploaded_files_lie_in_a_folder_or_at_a_url(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_uploaded_files_lie_in_a_folder_or_at_a_url(monkeypatch):
     def root_of(value: str) -> Path | str:
         monkeypatch.setenv("SEQD_GATEWAY_FILES", value)
         return load_settings().files_root
@@ -287,7 +273,7 @@ def test_uploaded_files_lie_in_a_folder_or_at_a_url(monkeypatch: pytest.MonkeyPa
     assert root_of("files") == Path("files").absolute()
 
 
-def test_roots_are_folders_and_urls_of_buckets(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_roots_are_folders_and_urls_of_buckets(monkeypatch):
     written(monkeypatch, INPUT_ROOTS="/data:s3://bucket-7/in:s3://bucket-8:/more://mnt")
 
     assert load_settings().input_roots == (
@@ -301,9 +287,7 @@ def row(ended: Ended, name: str) -> dict[str, object]:
     return next(row for row in rows if row["name"] == name)
 
 
-def test_the_settings_are_shown_with_their_origin_and_no_secret(
-    monkeypatch: pytest.MonkeyPatch, capsys: Capture
-) -> None:
+def test_the_settings_are_shown_with_their_origin_and_no_secret(monkeypatch, capsys):
     written(monkeypatch, REDIS_URL="redis://:hunter2@h:1/0", LEASE_S="40", HEARTBEAT_S="")
 
     ended = here(capsys, "settings", "--json")
@@ -321,9 +305,7 @@ def test_the_settings_are_shown_with_their_origin_and_no_secret(
     assert "hunter2" not in ended.out + told.out
 
 
-def test_files_and_lists_are_read_as_they_are_meant(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_files_and_lists_are_read_as_they_are_meant(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     written(
         monkeypatch,
@@ -339,9 +321,7 @@ def test_files_and_lists_are_read_as_they_are_meant(
     assert settings.redis_ca_file == tmp_path / "ca.pem"
 
 
-def test_a_secret_is_read_from_a_file_and_a_variable_goes_before_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_secret_is_read_from_a_file_and_a_variable_goes_before_it(tmp_path, monkeypatch):
     (tmp_path / "seqd_redis_url").write_text("redis://:from-a-file@localhost:6379/0\n")
     written(monkeypatch, SECRETS_DIR=str(tmp_path))
 

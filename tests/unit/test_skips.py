@@ -53,9 +53,7 @@ def run(folder: Path, *options: str, in_ci: bool) -> str:
         pytest.param(("-n", "2"), id="several", marks=pytest.mark.slow),
     ],
 )
-def test_a_skip_that_is_not_listed_fails_and_its_reason_and_the_way_out_are_told(
-    tmp_path: Path, options: tuple[str, ...]
-) -> None:
+def test_a_skip_that_is_not_listed_fails_and_its_reason_and_the_way_out_are_told(tmp_path, options):
     printed = run(tmp_path, *options, in_ci=True)
 
     for test, reason in (
@@ -72,13 +70,13 @@ def test_a_skip_that_is_not_listed_fails_and_its_reason_and_the_way_out_are_told
     assert "2 failed, 1 passed, 1 skipped, 1 xfailed, 2 errors in " in printed
 
 
-def test_at_a_desk_a_skip_stays_a_skip(tmp_path: Path) -> None:
+def test_at_a_desk_a_skip_stays_a_skip(tmp_path):
     printed = run(tmp_path, in_ci=False)
 
     assert "1 passed, 5 skipped, 1 xfailed in " in printed
 
 
-def test_the_list_names_tests_that_there_are() -> None:
+def test_the_list_names_tests_that_there_are():
     for one in read_allowed(ALLOWED):
         file, _, test = one.tests.partition("::")
         assert (ROOT / file).exists(), one

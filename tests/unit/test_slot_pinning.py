@@ -4,7 +4,7 @@ The driver under it is a fake one, compiled for the run; see `fake_gpu_fixtures`
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from threading import Event
 
 import pytest
@@ -63,8 +63,8 @@ def is_on_the_cpu(slots: Sequence[Slot]) -> bool:
 
 @pytest.mark.parametrize("visible", [None, "", "-1", "-1,0"])
 def test_a_machine_without_a_driver_or_with_hidden_gpus_gets_a_slot_on_each_core(
-    machine: Machine, monkeypatch: pytest.MonkeyPatch, visible: str | None
-) -> None:
+    machine, monkeypatch, visible
+):
     machine.add(2)
     if visible is None:
         monkeypatch.delenv("FAKE_GPU_STATE")
@@ -74,9 +74,7 @@ def test_a_machine_without_a_driver_or_with_hidden_gpus_gets_a_slot_on_each_core
     assert is_on_the_cpu(slots_here("auto"))
 
 
-def test_each_gpu_gets_a_serving_slot_and_the_last_one_a_training_slot_too(
-    machine: Machine,
-) -> None:
+def test_each_gpu_gets_a_serving_slot_and_the_last_one_a_training_slot_too(machine):
     machine.add(4)
 
     slots = slots_here("auto")
@@ -88,9 +86,7 @@ def test_each_gpu_gets_a_serving_slot_and_the_last_one_a_training_slot_too(
 
 
 @pytest.mark.parametrize("uuid", [mig_uuid, lambda number: f"MIG-{gpu_uuid(0)}/{number}/0"])
-def test_each_instance_of_a_gpu_that_is_cut_gets_a_slot_by_its_new_or_old_name(
-    machine: Machine, uuid
-) -> None:
+def test_each_instance_of_a_gpu_that_is_cut_gets_a_slot_by_its_new_or_old_name(machine, uuid):
     machine.add(2).cut(0, uuid(1), uuid(2))
 
     slots = slots_here("auto")
@@ -114,17 +110,15 @@ def test_each_instance_of_a_gpu_that_is_cut_gets_a_slot_by_its_new_or_old_name(
     ],
 )
 def test_auto_takes_what_cuda_visible_devices_leaves_by_index_or_uuid(
-    machine: Machine, monkeypatch: pytest.MonkeyPatch, visible: str, expected: list[str]
-) -> None:
+    machine, monkeypatch, visible, expected
+):
     machine.add(4)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
 
     assert names(slots_here("auto")) == expected
 
 
-def test_one_gpu_in_error_is_left_out_and_named_and_the_others_are_used(
-    machine: Machine, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_one_gpu_in_error_is_left_out_and_named_and_the_others_are_used(machine, caplog):
     machine.add(3).change(1, error=LOST)
 
     with caplog.at_level(logging.WARNING):
@@ -136,8 +130,8 @@ def test_one_gpu_in_error_is_left_out_and_named_and_the_others_are_used(
 
 @pytest.mark.parametrize("visible", [None, "0"])
 def test_auto_refuses_where_something_says_that_there_is_a_gpu_and_no_driver(
-    machine: Machine, monkeypatch: pytest.MonkeyPatch, visible: str | None
-) -> None:
+    machine, monkeypatch, visible
+):
     monkeypatch.delenv("FAKE_GPU_STATE")
     if visible is None:
         (machine.folder / "nvidia0").touch()
@@ -159,8 +153,8 @@ def test_auto_refuses_where_something_says_that_there_is_a_gpu_and_no_driver(
     [("gpu:2", 2), (f"train@gpu:{gpu_uuid(1)}", 1), (f"gpu:{gpu_uuid(3)[:12]}=0.5", 3)],
 )
 def test_a_slot_is_pinned_by_the_uuid_of_the_device_that_it_names(
-    machine: Machine, monkeypatch: pytest.MonkeyPatch, spec: str, index: int
-) -> None:
+    machine, monkeypatch, spec, index
+):
     # An index counts all devices, whatever the variable leaves.
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1,2,3")
     machine.add(4)
@@ -234,8 +228,8 @@ REFUSED = [
 
 @pytest.mark.parametrize(("spec", "change", "said"), REFUSED)
 def test_a_slot_that_cannot_be_had_is_refused_with_what_there_is_and_what_to_do(
-    machine: Machine, spec: str, change: Callable[[Machine], Machine], said: str
-) -> None:
+    machine, spec, change, said
+):
     change(machine.add(2))
 
     assert refusal_of(spec) == said
@@ -260,8 +254,8 @@ def test_a_slot_that_cannot_be_had_is_refused_with_what_there_is_and_what_to_do(
     ],
 )
 def test_what_cuda_visible_devices_hides_or_names_wrongly_is_refused(
-    machine: Machine, monkeypatch: pytest.MonkeyPatch, spec: str, visible: str, said: str
-) -> None:
+    machine, monkeypatch, spec, visible, said
+):
     machine.add(2)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
 
@@ -270,8 +264,8 @@ def test_what_cuda_visible_devices_hides_or_names_wrongly_is_refused(
 
 
 def test_slots_that_fill_a_device_to_the_last_byte_are_taken_and_two_devices_are_not_added_up(
-    machine: Machine,
-) -> None:
+    machine,
+):
     machine.add(2)
 
     slots = slots_here("gpu:0=0.3,train@gpu:0=0.7,gpu:1=0.9")
@@ -284,9 +278,7 @@ def test_slots_that_fill_a_device_to_the_last_byte_are_taken_and_two_devices_are
 # -- a worker that was told its device
 
 
-def test_a_worker_keeps_the_device_that_it_was_told_when_indexes_have_shifted(
-    machine: Machine,
-) -> None:
+def test_a_worker_keeps_the_device_that_it_was_told_when_indexes_have_shifted(machine):
     machine.add(3)
     (told,) = slots_here("gpu:2")
     assert told.gpu is not None
@@ -297,9 +289,7 @@ def test_a_worker_keeps_the_device_that_it_was_told_when_indexes_have_shifted(
 
 
 @pytest.mark.parametrize("is_listed", [True, False])
-def test_a_worker_whose_device_has_gone_says_so_with_a_status_of_its_own(
-    machine: Machine, is_listed: bool
-) -> None:
+def test_a_worker_whose_device_has_gone_says_so_with_a_status_of_its_own(machine, is_listed):
     machine.add(2)
     (told,) = slots_here("gpu:1")
     assert told.gpu is not None
@@ -318,9 +308,7 @@ def test_a_worker_whose_device_has_gone_says_so_with_a_status_of_its_own(
     assert exit_status_of(lost.value) == 71
 
 
-def test_a_driver_that_does_not_answer_is_given_up_and_not_asked_again_meanwhile(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_driver_that_does_not_answer_is_given_up_and_not_asked_again_meanwhile(monkeypatch):
     asked, may_answer = list[None](), Event()
 
     def hang() -> GpuListing:

@@ -32,9 +32,7 @@ FORMS = (
         ("all@cpu:0", "cpu", ("classify", "generate", "train"), "-1", cores()),
     ],
 )
-def test_a_spec_says_the_device_the_tasks_and_the_threads(
-    spec: str, kind: str, tasks: tuple[str, ...], visible: str, threads: int
-) -> None:
+def test_a_spec_says_the_device_the_tasks_and_the_threads(spec, kind, tasks, visible, threads):
     slot = parse_slot(spec)
 
     assert (slot.name, slot.kind, slot.tasks, slot.threads) == (spec, kind, tasks, threads)
@@ -42,7 +40,7 @@ def test_a_spec_says_the_device_the_tasks_and_the_threads(
     assert slot.environment()["OMP_NUM_THREADS"] == str(threads)
 
 
-def test_the_environment_sets_every_thread_pool_and_leaves_the_backend_to_the_user() -> None:
+def test_the_environment_sets_every_thread_pool_and_leaves_the_backend_to_the_user():
     environment = parse_slot("cpu:0").environment()
 
     assert environment == {
@@ -66,14 +64,14 @@ def test_the_environment_sets_every_thread_pool_and_leaves_the_backend_to_the_us
         f"train@gpu:MIG-GPU-{'a' * 38}/13/0=0.125",
     ],
 )
-def test_a_spec_that_is_no_slot_is_refused_with_examples(spec: str) -> None:
+def test_a_spec_that_is_no_slot_is_refused_with_examples(spec):
     with pytest.raises(InvalidSettings) as refusal:
         parse_slots(f"cpu:0,{spec}")
 
     assert str(refusal.value) == f"{spec!r} is no slot. {FORMS}"
 
 
-def test_a_slot_that_stands_twice_is_refused() -> None:
+def test_a_slot_that_stands_twice_is_refused():
     with pytest.raises(InvalidSettings) as refusal:
         parse_slots("cpu:0,train@cpu,cpu:0")
 
@@ -84,7 +82,7 @@ def test_a_slot_that_stands_twice_is_refused() -> None:
 
 
 @pytest.mark.parametrize("text", ["", " ", ",,"])
-def test_an_empty_list_is_refused(text: str) -> None:
+def test_an_empty_list_is_refused(text):
     with pytest.raises(InvalidSettings) as refusal:
         parse_slots(text)
 
@@ -95,9 +93,7 @@ def test_an_empty_list_is_refused(text: str) -> None:
     ("spec", "share_bytes"),
     [("gpu:0=0.25", 20 * 2**30), ("gpu:0=6GiB", 6 * 2**30), ("gpu:0=1536MiB", 1_536 * 2**20)],
 )
-def test_a_share_leaves_room_for_the_context_beside_what_a_framework_counts(
-    spec: str, share_bytes: int
-) -> None:
+def test_a_share_leaves_room_for_the_context_beside_what_a_framework_counts(spec, share_bytes):
     slot = parse_slot(spec).pinned(H100)
 
     assert (slot.share_bytes, slot.framework_bytes) == (share_bytes, share_bytes - CONTEXT_BYTES)
@@ -113,9 +109,7 @@ def test_a_share_leaves_room_for_the_context_beside_what_a_framework_counts(
         ("train@gpu:MIG-GPU-41b3-9/3/0=0.5", "train@gpu:MIG-GPU-41b3-9-3-0-0.5"),
     ],
 )
-def test_a_worker_without_a_name_gets_a_new_one_in_its_place_at_each_start(
-    spec: str, named: str
-) -> None:
+def test_a_worker_without_a_name_gets_a_new_one_in_its_place_at_each_start(spec, named):
     slot = parse_slot(spec)
 
     names = {identify(slot).name for _ in range(3)}

@@ -1,8 +1,7 @@
 """The speed of a version on this machine: what is counted, and what a plugin may get wrong."""
 
 import os
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
 import pytest
 import seqd_tasks
@@ -67,7 +66,7 @@ class CountingModel(Model):
 
 
 @pytest.fixture(autouse=True)
-def _environment_as_before() -> Iterator[None]:
+def _environment_as_before():
     before = dict(os.environ)
     yield
     os.environ.clear()
@@ -75,14 +74,12 @@ def _environment_as_before() -> Iterator[None]:
 
 
 @pytest.fixture
-def artifact(tmp_path: Path) -> Artifact:
+def artifact(tmp_path):
     store = ModelStore(tmp_path, {})
     return store.open("topics", publish(store))
 
 
-def test_texts_are_counted_from_the_second_call_on_and_the_machine_is_named(
-    artifact: Artifact,
-) -> None:
+def test_texts_are_counted_from_the_second_call_on_and_the_machine_is_named(artifact):
     model = CountingModel()
 
     speed = measure_speed(model, artifact, 0.05)
@@ -105,7 +102,7 @@ def test_texts_are_counted_from_the_second_call_on_and_the_machine_is_named(
         ("errors", "topics gave an error for a text of common words"),
     ],
 )
-def test_a_plugin_that_breaks_is_named(artifact: Artifact, behaviour: str, message: str) -> None:
+def test_a_plugin_that_breaks_is_named(artifact, behaviour, message):
     with pytest.raises(PluginFault) as raised:
         measure_speed(CountingModel(behaviour), artifact, 0.0)
 
@@ -113,9 +110,7 @@ def test_a_plugin_that_breaks_is_named(artifact: Artifact, behaviour: str, messa
 
 
 @pytest.mark.parametrize(("name", "task"), [("vectors", "embed"), ("pairs", "compare")])
-def test_a_task_of_the_plugins_own_is_measured_on_texts_or_records(
-    tmp_path: Path, name: str, task: str
-) -> None:
+def test_a_task_of_the_plugins_own_is_measured_on_texts_or_records(tmp_path, name, task):
     model = next(one for one in seqd_tasks.MODELS if one.name == name)
     store = ModelStore(tmp_path, {})
     publish_file(tmp_path, name, "tasks.json", "{}")

@@ -37,8 +37,8 @@ def run(
     ids=["full", "closed"],
 )
 def test_an_output_that_takes_nothing_is_an_error_in_one_sentence(
-    command: str, redirection: str, reason: str, tmp_path: Path
-) -> None:
+    command, redirection, reason, tmp_path
+):
     ended = run(command, tmp_path, redirection)
 
     assert (ended.returncode, ended.stderr) == (
@@ -48,7 +48,7 @@ def test_an_output_that_takes_nothing_is_an_error_in_one_sentence(
     )
 
 
-def test_an_output_that_nobody_reads_ends_a_command_without_a_word(tmp_path: Path) -> None:
+def test_an_output_that_nobody_reads_ends_a_command_without_a_word(tmp_path):
     reader, writer = os.pipe()
     os.close(reader)
     try:
@@ -67,7 +67,7 @@ def test_an_output_that_nobody_reads_ends_a_command_without_a_word(tmp_path: Pat
     assert ended.stderr == ""
 
 
-def test_an_output_that_is_not_utf_8_gets_escapes(tmp_path: Path) -> None:
+def test_an_output_that_is_not_utf_8_gets_escapes(tmp_path):
     with (tmp_path / "out").open("w", encoding="ascii") as file:
         stream = opened(file.fileno(), file, by_line=False)
         print(json.dumps({"text": "caf\u00e9 \u4e2d \U0001f600"}, ensure_ascii=False), file=stream)
@@ -78,7 +78,7 @@ def test_an_output_that_is_not_utf_8_gets_escapes(tmp_path: Path) -> None:
     assert json.loads(written) == {"text": "caf\u00e9 \u4e2d \U0001f600"}
 
 
-def test_a_command_prints_to_an_ascii_stream(tmp_path: Path) -> None:
+def test_a_command_prints_to_an_ascii_stream(tmp_path):
     ended = run("--help", tmp_path, "", PYTHONIOENCODING="ascii", LANG="C")
 
     assert (ended.returncode, ended.stderr) == (0, "")

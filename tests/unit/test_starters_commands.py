@@ -3,7 +3,6 @@
 import json
 import os
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,11 +16,9 @@ from store_builders import files_of, publish
 
 WEIGHTS_PLUGIN = Path(__file__).parents[1] / "weights_plugin"
 
-Capture = pytest.CaptureFixture[str]
-
 
 @pytest.fixture(autouse=True)
-def _project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _project(tmp_path, monkeypatch):
     """A source folder, weights, and the plugin `weights`, installed beside them."""
     before = dict(os.environ)  # of which the command changes some
     monkeypatch.setenv("SEQD_DATA_DIR", str(tmp_path / "data"))
@@ -42,9 +39,7 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
     return starters.main()
 
 
-def test_a_version_of_the_store_becomes_the_starter_with_its_figures(
-    monkeypatch: pytest.MonkeyPatch,
-):
+def test_a_version_of_the_store_becomes_the_starter_with_its_figures(monkeypatch):
     store = ModelStore(load_settings().store_dir, {})
     publish(store, "topics", "words", metrics={"loss": 0.5}, plugin_version="0.1")
 
@@ -61,9 +56,7 @@ def test_a_version_of_the_store_becomes_the_starter_with_its_figures(
     assert manifest.origin is not None and manifest.origin.imported_from == "topics@1"
 
 
-def test_weights_that_the_plugin_cannot_load_leave_the_starter_that_was_there(
-    monkeypatch: pytest.MonkeyPatch, capsys: Capture
-):
+def test_weights_that_the_plugin_cannot_load_leave_the_starter_that_was_there(monkeypatch, capsys):
     run(monkeypatch, "words", "--from", "made", "--out", "src/starter", "--no-load")
     before = files_of(Path("src"))
     Path("made/words.json").write_text(json.dumps({"trick": "raise"}))
@@ -76,9 +69,7 @@ def test_weights_that_the_plugin_cannot_load_leave_the_starter_that_was_there(
     assert [path.name for path in Path("src").iterdir()] == ["starter"]
 
 
-def test_a_folder_of_another_name_than_the_plugin_looks_for_is_told(
-    monkeypatch: pytest.MonkeyPatch, capsys: Capture
-):
+def test_a_folder_of_another_name_than_the_plugin_looks_for_is_told(monkeypatch, capsys):
     assert run(monkeypatch, "words", "--from", "made", "--out", "src/first", "--no-load") == 0
 
     assert capsys.readouterr().err == (
@@ -115,9 +106,7 @@ def test_a_folder_of_another_name_than_the_plugin_looks_for_is_told(
         ),
     ],
 )
-def test_what_makes_no_starter_is_refused_and_writes_nothing(
-    monkeypatch: pytest.MonkeyPatch, capsys: Capture, arguments: tuple[str, ...], told: str
-):
+def test_what_makes_no_starter_is_refused_and_writes_nothing(monkeypatch, capsys, arguments, told):
     before = files_of(Path())
 
     status = run(monkeypatch, *arguments)
@@ -127,9 +116,7 @@ def test_what_makes_no_starter_is_refused_and_writes_nothing(
     assert files_of(Path()) == before
 
 
-def test_nothing_is_written_beside_installed_code(
-    monkeypatch: pytest.MonkeyPatch, capsys: Capture, tmp_path: Path
-):
+def test_nothing_is_written_beside_installed_code(monkeypatch, capsys, tmp_path):
     installed = tmp_path / "lib" / "site-packages"
     installed.mkdir(parents=True)
     source = (WEIGHTS_PLUGIN / "seqd_weights.py").read_text()

@@ -20,7 +20,7 @@ Steps = list[tuple[str, Path]]
 
 
 @pytest.fixture
-def steps(monkeypatch: pytest.MonkeyPatch) -> Steps:
+def steps(monkeypatch):
     """What the system is asked to do from here on: `sync` a path, or `name` one by a rename."""
     asked: Steps = []
 
@@ -43,8 +43,8 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> Steps:
 
 
 def test_a_file_is_on_the_disk_before_it_has_its_name_and_its_name_before_the_answer(
-    tmp_path: Path, steps: Steps
-) -> None:
+    tmp_path, steps
+):
     path = tmp_path / "labels.json"
 
     write_atomically(path, b"{}")
@@ -55,7 +55,7 @@ def test_a_file_is_on_the_disk_before_it_has_its_name_and_its_name_before_the_an
     assert named == [("name", path), ("sync", tmp_path)]
 
 
-def test_a_version_is_on_the_disk_before_it_is_in_the_store(tmp_path: Path, steps: Steps) -> None:
+def test_a_version_is_on_the_disk_before_it_is_in_the_store(tmp_path, steps):
     store = ModelStore(tmp_path, {})
     folder = store.new_folder("lstm", "job")
     for name in ("a.json", "b.json"):
@@ -72,7 +72,7 @@ def test_a_version_is_on_the_disk_before_it_is_in_the_store(tmp_path: Path, step
     assert after[0] == ("sync", version.parent)
 
 
-def test_a_label_is_on_the_disk_when_it_is_set(tmp_path: Path, steps: Steps) -> None:
+def test_a_label_is_on_the_disk_when_it_is_set(tmp_path, steps):
     store = ModelStore(tmp_path, {})
     publish(store, "lstm")
     steps.clear()
@@ -84,7 +84,7 @@ def test_a_label_is_on_the_disk_when_it_is_set(tmp_path: Path, steps: Steps) -> 
     assert steps[1:] == [("name", labels), ("sync", labels.parent)]
 
 
-def test_a_checkpoint_is_on_the_disk_before_it_has_its_name(tmp_path: Path, steps: Steps) -> None:
+def test_a_checkpoint_is_on_the_disk_before_it_has_its_name(tmp_path, steps):
     folder = CheckpointFolder(tmp_path, "job")
 
     folder.write("1", encode({"step": np.array(7)}, {"epoch": 1}, "d" * 64, ()))

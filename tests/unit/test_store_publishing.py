@@ -24,7 +24,7 @@ def publish_versions(root: Path, writer: int, start: Barrier) -> None:
         store.set_label("lstm", f"writer-{writer}", version)
 
 
-def test_processes_that_publish_at_once_get_a_version_each(tmp_path: Path):
+def test_processes_that_publish_at_once_get_a_version_each(tmp_path):
     context = multiprocessing.get_context("spawn")
     start = context.Barrier(PROCESSES)
     writers = [

@@ -3,7 +3,6 @@
 import os
 import shutil
 import time
-from pathlib import Path
 
 import pytest
 
@@ -14,7 +13,7 @@ from store_builders import a_starter, publish
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> ModelStore:
+def store(tmp_path):
     """A store with two versions of `topics`."""
     store = ModelStore(tmp_path / "models", {"echo": a_starter(tmp_path / "starter")})
     for _ in range(2):
@@ -22,7 +21,7 @@ def store(tmp_path: Path) -> ModelStore:
     return store
 
 
-def test_versions_of_a_model_that_was_renamed_have_its_name(store: ModelStore):
+def test_versions_of_a_model_that_was_renamed_have_its_name(store):
     renamed = ModelFile(plugin="echo", former_names=("topics",))
     write_model_file(store.folder_of("topics"), renamed)
     store.folder_of("topics").rename(store.folder_of("subjects"))
@@ -34,7 +33,7 @@ def test_versions_of_a_model_that_was_renamed_have_its_name(store: ModelStore):
     assert publish(store, "subjects", "echo") == 3
 
 
-def test_a_model_is_the_tenants_whose_training_made_it_while_it_has_versions(store: ModelStore):
+def test_a_model_is_the_tenants_whose_training_made_it_while_it_has_versions(store):
     for model, plugin, tenant in (
         ("theirs", "echo", "acme"), ("theirs", "echo", "other"), ("theirs", "echo", None),
         ("topics", "echo", "acme"), ("echo", "echo", "acme"),
@@ -50,7 +49,7 @@ def test_a_model_is_the_tenants_whose_training_made_it_while_it_has_versions(sto
     assert store.owner_of("theirs") == "other"
 
 
-def test_a_mark_of_a_version_that_is_about_to_go_ends_by_itself(store: ModelStore):
+def test_a_mark_of_a_version_that_is_about_to_go_ends_by_itself(store):
     store.retire("topics", [1, 2])
     both = store.retiring("topics")
     store.keep("topics", [2])

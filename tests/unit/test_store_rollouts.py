@@ -1,7 +1,6 @@
 """Roll-outs in the model store: how one begins and ends, and what is written down of it."""
 
 import re
-from pathlib import Path
 
 import pytest
 
@@ -14,7 +13,7 @@ from store_builders import a_change, publish, shape_of
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> ModelStore:
+def store(tmp_path):
     """A store with three versions of `topics`, of which the first is in service."""
     store = ModelStore(tmp_path / "models", {})
     for _ in range(3):
@@ -36,9 +35,7 @@ def a_rollout(version: int = 2, serving: int = 1, **changes: object) -> Rollout:
     return Rollout.model_validate(fields | changes)
 
 
-def test_a_roll_out_goes_on_for_every_process_until_it_is_ended_and_is_no_way_back(
-    store: ModelStore, tmp_path: Path
-) -> None:
+def test_a_roll_out_goes_on_for_every_process_until_it_is_ended_and_is_no_way_back(store, tmp_path):
     other = ModelStore(tmp_path / "models", {})
     store.put_in_service("topics", a_change(1, 3))
     tried = a_rollout(2, 3)
@@ -59,7 +56,7 @@ def test_a_roll_out_goes_on_for_every_process_until_it_is_ended_and_is_no_way_ba
     assert version_before(store.history("topics"), 3) == 1
 
 
-def test_a_candidate_is_put_in_service_and_jobs_keep_their_share(store: ModelStore) -> None:
+def test_a_candidate_is_put_in_service_and_jobs_keep_their_share(store):
     store.begin_rollout("topics", a_rollout())
 
     store.put_in_service("topics", a_change(1, 2))
@@ -70,7 +67,7 @@ def test_a_candidate_is_put_in_service_and_jobs_keep_their_share(store: ModelSto
     assert store.history("topics")[-1].rollout == a_rollout()
 
 
-def test_another_version_in_service_aborts_a_roll_out(store: ModelStore) -> None:
+def test_another_version_in_service_aborts_a_roll_out(store):
     for move in (
         lambda: store.put_in_service("topics", a_change(1, 3)),
         lambda: store.set_label("topics", "production", 2),
@@ -86,9 +83,7 @@ def test_another_version_in_service_aborts_a_roll_out(store: ModelStore) -> None
         assert store.history("topics")[-1].rollout == tried
 
 
-def test_another_version_takes_the_place_of_the_first_and_another_share_leaves_jobs_alone(
-    store: ModelStore,
-) -> None:
+def test_another_version_takes_the_place_of_the_first_and_another_share_leaves_jobs_alone(store):
     store.begin_rollout("topics", a_rollout(2))
     store.begin_rollout("topics", a_rollout(2, id="f" * 16, share=0.5))
     aborted_by_a_share = store.is_aborted("topics", a_rollout(2).id)
@@ -105,9 +100,7 @@ def test_another_version_takes_the_place_of_the_first_and_another_share_leaves_j
     [(a_rollout(3, serving=2), ServiceChanged), (a_rollout(9), UnknownModel)],
     ids=["beside what is not in service", "of a version that is missing"],
 )
-def test_a_roll_out_that_cannot_be_is_refused(
-    store: ModelStore, tried: Rollout, error: type[Exception]
-) -> None:
+def test_a_roll_out_that_cannot_be_is_refused(store, tried, error):
     with pytest.raises(error):
         store.begin_rollout("topics", tried)
 
@@ -115,9 +108,7 @@ def test_a_roll_out_that_cannot_be_is_refused(
 
 
 @pytest.mark.parametrize("how", ["label", "folder"])
-def test_a_label_moved_or_a_candidate_taken_away_by_hand_ends_a_roll_out(
-    store: ModelStore, tmp_path: Path, how: str
-) -> None:
+def test_a_label_moved_or_a_candidate_taken_away_by_hand_ends_a_roll_out(store, tmp_path, how):
     store.begin_rollout("topics", a_rollout())
     folder = tmp_path / "models/topics"
 
@@ -138,9 +129,7 @@ def test_a_label_moved_or_a_candidate_taken_away_by_hand_ends_a_roll_out(
         ("\0" * 100_000, "the whole: Invalid JSON"),
     ],
 )
-def test_a_damaged_file_is_no_roll_out_and_is_replaced(
-    content: str, fault: str, store: ModelStore, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_damaged_file_is_no_roll_out_and_is_replaced(content, fault, store, tmp_path, caplog):
     path = tmp_path / "models/topics/rollout.json"
     path.write_text(content)
     assert store.rollout("topics") is None
@@ -164,7 +153,7 @@ def end(store: ModelStore) -> None:
     abort(store, an_order(OrderAction.END_ROLLOUT, by="worker w1", why="too many errors"))
 
 
-def test_a_rollback_right_behind_the_end_of_a_roll_out_is_refused(store: ModelStore) -> None:
+def test_a_rollback_right_behind_the_end_of_a_roll_out_is_refused(store):
     store.put_in_service("topics", a_change(1, 3))
     begin(store, serving=3)
     end(store)
@@ -180,9 +169,7 @@ def test_a_rollback_right_behind_the_end_of_a_roll_out_is_refused(store: ModelSt
     )
 
 
-def test_a_version_whose_canary_was_aborted_meanwhile_is_not_put_in_service(
-    store: ModelStore,
-) -> None:
+def test_a_version_whose_canary_was_aborted_meanwhile_is_not_put_in_service(store):
     begin(store)
     promotion = Promotion(store, an_order(OrderAction.PROMOTE), 2)
     end(store)
@@ -194,7 +181,7 @@ def test_a_version_whose_canary_was_aborted_meanwhile_is_not_put_in_service(
     assert store.labels("topics")["production"] == 1
 
 
-def test_the_label_of_a_candidate_is_not_moved_while_it_is_tried(store: ModelStore) -> None:
+def test_the_label_of_a_candidate_is_not_moved_while_it_is_tried(store):
     begin(store)
     with pytest.raises(InvalidRequest) as raised:
         move_label(store, "topics", 2, "candidate", "me", is_removed=True)

@@ -2,7 +2,6 @@
 
 import logging
 import resource
-from pathlib import Path
 
 import pytest
 
@@ -12,18 +11,18 @@ from store_builders import a_starter, a_version_draft, publish
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> ModelStore:
+def store(tmp_path):
     return ModelStore(tmp_path / "models", {"echo": a_starter(tmp_path / "package" / "starter")})
 
 
-def test_a_store_without_a_folder_has_the_starters(store: ModelStore):
+def test_a_store_without_a_folder_has_the_starters(store):
     assert store.models() == ["echo"]
     assert store.labels("echo") == {"production": 0, "latest": 0}
     assert store.resolve("echo") == ("echo", 0)
     assert store.open("echo", 0).manifest.model == "echo"
 
 
-def test_a_starter_is_not_removed(store: ModelStore):
+def test_a_starter_is_not_removed(store):
     with pytest.raises(InvalidRequest) as refused:
         store.remove("echo", 0)
 
@@ -32,9 +31,7 @@ def test_a_starter_is_not_removed(store: ModelStore):
     )
 
 
-def test_versions_are_numbered_from_one_and_a_bare_name_means_the_one_in_service(
-    store: ModelStore,
-):
+def test_versions_are_numbered_from_one_and_a_bare_name_means_the_one_in_service(store):
     numbers = [publish(store, "echo", job_id=f"job{n}") for n in range(11)]
     before = store.resolve("echo")
     store.set_label("echo", "best", 3)
@@ -62,9 +59,7 @@ def test_versions_are_numbered_from_one_and_a_bare_name_means_the_one_in_service
         ("../etc", "'../etc' is not a model; allowed: a name, name@3 (a version) or name@label"),
     ],
 )
-def test_an_unknown_reference_is_answered_with_what_there_is(
-    store: ModelStore, ref: str, message: str
-):
+def test_an_unknown_reference_is_answered_with_what_there_is(store, ref, message):
     publish(store, "echo")
 
     with pytest.raises(UnknownModel) as raised:
@@ -74,7 +69,7 @@ def test_an_unknown_reference_is_answered_with_what_there_is(
 
 
 @pytest.mark.parametrize("label", ["latest", "Production", "", "a/b", "1"])
-def test_a_label_that_cannot_be_set_is_refused(store: ModelStore, label: str):
+def test_a_label_that_cannot_be_set_is_refused(store, label):
     with pytest.raises(InvalidRequest, match="label"):
         store.set_label("echo", label, 0)
 
@@ -82,7 +77,7 @@ def test_a_label_that_cannot_be_set_is_refused(store: ModelStore, label: str):
 
 
 @pytest.mark.parametrize("name", ["a" * 300, "../topics", ""])
-def test_what_no_model_can_be_called_is_no_model(store: ModelStore, name: str):
+def test_what_no_model_can_be_called_is_no_model(store, name):
     with pytest.raises(UnknownModel):
         store.history(name)
 
@@ -90,7 +85,7 @@ def test_what_no_model_can_be_called_is_no_model(store: ModelStore, name: str):
     assert store.plugin_of(name) == name
 
 
-def test_a_job_that_publishes_twice_gets_one_version(store: ModelStore, tmp_path: Path):
+def test_a_job_that_publishes_twice_gets_one_version(store, tmp_path):
     first = publish(store, "echo", job_id="job1")
 
     second = publish(store, "echo", content='{"other": 1}', job_id="job1")
@@ -102,9 +97,7 @@ def test_a_job_that_publishes_twice_gets_one_version(store: ModelStore, tmp_path
     assert store.find_by_run("echo", "job2") is None
 
 
-def test_a_version_with_a_torn_manifest_does_not_hide_the_others(
-    store: ModelStore, tmp_path: Path, caplog: pytest.LogCaptureFixture
-):
+def test_a_version_with_a_torn_manifest_does_not_hide_the_others(store, tmp_path, caplog):
     publish(store, "echo", job_id="a")
     publish(store, "echo", job_id="b")
     manifest = tmp_path / "models" / "echo" / "1" / "manifest.json"
@@ -125,7 +118,7 @@ def test_a_version_with_a_torn_manifest_does_not_hide_the_others(
         (".hidden.json", "allowed names: up to 128 of A-Z a-z 0-9 _ . - without a dot in front"),
     ],
 )
-def test_a_training_may_leave_data_only(store: ModelStore, name: str, reason: str):
+def test_a_training_may_leave_data_only(store, name, reason):
     folder = store.new_folder("echo", "job")
     (folder / name).write_text("x")
 
@@ -136,9 +129,7 @@ def test_a_training_may_leave_data_only(store: ModelStore, name: str, reason: st
     assert store.numbers("echo") == [0]
 
 
-def test_a_training_that_diverged_or_left_a_folder_a_link_or_nothing_is_refused(
-    store: ModelStore, tmp_path: Path
-):
+def test_a_training_that_diverged_or_left_a_folder_a_link_or_nothing_is_refused(store, tmp_path):
     empty, nested, linked = (store.new_folder("echo", "job") for _ in range(3))
     (nested / "sub").mkdir()
     (linked / "a.json").symlink_to(tmp_path)
@@ -152,9 +143,7 @@ def test_a_training_that_diverged_or_left_a_folder_a_link_or_nothing_is_refused(
         publish(store, "echo", metrics={"loss": float("nan")})
 
 
-def test_a_discarded_folder_is_gone_and_nothing_else_can_be_discarded(
-    store: ModelStore, tmp_path: Path
-):
+def test_a_discarded_folder_is_gone_and_nothing_else_can_be_discarded(store, tmp_path):
     folder = store.new_folder("echo", "job")
     (folder / "half.json").write_text("{")
 
@@ -167,7 +156,7 @@ def test_a_discarded_folder_is_gone_and_nothing_else_can_be_discarded(
     assert (tmp_path / "package").exists()
 
 
-def test_a_store_that_cannot_be_written_names_the_path_and_the_reason(tmp_path: Path):
+def test_a_store_that_cannot_be_written_names_the_path_and_the_reason(tmp_path):
     (tmp_path / "models").write_text("a file in the folder's place")
     store = ModelStore(tmp_path / "models", {})
 
@@ -181,7 +170,7 @@ def test_a_store_that_cannot_be_written_names_the_path_and_the_reason(tmp_path: 
     assert raised.value.exit_status == 1
 
 
-def test_a_disk_that_takes_no_more_leaves_the_store_as_it_was(store: ModelStore):
+def test_a_disk_that_takes_no_more_leaves_the_store_as_it_was(store):
     folder = store.new_folder("echo", "job")
     (folder / "chain.json").write_text("{}")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)

@@ -15,7 +15,7 @@ LOCK_LOOKS = 3
 WAKEUP_S = 1.0
 
 
-def test_the_wait_doubles_from_one_second_up_to_thirty() -> None:
+def test_the_wait_doubles_from_one_second_up_to_thirty():
     assert [restart_wait_s(deaths) for deaths in range(1, 8)] == [1, 2, 4, 8, 16, 30, 30]
 
 
@@ -31,12 +31,12 @@ def test_the_wait_doubles_from_one_second_up_to_thirty() -> None:
     ],
 )
 def test_who_lived_for_a_minute_or_was_killed_at_work_starts_the_count_anew(
-    lived_s: float, was_ready: bool, by_signal: bool, deaths: int
-) -> None:
+    lived_s, was_ready, by_signal, deaths
+):
     assert deaths_in_a_row(5, lived_s, was_ready=was_ready, by_signal=by_signal) == deaths
 
 
-def test_by_default_a_dead_workers_unit_is_claimed_again_in_time() -> None:
+def test_by_default_a_dead_workers_unit_is_claimed_again_in_time():
     settings = Settings()
 
     lease_runs_out_s = settings.lease_s  # renewed in the moment of death, at worst

@@ -37,7 +37,7 @@ def a_worker(name: str, **fields: object):
         ("later:host7", False),
     ],
 )
-def test_a_target_means_a_worker_by_its_exact_name_slot_host_or_label(target: str, means: bool):
+def test_a_target_means_a_worker_by_its_exact_name_slot_host_or_label(target, means):
     assert is_meant(PLACE, target) is means
 
 

@@ -32,7 +32,7 @@ def values_of(report: Report) -> dict[str, float]:
     return {name: one.value for name, one in report.metrics.items()}
 
 
-def test_labels_are_counted_over_all_items_and_by_label() -> None:
+def test_labels_are_counted_over_all_items_and_by_label():
     report = report_of(
         "labels",
         (["a", "b"], labels("a", "c")),
@@ -58,7 +58,7 @@ def test_labels_are_counted_over_all_items_and_by_label() -> None:
     assert (report.classes[1].precision, report.classes[2].recall) == (None, None)
 
 
-def test_where_nothing_is_true_and_nothing_given_there_is_no_f1() -> None:
+def test_where_nothing_is_true_and_nothing_given_there_is_no_f1():
     assert values_of(report_of("labels", ([], labels()))) == {"exact_match": 1.0}
 
 
@@ -73,7 +73,7 @@ def test_where_nothing_is_true_and_nothing_given_there_is_no_f1() -> None:
         ("embedding", True, "true"),
     ],
 )
-def test_a_true_output_is_read_as_a_file_has_it(kind: str, value: object, truth: object) -> None:
+def test_a_true_output_is_read_as_a_file_has_it(kind, value, truth):
     assert MEASURES[kind].truth(value) == truth
 
 
@@ -87,13 +87,13 @@ def test_a_true_output_is_read_as_a_file_has_it(kind: str, value: object, truth:
         ("embedding", "the name of a class", ["", [1], "x" * 257]),
     ],
 )
-def test_what_is_no_true_output_is_refused(kind: str, allowed: str, values: list[object]) -> None:
+def test_what_is_no_true_output_is_refused(kind, allowed, values):
     for value in values:
         with pytest.raises(ValueError, match=f"allowed: {allowed}"):
             MEASURES[kind].truth(value)
 
 
-def test_spans_count_where_exact_and_their_characters_where_they_overlap() -> None:
+def test_spans_count_where_exact_and_their_characters_where_they_overlap():
     report = report_of(
         "spans",
         # One exact, one of another label, one two characters short.
@@ -113,7 +113,7 @@ def test_spans_count_where_exact_and_their_characters_where_they_overlap() -> No
     assert values["overlap_f1"] == pytest.approx(2 * (4 + 8) / (8 + 4 + 10 + 12))
 
 
-def test_scores_have_mean_errors_and_correlations_with_fishers_interval() -> None:
+def test_scores_have_mean_errors_and_correlations_with_fishers_interval():
     draw = np.random.default_rng(7)
     true = draw.normal(size=300)
     given = true + draw.normal(size=300)
@@ -137,7 +137,7 @@ def test_scores_have_mean_errors_and_correlations_with_fishers_interval() -> Non
     assert math.atanh(found.high) == pytest.approx(middle + width)
 
 
-def test_chrf_counts_recall_more_and_sums_over_the_set() -> None:
+def test_chrf_counts_recall_more_and_sums_over_the_set():
     pairs = [("the cat sat", "the cat"), ("on a mat", "on the mat"), ("abc", "")]
 
     found = report_of("text", *((reference, Text(text=text)) for reference, text in pairs))
@@ -170,8 +170,8 @@ def test_chrf_counts_recall_more_and_sums_over_the_set() -> None:
     ],
 )
 def test_texts_are_exact_but_for_spaces_at_their_ends_and_chrf_is_as_by_hand(
-    reference: str, text: str, exact: float, chrf: float
-) -> None:
+    reference, text, exact, chrf
+):
     values = values_of(report_of("text", (reference, Text(text=text))))
 
     assert values == pytest.approx({"exact_match": exact, "chrf": chrf})
@@ -181,7 +181,7 @@ def at(*numbers: float) -> Embedding:
     return Embedding(vector=Vector(numbers))
 
 
-def test_an_embedding_is_right_whose_nearest_neighbour_has_its_class() -> None:
+def test_an_embedding_is_right_whose_nearest_neighbour_has_its_class():
     report = report_of(
         "embedding",
         ("x", at(1, 0)),
@@ -197,7 +197,7 @@ def test_an_embedding_is_right_whose_nearest_neighbour_has_its_class() -> None:
     assert [(one.label, one.items) for one in report.classes] == [("x", 3), ("y", 2), ("7", 1)]
 
 
-def test_the_nearest_vector_is_that_of_the_largest_cosine_also_of_huge_numbers() -> None:
+def test_the_nearest_vector_is_that_of_the_largest_cosine_also_of_huge_numbers():
     vectors = np.random.default_rng(1).normal(size=(600, 5)).astype(np.float32)
     cosines = vectors @ vectors.T / np.outer(*[np.linalg.norm(vectors, axis=1)] * 2)
     np.fill_diagonal(cosines, -2.0)
@@ -216,7 +216,7 @@ def test_the_nearest_vector_is_that_of_the_largest_cosine_also_of_huge_numbers()
     assert values_of(huge)["neighbour_accuracy"] == 1.0
 
 
-def test_vectors_beyond_the_limit_are_counted_and_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_vectors_beyond_the_limit_are_counted_and_left_out(monkeypatch):
     monkeypatch.setattr("seqd.analysis.measures.MOST_ITEMS", 3)
 
     report = report_of("embedding", *(("x", at(1.0, number)) for number in range(5)))
@@ -224,14 +224,14 @@ def test_vectors_beyond_the_limit_are_counted_and_left_out(monkeypatch: pytest.M
     assert (report.items, report.beyond_limit) == (3, 2)
 
 
-def test_vectors_of_several_lengths_and_one_vector_alone_are_refused() -> None:
+def test_vectors_of_several_lengths_and_one_vector_alone_are_refused():
     with pytest.raises(InvalidData, match="one item with a class; allowed: two or more"):
         report_of("embedding", ("x", at(1.0)))
     with pytest.raises(InvalidData, match="vectors of 1 and of 2 numbers"):
         report_of("embedding", ("x", at(1.0)), ("x", at(1.0, 2.0)))
 
 
-def test_figures_of_two_versions_are_those_of_each_on_the_items_that_both_answered() -> None:
+def test_figures_of_two_versions_are_those_of_each_on_the_items_that_both_answered():
     draw = random.Random(4)
     measure = MEASURES["labels"]
     pair, alone = measure.pair(), [measure.answers(), measure.answers()]
@@ -257,7 +257,7 @@ def test_figures_of_two_versions_are_those_of_each_on_the_items_that_both_answer
     assert (pair.first.errored, pair.first.unlabelled) == (1, 1)
 
 
-def test_a_few_items_have_no_interval_since_it_would_be_too_narrow() -> None:
+def test_a_few_items_have_no_interval_since_it_would_be_too_narrow():
     def compared(*items: tuple[float | None, float | None]) -> tuple[float, float] | None:
         pair = MEASURES["score"].pair()
         for scores in items:

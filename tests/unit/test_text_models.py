@@ -70,7 +70,7 @@ def measured(text: str, loaded: Digits, **figures: float) -> MeasuredText:
     return MeasuredText(loaded, CPU, text, {"bits_per_char": 2.0} | figures, data, is_learnt=True)
 
 
-def test_the_interval_is_that_of_the_mean_of_the_parts() -> None:
+def test_the_interval_is_that_of_the_mean_of_the_parts():
     bits = [1, 2, 3, 2] * 5
     text = "".join(str(one) * 600 for one in bits)
 
@@ -82,7 +82,7 @@ def test_the_interval_is_that_of_the_mean_of_the_parts() -> None:
     assert (figure.method, record.items, record.is_training_data) == ("normal", 12_000, True)
 
 
-def test_of_a_long_text_parts_are_measured_and_the_interval_is_that_of_all_of_it() -> None:
+def test_of_a_long_text_parts_are_measured_and_the_interval_is_that_of_all_of_it():
     bits = [1, 2, 3, 2] * 5
     text = "".join(str(one) * 10_000 for one in bits)
     loaded = Digits()
@@ -97,29 +97,27 @@ def test_of_a_long_text_parts_are_measured_and_the_interval_is_that_of_all_of_it
 
 
 @pytest.mark.parametrize("text", ["1" * 9_999, "1" * 11_400 + "x" * 600])
-def test_a_short_text_or_one_with_a_part_that_cannot_be_measured_has_no_interval(
-    text: str,
-) -> None:
+def test_a_short_text_or_one_with_a_part_that_cannot_be_measured_has_no_interval(text):
     record = text_evaluation(DigitsModel(), measured(text, Digits()))
 
     figure = record.metrics["bits_per_char"]
     assert (figure.value, figure.low, figure.method) == (2.0, None, None)
 
 
-def test_figures_that_are_not_finite_are_left_out() -> None:
+def test_figures_that_are_not_finite_are_left_out():
     record = text_evaluation(DigitsModel(), measured("1", Digits(), perplexity_per_char=math.inf))
 
     assert set(record.metrics) == {"bits_per_char"}
 
 
-def test_what_it_writes_is_kept_with_its_prompt_and_cut() -> None:
+def test_what_it_writes_is_kept_with_its_prompt_and_cut():
     record = text_evaluation(DigitsModel(), measured("1" * 100, Digits("2" * 500)))
 
     assert record.sample is not None
     assert (record.sample.prompt, record.sample.text) == ("1" * 32, "2" * 200)
 
 
-def test_a_model_that_fails_to_write_has_figures_without_a_sample() -> None:
+def test_a_model_that_fails_to_write_has_figures_without_a_sample():
     record = text_evaluation(DigitsModel(), measured("1" * 100, Digits(None)))
 
     assert record.sample is None

@@ -4,8 +4,6 @@ import re
 from dataclasses import replace
 from time import monotonic
 
-import pytest
-
 from cli_builders import a_record
 from seqd.cli.top.frame import frame, page
 from seqd.cli.top.reading import Away, History, TopState
@@ -43,7 +41,7 @@ def a_failure(**changes: object) -> FailureRecord:
     return FailureRecord.model_validate(fields | changes)
 
 
-def test_the_overview_says_how_fast_it_goes_what_waits_and_what_is_wrong() -> None:
+def test_the_overview_says_how_fast_it_goes_what_waits_and_what_is_wrong():
     unfit = UnfitVersion(
         model="imdb_lstm", version=3, code="no_memory", message="2 GB are missing.", since_ms=0
     )
@@ -80,7 +78,7 @@ def test_the_overview_says_how_fast_it_goes_what_waits_and_what_is_wrong() -> No
     )
 
 
-def test_of_one_kind_ten_are_told_and_how_many_more_there_are() -> None:
+def test_of_one_kind_ten_are_told_and_how_many_more_there_are():
     workers = [a_worker(number, stopped_pid=7) for number in range(12)]
 
     told = [line.plain for line in page(a_state(workers=workers), View(), width=400)]
@@ -92,9 +90,7 @@ def test_of_one_kind_ten_are_told_and_how_many_more_there_are() -> None:
     )
 
 
-def test_of_what_is_in_hand_a_version_that_nobody_can_run_is_told_apart_where_others_go_on() -> (
-    None
-):
+def test_of_what_is_in_hand_a_version_that_nobody_can_run_is_told_apart_where_others_go_on():
     queues = [a_queue(reason="Held."), a_queue("topics", reason="Held.", workers=WorkerCounts())]
 
     lines = shown(a_state(queues=queues), View("queues"), width=120)
@@ -105,9 +101,7 @@ def test_of_what_is_in_hand_a_version_that_nobody_can_run_is_told_apart_where_ot
     ]
 
 
-def test_while_redis_takes_no_writes_every_view_says_so_first_and_nobody_is_said_to_be_gone() -> (
-    None
-):
+def test_while_redis_takes_no_writes_every_view_says_so_first_and_nobody_is_said_to_be_gone():
     full = a_state(
         queues=[a_queue("topics", state="unserved", reason="No worker is up.")],
         workers=[],
@@ -127,7 +121,7 @@ def test_while_redis_takes_no_writes_every_view_says_so_first_and_nobody_is_said
         assert not [line for line in shown(state) if line.startswith("!")]
 
 
-def test_a_worker_that_is_up_and_reports_nothing_is_silent_and_stands_first() -> None:
+def test_a_worker_that_is_up_and_reports_nothing_is_silent_and_stands_first():
     workers = [a_worker(), a_worker(1)]
     state = a_state(workers=workers, unheard={workers[1].worker: 75.0}, silent={"w1": 0})
 
@@ -139,7 +133,7 @@ def test_a_worker_that_is_up_and_reports_nothing_is_silent_and_stands_first() ->
     ]
 
 
-def test_a_row_of_a_worker_has_its_host_also_of_one_that_is_gone() -> None:
+def test_a_row_of_a_worker_has_its_host_also_of_one_that_is_gone():
     state = a_state(
         workers=[a_worker(worker="gpu-2", host="gpu7")], silent={"cpu:0@host-9-ab12": 0, "w1": 0}
     )
@@ -152,7 +146,7 @@ def test_a_row_of_a_worker_has_its_host_also_of_one_that_is_gone() -> None:
     assert rows["w1"][column:].split() == ["-", "-"]
 
 
-def test_every_line_fits_every_size_also_with_hostile_text() -> None:
+def test_every_line_fits_every_size_also_with_hostile_text():
     plugin = PluginStatus(
         name="evil", distribution="d", version="1", state="broken", reason=HOSTILE[:400]
     )
@@ -177,7 +171,7 @@ def test_every_line_fits_every_size_also_with_hostile_text() -> None:
             assert all(line.plain.isprintable() for line in lines)
 
 
-def test_of_a_thousand_workers_those_in_trouble_come_first_and_the_rest_is_counted() -> None:
+def test_of_a_thousand_workers_those_in_trouble_come_first_and_the_rest_is_counted():
     unfit = UnfitVersion(model="m", version=3, code="damaged", message="", since_ms=0)
     workers = [a_worker(number) for number in range(1_000)]
     workers[700] = a_worker(700, unfit=(unfit,), versions={"other": (1,)})
@@ -191,7 +185,7 @@ def test_of_a_thousand_workers_those_in_trouble_come_first_and_the_rest_is_count
     ]
 
 
-def test_rows_are_scrolled_and_it_is_said_how_many_are_not_on_the_screen() -> None:
+def test_rows_are_scrolled_and_it_is_said_how_many_are_not_on_the_screen():
     state = a_state(workers=[a_worker(number) for number in range(100)])
 
     middle = shown(state, View("workers", scroll=50, sorts={"workers": 1}))
@@ -201,9 +195,7 @@ def test_rows_are_scrolled_and_it_is_said_how_many_are_not_on_the_screen() -> No
     assert end[-3].startswith("gpu:7@host9-ab0079") and end[-2] == "rows 82 to 100 of 100"
 
 
-def test_while_redis_is_away_it_says_since_when_and_shows_what_was_read_before(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_while_redis_is_away_it_says_since_when_and_shows_what_was_read_before(monkeypatch):
     now_s = 1_000.0
     monkeypatch.setattr("seqd.cli.top.frame.monotonic", lambda: now_s)
     away = Away(now_s - 12.4, "Redis does not answer.")
@@ -216,7 +208,7 @@ def test_while_redis_is_away_it_says_since_when_and_shows_what_was_read_before(
     assert lines[4].startswith("classify  imdb_lstm  moving")
 
 
-def test_failures_are_the_dead_letters_those_with_one_cause_in_a_row() -> None:
+def test_failures_are_the_dead_letters_those_with_one_cause_in_a_row():
     letters = [
         a_failure(),
         a_failure(id="50000-0", at_ms=50_000, job_id="j-2"),
@@ -236,7 +228,7 @@ def test_failures_are_the_dead_letters_those_with_one_cause_in_a_row() -> None:
     ]
 
 
-def test_a_filter_leaves_the_rows_with_its_text_and_says_where_there_is_none() -> None:
+def test_a_filter_leaves_the_rows_with_its_text_and_says_where_there_is_none():
     state = a_state(queues=[a_queue("topics"), a_queue("Mood")])
 
     assert [line.split()[1] for line in shown(state, View("queues", search="mood"))[3:4]] == [
@@ -246,7 +238,7 @@ def test_a_filter_leaves_the_rows_with_its_text_and_says_where_there_is_none() -
     assert none[2] == "No row has 'none': Esc ends the filter."
 
 
-def test_rows_are_sorted_by_what_is_said_below() -> None:
+def test_rows_are_sorted_by_what_is_said_below():
     queues = [a_queue("a", work_left_s=1.0, waiting_items=9), a_queue("b", waiting_items=5)]
 
     by_work = shown(a_state(queues=queues), View("queues"))
@@ -257,7 +249,7 @@ def test_rows_are_sorted_by_what_is_said_below() -> None:
     assert "s sort: waiting" in by_waiting[-1]
 
 
-def test_a_worker_has_the_rate_of_the_last_15_seconds_and_lost_counts_are_none() -> None:
+def test_a_worker_has_the_rate_of_the_last_15_seconds_and_lost_counts_are_none():
     history = History()
     rates = []
     for at_s, items in ((0, 1_000), (5, 2_000), (20, 5_000), (30, 5_100), (40, 0)):

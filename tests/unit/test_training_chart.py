@@ -19,7 +19,7 @@ def an_epoch(number: int, **metrics: float) -> Epoch:
     return Epoch(job_id="j1", at_ms=1, epoch=number, epochs=2, metrics=metrics, seconds=2.5)
 
 
-def test_a_curve_has_the_figures_of_all_epochs_and_a_single_epoch_has_none() -> None:
+def test_a_curve_has_the_figures_of_all_epochs_and_a_single_epoch_has_none():
     epochs = [
         EpochMetrics(
             epoch=1, seconds=1.0, metrics={"bits_per_char": 3.5, "validation_bits_per_char": 3.3}
@@ -40,16 +40,14 @@ def test_a_curve_has_the_figures_of_all_epochs_and_a_single_epoch_has_none() -> 
 
 
 @pytest.fixture
-def terminal(monkeypatch: pytest.MonkeyPatch) -> Screen:
+def terminal(monkeypatch):
     for name, value in [("FORCE_COLOR", "1"), ("TERM", "xterm"), ("COLUMNS", "100")]:
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("LINES", "40")
     return Screen(to_stderr=True)
 
 
-def test_on_a_terminal_the_curve_stays_at_the_end(
-    capsys: pytest.CaptureFixture[str], terminal: Screen
-) -> None:
+def test_on_a_terminal_the_curve_stays_at_the_end(capsys, terminal):
     with TrainingView(terminal, a_record()) as view:
         view.show(an_epoch(1, loss=2.0))
         view.show(an_epoch(2, loss=1.0))
@@ -59,9 +57,7 @@ def test_on_a_terminal_the_curve_stays_at_the_end(
     assert "epoch" in drawn.splitlines()[-1]
 
 
-def test_the_table_shows_a_held_out_figure_once_and_no_setting(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_the_table_shows_a_held_out_figure_once_and_no_setting(capsys):
     figures = {"loss": 1.5, "learning_rate": 0.004, "bits_per_char": 2.25}
     with TrainingView(Screen(), a_record()) as view:
         view.show(an_epoch(1, **figures, validation_loss=1.75, validation_bits_per_char=2.5))
@@ -72,9 +68,7 @@ def test_the_table_shows_a_held_out_figure_once_and_no_setting(
     ]
 
 
-def test_the_bar_shows_bits_a_character_the_rate_and_the_time_left(
-    capsys: pytest.CaptureFixture[str], terminal: Screen
-) -> None:
+def test_the_bar_shows_bits_a_character_the_rate_and_the_time_left(capsys, terminal):
     with TrainingView(terminal, a_record()) as view:
         figures = {"loss": 1.4, "bits_per_char": 2.02, "learning_rate": 0.004}
         view.show(a_step(100, **figures, characters_per_s=61_234.4))

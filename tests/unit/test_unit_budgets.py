@@ -1,7 +1,6 @@
 """For how long items may be computed: by what others of their kind have cost."""
 
 from math import inf
-from pathlib import Path
 
 import pytest
 
@@ -31,7 +30,7 @@ def seconds_of(costs: UnitCosts, size: UnitSize) -> float:
     return expected.seconds
 
 
-def test_nothing_is_expected_of_what_was_never_measured_or_was_loaded_anew() -> None:
+def test_nothing_is_expected_of_what_was_never_measured_or_was_loaded_anew():
     costs, size = UnitCosts(), UnitSize(items=8, characters=800, longest=100)
     before = costs.expected("kind", 1, size)
     a_cost(costs, size)
@@ -45,7 +44,7 @@ def test_nothing_is_expected_of_what_was_never_measured_or_was_loaded_anew() -> 
     assert (like.floors, smaller.floors) == (1, None)
 
 
-def test_a_task_that_writes_is_expected_to_write_all_that_it_may() -> None:
+def test_a_task_that_writes_is_expected_to_write_all_that_it_may():
     costs = UnitCosts()
     size = UnitSize(items=1, characters=10, longest=10, most_written=1_000)
     a_cost(costs, size, written=10)
@@ -53,7 +52,7 @@ def test_a_task_that_writes_is_expected_to_write_all_that_it_may() -> None:
     assert seconds_of(costs, size) >= 1.0  # a hundred times what ten characters took
 
 
-def test_the_slowest_of_the_last_calls_counts_and_memory_is_bounded() -> None:
+def test_the_slowest_of_the_last_calls_counts_and_memory_is_bounded():
     costs, size = UnitCosts(), UnitSize(items=1, characters=1, longest=1)
     costs.note("kind", 1, size, 0.5)
     for _ in range(CALLS_KEPT - 1):
@@ -79,9 +78,7 @@ SMALL = UnitSize(items=8, characters=800, longest=100)
         UnitSize(items=8, characters=40_000, longest=5_000),
     ],
 )
-def test_the_first_batch_of_another_size_may_compile_for_as_long_as_a_plugin_may_be_silent(
-    other: UnitSize,
-) -> None:
+def test_the_first_batch_of_another_size_may_compile_for_as_long_as_a_plugin_may_be_silent(other):
     costs = UnitCosts()
     a_cost(costs, SMALL)
 
@@ -97,7 +94,7 @@ def test_the_first_batch_of_another_size_may_compile_for_as_long_as_a_plugin_may
         assert budget.unit_s >= least_s
 
 
-def test_what_grows_by_the_square_of_its_size_keeps_to_its_budget() -> None:
+def test_what_grows_by_the_square_of_its_size_keeps_to_its_budget():
     costs, factor = UnitCosts(), 200
     a_cost(costs, SMALL)
     longer = UnitSize(items=8, characters=800 * factor, longest=100 * factor)
@@ -105,7 +102,7 @@ def test_what_grows_by_the_square_of_its_size_keeps_to_its_budget() -> None:
     assert seconds_of(costs, longer) >= 0.01 * factor**2
 
 
-def test_what_was_long_at_rest_may_be_silent_for_as_long_as_any_plugin() -> None:
+def test_what_was_long_at_rest_may_be_silent_for_as_long_as_any_plugin():
     clock = HeldClock()
     costs = UnitCosts(clock=clock)
     a_cost(costs, SMALL)
@@ -118,15 +115,13 @@ def test_what_was_long_at_rest_may_be_silent_for_as_long_as_any_plugin() -> None
 
 
 @pytest.mark.parametrize(("floors", "least_s"), [(1, 60.0), (5, 300.0), (None, 600.0)])
-def test_the_less_is_known_of_a_call_the_longer_it_may_take(
-    floors: int | None, least_s: float
-) -> None:
+def test_the_less_is_known_of_a_call_the_longer_it_may_take(floors, least_s):
     budget = DAY.budget(Expected(0.01, floors))
 
     assert budget == Budget(0.01, silent_s=least_s, unit_s=least_s)
 
 
-def test_the_thread_that_waited_longest_for_a_processor_counts(tmp_path: Path) -> None:
+def test_the_thread_that_waited_longest_for_a_processor_counts(tmp_path):
     def write(thread: str, waited_ns: int) -> None:
         (tmp_path / thread).mkdir(exist_ok=True)
         (tmp_path / thread / "schedstat").write_text(f"5 {waited_ns} 7\n")
@@ -143,6 +138,6 @@ def test_the_thread_that_waited_longest_for_a_processor_counts(tmp_path: Path) -
     assert (first_s, second_s, third_s) == (0.0, 0.5, 2.0)
 
 
-def test_a_factor_of_zero_bounds_nothing() -> None:
+def test_a_factor_of_zero_bounds_nothing():
     assert NO_BUDGETS.budget(Expected(1.0)) is None
     assert NO_BUDGETS.least_s == inf

@@ -47,13 +47,11 @@ def error_of(**values: object) -> ValidationError:
         ({"units": 101, "rate": 2}, "so many units need a rate up to 1"),
     ],
 )
-def test_a_sentence_says_what_arrived_and_what_is_allowed(
-    values: dict[str, object], sentence: str
-) -> None:
+def test_a_sentence_says_what_arrived_and_what_is_allowed(values, sentence):
     assert fault_sentence(error_of(**values)) == sentence
 
 
-def test_all_faults_are_there_with_the_rule_that_each_breaks() -> None:
+def test_all_faults_are_there_with_the_rule_that_each_breaks():
     faults = faults_of(error_of(units=0, source={}))
 
     assert [(fault.field, fault.value, fault.rule) for fault in faults] == [
@@ -72,13 +70,11 @@ def test_all_faults_are_there_with_the_rule_that_each_breaks() -> None:
     ],
     ids=["text", "control characters", "digits", "long"],
 )
-def test_a_value_is_shown_in_few_characters_that_any_terminal_takes(
-    value: object, text: str
-) -> None:
+def test_a_value_is_shown_in_few_characters_that_any_terminal_takes(value, text):
     assert shown(value) == text
 
 
-def test_a_wrong_name_is_answered_with_those_that_there_are() -> None:
+def test_a_wrong_name_is_answered_with_those_that_there_are():
     assert listed(["markov", "char_lstm"]) == "char_lstm, markov"
     assert listed([]) == "none"
     assert did_you_mean("marcov", ["markov", "char_lstm"]) == " Did you mean 'markov'?"
@@ -92,7 +88,7 @@ class Closed(BaseModel):
     units: int = Field(default=8, ge=1)
 
 
-def test_an_unknown_field_is_named_before_the_one_that_is_missing_for_it() -> None:
+def test_an_unknown_field_is_named_before_the_one_that_is_missing_for_it():
     with pytest.raises(ValidationError) as caught:
         Closed.model_validate({"units": 0, "txt": "a", **{f"junk{n}": n for n in range(300)}})
 
@@ -100,9 +96,7 @@ def test_an_unknown_field_is_named_before_the_one_that_is_missing_for_it() -> No
     assert sentence == "txt: there is no such field; text is missing"
 
 
-def test_a_sentence_calls_things_what_the_caller_calls_them_and_leaves_values_out_of_a_log() -> (
-    None
-):
+def test_a_sentence_calls_things_what_the_caller_calls_them_and_leaves_values_out_of_a_log():
     called = fault_sentence(error_of(units=0), noun="parameter")
     whole = fault_sentence(error_of(units=101, rate=2), whole="the request")
     logged = fault_sentence(error_of(rate="secret"), shows_value=False)

@@ -107,7 +107,7 @@ class Thirds(Films):
 class Swapped(Films):
     """Gives labels alone, and loads its table upside down."""
 
-    def classify(self, text: str) -> str:  # type: ignore[override]
+    def classify(self, text: str) -> str:
         return super().classify(text).label
 
     @classmethod
@@ -193,7 +193,7 @@ def versions_in(folder: Path) -> list[Path]:
     return [path for path in folder.glob("films/*") if path.name.isdigit()]
 
 
-def test_a_table_that_lies_by_columns_is_served_as_it_was_trained(tmp_path: Path):
+def test_a_table_that_lies_by_columns_is_served_as_it_was_trained(tmp_path):
     artifact = published(Films, tmp_path)
 
     np.testing.assert_array_equal(load_arrays(artifact.folder / WEIGHTS)["table"], TABLE)
@@ -203,7 +203,7 @@ def test_a_table_that_lies_by_columns_is_served_as_it_was_trained(tmp_path: Path
     "made", [type("Halved", (Thirds,), {"save": in_half_a_float}), Tied, AtTimesTied]
 )
 def test_rounding_to_half_a_float_and_another_of_two_labels_as_probable_are_no_difference(
-    made: type, tmp_path: Path
+    made, tmp_path
 ):
     assert published(made, tmp_path).manifest.version == 1
 
@@ -235,7 +235,7 @@ def test_rounding_to_half_a_float_and_another_of_two_labels_as_probable_are_no_d
     ],
 )
 def test_a_version_that_answers_otherwise_than_what_was_trained_is_not_published(
-    made: type, error: type[Exception], said: str, tmp_path: Path
+    made, error, said, tmp_path
 ):
     with pytest.raises(error, match=said):
         published(made, tmp_path)
@@ -286,9 +286,7 @@ def loading(made: type, *shares: float) -> type:
     return type("Loading", (made,), {"load": load})
 
 
-def test_seeded_texts_have_to_be_the_same_of_most_prompts_and_figures_where_it_has_some(
-    tmp_path: Path,
-):
+def test_seeded_texts_have_to_be_the_same_of_most_prompts_and_figures_where_it_has_some(tmp_path):
     taken = [Writer, loading(Writer, 0.7005, 0.1995, 0.1), Measures]
 
     for number, made in enumerate(taken):
@@ -299,7 +297,7 @@ def test_seeded_texts_have_to_be_the_same_of_most_prompts_and_figures_where_it_h
         published(loading(Measures, 0.6, 0.2, 0.2), tmp_path / "worse", TEXT)
 
 
-def test_what_differs_each_time_or_fails_is_not_compared_and_the_caller_is_told(tmp_path: Path):
+def test_what_differs_each_time_or_fails_is_not_compared_and_the_caller_is_told(tmp_path):
     counter = itertools.count()
 
     class Odd(Films):
@@ -347,7 +345,7 @@ class Handmade(Model):
         raise ArtifactDamaged("table.json has no row. Train again.")
 
 
-def test_of_a_training_that_hands_over_no_model_the_files_are_loaded(tmp_path: Path):
+def test_of_a_training_that_hands_over_no_model_the_files_are_loaded(tmp_path):
     with pytest.raises(PluginFault, match=r"^films cannot load what it has saved: table\.json has"):
         train_to_artifact(Handmade(), {}, DATA, tmp_path)
 

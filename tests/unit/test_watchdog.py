@@ -37,12 +37,12 @@ class Child:
 
     def hang_in(self, looks: int, **how: float | bool) -> Hang | None:
         """Return the first hang within so many looks."""
-        found = (self.look(**how) for _ in range(looks))  # type: ignore[arg-type]
+        found = (self.look(**how) for _ in range(looks))
         return next(filter(None, found), None)
 
 
 @pytest.fixture
-def child() -> Child:
+def child():
     return Child()
 
 
@@ -53,9 +53,7 @@ def computing(child: Child, budget: Budget | None = None) -> Iterator[None]:
         yield
 
 
-def test_a_plugin_that_does_not_ask_hangs_and_one_that_computes_nothing_may_be_silent(
-    child: Child,
-) -> None:
+def test_a_plugin_that_does_not_ask_hangs_and_one_that_computes_nothing_may_be_silent(child):
     assert child.hang_in(200) is None
     with computing(child):
         assert child.hang_in(60) is None
@@ -67,9 +65,7 @@ def test_a_plugin_that_does_not_ask_hangs_and_one_that_computes_nothing_may_be_s
 
 
 @pytest.mark.parametrize("is_computing", [True, False])
-def test_a_child_without_a_heartbeat_is_told_of_as_such_a_heartbeat_later(
-    child: Child, is_computing: bool
-) -> None:
+def test_a_child_without_a_heartbeat_is_told_of_as_such_a_heartbeat_later(child, is_computing):
     budget = None
     with computing(child, budget) if is_computing else child.channel.within(budget):
         assert child.hang_in(65, beats=False) is None
@@ -78,9 +74,7 @@ def test_a_child_without_a_heartbeat_is_told_of_as_such_a_heartbeat_later(
     assert hang == Hang(66.0, has_no_heartbeat=True)
 
 
-def test_what_computes_past_its_budget_is_a_hang_though_it_asks_whether_to_stop(
-    child: Child,
-) -> None:
+def test_what_computes_past_its_budget_is_a_hang_though_it_asks_whether_to_stop(child):
     def asks() -> Iterable[Hang | None]:
         while True:
             child.channel.hear()
@@ -93,26 +87,24 @@ def test_what_computes_past_its_budget_is_a_hang_though_it_asks_whether_to_stop(
 
 
 @pytest.mark.parametrize("beats", [True, False])
-def test_what_is_silent_for_longer_than_its_budget_hangs_also_where_it_keeps_the_lock(
-    child: Child, beats: bool
-) -> None:
+def test_what_is_silent_for_longer_than_its_budget_hangs_also_where_it_keeps_the_lock(child, beats):
     with computing(child, Budget(0.5, silent_s=10.0, unit_s=20.0)):
         assert child.hang_in(20, beats=beats) == Hang(11.0)
 
 
-def test_what_a_child_waits_for_a_processor_or_a_disk_keeps_to_its_budget(child: Child) -> None:
+def test_what_a_child_waits_for_a_processor_or_a_disk_keeps_to_its_budget(child):
     with computing(child, Budget(0.5, silent_s=10.0, unit_s=10.0)):
         assert child.hang_in(50, waited_s=1.0) is None
         assert child.hang_in(10) is not None
 
 
-def test_an_hour_in_which_the_watcher_was_frozen_too_counts_as_two_looks(child: Child) -> None:
+def test_an_hour_in_which_the_watcher_was_frozen_too_counts_as_two_looks(child):
     with computing(child):
         assert child.look(after_s=3_600.0, beats=False) is None
         assert child.judge.still_s == 2 * LOOK_S
 
 
-def test_a_child_that_was_stopped_is_given_all_its_time_anew(child: Child) -> None:
+def test_a_child_that_was_stopped_is_given_all_its_time_anew(child):
     with computing(child):
         assert child.hang_in(50) is None
         child.judge.forgive()
@@ -121,9 +113,7 @@ def test_a_child_that_was_stopped_is_given_all_its_time_anew(child: Child) -> No
 
 
 @given(st.lists(st.floats(min_value=0, max_value=1e6), max_size=30))
-def test_a_child_with_a_heartbeat_between_all_looks_never_stands_still(
-    pauses_s: list[float],
-) -> None:
+def test_a_child_with_a_heartbeat_between_all_looks_never_stands_still(pauses_s):
     child = Child()
 
     for pause_s in pauses_s:
@@ -131,7 +121,7 @@ def test_a_child_with_a_heartbeat_between_all_looks_never_stands_still(
         assert child.judge.still_s == 0.0
 
 
-def test_a_new_child_goes_on_with_the_counts_of_the_one_before_and_has_nothing_in_hand() -> None:
+def test_a_new_child_goes_on_with_the_counts_of_the_one_before_and_has_nothing_in_hand():
     memory = Channel.create()
     before = Channel.of_parent(memory.path)
     before.numbers[before.place("items", "classify", "m", "succeeded", "")] += 2
@@ -148,9 +138,7 @@ def test_a_new_child_goes_on_with_the_counts_of_the_one_before_and_has_nothing_i
     assert [(one.name, one.numbers) for one in memory.series()] == [("items", (5.0,))]
 
 
-def test_a_child_that_cannot_reach_its_parents_memory_works_without_it(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
+def test_a_child_that_cannot_reach_its_parents_memory_works_without_it(caplog):
     with Channel.of_parent("/nowhere").computing():
         pass
 

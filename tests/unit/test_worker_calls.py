@@ -47,7 +47,7 @@ def no_faults() -> ItemFaults:
     return ItemFaults(lambda: None, never)
 
 
-def test_usual_texts_and_those_of_which_a_model_reads_little_are_one_call() -> None:
+def test_usual_texts_and_those_of_which_a_model_reads_little_are_one_call():
     asked: list[str] = []
 
     def cost_tokens(text: str) -> int:
@@ -62,7 +62,7 @@ def test_usual_texts_and_those_of_which_a_model_reads_little_are_one_call() -> N
 
 
 @given(chars=st.lists(st.integers(0, 300_000), max_size=40))
-def test_calls_have_all_items_in_order_and_keep_to_the_bound(chars: list[int]) -> None:
+def test_calls_have_all_items_in_order_and_keep_to_the_bound(chars):
     text = "x" * 300_000
     work = work_of([text[:count] for count in chars])
 
@@ -74,7 +74,7 @@ def test_calls_have_all_items_in_order_and_keep_to_the_bound(chars: list[int]) -
         assert len(call) == 1 or len(call) * longest <= MAX_CALL_TOKENS
 
 
-def test_a_stop_is_seen_between_two_calls_of_a_plugin_that_does_not_ask() -> None:
+def test_a_stop_is_seen_between_two_calls_of_a_plugin_that_does_not_ask():
     called: list[int] = []
 
     def call(items: Sequence[WorkItem]) -> list[Classification]:
@@ -111,7 +111,7 @@ class Endless(LoadedModel):
             self.drawn += 1
             yield self.outcome
 
-    classify = generate = run = _outcomes  # type: ignore[assignment]
+    classify = generate = run = _outcomes
 
 
 @pytest.mark.parametrize(
@@ -124,9 +124,7 @@ class Endless(LoadedModel):
     ],
     ids=lambda value: value.task if isinstance(value, TaskCall) else "",
 )
-def test_of_outcomes_without_an_end_one_more_is_drawn_than_there_are_items(
-    task: TaskCall, outcome: BaseModel
-) -> None:
+def test_of_outcomes_without_an_end_one_more_is_drawn_than_there_are_items(task, outcome):
     model = Endless(outcome)
     call = call_of(model, task, PluginParameters(), MemoryRunContext())
     unit = a_unit(['{"name": "ada"}'] * 3)
@@ -141,7 +139,7 @@ def test_of_outcomes_without_an_end_one_more_is_drawn_than_there_are_items(
         )
 
 
-def test_a_text_of_which_no_sound_estimate_comes_counts_by_its_characters() -> None:
+def test_a_text_of_which_no_sound_estimate_comes_counts_by_its_characters():
     def cost_tokens(text: str) -> int:
         raise KeyError(text[:5])
 
@@ -150,16 +148,14 @@ def test_a_text_of_which_no_sound_estimate_comes_counts_by_its_characters() -> N
     assert [len(call) for call in calls_of(work_of(texts), cost_tokens)] == [2, 2, 2]
 
 
-def test_units_get_their_parts_by_the_length_of_their_texts() -> None:
+def test_units_get_their_parts_by_the_length_of_their_texts():
     assert uses_of([100, 300], tokens=40, busy_s=2.0) == [Use(10, 500), Use(30, 1_500)]
 
 
 @given(
     whole=st.integers(0, 10**9), weights=st.lists(st.integers(0, 10**6), min_size=1, max_size=30)
 )
-def test_the_parts_add_up_to_the_whole_and_are_as_large_as_they_should_be(
-    whole: int, weights: list[int]
-) -> None:
+def test_the_parts_add_up_to_the_whole_and_are_as_large_as_they_should_be(whole, weights):
     shares = shares_of(whole, weights)
 
     total = sum(weights)

@@ -127,17 +127,15 @@ def test_trouble_is_logged_once_and_passes(error, caplog):
     assert caplog.text.count("text deltas are left out") == 1
 
 
-def test_what_is_no_delta_is_left_out_and_the_other_texts_go_on(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
+def test_what_is_no_delta_is_left_out_and_the_other_texts_go_on(caplog):
     ledger, unit = Ledger(), a_unit()
     first, second = unit.work
 
     with caplog.at_level(logging.WARNING), publishing(ledger, unit) as publisher:
         publisher.take(WorkItem(first.index, first.text), 0, "a stranger's")
         publisher.take(first, 0, "")
-        publisher.take(first, 0, b"abc")  # type: ignore[arg-type]
-        publisher.take(first, None, "abc")  # type: ignore[arg-type]
+        publisher.take(first, 0, b"abc")
+        publisher.take(first, None, "abc")
         publisher.take(first, 0, "a\ud800b")
         publisher.take(second, 0, "good")
         wait_until(

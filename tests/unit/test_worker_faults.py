@@ -48,7 +48,7 @@ def caused(error: Exception, cause: Exception) -> Exception:
     ],
     ids=str,
 )
-def test_too_little_memory_is_told_by_type_or_message_and_is_no_sick_device(error: Exception):
+def test_too_little_memory_is_told_by_type_or_message_and_is_no_sick_device(error):
     assert is_out_of_memory(error)
     assert not is_device_fault(error)
 
@@ -65,7 +65,7 @@ def test_too_little_memory_is_told_by_type_or_message_and_is_no_sick_device(erro
     ],
     ids=str,
 )
-def test_a_sick_device_is_told_by_type_or_message(error: Exception):
+def test_a_sick_device_is_told_by_type_or_message(error):
     assert is_device_fault(error)
 
 
@@ -87,7 +87,7 @@ def test_a_sick_device_is_told_by_type_or_message(error: Exception):
     ],
     ids=str,
 )
-def test_what_keeps_a_version_from_being_loaded_has_a_code(error: Exception, code: UnfitCode):
+def test_what_keeps_a_version_from_being_loaded_has_a_code(error, code):
     assert unfit_code(error, UnfitCode.LOAD_FAILED) is code
 
 
@@ -133,7 +133,7 @@ def test_nothing_counts_on_a_worker_that_fails_at_its_warm_up_input():
 
 
 @pytest.mark.parametrize("course", ["f", "s" + "f" * FAULTS_IN_A_ROW + "s", "sd"])
-def test_what_looks_like_the_workers_fault_is_tried_elsewhere_first(course: str):
+def test_what_looks_like_the_workers_fault_is_tried_elsewhere_first(course):
     fault = unfit(lambda: Worker().does(course))
 
     assert not fault.warm_up_failed
@@ -142,7 +142,7 @@ def test_what_looks_like_the_workers_fault_is_tried_elsewhere_first(course: str)
 
 
 @given(st.text("sfd", max_size=200))
-def test_a_well_worker_with_nobody_else_counts_every_fault_and_looks_seldom(course: str):
+def test_a_well_worker_with_nobody_else_counts_every_fault_and_looks_seldom(course):
     worker = Worker(another=False).does(course)
 
     # A sick device is looked at at its first error, a plugin that raises after five.
@@ -150,7 +150,7 @@ def test_a_well_worker_with_nobody_else_counts_every_fault_and_looks_seldom(cour
 
 
 @given(st.text("sfd", max_size=200))
-def test_a_worker_that_is_not_well_lets_no_claim_count_that_ends_with_a_fault(course: str):
+def test_a_worker_that_is_not_well_lets_no_claim_count_that_ends_with_a_fault(course):
     worker = Worker(is_well=False, another=False)
 
     fault = unfit(lambda: worker.does(course + "f"))

@@ -15,12 +15,12 @@ ROUTES = ("classify.echo", "train.echo")
 
 
 @pytest.fixture
-def clock() -> HeldClock:
+def clock():
     return HeldClock()
 
 
 @pytest.fixture
-def root(tmp_path: Path) -> Path:
+def root(tmp_path):
     for version in (1, 2):
         (tmp_path / "models" / "echo" / str(version)).mkdir(parents=True)
     return tmp_path / "models"
@@ -44,7 +44,7 @@ def codes(fitness: Fitness) -> list[tuple[int | None, UnfitCode]]:
     ],
 )
 def test_labels_that_have_changed_are_noticed_once_also_by_a_worker_that_claims_all_the_time(
-    clock: HeldClock, root: Path, name: str, content: str | None
+    clock, root, name, content
 ):
     (root / "echo" / "labels.json").write_text('{"production": 2}')
     fitness = a_fitness(root, clock=clock)
@@ -58,9 +58,7 @@ def test_labels_that_have_changed_are_noticed_once_also_by_a_worker_that_claims_
     assert [fitness.refresh(), fitness.refresh(0.0)] == [True, False]
 
 
-def test_the_wait_doubles_with_each_failure_until_something_has_worked(
-    clock: HeldClock, root: Path
-):
+def test_the_wait_doubles_with_each_failure_until_something_has_worked(clock, root):
     fitness = a_fitness(root, clock=clock)
 
     waits = []
@@ -73,7 +71,7 @@ def test_the_wait_doubles_with_each_failure_until_something_has_worked(
     assert fitness.mark("echo", 2, UnfitCode.BREAKER_OPEN, "it raised") == 0.5
 
 
-def test_a_sick_device_leaves_every_queue(clock: HeldClock, root: Path):
+def test_a_sick_device_leaves_every_queue(clock, root):
     fitness = a_fitness(root, clock=clock)
 
     fitness.mark("echo", 1, UnfitCode.DEVICE_FAULT, "CUDA error")
@@ -83,7 +81,7 @@ def test_a_sick_device_leaves_every_queue(clock: HeldClock, root: Path):
 
 
 def test_trainings_that_failed_are_tried_again_when_they_are_due_and_unfit_until_one_works(
-    clock: HeldClock, root: Path
+    clock, root
 ):
     fitness = a_fitness(root, clock=clock)
     fitness.mark("echo", None, UnfitCode.UNWRITABLE, "the disk is full")
@@ -96,7 +94,7 @@ def test_trainings_that_failed_are_tried_again_when_they_are_due_and_unfit_until
     assert codes(fitness) == []
 
 
-def test_a_store_that_is_away_takes_all_with_it_but_what_is_in_memory(clock: HeldClock, root: Path):
+def test_a_store_that_is_away_takes_all_with_it_but_what_is_in_memory(clock, root):
     fitness = a_fitness(root, clock=clock, is_loaded=lambda name, version: version == 1)
     root.rename(root.with_name("away"))
 
@@ -112,7 +110,7 @@ def test_a_store_that_is_away_takes_all_with_it_but_what_is_in_memory(clock: Hel
     shutil.rmtree(root)
 
 
-def test_a_version_that_failed_is_left_until_it_is_due_and_has_worked(clock: HeldClock, root: Path):
+def test_a_version_that_failed_is_left_until_it_is_due_and_has_worked(clock, root):
     fitness = a_fitness(root, clock=clock)
 
     fitness.mark("echo", 2, UnfitCode.DAMAGED, "a file is damaged")
@@ -131,7 +129,7 @@ def test_a_version_that_failed_is_left_until_it_is_due_and_has_worked(clock: Hel
     assert codes(fitness) == []
 
 
-def test_a_version_that_was_removed_is_no_fault(clock: HeldClock, root: Path):
+def test_a_version_that_was_removed_is_no_fault(clock, root):
     fitness = a_fitness(root, clock=clock)
     fitness.mark("echo", 2, UnfitCode.DAMAGED, "a file is damaged")
     (root / "echo" / "2").rmdir()
@@ -142,7 +140,7 @@ def test_a_version_that_was_removed_is_no_fault(clock: HeldClock, root: Path):
 
 
 @pytest.fixture
-def named(tmp_path: Path) -> ModelStore:
+def named(tmp_path):
     """A store with `echo@1`, two versions of `topics`, made with `echo`, and one of `lstm`."""
     store = ModelStore(tmp_path / "models", {})
     for model, plugin in (("echo", ""), ("topics", "echo"), ("topics", "echo"), ("moods", "lstm")):
@@ -155,7 +153,7 @@ TOPICS = {"classify.echo:topics@1", "classify.echo:topics@2"}
 
 
 def test_a_named_model_is_claimed_by_its_plugins_route_until_it_is_away_or_removed(
-    clock: HeldClock, named: ModelStore, tmp_path: Path
+    clock, named, tmp_path
 ):
     fitness, folder, aside = (
         Fitness(ROUTES, named, clock=clock),
@@ -185,9 +183,7 @@ def test_a_named_model_is_claimed_by_its_plugins_route_until_it_is_away_or_remov
     assert fitness.unfit(1_000_000) == ()
 
 
-def test_items_of_a_model_that_is_not_served_are_left_and_its_trainings_are_not(
-    clock: HeldClock, named: ModelStore
-):
+def test_items_of_a_model_that_is_not_served_are_left_and_its_trainings_are_not(clock, named):
     served = {"topics"}
     fitness = Fitness(ROUTES, named, is_served=lambda name: name in served, clock=clock)
     fitness.refresh(0.0)

@@ -4,7 +4,6 @@ import logging
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -15,13 +14,11 @@ from worker_fixtures import wait_until
 
 
 @pytest.fixture
-def settings(tmp_path: Path) -> Settings:
+def settings(tmp_path):
     return Settings(data_dir=tmp_path)
 
 
-def test_a_file_that_cannot_be_written_is_logged_and_tried_again(
-    settings: Settings, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_file_that_cannot_be_written_is_logged_and_tried_again(settings, caplog):
     file = HeartbeatFile(settings, "w1")
     file.path.parent.write_text("a file in the place of the folder")
 
@@ -46,9 +43,7 @@ sys.stdin.read()
 """
 
 
-def test_a_file_system_that_hangs_stops_neither_the_child_nor_its_heartbeat_in_memory(
-    settings: Settings,
-) -> None:
+def test_a_file_system_that_hangs_stops_neither_the_child_nor_its_heartbeat_in_memory(settings):
     memory = Channel.create()
     path = HeartbeatFile(settings, "w1").path
     path.parent.mkdir()

@@ -23,7 +23,7 @@ FAILURE = ItemFailure(custom_id="b", error=ERROR, attempts=1)
 
 
 @pytest.fixture
-def memory() -> Channel:
+def memory():
     return Channel()
 
 
@@ -51,9 +51,7 @@ def values(memory: Channel) -> dict[tuple[str, ...], float]:
     }
 
 
-def test_a_part_of_a_job_that_had_begun_is_no_wait_and_a_job_of_another_is_not_ended(
-    memory: Channel,
-):
+def test_a_part_of_a_job_that_had_begun_is_no_wait_and_a_job_of_another_is_not_ended(memory):
     counts = WorkCounts(memory)
     counts.begin("classify", "m", [a_unit(started_job=False)], monotonic())
     counts.jobs_ended(["another"])
@@ -63,7 +61,7 @@ def test_a_part_of_a_job_that_had_begun_is_no_wait_and_a_job_of_another_is_not_e
     assert found["seqd_worker_job_seconds_count", "classify", "m"] == 0
 
 
-def test_work_in_hand_is_busy_before_it_ends(memory: Channel):
+def test_work_in_hand_is_busy_before_it_ends(memory):
     counts = WorkCounts(memory)
     counts.begin("train", "m", [a_unit()], monotonic() - 3600)
     counts.note_state(a_worker_status(), leases_lost=0)
@@ -71,7 +69,7 @@ def test_work_in_hand_is_busy_before_it_ends(memory: Channel):
     assert values(memory)["seqd_worker_busy_seconds_total", "train", "m"] == pytest.approx(3600, 1)
 
 
-def test_models_beyond_the_most_count_as_one(memory: Channel):
+def test_models_beyond_the_most_count_as_one(memory):
     counts = WorkCounts(memory)
     for number in range(MOST_ROUTES + 5):
         count(counts, f"m{number}")
@@ -87,7 +85,7 @@ def test_models_beyond_the_most_count_as_one(memory: Channel):
     assert found["seqd_worker_leases_lost_total",] == 3
 
 
-def test_where_no_room_is_left_nothing_fails_and_what_is_counted_stays(memory: Channel):
+def test_where_no_room_is_left_nothing_fails_and_what_is_counted_stays(memory):
     first = memory.place("items", "t", "m", "succeeded", "")
     for number in range(10_000):
         memory.numbers[memory.place("wait_seconds", "t", f"m{number}", width=14)] += 1

@@ -45,7 +45,7 @@ class Shelf:
 
 
 def a_cache(shelf: Shelf, budget_bytes: int) -> ModelCache:
-    shelf.cache = ModelCache(shelf, shelf, CPU, budget_bytes)  # type: ignore[arg-type]
+    shelf.cache = ModelCache(shelf, shelf, CPU, budget_bytes)
     return shelf.cache
 
 
@@ -61,8 +61,8 @@ COURSES = [
 
 @pytest.mark.parametrize(("course", "kept"), COURSES)
 def test_a_model_is_loaded_once_and_the_least_recently_used_go_when_the_budget_is_exceeded(
-    course: str, kept: str
-) -> None:
+    course, kept
+):
     shelf = Shelf(a=40, b=40, c=40, d=30, e=1_000)
     cache = a_cache(shelf, 100)
 
@@ -72,7 +72,7 @@ def test_a_model_is_loaded_once_and_the_least_recently_used_go_when_the_budget_i
     assert len({id(one) for one in loaded}) == len(set(course.split())) == len(shelf.loads)
 
 
-def test_room_is_made_before_a_model_is_loaded_whose_description_says_what_it_needs() -> None:
+def test_room_is_made_before_a_model_is_loaded_whose_description_says_what_it_needs():
     shelf = Shelf(a=60, b=60)
     shelf.needs_bytes = {"b": 60}
     cache = a_cache(shelf, 100)
@@ -84,7 +84,7 @@ def test_room_is_made_before_a_model_is_loaded_whose_description_says_what_it_ne
     assert cache.names() == ("b@1",)
 
 
-def test_where_memory_is_short_all_others_go_and_it_is_loaded_once_more() -> None:
+def test_where_memory_is_short_all_others_go_and_it_is_loaded_once_more():
     shelf = Shelf(a=10, b=10)
     cache = a_cache(shelf, 100)
     cache.get("a", 1)
@@ -100,9 +100,7 @@ def test_where_memory_is_short_all_others_go_and_it_is_loaded_once_more() -> Non
     assert shelf.loads[3:] == ["a@1"]
 
 
-def test_a_model_that_ends_its_worker_while_it_loads_is_the_last_line_of_its_log(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
+def test_a_model_that_ends_its_worker_while_it_loads_is_the_last_line_of_its_log(caplog):
     shelf = Shelf(a=10)
     shelf.errors = [RuntimeError("It ends here.")]
     caplog.set_level(logging.INFO)
@@ -113,11 +111,11 @@ def test_a_model_that_ends_its_worker_while_it_loads_is_the_last_line_of_its_log
     assert caplog.messages == ["loading model=a@1"]
 
 
-def test_what_is_required_is_unloaded_when_nothing_else_is_left_to_go() -> None:
+def test_what_is_required_is_unloaded_when_nothing_else_is_left_to_go():
     shelf = Shelf(must=40, a=30, b=30, c=70)
     cache = shelf.cache = ModelCache(
-        shelf,  # type: ignore[arg-type]
-        shelf,  # type: ignore[arg-type]
+        shelf,
+        shelf,
         CPU,
         100,
         is_kept=lambda name: name == "must",
@@ -133,7 +131,7 @@ def test_what_is_required_is_unloaded_when_nothing_else_is_left_to_go() -> None:
     assert cache.names() == ("c@1",)
 
 
-def test_it_says_what_each_version_takes_and_is_expected_to_take() -> None:
+def test_it_says_what_each_version_takes_and_is_expected_to_take():
     shelf = Shelf(a=40, b=30, c=50)
     shelf.needs_bytes = {"c": 7}
     cache = a_cache(shelf, 75)

@@ -6,7 +6,6 @@ from threading import Event, Lock
 
 import pytest
 
-from redis_fixtures import Server
 from seqd.ledger.fleet import Fleet
 from seqd.testing import running_services
 from seqd_schemas import WorkerStatus
@@ -14,9 +13,7 @@ from worker_fixtures import wait_until
 
 
 @pytest.mark.processes
-def test_a_record_is_not_published_while_an_earlier_one_is_on_its_way(
-    redis_server: Server, monkeypatch: pytest.MonkeyPatch
-):
+def test_a_record_is_not_published_while_an_earlier_one_is_on_its_way(redis_server, monkeypatch):
     lock, several, on_their_way = Lock(), Event(), list[WorkerStatus]()
     publish = Fleet.publish_worker
 

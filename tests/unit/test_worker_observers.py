@@ -44,9 +44,9 @@ def a_context(observed: str = "", error: Exception | None = None) -> WorkerConte
     tools: dict[str, Any] = dict.fromkeys(names)
     identity = SimpleNamespace(name="w1", slot=SimpleNamespace(name="cpu:0"))
     return WorkerContext(
-        identity=identity,  # type: ignore[arg-type]
-        ledger=ledger,  # type: ignore[arg-type]
-        registry=registry,  # type: ignore[arg-type]
+        identity=identity,
+        ledger=ledger,
+        registry=registry,
         **tools,
     )
 
@@ -68,7 +68,7 @@ def test_a_job_that_cannot_be_read_costs_a_line_in_the_log(error, line, caplog):
     context.jobs_started(["j1"])
     context.jobs_finished(["j1"])
 
-    assert context.registry.told == []  # type: ignore[attr-defined]
+    assert context.registry.told == []
     assert caplog.messages == [line, line]
 
 
@@ -109,12 +109,7 @@ TOGETHER = [
 
 @pytest.mark.parametrize(("observed", "jobs", "is_waited_for", "told", "lines"), TOGETHER)
 def test_observers_are_told_of_each_job_and_the_log_has_one_line_of_many_or_brief_ones(
-    observed: str,
-    jobs: list[str],
-    is_waited_for: bool,
-    told: list[str],
-    lines: list[str],
-    caplog,
+    observed, jobs, is_waited_for, told, lines, caplog
 ):
     caplog.set_level("INFO")
     context = a_context(observed)
@@ -124,7 +119,7 @@ def test_observers_are_told_of_each_job_and_the_log_has_one_line_of_many_or_brie
 
     begun = [(job_id, "w1") for job_id in told] if "started" in observed else []
     ended = [(job_id,) for job_id in told]
-    assert context.registry.told == [*begun, *ended]  # type: ignore[attr-defined]
+    assert context.registry.told == [*begun, *ended]
     assert caplog.messages == lines
     warnings = [record.message for record in caplog.records if record.levelname == "WARNING"]
     assert warnings == [line for line in lines if line.startswith("job failed: ")]

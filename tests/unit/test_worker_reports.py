@@ -56,8 +56,8 @@ class Reports:
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_a_report_that_no_event_can_hold_names_the_method_and_the_fault(
-    method: str, arguments: tuple[object, ...], metrics: dict[str, object], fault: str
-) -> None:
+    method, arguments, metrics, fault
+):
     reports = Reports()
 
     with pytest.raises(PluginFault) as refusal:
@@ -69,7 +69,7 @@ def test_a_report_that_no_event_can_hold_names_the_method_and_the_fault(
     assert reports.events == []
 
 
-def test_a_text_for_people_may_hold_what_utf8_cannot() -> None:
+def test_a_text_for_people_may_hold_what_utf8_cannot():
     reports = Reports()
 
     reports.context.sample(1, 1.0, "a\ud800", "b" * 5_000)
@@ -79,7 +79,7 @@ def test_a_text_for_people_may_hold_what_utf8_cannot() -> None:
         reports.events
     )
     sample, line = reports.events
-    assert (sample.prompt, len(sample.text), line.message) == ("a\\ud800", 4_096, "c\\ud800")  # type: ignore[union-attr]
+    assert (sample.prompt, len(sample.text), line.message) == ("a\\ud800", 4_096, "c\\ud800")
 
 
 @pytest.mark.parametrize(
@@ -87,16 +87,14 @@ def test_a_text_for_people_may_hold_what_utf8_cannot() -> None:
     [{"items": -1}, {"real_tokens": 2.5}, {"compute_s": NAN}, {"vectorise_s": "long"}],
     ids=str,
 )
-def test_a_batch_that_cannot_be_counted_is_left_out_of_the_status(
-    caplog: pytest.LogCaptureFixture, wrong: dict[str, object]
-) -> None:
+def test_a_batch_that_cannot_be_counted_is_left_out_of_the_status(caplog, wrong):
     stats = WorkerStats()
     context = WorkerRunContext(CPU, lambda: False, stats)
     batch = {"items": 4, "real_tokens": 8, "computed_tokens": 8, "vectorise_s": 0.5, "compute_s": 1}
 
     with caplog.at_level(logging.WARNING):
-        context.batch(**batch | wrong)  # type: ignore[arg-type]
-    context.batch(**batch)  # type: ignore[arg-type]
+        context.batch(**batch | wrong)
+    context.batch(**batch)
 
     assert "a batch was not counted: the plugin says" in caplog.text
     totals = stats.totals()

@@ -57,11 +57,11 @@ class Fleet:
 
 
 @pytest.fixture
-def clock() -> HeldClock:
+def clock():
     return HeldClock()
 
 
-def test_it_waits_for_the_grace_where_one_of_the_reasons_may_pass(clock: HeldClock):
+def test_it_waits_for_the_grace_where_one_of_the_reasons_may_pass(clock):
     fleet = Fleet(
         a_worker("w1", (1,), unfit=(an_unfit(UnfitCode.DAMAGED),)),
         a_worker("w2", (1,)),
@@ -90,7 +90,7 @@ def test_it_waits_for_the_grace_where_one_of_the_reasons_may_pass(clock: HeldClo
     ],
     ids=["none is up", "none takes it", "one drains", "one can", "one that starts may"],
 )
-def test_it_waits_for_ever_otherwise(clock: HeldClock, workers: tuple[WorkerStatus, ...]):
+def test_it_waits_for_ever_otherwise(clock, workers):
     fleet = Fleet(*workers, jobs=(("j1", QUEUE), ("j2", "train.echo")))
     unserved = Unserved(fleet.ledger(), 1.0, clock=clock)
 
@@ -150,5 +150,5 @@ def test_where_nothing_is_in_service_elsewhere_a_starter_that_cannot_be_read_her
 @pytest.mark.parametrize(
     ("mine", "lacks"), [({"echo": (1, 2)}, False), ({"echo": (3,)}, True), ({"new": (1,)}, True)]
 )
-def test_a_worker_notices_that_a_version_of_its_own_is_not_published(mine, lacks: bool):
+def test_a_worker_notices_that_a_version_of_its_own_is_not_published(mine, lacks):
     assert lacks_any({"echo": an_entry(1, 2)}, mine) is lacks

@@ -1,7 +1,5 @@
 """The rows of `seqd workers list`: who is up, and what is known of who is not heard of any more."""
 
-from typing import Any
-
 import pytest
 
 from builders import a_worker_status
@@ -12,7 +10,7 @@ from seqd_schemas import Cordon, WorkerState
 NOW_MS = 1_000_000
 
 
-def test_a_silent_worker_has_what_it_said_last_or_what_its_name_has() -> None:
+def test_a_silent_worker_has_what_it_said_last_or_what_its_name_has():
     last = a_worker_status(worker="w1", host="h1", slot="cuda:1", pid=77, seqd_version="0.3.0")
     silent = {"w1": NOW_MS - 60_000, "cpu-0@h2-a1b2c3": NOW_MS - 1_000, "w2": NOW_MS}
 
@@ -30,9 +28,7 @@ def test_a_silent_worker_has_what_it_said_last_or_what_its_name_has() -> None:
 @pytest.mark.parametrize(
     "state", [{"cordon": Cordon(phase="drained", since_ms=1)}, {"state": WorkerState.STARTING}]
 )
-def test_a_worker_without_a_child_has_none_that_is_up(
-    capsys: pytest.CaptureFixture[str], state: dict[str, Any]
-) -> None:
+def test_a_worker_without_a_child_has_none_that_is_up(capsys, state):
     from seqd.cli.ui.screen import Screen
 
     without_child = a_worker_status(**state, started_at_ms=1_000)
@@ -42,9 +38,7 @@ def test_a_worker_without_a_child_has_none_that_is_up(
     assert capsys.readouterr().out.splitlines()[1].split()[9] == "-"
 
 
-def test_rules_that_the_user_may_not_read_are_not_known(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_rules_that_the_user_may_not_read_are_not_known(capsys):
     from seqd.cli.ui.screen import Screen
 
     print_rules(Screen(), None, [], NOW_MS)
