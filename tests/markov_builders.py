@@ -5,10 +5,13 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
+from decorated_builders import model_of
 from seqd.hookspecs import Artifact, LoadedModel, WorkItem
 from seqd.inputs.datasets import RecordDataset, TextDataset
 from seqd.testing import CPU, MemoryRunContext, train_to_artifact
 from seqd_markov import GenerateParameters, Markov, MarkovWords
+
+MARKOV, MARKOV_WORDS = model_of(Markov), model_of(MarkovWords)
 
 CATS = "the cat sat on the mat, and the rat sat on the cat."
 SENTENCES = "The cat sat. The rat sat on the mat! Did the cat see it? The cat did.\n" * 3
@@ -19,7 +22,7 @@ def trained(
 ) -> Artifact:
     """A version in a folder, trained on all of a text unless something else is asked for."""
     given = data if isinstance(data, RecordDataset) else TextDataset(data, "a text of a test")
-    model = MarkovWords() if words else Markov()
+    model = MARKOV_WORDS if words else MARKOV
     return train_to_artifact(model, {"validation_split": 0.0} | parameters, given, folder)
 
 
@@ -28,7 +31,7 @@ def a_generator(text: str = CATS, *, words: bool = False, **parameters: object) 
     """A loaded version of order 2 unless something else is asked for; the same one each time."""
     with tempfile.TemporaryDirectory() as folder:
         artifact = trained(Path(folder), text, words=words, **{"order": 2} | parameters)
-        return Markov().load(artifact, CPU)
+        return MARKOV.load(artifact, CPU)
 
 
 def a_word_generator(text: str = SENTENCES, **parameters: object) -> LoadedModel:

@@ -1,113 +1,142 @@
 """The plugin `markov`: Markov chains of order 1 to 8 over characters or words, and mixed contexts.
 
-It describes two models that share all code. `markov` generates character by character,
-`markov_words` sentence by sentence, word by word; they differ in the defaults of a training and in
-the starter. N-grams need NumPy alone; contexts are mixed by compiled loops. What does the work is
-imported on first use.
+It has two models that share all but the defaults of a training, and the starter. `markov` writes
+character by character, `markov_words` sentence by sentence, word by word. N-grams need NumPy alone;
+contexts are mixed by compiled loops. What does the work is imported on first use.
+
+    parameters   how to train and how to write, as clients see it
+    data         text to ids, in sentences and chunks
+    model        a version: its files, and how well it predicts a text
+    train        counting and smoothing, or learning to mix
+    serve        the task `generate`: sampling, stop conditions, copies that are thrown away
+    sampling     the next symbols by n-grams; `mixing` has those by mixed contexts
+    copies       the longest span of a text that stands in the training text
+    inspection   the tables of `seqd models show`
 """
 
-from collections.abc import Sequence
-from typing import ClassVar
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
 
-from seqd.hookspecs import (
-    Artifact,
-    Device,
-    Inspection,
-    LoadedModel,
-    Model,
-    PluginParameters,
-    TaskSpec,
-    TrainContext,
-    TrainedModel,
-    hookimpl,
-)
+from seqd.hookspecs import WorkItem
+from seqd.plugin import Dataset, Inspection, RunContext, TrainContext, model, task
 from seqd_markov.parameters import (
     CHARACTERS_PER_SYMBOL,
+    PRESETS,
+    WORD_PRESETS,
     GenerateParameters,
     TrainParameters,
     WordTrainParameters,
 )
-from seqd_schemas import ParameterValue
+from seqd_schemas import Generation, ItemError
 
-__all__ = [
-    "GenerateParameters",
-    "Markov",
-    "MarkovWords",
-    "TrainParameters",
-    "WordTrainParameters",
-    "seqd_register_models",
-]
+if TYPE_CHECKING:
+    from seqd_markov.model import Version
+    from seqd_markov.serve import Generator
 
-#: The first-order chain of the tutorial.
-_TUTORIAL: dict[str, ParameterValue] = {
-    "level": "characters",
-    "order": 1,
-    "smoothing": "none",
-    "lower_case": True,
-    "sentences": False,
-    "validation_split": 0.0,
-}
+__all__ = ["GenerateParameters", "Markov", "MarkovWords", "TrainParameters", "WordTrainParameters"]
 
 
-#: Both models have versions that write words.
-GENERATE = TaskSpec(
-    GenerateParameters,
-    unit_items=32,
-    bound=GenerateParameters.output(characters_per_symbol=CHARACTERS_PER_SYMBOL),
-)
+class MarkovVersion:
+    """A version of either model."""
 
+    def __init__(self, version: "Version", metrics: Mapping[str, float] | None = None) -> None:
+        self.version = version
+        self.metrics = metrics or {}
+        self.libraries = ("numpy", "numba") if version.config.mixes else ("numpy",)
 
-class Markov(Model):
-    """The description of `markov`."""
+    def save(self, folder: Path) -> None:
+        """Write the version's files."""
+        self.version.save(folder)
 
-    name = "markov"
-    summary = "Writes text character by character, each drawn by what follows the ones before."
-    tasks: ClassVar = {
-        "train": TaskSpec(TrainParameters, unit_items=1),
-        "generate": GENERATE,
-    }
-    presets: ClassVar = {"best": {"smoothing": "mixing"}, "fast": {}, "tutorial": _TUTORIAL}
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read what `save` wrote."""
+        from seqd_markov.model import Version
 
-    def load(self, artifact: Artifact, device: Device) -> LoadedModel:
-        """Load a version into memory; it samples on the CPU, whatever the device."""
-        from seqd_markov.model import load
+        return cls(Version.load(folder))
+
+    # One task has words and characters: a version of either model may be of either level.
+    @task(
+        "generate",
+        unit_items=32,
+        bound=GenerateParameters.output(characters_per_symbol=CHARACTERS_PER_SYMBOL),
+    )
+    def generate(
+        self, items: list[WorkItem], parameters: GenerateParameters, context: RunContext
+    ) -> list[Generation | ItemError]:
+        """Continue each prompt; on the CPU, whatever the device."""
+        return self._generator.generate(items, parameters, context)
+
+    @cached_property
+    def _generator(self) -> "Generator":
         from seqd_markov.serve import Generator
 
-        return Generator(load(artifact.folder))
+        return Generator(self.version)
 
-    def train(self, parameters: PluginParameters, context: TrainContext) -> TrainedModel:
-        """Count n-grams of the data and smooth, or mix contexts, and write a version."""
-        from seqd_markov.train import train
+    @property
+    def memory_bytes(self) -> int:
+        """Bytes of the model, of samplers, and of the search for copies."""
+        return self._generator.memory_bytes
 
-        assert isinstance(parameters, TrainParameters)
-        return train(parameters, context)
+    def warm_up(self) -> None:
+        """Sample once, and prepare the search for copies where that is quick."""
+        self._generator.warm_up()
 
-    def inspect(self, artifact: Artifact, focus: str | None) -> Sequence[Inspection]:
+    def cost_tokens(self, text: str) -> int:
+        """Return 1: what is generated costs more than any prompt does."""
+        return 1
+
+    def measure(self, text: str, context: RunContext) -> Mapping[str, float]:
+        """Return how well the version predicts a text."""
+        from seqd_markov.serve import measured
+
+        return measured(self.version, text, context)
+
+    def measure_adapting(self, text: str, context: RunContext) -> Mapping[str, float]:
+        """Return the same of a version that mixes contexts, which learns from what it predicted."""
+        from seqd_markov.serve import measured
+
+        if not self.version.config.mixes:
+            raise NotImplementedError("a chain does not adapt to a text")
+        return measured(self.version, text, context, adapts=True)
+
+    def inspect(self, focus: str | None) -> Sequence[Inspection]:
         """Return the successors of the context `focus`, or the most frequent symbols."""
         from seqd_markov.inspection import overview, transitions
-        from seqd_markov.model import load
 
-        version = load(artifact.folder)
-        return [overview(version) if focus is None else transitions(version, focus)]
+        return [overview(self.version) if focus is None else transitions(self.version, focus)]
 
 
-class MarkovWords(Markov):
-    """The description of `markov_words`."""
+@model(
+    "markov",
+    summary="Writes text character by character, each drawn by what follows the ones before.",
+    presets=PRESETS,
+)
+class Markov(MarkovVersion):
+    """Characters, unless a training says otherwise."""
 
-    name = "markov_words"
-    summary = "Writes sentences word by word, each drawn by what follows the ones before."
-    tasks: ClassVar = {
-        "train": TaskSpec(WordTrainParameters, unit_items=1),
-        "generate": GENERATE,
-    }
-    # Unsmoothed text reads better: of the words that `best` writes in Nietzsche's style 56% (of
-    # 3,000) never followed the two before. So the starter is `sentences`, though `best` predicts
-    # better: 1.80 bits a character held out, against 2.36.
-    presets: ClassVar = {"best": {}, "sentences": {"smoothing": "none"}}
-    starter_name: ClassVar = "starter_words"
+    @classmethod
+    def train(cls, data: Dataset, parameters: TrainParameters, context: TrainContext) -> Self:
+        """Count n-grams of the data and smooth, or mix contexts."""
+        from seqd_markov.train import train
+
+        return cls(*train(data, parameters, context))
 
 
-@hookimpl
-def seqd_register_models() -> list[Model]:
-    """Return the two models of this plugin."""
-    return [Markov(), MarkovWords()]
+@model(
+    "markov_words",
+    summary="Writes sentences word by word, each drawn by what follows the ones before.",
+    presets=WORD_PRESETS,
+    starter="starter_words",
+)
+class MarkovWords(MarkovVersion):
+    """Words in sentences, unless a training says otherwise."""
+
+    @classmethod
+    def train(cls, data: Dataset, parameters: WordTrainParameters, context: TrainContext) -> Self:
+        """Count n-grams of the data and smooth, or mix contexts."""
+        from seqd_markov.train import train
+
+        return cls(*train(data, parameters, context))

@@ -149,6 +149,48 @@ class Version:
     #: Of words alone.
     spelling: SpellingModel | None = None
 
+    def save(self, folder: Path) -> None:
+        """Write all files into `folder`."""
+        arrays: Tensors = dict(self.model.arrays())
+        if self.corpus is not None and not self.config.mixes:
+            arrays[_TEXT] = deflate(self.corpus)
+        if self.spelling is not None:
+            spelling = self.spelling.model.arrays()
+            arrays |= {_SPELLING + name: array for name, array in spelling.items()}
+        save_arrays(folder / (MIXTURE_FILE if self.config.mixes else NGRAMS_FILE), arrays)
+        self.config.write(folder)
+        if isinstance(self.tokenizer, WordTokenizer):
+            words = json.dumps(list(self.tokenizer.vocabulary), indent=0) + "\n"
+            (folder / VOCABULARY_FILE).write_text(words, encoding="ascii")
+
+    @classmethod
+    def load(cls, folder: Path) -> "Version":
+        """Return the version of a folder. Raises ArtifactDamaged, which says what is wrong."""
+        config = Config.read(folder)
+        if list(config.alphabet) != sorted(set(config.alphabet)):
+            raise ArtifactDamaged(
+                "config.json cannot be used: the alphabet is not in order. Train the model again."
+            )
+        of_words = config.level == "words"
+        words = _load_vocabulary(folder / VOCABULARY_FILE) if of_words else ()
+        tokenizer = config.tokenizer(words)
+        file, read = (NGRAMS_FILE, _version)
+        if config.mixes:
+            file, read = (MIXTURE_FILE, _mixing_version)
+        tensors = load_arrays(folder / file)
+        try:
+            return read(config, tokenizer, tensors)
+        except ValueError as error:
+            raise ArtifactDamaged(f"{file}: {error}. Train the model again.") from error
+
+    @property
+    def sizes(self) -> dict[str, float]:
+        """How much was counted, as figures of a training."""
+        if isinstance(self.model, NgramModel):
+            states, ngrams = self.model.states - 1, self.model.ngrams[-1]
+            return {"states": float(states), "ngrams": float(ngrams)}
+        return {"contexts": float(self.model.model.counts.sizes[0])}
+
     @property
     def chain(self) -> NgramModel:
         """The model of a version that does not mix contexts."""
@@ -248,40 +290,6 @@ def _bits_of_words(version: Version, text: str, known: int, unknown: int) -> flo
         words = version.tokenizer.unknown_in(sentences_of(text, version.config.ends))
         bits += version.spelling.bits(words) - unknown * np.log2(share)
     return float(bits)
-
-
-def save(folder: Path, version: Version) -> None:
-    """Write all files into `folder`."""
-    arrays: Tensors = dict(version.model.arrays())
-    if version.corpus is not None and not version.config.mixes:
-        arrays[_TEXT] = deflate(version.corpus)
-    if version.spelling is not None:
-        spelling = version.spelling.model.arrays()
-        arrays |= {_SPELLING + name: array for name, array in spelling.items()}
-    save_arrays(folder / (MIXTURE_FILE if version.config.mixes else NGRAMS_FILE), arrays)
-    version.config.write(folder)
-    if isinstance(version.tokenizer, WordTokenizer):
-        words = json.dumps(list(version.tokenizer.vocabulary), indent=0) + "\n"
-        (folder / VOCABULARY_FILE).write_text(words, encoding="ascii")
-
-
-def load(folder: Path) -> Version:
-    """Return the version of a folder. Raises ArtifactDamaged, which says what is wrong."""
-    config = Config.read(folder)
-    if list(config.alphabet) != sorted(set(config.alphabet)):
-        raise ArtifactDamaged(
-            "config.json cannot be used: the alphabet is not in order. Train the model again."
-        )
-    of_words = config.level == "words"
-    tokenizer = config.tokenizer(_load_vocabulary(folder / VOCABULARY_FILE) if of_words else ())
-    file = MIXTURE_FILE if config.mixes else NGRAMS_FILE
-    tensors = load_arrays(folder / file)
-    try:
-        if config.mixes:
-            return _mixing_version(config, tokenizer, tensors)
-        return _version(config, tokenizer, tensors)
-    except ValueError as error:
-        raise ArtifactDamaged(f"{file}: {error}. Train the model again.") from error
 
 
 def check_numba() -> None:

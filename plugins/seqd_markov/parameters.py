@@ -11,6 +11,7 @@ from pydantic import Field, field_validator, model_validator
 from seqd.hookspecs import PluginParameters
 from seqd_modelkit.generation_parameters import GenerationParameters, Length
 from seqd_modelkit.training_parameters import ValidationSplit
+from seqd_schemas import ParameterValue
 
 #: Characters that all samples of one prompt may have together; each takes a byte or more in
 #: a result.
@@ -23,6 +24,30 @@ MAX_CHARACTERS_PER_SAMPLE = 1_000_000
 CHARACTERS_PER_SYMBOL = 128
 
 _WEIGHT = re.compile(r"(.+)=(\d{1,6}(?:\.\d{1,6})?)", re.DOTALL)
+
+#: The first-order chain of the tutorial: how often each character follows each other.
+_TUTORIAL: dict[str, ParameterValue] = {
+    "level": "characters",
+    "order": 1,
+    "smoothing": "none",
+    "lower_case": True,
+    "sentences": False,
+    "validation_split": 0.0,
+}
+
+PRESETS: dict[str, dict[str, ParameterValue]] = {
+    "best": {"smoothing": "mixing"},
+    "fast": {},
+    "tutorial": _TUTORIAL,
+}
+
+# Unsmoothed text reads better: of the words that `best` writes in Nietzsche's style 56% (of 3,000)
+# never followed the two before. So the starter is `sentences`, though `best` predicts better: 1.80
+# bits a character held out, against 2.36.
+WORD_PRESETS: dict[str, dict[str, ParameterValue]] = {
+    "best": {},
+    "sentences": {"smoothing": "none"},
+}
 
 LabelWeight = Annotated[str, Field(min_length=3, max_length=512)]
 

@@ -1,4 +1,4 @@
-"""Trains a version: scans the vocabulary, counts n-grams, smooths, measures, writes the files.
+"""Trains a version: scans the vocabulary, counts n-grams and smooths, or learns to mix contexts.
 
 The data are read two or three times, and never held whole but for the ids of a text that is kept.
 There are no checkpoints of n-grams: a million characters are counted in a tenth of a second, so
@@ -8,15 +8,14 @@ beginning again costs less than saving.
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from importlib import metadata
-from typing import Literal, NamedTuple
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 
 from seqd.errors import InvalidData, Stopped
-from seqd.hookspecs import Dataset, TrainContext, TrainedModel
+from seqd.hookspecs import Dataset, TrainContext
 from seqd_markov.data import (
     CharacterTokenizer,
     Chunk,
@@ -27,17 +26,8 @@ from seqd_markov.data import (
     sentences_of,
     split_words,
 )
-from seqd_markov.model import (
-    Config,
-    SpellingModel,
-    Version,
-    check_numba,
-    fit_spelling,
-    measure,
-    save,
-)
+from seqd_markov.model import Config, SpellingModel, Version, check_numba, fit_spelling, measure
 from seqd_markov.parameters import TrainParameters
-from seqd_markov.serve import Generator
 from seqd_modelkit.ngrams import NgramCounter, NgramModel, combine, fit
 
 #: Symbols of a text that is kept: 50 MB of characters.
@@ -57,61 +47,49 @@ _LARGEST_UNKNOWN_SHARE = 0.5
 _COUNTED_TOGETHER, _RECORDS_TOGETHER = 100_000, 1_000
 
 
-def train(parameters: TrainParameters, context: TrainContext) -> TrainedModel:
-    """Train a version on all of the data but what is held out, and write its files.
+def train(
+    data: Dataset, parameters: TrainParameters, context: TrainContext
+) -> tuple[Version, dict[str, float]]:
+    """Return a version of all of the data but what is held out, and its figures.
 
     Raises Stopped within one chunk of a million characters.
     """
     began = time.monotonic()
-    training = _Training(parameters, context)
+    training = _Training(data, parameters, context)
     scan = training.scan(training.training_part)
     scan.check("text")
     if context.held_out is not None:
         training.scan(CorpusPart(context.held_out)).check("held-out text")
     learn = training.mixed if parameters.smoothing == "mixing" else training.counted
-    version, metrics, sizes = learn(scan)
+    version, bits_per_char = learn(scan)
+    metrics = {"bits_per_char": bits_per_char}
     if training.validation_part is not None:
         chunks = training.chunks(training.validation_part)
-        metrics |= _validation_metrics(measure(version, chunks, training.check_stop))
+        for name, value in measure(version, chunks, training.check_stop).items():
+            metrics[name if name == "unknown_share" else f"validation_{name}"] = value
     context.epoch(1, 1, time.monotonic() - began, **metrics)
-    save(context.folder, version)
-    sizes["characters"] = float(scan.characters)
-    libraries = ("numpy", "numba") if version.config.mixes else ("numpy",)
-    versions = {name: metadata.version(name) for name in libraries}
-    return TrainedModel(metrics | sizes, versions, Generator(version))
-
-
-class _Learnt(NamedTuple):
-    """A version, how well it predicts its own text, and what it has counted."""
-
-    version: Version
-    metrics: dict[str, float]
-    sizes: dict[str, float]
+    return version, metrics | version.sizes | {"characters": float(scan.characters)}
 
 
 class _Training:
     """One training: its data in two parts, read as often as need be."""
 
-    def __init__(self, parameters: TrainParameters, context: TrainContext) -> None:
+    def __init__(self, data: Dataset, parameters: TrainParameters, context: TrainContext) -> None:
         self._parameters = parameters
         self._context = context
-        self._ends: SentenceEnds | None = None
-        if parameters.sentences:
-            self._ends = parameters.sentence_ends
+        self._ends = parameters.sentence_ends if parameters.sentences else None
         border = None
         if context.held_out is None and parameters.validation_split:
-            size = self._size_of(context.data)
+            size = self._size_of(data)
             border = size - int(size * parameters.validation_split)
         of_words = parameters.level == "words"
-        self.training_part = CorpusPart(context.data, border, keeps_words=of_words)
+        self.training_part = CorpusPart(data, border, keeps_words=of_words)
         #: What is measured on, if anything.
         self.validation_part: CorpusPart | None = None
         if context.held_out is not None:
             self.validation_part = CorpusPart(context.held_out)
         elif border is not None:
-            self.validation_part = CorpusPart(
-                context.data, border, is_rest=True, keeps_words=of_words
-            )
+            self.validation_part = replace(self.training_part, is_rest=True)
 
     def chunks(self, part: CorpusPart) -> Iterator[Chunk]:
         """Yield a part's chunks. Raises Stopped before the next one once a stop is requested."""
@@ -127,8 +105,8 @@ class _Training:
             scan.add(chunk.text, self._ends)
         return scan
 
-    def counted(self, scan: "VocabularyScan") -> "_Learnt":
-        """Count the text that was scanned, smooth, and measure the version on it."""
+    def counted(self, scan: "VocabularyScan") -> tuple[Version, float]:
+        """Count the text that was scanned and smooth; return bits a character of its beginning."""
         parameters = self._parameters
         vocabulary = scan.vocabulary(parameters.max_vocabulary)
         config = Config(
@@ -141,25 +119,28 @@ class _Training:
         )
         tokenizer = config.tokenizer(vocabulary.words)
         counting = WeightedCounting(parameters, tokenizer.symbols, tokenizer.begin)
-        kept = _KeptText(tokenizer.symbols) if parameters.keep_text else None
+        kept: list[Ids] | None = [] if parameters.keep_text else None
+        code, size = np.min_scalar_type(-tokenizer.symbols), 0  # signed: -1 is an unknown word
         for number, chunk in enumerate(self.chunks(self.training_part)):
             self._context.step(number, scan.chunks)
             ids = tokenizer.encode_chunk(chunk.text)
             counting.add(ids, chunk.label)
+            size += len(ids)
+            if size > MAX_KEPT_SYMBOLS:
+                kept = None
             if kept is not None:
-                kept.add(ids)
+                kept.append(ids.astype(code))
         self._context.step(scan.chunks, scan.chunks)
-        corpus, model = None if kept is None else kept.ids(), counting.model()
-        version = Version(config, tokenizer, model, corpus, vocabulary.spelling)
-        own = measure(version, _beginning(self.chunks(self.training_part)), self.check_stop)
-        return _Learnt(
-            version,
-            {name: value for name, value in own.items() if name == "bits_per_char"},
-            {"states": float(model.states - 1), "ngrams": float(model.ngrams[-1])},
-        )
+        corpus = None if kept is None else np.concatenate(kept)
+        version = Version(config, tokenizer, counting.model(), corpus, vocabulary.spelling)
+        beginning = _beginning(self.chunks(self.training_part))
+        return version, measure(version, beginning, self.check_stop)["bits_per_char"]
 
-    def mixed(self, scan: "VocabularyScan") -> "_Learnt":
-        """Learn to mix contexts of the text that was scanned. Raises InvalidData for too much."""
+    def mixed(self, scan: "VocabularyScan") -> tuple[Version, float]:
+        """Learn to mix contexts of the text that was scanned; return bits a character of it.
+
+        Raises InvalidData for too much text.
+        """
         check_numba()
         from seqd_modelkit.mixing.model import MAX_ALPHABET, MAX_CHARACTERS, Learning
 
@@ -182,8 +163,7 @@ class _Training:
             unknown_share=mixture.unknown_share,
         )
         version = Version(config, config.tokenizer(()), mixture, mixture.model.past.ids)
-        contexts = float(mixture.model.counts.sizes[0])
-        return _Learnt(version, {"bits_per_char": bits}, {"contexts": contexts})
+        return version, bits
 
     def _size_of(self, data: Dataset) -> int:
         """Return the characters of a data set."""
@@ -324,27 +304,6 @@ class WeightedCounting:
         return fit(counts, self._parameters.smoothing, self._parameters.additive)
 
 
-class _KeptText:
-    """The ids of a text in the smallest type, until there are too many."""
-
-    def __init__(self, symbols: int) -> None:
-        self._type = np.min_scalar_type(-symbols)  # signed, as -1 is an unknown word
-        self._parts: list[Ids] = []
-        self._size = 0
-
-    def add(self, ids: Ids) -> None:
-        """Keep the next ids."""
-        self._size += len(ids)
-        if self._size <= MAX_KEPT_SYMBOLS:
-            self._parts.append(ids.astype(self._type))
-        else:
-            self._parts.clear()
-
-    def ids(self) -> Ids | None:
-        """Return the text; None where it was too long."""
-        return np.concatenate(self._parts) if self._size <= MAX_KEPT_SYMBOLS else None
-
-
 def _beginning(chunks: Iterator[Chunk]) -> Iterator[Chunk]:
     """Yield the first chunks of a text, until they are long enough to measure."""
     characters = 0
@@ -353,9 +312,3 @@ def _beginning(chunks: Iterator[Chunk]) -> Iterator[Chunk]:
         characters += len(chunk.text)
         if characters >= _MEASURED_CHARACTERS:
             return
-
-
-def _validation_metrics(measured: Mapping[str, float]) -> dict[str, float]:
-    """Rename what was measured on held-out text; empty for a text that is too short."""
-    names = {"perplexity": "validation_perplexity", "bits_per_char": "validation_bits_per_char"}
-    return {names.get(name, name): value for name, value in measured.items()}

@@ -50,12 +50,13 @@ import sys
 import seqd_char_lstm
 import seqd_imdb_lstm
 import seqd_markov
-from seqd.hookspecs import Artifact
+from seqd.models.loading import as_plugin
+from seqd.models.version_files import open_folder
 from seqd.testing import CPU
 
 for plugin in (seqd_char_lstm, seqd_imdb_lstm, seqd_markov):
-    for model in plugin.seqd_register_models():
-        model.load(Artifact(model.starter, None), CPU).warm_up()
+    for model in as_plugin(plugin).seqd_register_models():
+        model.load(open_folder(model.starter, model.name, 0), CPU).warm_up()
 print(sorted({"jax", "keras", "onnxruntime", "tensorflow", "torch"} & set(sys.modules)))
 """
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from char_lstm_builders import STREAM, write_version
 from hostile_cases import hostile
-from markov_builders import trained
+from markov_builders import MARKOV, trained
 from seqd.errors import ArtifactDamaged
 from seqd.hookspecs import Model, WorkItem
 from seqd.models.registry import Registry
@@ -23,7 +23,6 @@ from seqd.models.version_files import open_folder
 from seqd.settings import Settings
 from seqd.testing import CPU, MemoryRunContext
 from seqd_char_lstm import CharLstm
-from seqd_markov import Markov
 from seqd_schemas import Generation
 
 
@@ -111,7 +110,7 @@ def mixing_folder(tmp_path: Path) -> Path:
     return trained(tmp_path / "1", smoothing="mixing").folder
 
 
-@pytest.mark.parametrize("model", [CharLstm(), Markov()], ids=lambda model: model.name)
+@pytest.mark.parametrize("model", [CharLstm(), MARKOV], ids=lambda model: model.name)
 @hostile(
     number=st.integers(0, 2),
     place=st.floats(0.0, 1.0, exclude_max=True),

@@ -100,7 +100,7 @@ def test_a_lone_surrogate_is_refused_and_does_not_disturb_its_neighbours():
 
     assert (bad.code, bad.message) == (
         "decode_error",
-        "The prompt has a lone surrogate, which is no character. Send valid text.",
+        "Character 0 of the text is a lone surrogate, which is no character. Send valid text.",
     )
     assert [first] == generated("t")
     assert [last] == generated("t", first=2)

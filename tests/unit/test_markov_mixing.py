@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from safetensors.numpy import load_file, save_file
 
-from markov_builders import a_generator, generated, measured, sample_of, trained
+from markov_builders import MARKOV, a_generator, generated, measured, sample_of, trained
 from seqd.errors import ArtifactDamaged, InvalidData, LibraryMissing, Stopped
 from seqd.inputs.datasets import TextDataset
 from seqd.testing import CPU, MemoryCheckpoints, MemoryRunContext, MemoryTrainContext
-from seqd_markov import Markov, TrainParameters
+from seqd_markov import TrainParameters
 
 TEXT = "The cat sat on the mat.\nThe rat sat on the cat. A cat and a rat sat on a mat.\n" * 3
 MIXING = {"smoothing": "mixing"}
@@ -119,7 +119,7 @@ def test_an_outcome_does_not_depend_on_its_batch():
 def test_what_may_follow_is_shown(tmp_path):
     artifact = trained(tmp_path, TEXT, **MIXING)
 
-    (after,), (first,) = (Markov().inspect(artifact, focus) for focus in ("on th", None))
+    (after,), (first,) = (MARKOV.inspect(artifact, focus) for focus in ("on th", None))
 
     assert after.title == "After 'on th': the 14 most probable of 14 characters"
     assert after.rows[0][0] == "'e'" and after.rows[0][1] > 0.5
@@ -132,7 +132,7 @@ def test_what_may_follow_is_shown(tmp_path):
 def test_a_training_that_goes_on_from_a_checkpoint_makes_the_same_version(tmp_path):
     parameters = TrainParameters.model_validate(MIXING)
     whole = MemoryTrainContext(tmp_path / "whole", TextDataset(TEXT, "a test"))
-    Markov().train(parameters, whole)
+    MARKOV.train(parameters, whole)
     asked, kept = whole.stop_questions, MemoryCheckpoints()
     for folder, stop_after in (("stopped", asked - 6), ("resumed", None)):
         context = MemoryTrainContext(
@@ -142,10 +142,10 @@ def test_a_training_that_goes_on_from_a_checkpoint_makes_the_same_version(tmp_pa
             stop_after=stop_after,
         )
         if stop_after is None:
-            Markov().train(parameters, context)
+            MARKOV.train(parameters, context)
         else:
             with pytest.raises(Stopped, match=r"stopped after [\d,]+ of [\d,]+ characters"):
-                Markov().train(parameters, context)
+                MARKOV.train(parameters, context)
             assert not list(context.folder.iterdir())
 
     assert (kept.saves, kept.resumes) == (1, 1)
@@ -171,7 +171,7 @@ def test_what_cannot_be_learnt_from_is_refused_and_leaves_nothing(tmp_path, text
     context = MemoryTrainContext(tmp_path, TextDataset(text, "a test"))
 
     with pytest.raises(InvalidData, match=message):
-        Markov().train(TrainParameters.model_validate(MIXING), context)
+        MARKOV.train(TrainParameters.model_validate(MIXING), context)
 
     assert not list(tmp_path.iterdir())
 
@@ -184,7 +184,7 @@ def test_where_there_is_no_numba_it_says_what_to_install_and_what_to_do_without(
 
     for call in (
         lambda: trained(tmp_path / "2", "ab", **MIXING),
-        lambda: Markov().load(artifact, CPU),
+        lambda: MARKOV.load(artifact, CPU),
     ):
         with pytest.raises(
             LibraryMissing, match=r"Install seqd\[serve\], or train with smoothing="
@@ -193,7 +193,7 @@ def test_where_there_is_no_numba_it_says_what_to_install_and_what_to_do_without(
 
 
 def test_two_characters_are_learnt_from(tmp_path):
-    generator = Markov().load(trained(tmp_path, "ab", **MIXING), CPU)
+    generator = MARKOV.load(trained(tmp_path, "ab", **MIXING), CPU)
 
     assert set(sample_of("a", generator, length=100).text) == {"a", "b"}
 
@@ -243,7 +243,7 @@ def test_arrays_that_do_not_fit_together_are_damage(tmp_path: Path, changes, mes
     save_file(load_file(path) | changes, path)
 
     with pytest.raises(ArtifactDamaged, match=rf"^{FILE}: .*{message}.*Train the model again"):
-        Markov().load(artifact, CPU)
+        MARKOV.load(artifact, CPU)
 
 
 def test_the_counts_of_another_text_are_damage(tmp_path):
@@ -253,6 +253,6 @@ def test_the_counts_of_another_text_are_damage(tmp_path):
     (other.folder / "config.json").write_bytes((one.folder / "config.json").read_bytes())
 
     with pytest.raises(ArtifactDamaged, match="'counts' are not those of the text"):
-        Markov().load(one, CPU)
+        MARKOV.load(one, CPU)
     with pytest.raises(ArtifactDamaged, match="possible are 0 to 1"):
-        Markov().load(other, CPU)
+        MARKOV.load(other, CPU)

@@ -7,29 +7,24 @@ import pytest
 from pydantic import ValidationError
 from safetensors.numpy import load_file, save_file
 
-from markov_builders import generated, sample_of, trained
+from markov_builders import MARKOV, MARKOV_WORDS, generated, sample_of, trained
 from seqd.errors import ArtifactDamaged, InvalidData, InvalidInput
 from seqd.hookspecs import Artifact, Distribution, LabelledRecord
 from seqd.inputs.datasets import ListDataset, TextDataset
+from seqd.models.version_files import open_folder
 from seqd.testing import CPU, MemoryTrainContext, train_to_artifact
-from seqd_markov import (
-    Markov,
-    MarkovWords,
-    TrainParameters,
-    seqd_register_models,
-)
+from seqd_markov import TrainParameters
 
 SENTENCES = "The cat sat. The dog ran. A cat ran. The cat sat on a dog. " * 4
 PLAIN = {"order": 1, "smoothing": "none"}
-MODEL = Markov()
 
 
 def loaded(*args, **parameters):
-    return MODEL.load(trained(*args, **parameters), CPU)
+    return MARKOV.load(trained(*args, **parameters), CPU)
 
 
 def table(artifact, focus=None):
-    (shown,) = MODEL.inspect(artifact, focus)
+    (shown,) = MARKOV.inspect(artifact, focus)
     return shown
 
 
@@ -134,7 +129,7 @@ def test_a_training_reports_what_it_counted_its_steps_and_one_epoch(tmp_path, mo
     metrics = trained(tmp_path / "1", "Abab a.", order=1).manifest.metrics
     monkeypatch.setattr("seqd_markov.data.CHUNK_CHARACTERS", 3)
     context = MemoryTrainContext(tmp_path / "2", TextDataset("abab ab", "a test"))
-    MODEL.train(TrainParameters(), context)
+    MARKOV.train(TrainParameters(), context)
 
     assert sorted(metrics) == ["bits_per_char", "characters", "ngrams", "states"]
     assert (metrics["characters"], metrics["states"], metrics["ngrams"]) == (7, 4, 5)
@@ -172,7 +167,7 @@ def test_the_last_part_or_other_data_is_measured_and_not_learnt(
     other = held_out and TextDataset(held_out, "held out")
 
     artifact = train_to_artifact(
-        MODEL, parameters, TextDataset(text, "a test"), tmp_path, held_out=other
+        MARKOV, parameters, TextDataset(text, "a test"), tmp_path, held_out=other
     )
 
     metrics = artifact.manifest.metrics
@@ -184,7 +179,7 @@ def test_the_last_part_or_other_data_is_measured_and_not_learnt(
 
 def test_the_preset_tutorial_counts_as_the_tutorial_does(tmp_path):
     artifact = train_to_artifact(
-        MODEL, MODEL.presets["tutorial"], TextDataset("Abab a.", "a test"), tmp_path
+        MARKOV, MARKOV.presets["tutorial"], TextDataset("Abab a.", "a test"), tmp_path
     )
 
     assert table(artifact, "a").rows == (("'b'", 2, 2 / 3), ("'.'", 1, 1 / 3))
@@ -254,7 +249,7 @@ CANNOT_BE_LEARNT = (
         ),
     ],
 )
-@pytest.mark.parametrize("model", [Markov(), MarkovWords()])
+@pytest.mark.parametrize("model", [MARKOV, MARKOV_WORDS])
 def test_what_cannot_be_learnt_from_is_refused(
     tmp_path, model, data, held_out, parameters, message
 ):
@@ -279,10 +274,10 @@ def test_a_missing_or_cut_file_is_a_damaged_artifact(tmp_path, name):
 
     (artifact.folder / name).write_bytes(content[: len(content) // 2])
     with pytest.raises(ArtifactDamaged, match=rf"^{name} cannot be (read|used): "):
-        MODEL.load(artifact, CPU)
+        MARKOV.load(artifact, CPU)
     (artifact.folder / name).unlink()
     with pytest.raises(ArtifactDamaged, match=rf"^{name} cannot be (read|used): "):
-        MODEL.load(artifact, CPU)
+        MARKOV.load(artifact, CPU)
 
 
 def with_changed_json(artifact, name, change):
@@ -314,7 +309,7 @@ def test_a_config_or_vocabulary_that_is_not_this_formats_or_versions_is_damaged(
     artifact = with_changed_json(trained(tmp_path, SENTENCES, words=words), name, change)
 
     with pytest.raises(ArtifactDamaged, match=message) as raised:
-        MODEL.load(artifact, CPU)
+        MARKOV.load(artifact, CPU)
 
     assert str(raised.value).startswith(name if message == "cannot be used" else NGRAMS)
 
@@ -335,7 +330,7 @@ def test_tensors_that_do_not_fit_together_are_a_damaged_artifact(tmp_path, chang
     save_file(load_file(path) | changes, path)
 
     with pytest.raises(ArtifactDamaged, match=message):
-        MODEL.load(artifact, CPU)
+        MARKOV.load(artifact, CPU)
 
 
 def test_a_kept_text_of_another_alphabet_is_a_damaged_artifact(tmp_path):
@@ -344,7 +339,7 @@ def test_a_kept_text_of_another_alphabet_is_a_damaged_artifact(tmp_path):
     save_file(load_file(few.folder / NGRAMS) | {"text": other}, few.folder / NGRAMS)
 
     with pytest.raises(ArtifactDamaged, match="'text' has ids from 0 to 7; possible are -1 to 1"):
-        MODEL.load(few, CPU)
+        MARKOV.load(few, CPU)
 
 
 # What a person looks at
@@ -454,10 +449,10 @@ def test_the_starters_write_what_they_have_always_written():
 
     written = [
         [sample.text for sample in outcome.samples]
-        for model in seqd_register_models()
+        for model in (MARKOV, MARKOV_WORDS)
         for outcome in generated(
             "The truth is",
-            generator=model.load(Artifact(model.starter, None), CPU),
+            generator=model.load(open_folder(model.starter, model.name, 0), CPU),
             **parameters,
         )
     ]

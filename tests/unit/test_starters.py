@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from decorated_builders import model_of
 from seqd.errors import InvalidData, InvalidParameters
 from seqd.inputs.datasets import FileDataset
 from seqd.models.made_elsewhere import read_weights
@@ -16,11 +17,13 @@ from seqd.starters import make_starter, take_starter
 from seqd_schemas import FileSource
 
 PLUGIN = """
+from seqd.plugin import model
 from seqd_markov import Markov
+from seqd_markov.parameters import PRESETS
 
+@model("poet", summary="Writes.", presets=PRESETS, starter="starter_of_poet")
 class Poet(Markov):
-    name = "poet"
-    starter_name = "starter_of_poet"
+    pass
 """
 
 
@@ -34,7 +37,7 @@ def poet(tmp_path, monkeypatch):
     module = importlib.util.module_from_spec(spec)
     monkeypatch.setitem(sys.modules, "seqd_poet", module)
     spec.loader.exec_module(module)
-    return module.Poet()
+    return model_of(module.Poet)
 
 
 def a_text(folder, content):
