@@ -36,7 +36,7 @@ def _own_store(tmp_path, monkeypatch):
     before = dict(os.environ)  # of which loading a model changes some
     monkeypatch.setenv("SEQD_DATA_DIR", str(tmp_path / "data"))
     monkeypatch.setenv("COLUMNS", "400")  # no line is broken, unless a test says so
-    monkeypatch.setattr("seqd.cli.models.speed.MEASURED_S", 0.01)
+    monkeypatch.setattr("seqd.cli.models.inspecting.MEASURED_S", 0.01)
     yield
     os.environ.clear()
     os.environ.update(before)

@@ -3,7 +3,6 @@
 import pytest
 
 from cli_builders import here
-from seqd.doctor import examination
 from seqd.doctor.findings import Report, finding
 
 LINE = "A job is slow or stands still? seqd explain JOB, seqd queues --by-tenant"
@@ -14,7 +13,7 @@ LINE = "A job is slow or stands still? seqd explain JOB, seqd queues --by-tenant
 )
 def test_who_finds_no_error_is_told_where_jobs_are_looked_at(kind, is_said, capsys, monkeypatch):
     findings = [] if kind is None else [finding(kind, "It is so", "Mend it")]
-    monkeypatch.setattr(examination, "examine", lambda *_, **__: Report(findings=findings))
+    monkeypatch.setattr("seqd.cli.doctor.examine", lambda *_, **__: Report(findings=findings))
 
     ended = here(capsys, "doctor")
 

@@ -1,12 +1,10 @@
 """The command `seqd`: the names, order and headings of its commands, and where each is."""
 
-from importlib import import_module
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
-from typer.main import get_group
 
+from seqd.cli.groups import MARKUP, Command, Commands, LazyGroup
 from seqd.local.caller import name_command
 
 _RUN = "Run the daemon"
@@ -14,58 +12,150 @@ _WORK = "Hand work in"
 _LOOK = "Look at what there is"
 
 
-class _Source(NamedTuple):
-    """Where a command is: its module, its function or Typer there, and its heading."""
-
-    module: str
-    name: str
-    heading: str
-
-
-_COMMANDS = {
-    "demo": _Source("demo", "demo", _RUN),
-    "up": _Source("up", "up", _RUN),
-    "worker": _Source("up", "worker", _RUN),
-    "gateway": _Source("gateway", "gateway", _RUN),
-    "exporter": _Source("exporter", "exporter", _RUN),
-    "probe": _Source("probe", "app", _RUN),
-    "classify": _Source("classify", "classify", _WORK),
-    "train": _Source("train", "train", _WORK),
-    "sweep": _Source("train", "sweep", _WORK),
-    "generate": _Source("generate", "generate", _WORK),
-    "run": _Source("run", "run", _WORK),
-    "status": _Source("status", "status", _LOOK),
-    "doctor": _Source("doctor", "doctor", _LOOK),
-    "top": _Source("top.command", "top", _LOOK),
-    "queues": _Source("queues", "queues", _LOOK),
-    "explain": _Source("explain", "explain", _LOOK),
-    "logs": _Source("logs", "logs", _LOOK),
-    "workers": _Source("workers", "app", _LOOK),
-    "schema": _Source("schema", "schema", _LOOK),
-    "jobs": _Source("jobs", "app", _WORK),
-    "failures": _Source("failures", "app", _LOOK),
-    "models": _Source("models.app", "app", _LOOK),
-    "plugins": _Source("plugins.app", "app", _LOOK),
-    "redis": _Source("redis_users", "app", _LOOK),
-    "settings": _Source("settings", "settings", _LOOK),
-    "tenants": _Source("tenants", "app", _RUN),
-    "keys": _Source("keys", "app", _RUN),
-    "webhooks": _Source("webhooks", "app", _RUN),
-    "audit": _Source("audit", "audit", _LOOK),
+_TREE: dict[str, Command | Commands] = {
+    "demo": Command("demo:demo", _RUN),
+    "up": Command("up:up", _RUN),
+    "worker": Command("up:worker", _RUN),
+    "gateway": Command("gateway:gateway", _RUN),
+    "exporter": Command("exporter:exporter", _RUN),
+    "probe": Commands(
+        "Probe a worker of this machine: exit 0 for yes, 1 for no. Asks no Redis.",
+        {
+            "live": "probe:live",
+            "ready": "probe:ready",
+        },
+        _RUN,
+    ),
+    "classify": Command("classify:classify", _WORK),
+    "train": Command("train:train", _WORK),
+    "sweep": Command("train:sweep", _WORK),
+    "generate": Command("generate:generate", _WORK),
+    "run": Command("run:run", _WORK),
+    "status": Command("status:status", _LOOK),
+    "doctor": Command("doctor:doctor", _LOOK),
+    "top": Command("top.command:top", _LOOK),
+    "queues": Command("queues:queues", _LOOK),
+    "explain": Command("explain:explain", _LOOK),
+    "logs": Command("logs:logs", _LOOK),
+    "workers": Commands(
+        "List workers; keep them from claiming, drain and restart them.",
+        {
+            "list": "workers:list_workers",
+            "cordon": "workers:cordon",
+            "drain": "workers:drain",
+            "uncordon": "workers:uncordon",
+            "restart": "workers:restart",
+        },
+        _LOOK,
+    ),
+    "schema": Command("schema:schema", _LOOK),
+    "jobs": Commands(
+        "List, show, watch and fetch jobs; cancel, pause, resume, retry and remove them.",
+        {
+            "list": "jobs:list_jobs",
+            "show": "jobs:show",
+            "watch": "jobs:watch",
+            "results": "jobs:results",
+            "plot": "jobs:plot",
+            "cancel": "jobs:cancel",
+            "pause": "jobs:pause",
+            "resume": "jobs:resume",
+            "retry": "jobs:retry",
+            "rm": "jobs:remove",
+        },
+        _WORK,
+    ),
+    "failures": Commands(
+        "List and show what failed (dead letters), try it again once it is mended, remove it.",
+        {
+            "list": "failures:list_failures",
+            "show": "failures:show",
+            "replay": "failures:replay",
+            "purge": "failures:purge",
+        },
+        _LOOK,
+    ),
+    "models": Commands(
+        "List, show, evaluate and compare models; put versions in service.",
+        {
+            "list": "models.fleet:list_models",
+            "show": "models.fleet:show",
+            "evaluate": "models.evaluate:evaluate",
+            "compare": "models.compare:compare",
+            "params": "models.params:params",
+            "place": "models.placing:place",
+            "pause": "models.placing:pause",
+            "disable": "models.placing:disable",
+            "resume": "models.placing:resume",
+            "add": "models.adding:add",
+            "export": "models.files:export_version",
+            "import": "models.files:import_version",
+            "rm": "models.files:remove",
+            "gc": "models.files:collect",
+            "promote": "models.promotion:promote",
+            "rollback": "models.promotion:rollback",
+            "history": "models.promotion:history",
+            "label": "models.promotion:label",
+        },
+        _LOOK,
+    ),
+    "plugins": Commands(
+        "List, show, write, check and try plugins.",
+        {
+            "list": "plugins.listing:list_plugins",
+            "show": "plugins.listing:show",
+            "new": "plugins.new:new_plugin",
+            "check": "plugins.check:check",
+            "try": "plugins.trying:try_plugin",
+            "dev": "plugins.trying:dev",
+        },
+        _LOOK,
+    ),
+    "redis": Commands(
+        "Rights of users on a Redis server.",
+        {
+            "acl": "redis_users:acl",
+        },
+        _LOOK,
+    ),
+    "settings": Command("settings:settings", _LOOK),
+    "tenants": Commands(
+        "List and show tenants, set their limits, and tell what they have used.",
+        {
+            "list": "tenants:list_tenants",
+            "show": "tenants:show",
+            "set": "tenants:set_tenant",
+            "usage": "tenants:usage",
+        },
+        _RUN,
+    ),
+    "keys": Commands(
+        "Make, list and revoke keys of the gateway, `seqd gateway`.",
+        {
+            "new": "keys:new",
+            "list": "keys:list_keys",
+            "revoke": "keys:revoke",
+        },
+        _RUN,
+    ),
+    "webhooks": Commands(
+        "Have receivers told by HTTP of what happens to jobs, and see what they have taken.",
+        {
+            "new": "webhooks:new",
+            "list": "webhooks:list_webhooks",
+            "remove": "webhooks:remove",
+            "replay": "webhooks:replay",
+        },
+        _RUN,
+    ),
+    "audit": Command("audit:audit", _LOOK),
 }
 
 
-#: How help texts mark words up.
-_MARKUP: Any = "rich"
+class _Group(LazyGroup):
+    """The command `seqd`."""
 
-
-class _Group(TyperGroup):
-    """The command `seqd`, which imports a subcommand when it is called, or listed with its help."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-        # The names alone, among which the group looks for what a wrong one may have meant.
-        self.commands: Any = dict.fromkeys(_COMMANDS)
+    tree = _TREE
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command; click would end with status 1 where nobody reads its output."""
@@ -83,39 +173,6 @@ class _Group(TyperGroup):
         name_command(" ".join(["seqd", *args[: 2 if has_commands else 1]]))
         return found
 
-    def get_command(self, ctx: Any, name: str) -> Any:
-        """Return the command of that name; None without one."""
-        if name not in _COMMANDS:
-            return None
-        source = _COMMANDS[name]
-        module = import_module(f"seqd.cli.{source.module}")
-        command = getattr(module, source.name)
-        alone = typer.Typer(rich_markup_mode=_MARKUP, pretty_exceptions_enable=False)
-        if isinstance(command, typer.Typer):
-            alone.add_typer(command, name=name, rich_help_panel=source.heading)
-        else:
-            alone.command(name, rich_help_panel=source.heading)(command)
-        found = get_group(alone).commands[name]
-        _let_help_flow(found)
-        return found
-
-
-def _let_help_flow(command: Any) -> None:
-    """Have the paragraphs of a command's help, and of its own commands, broken by the terminal.
-
-    typer keeps the line breaks of a docstring, which fall in the middle of a line of 80 columns.
-    """
-    paragraphs = (command.help or "").split("\n\n")
-    command.help = "\n\n".join(
-        one if _is_list(one) else " ".join(one.split("\n")) for one in paragraphs
-    )
-    for each in getattr(command, "commands", {}).values():
-        _let_help_flow(each)
-
-
-def _is_list(paragraph: str) -> bool:
-    return any(line.startswith(("- ", " ", "\b")) for line in paragraph.split("\n"))
-
 
 app = typer.Typer(
     name="seqd",
@@ -124,7 +181,7 @@ app = typer.Typer(
     no_args_is_help=True,
     # An unforeseen error shows Python's own traceback, which can be reported as it is.
     pretty_exceptions_enable=False,
-    rich_markup_mode=_MARKUP,
+    rich_markup_mode=MARKUP,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 

@@ -1,18 +1,18 @@
 """`seqd audit`: which acts of operators and clients were done, by whom, when and from where."""
 
+from collections.abc import Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from seqd.cli import options, readers
 from seqd.cli.showing import Found, shown
 from seqd.cli.ui.screen import Screen
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from seqd_schemas import AuditRecord
+from seqd.cli.ui.tables import print_table
+from seqd.views.columns import Column
+from seqd.views.numbers import clock
+from seqd_schemas import AuditRecord
 
 _Since = Annotated[
     datetime | None,
@@ -62,11 +62,7 @@ def audit(
     return Found(entries, lambda screen: _print(screen, entries, is_filtered=is_filtered))
 
 
-def _print(screen: Screen, entries: "Sequence[AuditRecord]", *, is_filtered: bool) -> None:
-    from seqd.cli.ui.tables import print_table
-    from seqd.views.columns import Column
-    from seqd.views.numbers import clock
-
+def _print(screen: Screen, entries: Sequence[AuditRecord], *, is_filtered: bool) -> None:
     if not entries:
         screen.say(
             "No act is written down that matches."
@@ -84,7 +80,7 @@ def _print(screen: Screen, entries: "Sequence[AuditRecord]", *, is_filtered: boo
     print_table(screen, columns, entries)
 
 
-def _rest(entry: "AuditRecord") -> str:
+def _rest(entry: AuditRecord) -> str:
     """Return what an act was done with, what came of it, and by which program."""
     parts = [f"{name}={value}" for name, value in entry.details.items()]
     parts += [entry.outcome] if entry.outcome else []

@@ -1,24 +1,27 @@
 """`--output-folder`: a job whose file workers read, and whose results they write, themselves."""
 
 import json
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from seqd.cli.bulk import bulk_view, following
 from seqd.cli.exits import MISTAKE, OK
+from seqd.cli.handing_in import Begun, HandIn
 from seqd.cli.output_options import OutputOptions
 from seqd.cli.readers import choice
 from seqd.cli.ui.screen import Screen
+from seqd.cli.ui.stdout import print_json
+from seqd.cli.ui.summary import SHOWN_ERRORS, BulkOutcome, say_headline
+from seqd.client import Client, JobHandle
+from seqd.client.requests import ItemOptions
 from seqd.errors import IdempotencyConflict, InvalidInput, InvalidRequest, SeqdError
+from seqd.inputs.parts import MANIFEST, PartFolder, owner_of, read_part, real_folder
+from seqd.ledger.blobs import lines_in
+from seqd.ledger.submissions import new_job_id
+from seqd.objects import is_url
 from seqd_schemas import FileFormat, FileSource, ItemFailure, JobRecord, JobState
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
-    from seqd.cli.handing_in import Begun, HandIn
-    from seqd.client import Client, JobHandle
-    from seqd.client.requests import ItemOptions
-
 
 #: What to do where the cause is rather in the command than in the items.
 _NONE_SUCCEEDED = (
@@ -28,13 +31,13 @@ _NONE_SUCCEEDED = (
 
 
 def hand_in(
-    client: "Client",
+    client: Client,
     source: FileSource,
     folder: str,
-    send: "Callable[[Client, FileSource], JobHandle[Any]]",
+    send: Callable[[Client, FileSource], JobHandle[Any]],
     *,
     output: OutputOptions,
-    given: "ItemOptions",
+    given: ItemOptions,
     screen: Screen,
     detach: bool,
 ) -> int:
@@ -42,13 +45,9 @@ def hand_in(
 
     `send` hands it in by the options that are `given`.
     """
-    from seqd.cli.bulk import bulk_view, following
-    from seqd.cli.handing_in import HandIn
-    from seqd.cli.ui.summary import BulkOutcome, say_headline
-
     given["output_folder"] = folder = place_of(folder)
 
-    def send_as(job_id: str) -> "JobHandle[Any]":
+    def send_as(job_id: str) -> JobHandle[Any]:
         given["job_id"] = job_id
         return send(client, source)
 
@@ -64,7 +63,7 @@ def hand_in(
         handing.detached()
         return OK
 
-    def begin(sending: "HandIn") -> "Begun":
+    def begin(sending: HandIn) -> Begun:
         return _begun(sending, folder, resumes=output.resume)
 
     with handing.waited_for(begin) as begun:
@@ -83,9 +82,6 @@ def say_end(screen: Screen, record: JobRecord, folder: str, retry: str) -> int:
 
     Returns the exit status.
     """
-    from seqd.cli.ui.stdout import print_json
-    from seqd.inputs.parts import MANIFEST
-
     counts = record.counts
     if counts.errored:
         first = _first_errors(folder)
@@ -104,10 +100,6 @@ def say_end(screen: Screen, record: JobRecord, folder: str, retry: str) -> int:
 
 def _first_errors(folder: str) -> list[ItemFailure]:
     """Return some errors of a job that has ended; none where its folder cannot be read here."""
-    from seqd.cli.ui.summary import SHOWN_ERRORS
-    from seqd.inputs.parts import MANIFEST, PartFolder, read_part, real_folder
-    from seqd.ledger.blobs import lines_in
-
     found = list[ItemFailure]()
     with suppress(SeqdError, OSError, ValueError):
         with closing(PartFolder(real_folder(folder))) as opened:
@@ -124,7 +116,7 @@ def _first_errors(folder: str) -> list[ItemFailure]:
 
 
 def source_of(
-    file: str | None, texts: "Sequence[object]", fields: "Mapping[str, str]", output: OutputOptions
+    file: str | None, texts: Sequence[object], fields: Mapping[str, str], output: OutputOptions
 ) -> FileSource:
     """Return the file as workers see it. Raises InvalidRequest."""
     if output != OutputOptions(resume=output.resume, leaves=output.leaves):
@@ -141,17 +133,11 @@ def source_of(
 
 def place_of(typed: str) -> str:
     """Return the absolute path, or the URL, that is typed."""
-    from seqd.objects import is_url
-
     return typed.rstrip("/") if is_url(typed) else str(Path(typed).absolute())
 
 
-def _begun(sending: "HandIn", folder: str, *, resumes: bool) -> "Begun":
+def _begun(sending: HandIn, folder: str, *, resumes: bool) -> Begun:
     """Hand the job in, or with `--resume` go on with that whose folder it is."""
-    from seqd.cli.handing_in import Begun
-    from seqd.inputs.parts import owner_of
-    from seqd.ledger.submissions import new_job_id
-
     owner = owner_of(folder) if resumes else None
     if owner is None:
         return sending.sent(sending.job_id or new_job_id())

@@ -1,28 +1,24 @@
 """`seqd classify`: a file's texts, or some on the command line, each to its label."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from seqd.cli import completion, options, readers
+from seqd.cli.bulk import Result, print_line
 from seqd.cli.job_options import TypedItems, takes_job_options
 from seqd.cli.label_map import read_label_map
 from seqd.cli.output_options import OutputOptions, columns_asked, takes_output_options
 from seqd.cli.showing import shown
+from seqd.cli.sources import Feed, refuse_text_as_file
 from seqd.cli.submitting import Submission
 from seqd.cli.ui.screen import Screen, data_goes_to_a_terminal
+from seqd.client import Client, JobHandle
+from seqd.client.requests import ClassifyOptions
 from seqd.errors import InvalidRequest
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from seqd.cli.bulk import Result
-    from seqd.cli.sources import Feed
-    from seqd.client import Client, JobHandle
-    from seqd.client.requests import ClassifyOptions
-    from seqd_schemas import FileSource
-
+from seqd_schemas import FileSource
 
 _Texts = Annotated[
     list[str] | None, typer.Option("--text", help="A text, in place of a file; repeatable.")
@@ -108,7 +104,7 @@ def classify(
     address: _Address = None,
     *,
     screen: Screen,
-    given: "ClassifyOptions",
+    given: ClassifyOptions,
     output: OutputOptions,
 ) -> None:
     """Classify each text of a file. Prints the accuracy as well where the file has labels.
@@ -116,8 +112,6 @@ def classify(
     Not so with --output-folder. Results keep the input's order. Exit status 2 when an item got an
     error instead.
     """
-    from seqd.cli.sources import refuse_text_as_file
-
     parameters = readers.parameters(param, {"probabilities": probabilities})
     given["parameters"] = parameters
     refuse_text_as_file(file)
@@ -127,7 +121,7 @@ def classify(
             "compares no results with labels. Leave it out"
         )
 
-    def send(client: "Client", feed: "Feed | FileSource") -> "JobHandle":
+    def send(client: Client, feed: Feed | FileSource) -> JobHandle:
         return client.classify(feed, model=model, **given)
 
     fields = {"format": format_name, "id_field": id_field, "text_field": text_field}
@@ -164,10 +158,8 @@ def classify(
     raise typer.Exit(submission.run())
 
 
-def _printer(texts: list[str] | None, screen: Screen) -> "Callable[[Result], None]":
+def _printer(texts: list[str] | None, screen: Screen) -> Callable[[Result], None]:
     """Return what prints a result: words for a person who typed texts, else lines of JSON."""
-    from seqd.cli.bulk import print_line
-
     if texts and not screen.is_beside_json and data_goes_to_a_terminal():
         from seqd.cli.ui.texts import LabelPrinter
 

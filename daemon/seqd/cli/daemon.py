@@ -55,7 +55,7 @@ class _FleetRules:
     while Redis is away.
     """
 
-    def __init__(self, ledger: "Ledger", settings: Settings) -> None:
+    def __init__(self, ledger: Ledger, settings: Settings) -> None:
         self._ledger = ledger
         self._settings = settings
         self._host = socket.gethostname()

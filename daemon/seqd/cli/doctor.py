@@ -1,17 +1,20 @@
 """`seqd doctor`: what is wrong with Redis, the fleet and this machine, and what to do about it."""
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from seqd.cli import readers
 from seqd.cli.showing import Found, shown
+from seqd.cli.ui.findings import STYLES
 from seqd.cli.ui.screen import Screen
-
-if TYPE_CHECKING:
-    from seqd.doctor.findings import Finding, Report
-    from seqd.ledger.acl import Role
+from seqd.cli.ui.tables import print_facts
+from seqd.doctor.examination import examine
+from seqd.doctor.findings import Finding, Report, Severity
+from seqd.ledger.acl import Role
+from seqd.settings import load_settings
+from seqd.views.numbers import counted
 
 #: What looks at jobs: a fleet that is well may still have one that stands still.
 _OF_JOBS = "A job is slow or stands still? seqd explain JOB, seqd queues --by-tenant"
@@ -37,9 +40,6 @@ def doctor(
     Exit status 0 without an error, also with warnings; 1 with one. It works from any machine that
     reaches Redis, and without Redis it examines this machine.
     """
-    from seqd.doctor.examination import examine
-    from seqd.settings import load_settings
-
     settings = load_settings()  # what is no setting is a finding, and no line beside the answer
     report = examine(settings, deep=deep, role=_role(role))
     found = {
@@ -54,15 +54,13 @@ def doctor(
     )
 
 
-def _role(name: str | None) -> "Role | None":
-    from seqd.ledger.acl import Role
-
+def _role(name: str | None) -> Role | None:
     return (
         None if name is None else Role(readers.choice("--role", name, [one.value for one in Role]))
     )
 
 
-def _show(screen: Screen, report: "Report") -> None:
+def _show(screen: Screen, report: Report) -> None:
     for one in report.findings:
         _show_finding(screen, one)
     for why, names in _by_reason(report).items():
@@ -72,27 +70,21 @@ def _show(screen: Screen, report: "Report") -> None:
         screen.say(_OF_JOBS, "dim")
 
 
-def _show_finding(screen: Screen, one: "Finding") -> None:
-    from seqd.cli.ui.findings import STYLES
-    from seqd.cli.ui.tables import print_facts
-
+def _show_finding(screen: Screen, one: Finding) -> None:
     screen.say(f"{one.severity}  {one.id}", STYLES[one.severity])
     print_facts(screen, {"  what": one.what, "  why": one.why, "  do": one.do, "  see": one.page})
     screen.say()
 
 
-def _by_reason(report: "Report") -> dict[str, list[str]]:
+def _by_reason(report: Report) -> dict[str, list[str]]:
     names: dict[str, list[str]] = {}
     for one in report.not_checked:
         names.setdefault(one.why, []).append(one.what)
     return names
 
 
-def _closing_line(report: "Report") -> str:
+def _closing_line(report: Report) -> str:
     """Return what came of it, such as `23 checks: 1 error, 2 warnings; not checked: 3`."""
-    from seqd.doctor.findings import Severity
-    from seqd.views.numbers import counted
-
     found = [
         counted(len(report.of(severity)), str(severity))
         for severity in Severity

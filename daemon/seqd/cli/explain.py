@@ -6,6 +6,7 @@ import typer
 
 from seqd.cli import options
 from seqd.cli.showing import Found, shown
+from seqd.cli.ui.explanation import print_explanation
 
 
 @shown
@@ -24,8 +25,6 @@ def explain(
 
     Exit status 2 for a job that nobody knows, or that is removed meanwhile.
     """
-    from seqd.cli.ui.explanation import print_explanation
-
     with options.open_client() as client:
         found = client.explain(job, item)
     return Found(found.as_json(), lambda screen: print_explanation(screen, found))

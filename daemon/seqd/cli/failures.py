@@ -7,23 +7,21 @@ is mended; purging removes dead letters, and no result.
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import Annotated, cast, get_args
 
 import typer
 
 from seqd.cli import completion, options, readers
 from seqd.cli.exits import MISTAKE, OK
 from seqd.cli.showing import Found, shown
+from seqd.cli.ui.failures import print_failure, print_failures, print_groups
 from seqd.cli.ui.screen import Screen
+from seqd.client import Client, FailureFilters
+from seqd.client.failures import GroupBy, end_at_the_newest, failures_found, groups_found
 from seqd.errors import InvalidRequest, JobDamaged, LaterVersion, UnknownJob
-
-if TYPE_CHECKING:
-    from seqd.client import Client, FailureFilters
-
-app = typer.Typer(
-    no_args_is_help=True,
-    help="List and show what failed (dead letters), try it again once it is mended, remove it.",
-)
+from seqd.ledger.job_filter import failure_filter
+from seqd.views.failures import plan_told, replay_told
+from seqd.views.numbers import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +69,7 @@ class _Typed:
         ),
     ] = None
 
-    def read(self) -> "FailureFilters":
+    def read(self) -> FailureFilters:
         """Return those that are given."""
         given = asdict(self)
         return cast("FailureFilters", {name: one for name, one in given.items() if one is not None})
@@ -88,7 +86,6 @@ _DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done
 _takes_filters = options.takes(_Typed, "filters", _Typed.read)
 
 
-@app.command("list")
 @_takes_filters
 @shown
 def list_failures(
@@ -101,19 +98,13 @@ def list_failures(
     ] = False,
     limit: Annotated[int, options.limit("Lines to list")] = 20,
     *,
-    filters: "FailureFilters",
+    filters: FailureFilters,
 ) -> Found:
     """List what failed: dead letters with one cause together, those with most items first.
 
     One cause is the same model, error code, way of a worker's death, place in the plugin and form
     of the message.
     """
-    from typing import get_args
-
-    from seqd.cli.ui.failures import print_failures, print_groups
-    from seqd.client.failures import GroupBy, failures_found, groups_found
-    from seqd.ledger.job_filter import failure_filter
-
     by = readers.choice("--by", by, get_args(GroupBy))
     wanted, is_filtered = failure_filter(filters), bool(filters)
     with options.open_ledger() as ledger:
@@ -132,14 +123,11 @@ def list_failures(
     )
 
 
-@app.command()
 @shown
 def show(
     failure: Annotated[str, typer.Argument(metavar="ID", help="Id of a dead letter, as listed.")],
 ) -> Found:
     """Show one dead letter: what failed and why, its input, the traceback, and what to do."""
-    from seqd.cli.ui.failures import print_failure
-
     with options.open_client() as client:
         record = client.failure(failure)
         items = client.failure_items(failure)
@@ -150,7 +138,6 @@ def show(
     )
 
 
-@app.command()
 @_takes_filters
 @shown
 def replay(
@@ -169,7 +156,7 @@ def replay(
     dry_run: _DryRun = False,
     *,
     screen: Screen,
-    filters: "FailureFilters",
+    filters: FailureFilters,
 ) -> Found:
     """Try failed items again, once their cause is mended; says how many, and asks, first.
 
@@ -177,8 +164,6 @@ def replay(
     training goes on from its last checkpoint. Jobs that still run are left alone; then the exit
     status is 2.
     """
-    from seqd.views.failures import plan_told, replay_told
-
     filters |= {"ids": failures} if failures else {}
     _refuse_nothing(filters, "replay", every=every)
     with options.open_client() as client:
@@ -204,7 +189,6 @@ def replay(
     )
 
 
-@app.command()
 @_takes_filters
 @shown
 def purge(
@@ -214,12 +198,9 @@ def purge(
     dry_run: _DryRun = False,
     *,
     screen: Screen,
-    filters: "FailureFilters",
+    filters: FailureFilters,
 ) -> Found:
     """Remove dead letters; says how many, and asks, first. Jobs and their results stay."""
-    from seqd.client.failures import end_at_the_newest
-    from seqd.views.numbers import counted
-
     filters |= {"ids": failures} if failures else {}
     _refuse_nothing(filters, "purge", every=every)
     with options.open_client() as client:
@@ -237,7 +218,7 @@ def purge(
     )
 
 
-def _is_kept(client: "Client", job_id: str) -> bool:
+def _is_kept(client: Client, job_id: str) -> bool:
     try:
         client.job(job_id).record()
     except UnknownJob:
@@ -255,7 +236,7 @@ def _confirm(action: str, *, is_confirmed: bool) -> None:
         )
 
 
-def _refuse_nothing(filters: "FailureFilters", action: str, *, every: bool) -> None:
+def _refuse_nothing(filters: FailureFilters, action: str, *, every: bool) -> None:
     """Raise InvalidRequest where it is not said which dead letters are meant."""
     if not filters and not every:
         raise InvalidRequest(

@@ -9,24 +9,24 @@ import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from seqd.cli import options, readers
+from seqd.cli.bulk import Result, print_line
 from seqd.cli.job_options import TypedItems, takes_job_options
 from seqd.cli.output_options import OutputOptions, takes_output_options
 from seqd.cli.showing import shown
+from seqd.cli.sources import Feed
 from seqd.cli.submitting import Submission
 from seqd.cli.ui.screen import Screen
-
-if TYPE_CHECKING:
-    from seqd.cli.bulk import Result
-    from seqd.cli.sources import Feed
-    from seqd.client import Client, JobHandle
-    from seqd.client.requests import ItemOptions
-    from seqd.inputs.items import ItemRules
-    from seqd_schemas import FileSource, ParameterValue
+from seqd.cli.ui.texts import GenerationPrinter, LiveTexts
+from seqd.client import Client, JobHandle
+from seqd.client.requests import ItemOptions
+from seqd.errors import InvalidRequest, UnknownModel
+from seqd.inputs.items import ItemRules, items_of
+from seqd_schemas import FileSource, ParameterValue
 
 Prompts = Annotated[
     list[str] | None,
@@ -111,7 +111,7 @@ def generate(
     detach: options.Detach = False,
     *,
     screen: Screen,
-    given: "ItemOptions",
+    given: ItemOptions,
     output: OutputOptions,
 ) -> None:
     """Continue prompts with a model that writes. Prints the texts, or with --json JSON lines.
@@ -129,7 +129,7 @@ def generate(
     is_live = bool(typed) and stream is not False and output.is_plain and _gives_one(parameters)
     is_live = is_live and not (screen.is_beside_json or detach)
 
-    def send(client: "Client", feed: "Feed | FileSource") -> "JobHandle":
+    def send(client: Client, feed: Feed | FileSource) -> JobHandle:
         streams = is_live or stream is True
         return client.generate(feed, model=model, stream=streams, **given)
 
@@ -161,8 +161,6 @@ def _warn_of_files(texts: Sequence[str]) -> None:
 @contextmanager
 def _hint_at_prompt(model: str | None) -> Iterator[None]:
     """Say of a model that is none, and was given alone, that it may have been meant as a text."""
-    from seqd.errors import InvalidRequest, UnknownModel
-
     try:
         yield
     except (InvalidRequest, UnknownModel) as error:
@@ -172,41 +170,34 @@ def _hint_at_prompt(model: str | None) -> Iterator[None]:
         raise type(error)(f"{error} {meant}") from None
 
 
-def _gives_one(parameters: "Mapping[str, ParameterValue]") -> bool:
+def _gives_one(parameters: Mapping[str, ParameterValue]) -> bool:
     """Return True where one text of each prompt is asked for."""
     given = parameters.get("temperature")
     return parameters.get("samples", 1) == 1 and not isinstance(given, list)
 
 
-def _rules(fields: dict[str, str]) -> "ItemRules":
-    from seqd.inputs.items import ItemRules
+def _rules(fields: dict[str, str]) -> ItemRules:
 
     # A text can be continued from nothing.
     return ItemRules(id_field=fields["id_field"], text_field=fields["text_field"], allow_empty=True)
 
 
 def _live_texts(
-    prompts: Sequence[str], client: "Client", handle: "JobHandle", feed: "Feed"
-) -> "Iterator[Result]":
+    prompts: Sequence[str], client: Client, handle: JobHandle, feed: Feed
+) -> Iterator[Result]:
     """Yield the job's results; its texts are printed before the first, as they come."""
-    from seqd.cli.ui.texts import GenerationPrinter, LiveTexts
-    from seqd.inputs.items import items_of
-
     names = [item.custom_id for item in items_of(prompts, allow_empty=True)]
     printer = GenerationPrinter(Screen())
     return LiveTexts(printer, dict(zip(names, prompts, strict=True))).results_of(handle)
 
 
-def _printer(screen: Screen, *, is_live: bool) -> "Callable[[Result], None]":
-    from seqd.cli.bulk import print_line
-    from seqd.cli.ui.texts import GenerationPrinter
-
+def _printer(screen: Screen, *, is_live: bool) -> Callable[[Result], None]:
     if is_live:
         return lambda result: None  # printed by then
     return print_line if screen.is_beside_json else GenerationPrinter(Screen()).show
 
 
-def _one_or_all(values: list[float] | list[str] | None) -> "ParameterValue":
+def _one_or_all(values: list[float] | list[str] | None) -> ParameterValue:
     """Return one value as it is, several as a list, None for none."""
     if not values:
         return None

@@ -11,11 +11,14 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from threading import Timer
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 import typer
 
+from seqd.cli.bulk import Result
+from seqd.cli.drafts import JobNote
 from seqd.cli.exits import holding_interrupts, status_of_interrupt
+from seqd.cli.sources import Feed
 from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.stdout import print_json
 from seqd.client import Client, JobHandle
@@ -38,11 +41,6 @@ from seqd.serving import waiting_of
 from seqd.settings import load_settings
 from seqd_schemas import JobAction, JobRecord, JobState, output_folder_of
 
-if TYPE_CHECKING:
-    from seqd.cli.bulk import Result
-    from seqd.cli.drafts import JobNote
-    from seqd.cli.sources import Feed
-
 #: Seconds for which Ctrl-C waits for a Redis that is away, to cancel the job.
 _CANCEL_WAIT_S = 2.0
 
@@ -62,9 +60,9 @@ class Begun:
 
     handle: JobHandle[Any]
     #: What is written in the place of the job's own results; None of a new job.
-    results: "Iterator[Result] | None" = None
+    results: Iterator[Result] | None = None
     #: What remembers the job until its output is whole; None where it goes to a stream.
-    note: "JobNote | None" = None
+    note: JobNote | None = None
     #: What the input is called of a job that goes on with `--resume`; empty of any other.
     resumed_with: str = ""
 
@@ -100,7 +98,7 @@ class HandIn:
     #: The identifier that was asked for.
     job_id: str | None = None
     #: The items, read by this command; None of a job without.
-    feed: "Feed | None" = None
+    feed: Feed | None = None
     #: True where an interrupt leaves the job running.
     leaves: bool = False
     #: True where a folder of results names the job, for `--resume`.
@@ -108,7 +106,7 @@ class HandIn:
     #: What is said at an interrupt that is not held back; else where to look for the job.
     told: str = ""
 
-    def sent(self, job_id: str, note: "JobNote | None" = None, *, is_noted: bool = True) -> Begun:
+    def sent(self, job_id: str, note: JobNote | None = None, *, is_noted: bool = True) -> Begun:
         """Hand the job in, noted first; say which it is at an interrupt that is not held back."""
         try:
             if note is not None and not is_noted:

@@ -63,7 +63,7 @@ class InputRows:
 
 
 def input_columns(
-    source: "Texts | LocalInput", wanted: Wanted, kind: str, forms: "set[Form]"
+    source: "Texts | LocalInput", wanted: Wanted, kind: str, forms: set[Form]
 ) -> dict[str, object]:
     """Return the columns of an input with what they hold, as far as the output asks for it.
 

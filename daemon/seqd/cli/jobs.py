@@ -3,15 +3,18 @@
 Each command takes effect in the ledger at once, also when no worker runs.
 """
 
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from seqd.cli import completion, options
+from seqd.cli.bulk import Output, Result, bulk_view, print_event, print_line, read_results
 from seqd.cli.exits import MISTAKE, OK, print_error
+from seqd.cli.handing_in import HandIn, say_if_paused
 from seqd.cli.many_jobs import FilterOptions, ManyJobs, act_on_many, takes_filters
 from seqd.cli.output_options import (
     OutputOptions,
@@ -19,24 +22,23 @@ from seqd.cli.output_options import (
     opened_output,
     takes_result_options,
 )
+from seqd.cli.result_files import ResultFiles
 from seqd.cli.showing import Found, shown
+from seqd.cli.ui.jobs import print_job, print_jobs, say_where_it_stopped
 from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.stdout import print_json
-from seqd.errors import InvalidRequest, JobFailed, RedisUnreachable, SeqdError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from seqd.cli.bulk import Output, Result
-    from seqd.cli.result_files import ResultFiles
-    from seqd.client import JobHandle
-    from seqd_schemas import JobRecord
-
-app = typer.Typer(
-    no_args_is_help=True,
-    help="List, show, watch and fetch jobs; cancel, pause, resume, retry and remove them.",
+from seqd.cli.ui.summary import (
+    BulkOutcome,
+    ResultCounts,
+    say_bulk_summary,
+    say_headline,
+    say_what_was_not_sent,
 )
-
+from seqd.client import JobHandle
+from seqd.client.job import things_of
+from seqd.client.requests import has_its_input
+from seqd.errors import InvalidRequest, JobFailed, RedisUnreachable, SeqdError
+from seqd_schemas import JobAction, JobRecord, JobState, SweepJob, TrainJob
 
 _Job = Annotated[
     str | None,
@@ -45,7 +47,6 @@ _Job = Annotated[
 _Limit = Annotated[int, options.limit("Jobs to list")]
 
 
-@app.command("list")
 @options.takes(FilterOptions, "wanted")
 @shown
 def list_jobs(limit: _Limit = 20, *, wanted: FilterOptions) -> Found:
@@ -53,8 +54,6 @@ def list_jobs(limit: _Limit = 20, *, wanted: FilterOptions) -> Found:
 
     A search that has looked at too many other jobs says where it stopped.
     """
-    from seqd.cli.ui.jobs import print_jobs, say_where_it_stopped
-
     filters = wanted.filters()
     with options.open_client() as client:
         records = client.jobs(limit, **filters)
@@ -62,15 +61,12 @@ def list_jobs(limit: _Limit = 20, *, wanted: FilterOptions) -> Found:
     return Found(records, lambda screen: print_jobs(screen, records, records.at_ms))
 
 
-@app.command()
 @shown
 def show(job: options.JobIdArgument) -> Found:
     """Show one job: its state, counts and times, its request, its workers and how fast it goes.
 
     And why it waits, or failed. With --json what goes on in it is its `activity`.
     """
-    from seqd.cli.ui.jobs import print_job
-
     with options.open_client() as client:
         handle = client.job(job)
         record, activity = handle.record(), handle.activity()
@@ -80,17 +76,13 @@ def show(job: options.JobIdArgument) -> Found:
     return Found(found, lambda screen: print_job(screen, record, activity, errors))
 
 
-@app.command()
 @shown
 def watch(job: options.JobIdArgument, *, screen: Screen) -> None:
     """Follow a job to its end; Ctrl-C leaves it running. With --json, events as JSON lines.
 
     Exit status as of the command that handed it in.
     """
-    from seqd.cli.bulk import print_event
-    from seqd.cli.handing_in import say_if_paused
     from seqd.cli.train import follow_sweep, follow_training
-    from seqd_schemas import SweepJob, TrainJob
 
     with options.open_client() as client:
         handle = client.job(job)
@@ -110,7 +102,6 @@ def watch(job: options.JobIdArgument, *, screen: Screen) -> None:
     raise typer.Exit(MISTAKE if record.counts.errored or record.counts.expired else OK)
 
 
-@app.command()
 @takes_result_options
 def results(
     job: options.JobIdArgument,
@@ -124,9 +115,6 @@ def results(
 
     Of a job that was cancelled, failed or expired, the undone items come as errors.
     """
-    from seqd.cli.bulk import Output, print_line
-    from seqd_schemas import TrainJob
-
     with options.open_client() as client:
         handle = client.job(job)
         record = handle.record()
@@ -143,7 +131,6 @@ def results(
     raise typer.Exit(status)
 
 
-@app.command()
 def plot(
     job: options.JobIdArgument,
     out: Annotated[
@@ -165,7 +152,6 @@ def plot(
     raise typer.Exit(OK if draw(Screen(), report, path) else MISTAKE)
 
 
-@app.command()
 @takes_filters
 @shown
 def cancel(job: _Job = None, *, many: ManyJobs) -> Found:
@@ -176,8 +162,6 @@ def cancel(job: _Job = None, *, many: ManyJobs) -> Found:
     if job is None:
         return act_on_many("cancel", many)
     many.refuse_beside_ids("cancel")
-    from seqd.client.requests import has_its_input
-    from seqd_schemas import TrainJob
 
     with options.open_client() as client:
         handle = client.job(job)
@@ -192,7 +176,6 @@ def cancel(job: _Job = None, *, many: ManyJobs) -> Found:
     return Found(record, f"Job {job} is {state}, with {_done(record)} done.")
 
 
-@app.command()
 @takes_filters
 @shown
 def pause(job: _Job = None, *, many: ManyJobs) -> Found:
@@ -204,7 +187,6 @@ def pause(job: _Job = None, *, many: ManyJobs) -> Found:
     if job is None:
         return act_on_many("pause", many)
     many.refuse_beside_ids("pause")
-    from seqd_schemas import TrainJob
 
     with options.open_client() as client:
         handle = client.job(job)
@@ -217,7 +199,6 @@ def pause(job: _Job = None, *, many: ManyJobs) -> Found:
     return Found(record, f"Job {job} is {record.state}{done}. Let it go on: seqd jobs resume {job}")
 
 
-@app.command()
 @takes_filters
 @shown
 def resume(job: _Job = None, *, many: ManyJobs) -> Found:
@@ -229,7 +210,6 @@ def resume(job: _Job = None, *, many: ManyJobs) -> Found:
     if job is None:
         return act_on_many("resume", many)
     many.refuse_beside_ids("resume")
-    from seqd_schemas import JobAction
 
     with options.open_client() as client:
         before = client.job(job)
@@ -248,7 +228,6 @@ def resume(job: _Job = None, *, many: ManyJobs) -> Found:
     return Found(record, f"Job {job} is {record.state} already; nothing was changed.")
 
 
-@app.command()
 @takes_filters
 @takes_result_options
 @shown
@@ -271,8 +250,6 @@ def retry(
         output.for_command(waits=False)
         return act_on_many("retry", many)
     many.refuse_beside_ids("retry")
-    from seqd.cli.handing_in import HandIn
-    from seqd.cli.ui.summary import say_what_was_not_sent
 
     screen = screen.on_stderr() if output.goes_to_stdout or detach else screen
     with (
@@ -298,7 +275,6 @@ def retry(
     raise typer.Exit(status)
 
 
-@app.command("rm")
 @takes_filters
 @shown
 def remove(
@@ -334,10 +310,7 @@ def remove(
     return Found({"removed": removed}, status=status)
 
 
-def _watch_items(handle: "JobHandle", screen: Screen) -> None:
-    from seqd.cli.bulk import bulk_view
-    from seqd.cli.ui.summary import BulkOutcome, say_headline
-
+def _watch_items(handle: JobHandle, screen: Screen) -> None:
     with bulk_view(screen, handle.record) as view:
         for event in handle.events():
             view.show(event)
@@ -348,11 +321,8 @@ def _watch_items(handle: "JobHandle", screen: Screen) -> None:
         screen.say(f"Its results: seqd jobs results {handle.job_id}")
 
 
-def _fetch(handle: "JobHandle", screen: Screen, output: "Output", *, merged: bool) -> int:
+def _fetch(handle: JobHandle, screen: Screen, output: Output, *, merged: bool) -> int:
     """Write a bulk job's results, those of one that ended early too; return the exit status."""
-    from seqd.cli.bulk import read_results
-    from seqd.cli.ui.summary import ResultCounts, say_bulk_summary
-
     counts = ResultCounts()
     failed: list[JobFailed] = []
     jobs = _with_retries(handle) if merged else [handle]
@@ -369,22 +339,20 @@ def _fetch(handle: "JobHandle", screen: Screen, output: "Output", *, merged: boo
     return MISTAKE if counts.errored else OK
 
 
-def _with_retries(handle: "JobHandle") -> "list[JobHandle]":
+def _with_retries(handle: JobHandle) -> list[JobHandle]:
     jobs = [handle]
     while (retry := jobs[-1].continuation()) is not None:
         jobs.append(retry)
     return jobs
 
 
-def _say_which_are_paused(jobs: "Sequence[JobHandle]") -> None:
+def _say_which_are_paused(jobs: Sequence[JobHandle]) -> None:
     """Say on stderr, whatever goes to stdout, which jobs somebody has to resume."""
-    from seqd.cli.handing_in import say_if_paused
-
     for job in jobs:
         say_if_paused(Screen(to_stderr=True), job.record())
 
 
-def _before_failure(results: "Iterator[Result]", failed: list[JobFailed]) -> "Iterator[Result]":
+def _before_failure(results: Iterator[Result], failed: list[JobFailed]) -> Iterator[Result]:
     """Yield the results that a failed job has, and append its failure to `failed`."""
     try:
         yield from results
@@ -393,8 +361,8 @@ def _before_failure(results: "Iterator[Result]", failed: list[JobFailed]) -> "It
 
 
 def _opened_for(
-    handle: "JobHandle", output: OutputOptions
-) -> "AbstractContextManager[ResultFiles | None]":
+    handle: JobHandle, output: OutputOptions
+) -> AbstractContextManager[ResultFiles | None]:
     """Return the files for a job's results, to be entered, before anything is sent."""
     if output.is_plain:
         return nullcontext()
@@ -404,10 +372,7 @@ def _opened_for(
     return opened_output(output, record.kind, more_columns=asked, fields=fields)
 
 
-def _follow_retry(handle: "JobHandle", files: "ResultFiles | None", screen: Screen) -> int:
-    from seqd.cli.bulk import Output, print_line, read_results
-    from seqd.cli.ui.summary import ResultCounts, say_bulk_summary
-
+def _follow_retry(handle: JobHandle, files: ResultFiles | None, screen: Screen) -> int:
     counts, origin = ResultCounts(), handle.origin()
     output = Output(files, print_line)
     outcome = read_results(handle, screen, output, counts, results=origin.merged_results())
@@ -419,9 +384,7 @@ def _follow_retry(handle: "JobHandle", files: "ResultFiles | None", screen: Scre
     return MISTAKE if counts.errored else OK
 
 
-def _continuing_told(old: "JobRecord", job_id: str, *, has_checkpoint: bool) -> str:
-    from seqd_schemas import JobState
-
+def _continuing_told(old: JobRecord, job_id: str, *, has_checkpoint: bool) -> str:
     told = [
         f"Job {job_id} continues job {old.job_id} from its last checkpoint."
         if has_checkpoint
@@ -432,11 +395,9 @@ def _continuing_told(old: "JobRecord", job_id: str, *, has_checkpoint: bool) -> 
     return "\n".join([*told, f"Watch it: seqd jobs watch {job_id}"])
 
 
-def _had_ended_told(record: "JobRecord") -> str:
+def _had_ended_told(record: JobRecord) -> str:
     return f"Job {record.job_id} had ended before, as {record.state}; nothing was changed."
 
 
-def _done(record: "JobRecord") -> str:
-    from seqd.client.job import things_of
-
+def _done(record: JobRecord) -> str:
     return f"{record.counts.done:,} of {record.counts.total:,} {things_of(record)}"

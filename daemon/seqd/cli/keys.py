@@ -11,11 +11,10 @@ import typer
 from seqd.cli import completion, options, readers
 from seqd.cli.showing import Found, shown
 from seqd.cli.ui.screen import Screen
+from seqd.cli.ui.tables import print_table
+from seqd.views.keys import key_columns
 from seqd.views.roles import ROLES
-
-app = typer.Typer(
-    no_args_is_help=True, help="Make, list and revoke keys of the gateway, `seqd gateway`."
-)
+from seqd_schemas import KeyRole
 
 #: What is said of a secret, on stderr.
 _ONCE = "Its secret is shown this once: Redis has no more than the hash."
@@ -23,7 +22,6 @@ _ONCE = "Its secret is shown this once: Redis has no more than the hash."
 _TOLD = ", ".join(f"{role} ({told})" for role, told in ROLES.items())
 
 
-@app.command()
 @shown
 def new(
     tenant: Annotated[
@@ -57,8 +55,6 @@ def new(
 
     From the first key on the gateway wants one with each request, also when all are revoked.
     """
-    from seqd_schemas import KeyRole
-
     with options.open_ledger() as ledger:
         made = ledger.api_keys.new(
             tenant, KeyRole(role), name=name, expires_in=expires, requests_per_minute=rate
@@ -71,13 +67,9 @@ def new(
     return Found({"key": made.key, "secret": made.secret}, view)
 
 
-@app.command("list")
 @shown
 def list_keys() -> Found:
     """List the keys: what each may do, until when, and when it was used last."""
-    from seqd.cli.ui.tables import print_table
-    from seqd.views.keys import key_columns
-
     with options.open_ledger() as ledger:
         keys, now_ms = ledger.api_keys.all(), ledger.fleet.now_ms()
 
@@ -90,7 +82,6 @@ def list_keys() -> Found:
     return Found(keys, view)
 
 
-@app.command()
 @shown
 def revoke(
     key: Annotated[str, typer.Argument(metavar="ID", help="The key's id, as `list` shows it.")],

@@ -9,6 +9,7 @@ import typer
 
 from seqd.cli import readers
 from seqd.errors import InvalidRequest
+from seqd.inputs.training import MAX_LABEL_CHARS
 from seqd.wording import first_of
 
 LabelPairs = Annotated[
@@ -32,8 +33,6 @@ def read_label_map(given: Iterable[str] | None, form: str = "LABEL=CLASS") -> di
 
     Raises InvalidRequest for what is no pair, and a label given twice.
     """
-    from seqd.inputs.training import MAX_LABEL_CHARS
-
     found = readers.pairs(
         given,
         f"--map-label is {{0!r}}; allowed: {form}, such as neg=negative",

@@ -1,5 +1,6 @@
 """`seqd logs`: what workers have logged of a job, from the logs of a host or of a shared folder."""
 
+import json
 import logging
 import re
 import socket
@@ -7,7 +8,7 @@ import time
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -15,13 +16,14 @@ from seqd.cli import completion, options, readers
 from seqd.cli.showing import shown
 from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.stdout import print_line_of_json
+from seqd.errors import SeqdError, UnknownJob, UnknownWorker
 from seqd.escaping import one_line
+from seqd.ledger.outage import waiting_at_most
+from seqd.local.log_search import FoundRecord, LogSearch, Wanted, where_logs_are
 from seqd.masking import mask_passwords
+from seqd.validation import did_you_mean
+from seqd.views.numbers import counted
 from seqd.wording import first_of
-
-if TYPE_CHECKING:
-    from seqd.errors import UnknownWorker
-    from seqd.local.log_search import FoundRecord, LogSearch
 
 #: Seconds between two looks for new lines with --follow.
 _FOLLOW_S = 0.3
@@ -74,8 +76,6 @@ def logs(
     Reads the logs that `seqd up` writes on this host, also those set aside, as text and as JSON.
     Says whose logs are elsewhere.
     """
-    from seqd.local.log_search import LogSearch, Wanted, where_logs_are
-
     settings = options.read_settings()
     folders = folder or [settings.data_dir / "logs"]
     search = LogSearch(folders, Wanted(job, worker, getattr(logging, level.upper())))
@@ -101,7 +101,7 @@ class _Printer:
         self._width = width
         self._screen = screen
 
-    def __call__(self, records: "Iterator[FoundRecord]") -> int:
+    def __call__(self, records: Iterator[FoundRecord]) -> int:
         count = 0
         for record in records:
             count += 1
@@ -113,7 +113,7 @@ class _Printer:
         return count
 
 
-def _text_of(record: "FoundRecord") -> list[str]:
+def _text_of(record: FoundRecord) -> list[str]:
     """Return the lines of a record, as a log in text has them."""
     about = " ".join(
         f"{name}={','.join(value) if isinstance(value, list) else value}"
@@ -125,9 +125,7 @@ def _text_of(record: "FoundRecord") -> list[str]:
     return [one_line(first), *(one_line(line) for line in record.lines)]
 
 
-def _json_of(record: "FoundRecord") -> str:
-    import json
-
+def _json_of(record: FoundRecord) -> str:
     fields: dict[str, object] = {
         "at": _iso(record.at_s) if record.at_s else None,
         "level": record.level,
@@ -158,9 +156,7 @@ def _time_of(at_s: float) -> str:
     return datetime.fromtimestamp(at_s).isoformat(" ", "milliseconds").replace(".", ",")
 
 
-def _what_was_read(search: "LogSearch", found: int) -> str:
-    from seqd.views.numbers import counted
-
+def _what_was_read(search: LogSearch, found: int) -> str:
     folders = ", ".join(map(str, search.folders))
     return (
         f"{counted(found, 'record')}. Read: {counted(search.files, 'file')} of "
@@ -168,11 +164,7 @@ def _what_was_read(search: "LogSearch", found: int) -> str:
     )
 
 
-def _unknown_worker(worker: str, search: "LogSearch") -> "UnknownWorker":
-    from seqd.errors import UnknownWorker
-    from seqd.local.log_search import where_logs_are
-    from seqd.validation import did_you_mean
-
+def _unknown_worker(worker: str, search: LogSearch) -> UnknownWorker:
     return UnknownWorker(
         f"No log that was read is of a worker or slot {worker!r}."
         f"{did_you_mean(worker, search.names)} {_that_there_are(search.names)} "
@@ -184,13 +176,11 @@ def _that_there_are(names: Iterable[str]) -> str:
     return f"There are: {first_of(sorted(names), _MOST_WORKERS) or 'none'}."
 
 
-def _elsewhere(job: str, search: "LogSearch", screen: Screen, *, has_found: bool) -> list[str]:
+def _elsewhere(job: str, search: LogSearch, screen: Screen, *, has_found: bool) -> list[str]:
     """Return the workers of a job that have their log elsewhere, and say who they are.
 
     Raises UnknownJob for one that is neither in Redis nor in a log.
     """
-    from seqd.errors import SeqdError, UnknownJob
-
     try:
         workers = _workers_of(job)
     except UnknownJob as error:
@@ -217,8 +207,6 @@ def _elsewhere(job: str, search: "LogSearch", screen: Screen, *, has_found: bool
 
 def _workers_of(job: str) -> list[str]:
     """Return the workers that have units of a job in hand, had its first, or released some."""
-    from seqd.ledger.outage import waiting_at_most
-
     # Logs are read when Redis is away, too, and what they hold is printed by now.
     with waiting_at_most(0), options.open_client() as client:
         activity = client.job(job).activity()

@@ -7,7 +7,7 @@ place of ids.
 import sys
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -15,10 +15,10 @@ from seqd.cli import options, readers
 from seqd.cli.exits import MISTAKE, OK, holding_interrupts, status_of_interrupt
 from seqd.cli.showing import Found
 from seqd.cli.ui.screen import Screen
+from seqd.client import Client, JobCount, JobFilters, JobsActedOn
 from seqd.errors import InvalidRequest, Unconfirmed
-
-if TYPE_CHECKING:
-    from seqd.client import Client, JobCount, JobFilters, JobsActedOn
+from seqd.views.numbers import counted as numbered
+from seqd_schemas import JobAction
 
 #: Jobs above which a person types their number, where fewer are a yes.
 MOST_BY_YES = 100
@@ -61,7 +61,7 @@ class FilterOptions:
         ),
     ] = None
 
-    def filters(self) -> "JobFilters":
+    def filters(self) -> JobFilters:
         """Return the filters as a client takes them. Raises InvalidRequest."""
         return {
             "states": self.state or (),
@@ -142,11 +142,10 @@ def act_on_many(action: str, many: ManyJobs) -> Found:
 
 
 def _act(
-    client: "Client", counted: "JobCount", filters: "JobFilters", many: ManyJobs
-) -> "tuple[JobsActedOn, KeyboardInterrupt | None]":
+    client: Client, counted: JobCount, filters: JobFilters, many: ManyJobs
+) -> tuple[JobsActedOn, KeyboardInterrupt | None]:
     """Act on the jobs; Ctrl-C stops between two steps."""
     from seqd.cli.ui.many_jobs import Progress
-    from seqd.client import JobsActedOn
 
     acts = {
         "cancel": client.cancel_jobs,
@@ -172,11 +171,9 @@ def _act(
             return so_far, interrupt
 
 
-def _refuse_unasked(counted: "JobCount") -> None:
+def _refuse_unasked(counted: JobCount) -> None:
     """Raise Unconfirmed where there is nobody to ask."""
     from seqd.client.many_jobs import past_of
-    from seqd.views.numbers import counted as numbered
-    from seqd_schemas import JobAction
 
     if not sys.stdin.isatty():
         past = past_of(JobAction(counted.action))
@@ -187,10 +184,8 @@ def _refuse_unasked(counted: "JobCount") -> None:
         )
 
 
-def _confirm(counted: "JobCount") -> None:
+def _confirm(counted: JobCount) -> None:
     """Ask; raise typer.Abort unless the answer is yes, or of many jobs their number."""
-    from seqd.views.numbers import counted as numbered
-
     verb, jobs = counted.action.capitalize(), numbered(counted.jobs, "job")
     if counted.jobs <= MOST_BY_YES:
         typer.confirm(f"{verb} {jobs}?", abort=True, err=True)

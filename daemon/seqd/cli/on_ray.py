@@ -3,7 +3,7 @@
 Where there is a daemon, it is a job there; none is needed.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from importlib.util import find_spec
@@ -11,9 +11,14 @@ from time import time
 from typing import TYPE_CHECKING
 
 from seqd.cli import options
+from seqd.cli.bulk import bulk_view
 from seqd.cli.by_reference import place_of, say_end, source_of
+from seqd.cli.handing_in import HandIn
 from seqd.cli.output_options import OutputOptions
 from seqd.cli.ui.screen import Screen
+from seqd.cli.ui.summary import BulkOutcome, say_headline
+from seqd.client import Client
+from seqd.client.requests import ClassifyOptions, job_of
 from seqd.errors import (
     InvalidRequest,
     LibraryMissing,
@@ -24,11 +29,7 @@ from seqd.errors import (
 from seqd_schemas import ClassifyJob, JobRecord, Progress
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from seqd.batch.on_ray import RayJob
-    from seqd.client import Client
-    from seqd.client.requests import ClassifyOptions
 
 #: Options of a job that a cluster of Ray keeps to, and the one that is always given; and those that
 #: the ledger keeps to, where there is one.
@@ -38,12 +39,12 @@ _KEPT_BY_THE_LEDGER = {"tenant", "metadata", "expires_in_s", "results_ttl_s"}
 
 def classify_on_ray(
     file: str | None,
-    texts: "Sequence[str]",
+    texts: Sequence[str],
     model: str,
-    fields: "Mapping[str, str]",
+    fields: Mapping[str, str],
     *,
     address: str | None,
-    given: "ClassifyOptions",
+    given: ClassifyOptions,
     output: OutputOptions,
     screen: Screen,
 ) -> int:
@@ -60,9 +61,6 @@ def classify_on_ray(
         if client is None:
             _refuse_lost(given, _KEPT)
         from seqd.batch.on_ray import RayJob
-        from seqd.cli.bulk import bulk_view
-        from seqd.cli.ui.summary import BulkOutcome, say_headline
-        from seqd.client.requests import job_of
 
         asked = job_of("classify", model, given, source=source, engine="ray")
         assert isinstance(asked, ClassifyJob), "its kind says so"
@@ -78,7 +76,7 @@ def classify_on_ray(
     return say_end(screen, record, folder, "To compute them again, name a new folder.")
 
 
-def _refuse_lost(given: "ClassifyOptions", kept: set[str]) -> None:
+def _refuse_lost(given: ClassifyOptions, kept: set[str]) -> None:
     """Raise InvalidRequest for what is given and kept to by nobody."""
     lost = [
         f"--{name.replace('_', '-')}" for name, one in given.items() if one and name not in kept
@@ -90,7 +88,7 @@ def _refuse_lost(given: "ClassifyOptions", kept: set[str]) -> None:
         )
 
 
-def _client() -> "Client | None":
+def _client() -> Client | None:
     """Return a client of the daemon; None where no Redis is set and none runs here."""
     try:
         client = options.open_client()
@@ -101,12 +99,11 @@ def _client() -> "Client | None":
 
 
 @contextmanager
-def _handed_in(job: "RayJob", client: "Client | None", screen: Screen) -> Iterator[None]:
+def _handed_in(job: "RayJob", client: Client | None, screen: Screen) -> Iterator[None]:
     """Have a job in the ledger, if there is one, for a `with` block, and end it as that ends."""
     if client is None:
         yield
         return
-    from seqd.cli.handing_in import HandIn
 
     send = partial(job.hand_in, client)
     with HandIn(client=client, screen=screen, send=send, has_folder=True).begun() as begun:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from seqd.cli.readers import choice
 from seqd.errors import InvalidRequest
 from seqd.inputs.paths import Compression, compression_of
 
@@ -82,8 +83,6 @@ def target_of(path: Path, declared: str | None, option: str = "--out") -> Target
 
 
 def _declared(name: str) -> Form:
-    from seqd.cli.readers import choice
-
     return Form(choice("--out-format", name, [form.value for form in Form]))
 
 

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 import typer
 
 from seqd.cli.options import takes
+from seqd.cli.output_forms import Form, target_of
+from seqd.cli.sources import Feed
 from seqd.errors import InvalidRequest
 
 if TYPE_CHECKING:
-    from seqd.cli.output_forms import Form
     from seqd.cli.result_columns import Columns, Wanted
     from seqd.cli.result_files import ResultFiles
-    from seqd.cli.sources import Feed
     from seqd.client.tables import OutputField
 
 
@@ -154,7 +154,7 @@ def opened_output(
     wanted: OutputOptions,
     kind: str,
     *,
-    feed: "Feed | None" = None,
+    feed: Feed | None = None,
     source: str | None = None,
     more_columns: tuple[str, ...] = (),
     fields: "Sequence[OutputField] | None" = None,
@@ -168,7 +168,6 @@ def opened_output(
         yield None
         return
     from seqd.cli.input_rows import InputRows
-    from seqd.cli.output_forms import Form, target_of
     from seqd.cli.result_files import ResultFiles, errors_beside
 
     out = target_of(wanted.out or Path("-"), wanted.form)
@@ -195,14 +194,13 @@ def opened_output(
 def _columns(
     wanted: OutputOptions,
     kind: str,
-    form: "Form",
-    feed: "Feed | None",
-    forms: "set[Form]",
+    form: Form,
+    feed: Feed | None,
+    forms: set[Form],
     more_columns: tuple[str, ...],
     fields: "Sequence[OutputField] | None",
 ) -> "Columns":
     from seqd.cli.input_rows import input_columns
-    from seqd.cli.output_forms import Form
     from seqd.cli.result_columns import columns_of
 
     names = wanted.wanted().beside(fields)

@@ -1,7 +1,7 @@
 """`seqd queues`: what waits of each task and model, how fast it goes, and who can run it."""
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -9,9 +9,11 @@ from seqd.cli import options
 from seqd.cli.showing import Found, shown
 from seqd.cli.ui.findings import print_findings, redis_told, say_first
 from seqd.cli.ui.screen import Screen
-
-if TYPE_CHECKING:
-    from seqd.queue_states import QueueState
+from seqd.cli.ui.tables import table_lines
+from seqd.doctor.judging import OF_QUEUES, judged
+from seqd.ledger.overview import fleet_overview
+from seqd.queue_states import QueueState
+from seqd.views.queues import TENANT_COLUMNS, WIDE, no_work_told, queue_columns
 
 
 @shown
@@ -28,11 +30,6 @@ def queues(
     Where nobody can run it, it says why. --by-tenant looks at the 5,000 oldest open jobs. `seqd top
     --view queues` shows it live.
     """
-    from seqd.cli.ui.tables import table_lines
-    from seqd.doctor.judging import OF_QUEUES, judged
-    from seqd.ledger.overview import fleet_overview
-    from seqd.views.queues import TENANT_COLUMNS, WIDE, no_work_told, queue_columns
-
     with options.open_ledger() as ledger:
         fleet = ledger.transport.run(fleet_overview(ledger))
         states = ledger.queues.states(by_tenant=True) if by_tenant else fleet.queues
@@ -59,7 +56,7 @@ def queues(
     return Found([asdict(state) for state in chosen], view)
 
 
-def _chosen(states: "list[QueueState]", *, every: bool) -> "list[QueueState]":
+def _chosen(states: list[QueueState], *, every: bool) -> list[QueueState]:
     """Return the states with the most work first; without those that have nothing to do."""
     chosen = [state for state in states if every or state.state != "idle" or state.rate_per_s]
     return sorted(chosen, key=lambda state: -state.work_left_s)

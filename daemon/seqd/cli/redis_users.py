@@ -3,30 +3,26 @@
 import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
+from redis.exceptions import ResponseError
 
 from seqd.cli import options
 from seqd.cli.showing import Found, shown
 from seqd.errors import REDIS_ERRORS, InvalidRequest
-
-if TYPE_CHECKING:
-    from seqd.ledger.acl import Role, Version
-    from seqd.settings import Settings
-
-app = typer.Typer(no_args_is_help=True, help="Rights of users on a Redis server.")
+from seqd.ledger import acl as rights
+from seqd.ledger.acl import NEWEST, Role, Version
+from seqd.ledger.redis import connect, redis_errors
+from seqd.ledger.rights import OPTIONAL, missing_rights
+from seqd.local.endpoint import redis_url_of
+from seqd.local.redis_access import RedisAccess
+from seqd.settings import Settings
 
 #: Longest password that is read, in bytes.
 _MAX_PASSWORD_BYTES = 4_096
 
 
-@app.callback()
-def redis() -> None:
-    """Rights of users on a Redis server."""
-
-
-@app.command()
 @shown
 def acl(
     role: Annotated[
@@ -68,8 +64,6 @@ def acl(
 
     With --check the exit status is 1 where a right is missing that the role cannot do without.
     """
-    from seqd.ledger import acl as rights
-
     settings = options.read_settings(prefix=prefix)
     named = _role(role)
     if check:
@@ -90,12 +84,7 @@ def acl(
     return Found(found, lambda screen: typer.echo(line))
 
 
-def _check(role: "Role", *, prefix: str | None) -> Found:
-    from seqd.ledger.redis import connect
-    from seqd.ledger.rights import OPTIONAL, missing_rights
-    from seqd.local.endpoint import redis_url_of
-    from seqd.local.redis_access import RedisAccess
-
+def _check(role: Role, *, prefix: str | None) -> Found:
     settings = options.read_settings(prefix=prefix)
     access = RedisAccess.of(settings)
     with connect(redis_url_of(settings), access=access, role=role) as connection:
@@ -111,16 +100,14 @@ def _check(role: "Role", *, prefix: str | None) -> Found:
     )
 
 
-def _role(name: str) -> "Role":
-    from seqd.ledger.acl import Role
-
+def _role(name: str) -> Role:
     try:
         return Role(name)
     except ValueError:
         raise InvalidRequest(f"--role is {name!r}; allowed: {', '.join(Role)}") from None
 
 
-def _version(text: str) -> "Version":
+def _version(text: str) -> Version:
     parts = text.split(".")
     if not 2 <= len(parts) <= 3 or not all(part.isascii() and part.isdigit() for part in parts):
         raise InvalidRequest(f"--server-version is {text!r}; write it like 6.2 or 7.2.4.")
@@ -130,17 +117,10 @@ def _version(text: str) -> "Version":
     return version
 
 
-def _version_of_server(settings: "Settings") -> "Version":
+def _version_of_server(settings: Settings) -> Version:
     """Return the version of the server of SEQD_REDIS_URL; the newest where it does not tell."""
-    from seqd.ledger.acl import NEWEST
-
     if settings.redis_url is None:
         return NEWEST
-    from redis.exceptions import ResponseError
-
-    from seqd.ledger.redis import connect, redis_errors
-    from seqd.local.endpoint import redis_url_of
-    from seqd.local.redis_access import RedisAccess
 
     try:
         url, access = redis_url_of(settings), RedisAccess.of(settings)

@@ -96,7 +96,7 @@ class Wanted:
         known = (*_OF_RESULTS.get(_output_of(kind), ()), *self.of_output)
         return (*self.keep, *(name for name in self.columns if name not in known))
 
-    def beside(self, fields: "Sequence[OutputField] | None") -> "Wanted":
+    def beside(self, fields: Sequence[OutputField] | None) -> "Wanted":
         """Return the same beside the fields of a plugin's own output, where there are some."""
         if fields is None:
             return self
@@ -111,7 +111,7 @@ def columns_of(
     *,
     text_field: str = "text",
     more: tuple[str, ...] = (),
-    fields: "Sequence[OutputField] | None" = None,
+    fields: Sequence[OutputField] | None = None,
 ) -> Columns:
     """Return the columns of a job's output; `inputs` are those of its input that are known.
 
@@ -259,7 +259,7 @@ def _of_output(fields: Sequence[OutputField], form: Form) -> dict[str, Column]:
     return columns | {name: Column(name, type_) for name, type_ in ITEM_COLUMNS.items()}
 
 
-def _of_array(kind: str, wanted: Wanted, fields: "Sequence[OutputField] | None") -> Columns:
+def _of_array(kind: str, wanted: Wanted, fields: Sequence[OutputField] | None) -> Columns:
     """Return the one vector that an array holds. Raises InvalidRequest."""
     vectors = [one for one in fields or () if one.type == "vector"]
     names = [one.column for one in vectors]

@@ -3,30 +3,35 @@
 What a task takes and gives is in the catalog: the input is read, and results are shown, by that.
 """
 
+import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from seqd.admission import admit, fields_of, find_model
 from seqd.cli import completion, options, readers
+from seqd.cli.bulk import Result, print_line
 from seqd.cli.job_options import TypedItems, takes_job_options
 from seqd.cli.output_options import OutputOptions, takes_output_options
 from seqd.cli.showing import shown
+from seqd.cli.sources import Feed, refuse_text_as_file
 from seqd.cli.submitting import Submission
 from seqd.cli.ui.screen import Screen, data_goes_to_a_terminal
+from seqd.cli.ui.texts import GenerationPrinter, LiveTexts
+from seqd.client import Client, JobHandle
+from seqd.client.requests import ItemOptions, items_job
+from seqd.errors import InvalidRequest, UnknownModel
+from seqd.inputs.items import ItemRules, task_rules
+from seqd.kinds import TRAIN
+from seqd.serving import starting_told
+from seqd.validation import listed
+from seqd_schemas import CatalogEntry, FileSource, TaskSchema
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from seqd.cli.bulk import Result
-    from seqd.cli.sources import Feed
-    from seqd.client import Client, JobHandle
-    from seqd.client.requests import ItemOptions
     from seqd.client.tables import OutputField
-    from seqd.inputs.items import ItemRules
-    from seqd_schemas import CatalogEntry, FileSource, TaskSchema
 
 _Parameters = Annotated[list[str] | None, options.parameters("task", "-p")]
 _Texts = Annotated[
@@ -70,16 +75,14 @@ def run(
     detach: options.Detach = False,
     *,
     screen: Screen,
-    given: "ItemOptions",
+    given: ItemOptions,
     output: OutputOptions,
 ) -> None:
     """Do a task that the model's plugin has named, such as `embed`, with each text or record.
 
     Results keep the input's order. Exit status 2 when an item got an error instead.
     """
-    from seqd.cli.sources import refuse_text_as_file
     from seqd.client.tables import fields_of
-    from seqd.inputs.items import task_rules
 
     given["parameters"] = readers.parameters(param)
     output = output.for_command(waits=not detach)
@@ -93,7 +96,7 @@ def run(
         is_for_people = not (screen.is_beside_json or detach)
         is_live = bool(texts) and is_for_people and output.is_plain and _is_live(stream, schema)
 
-        def send(client: "Client", feed: "Feed | FileSource") -> "JobHandle[Any]":
+        def send(client: Client, feed: Feed | FileSource) -> JobHandle[Any]:
             streams = is_live or bool(stream)
             return client.run(feed, model=model, task=task, stream=streams, **given)
 
@@ -118,14 +121,13 @@ def run(
 
 
 def _columns_beside(
-    output: OutputOptions, fields: "Sequence[OutputField]", rules: "ItemRules"
+    output: OutputOptions, fields: "Sequence[OutputField]", rules: ItemRules
 ) -> tuple[str, ...]:
     """Return the columns of the input that go to the output and are no fields of a record.
 
     Raises InvalidRequest for all of them: which are no fields is not known before they are read.
     """
     from seqd.cli.result_columns import ALL, INPUT_PREFIX
-    from seqd.errors import InvalidRequest
 
     kept = output.wanted().beside(fields).of_input("run")
     of_record = rules.fields
@@ -140,17 +142,12 @@ def _columns_beside(
 
 
 def _checked_task(
-    client: "Client", model: str, task: str, given: "ItemOptions", *, streams: bool
-) -> "TaskSchema":
+    client: Client, model: str, task: str, given: ItemOptions, *, streams: bool
+) -> TaskSchema:
     """Return the task's schema, after checking all that is known before the input is read.
 
     `task` is empty where none was typed. Raises what `seqd.admission.admit` does.
     """
-    from seqd.admission import admit, find_model
-    from seqd.client.requests import items_job
-    from seqd.errors import UnknownModel
-    from seqd.serving import starting_told
-
     catalog = client.catalog()
     try:
         entry = find_model(model.partition("@")[0], catalog)
@@ -161,12 +158,8 @@ def _checked_task(
     return entry.run_tasks[task]
 
 
-def _check_task_is_typed(entry: "CatalogEntry", model: str, task: str) -> None:
+def _check_task_is_typed(entry: CatalogEntry, model: str, task: str) -> None:
     """Raise InvalidRequest where no task was typed, or a file in its place."""
-    from seqd.errors import InvalidRequest
-    from seqd.kinds import TRAIN
-    from seqd.validation import listed
-
     tasks = entry.run_tasks
     is_file = task == "-" or os.path.isfile(task)  # noqa: PTH113 - too long a name raises there
     if task in entry.all_tasks or (task and not is_file):
@@ -183,8 +176,8 @@ def _check_task_is_typed(entry: "CatalogEntry", model: str, task: str) -> None:
 
 
 def _typed_items(
-    texts: list[str], what: str, schema: "TaskSchema"
-) -> "list[str | Mapping[str, object]]":
+    texts: list[str], what: str, schema: TaskSchema
+) -> list[str | Mapping[str, object]]:
     """Return the texts of the command line, those of a task that takes records as records.
 
     `what` are model and task. Raises InvalidRequest for a text that is no record.
@@ -199,12 +192,7 @@ def _typed_items(
     return [*texts]
 
 
-def _record(text: str, what: str, schema: "TaskSchema") -> "Mapping[str, object]":
-    import json
-
-    from seqd.admission import fields_of
-    from seqd.errors import InvalidRequest
-
+def _record(text: str, what: str, schema: TaskSchema) -> Mapping[str, object]:
     try:
         value: object = json.loads(text)
     except (ValueError, RecursionError):
@@ -217,16 +205,14 @@ def _record(text: str, what: str, schema: "TaskSchema") -> "Mapping[str, object]
     )
 
 
-def _live_results(client: "Client", handle: "JobHandle[Any]", feed: "Feed") -> "Iterator[Result]":
+def _live_results(client: Client, handle: JobHandle[Any], feed: Feed) -> Iterator[Result]:
     """Yield the results of typed texts; what they say is printed before, as it comes."""
-    from seqd.cli.ui.texts import GenerationPrinter, LiveTexts
-
     names = [entry.custom_id for entry in feed.source.items(lambda value: None)]
     printer = GenerationPrinter(Screen(), is_apart=False)
     return LiveTexts(printer, dict.fromkeys(names, "")).results_of(handle)
 
 
-def _is_live(stream: bool | None, schema: "TaskSchema") -> bool:
+def _is_live(stream: bool | None, schema: TaskSchema) -> bool:
     """Return True where texts are printed as they come: as asked, or where a person reads them."""
     if stream is not None:
         return stream
@@ -236,11 +222,9 @@ def _is_live(stream: bool | None, schema: "TaskSchema") -> bool:
 
 
 def _printer(
-    screen: Screen, texts: list[str], schema: "TaskSchema", feed: "Feed", *, is_live: bool
-) -> "Callable[[Result], None]":
+    screen: Screen, texts: list[str], schema: TaskSchema, feed: Feed, *, is_live: bool
+) -> Callable[[Result], None]:
     """Return what prints a result: words for a person, else lines of JSON."""
-    from seqd.cli.bulk import print_line
-
     if is_live:
         return lambda result: None  # printed by then
     if screen.is_beside_json or not data_goes_to_a_terminal():

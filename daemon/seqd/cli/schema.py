@@ -1,16 +1,15 @@
 """`seqd schema`: the wire format, and a model's tasks, as JSON Schemas for other languages."""
 
+import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from seqd.cli import completion
 from seqd.cli.models.params import entry_of
 from seqd.errors import InvalidRequest
-
-if TYPE_CHECKING:
-    from seqd_schemas import CatalogEntry
+from seqd_schemas import CatalogEntry, task_schemas, write_json_schemas, write_task_schemas
 
 
 def schema(
@@ -53,17 +52,11 @@ def schema(
     typer.echo(f"{len(paths)} schemas in {out}")
 
 
-def _write(entry: "CatalogEntry | None", out: Path) -> list[Path]:
-    from seqd_schemas import write_json_schemas, write_task_schemas
-
+def _write(entry: CatalogEntry | None, out: Path) -> list[Path]:
     return write_json_schemas(out) if entry is None else write_task_schemas(entry, out)
 
 
-def _as_json(entry: "CatalogEntry") -> str:
+def _as_json(entry: CatalogEntry) -> str:
     """Return the schemas as one JSON object, by their names."""
-    import json
-
-    from seqd_schemas import task_schemas
-
     schemas = {name: json.loads(text) for name, text in task_schemas(entry).items()}
     return json.dumps(schemas, indent=2) + "\n"

@@ -1,14 +1,15 @@
 """`seqd settings`: every setting with its value and where that comes from; needs no daemon."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+
+from pydantic.fields import FieldInfo
 
 from seqd.cli import options
 from seqd.cli.showing import Found, shown
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from pydantic.fields import FieldInfo
+from seqd.cli.ui.tables import print_table
+from seqd.masking import MASK, without_password
+from seqd.settings import INTERNAL, PREFIX, Settings, description_of
+from seqd.views.columns import Column
 
 
 @shown
@@ -17,9 +18,6 @@ def settings() -> Found:
 
     Secrets are masked. Exit status 2 where one is wrong.
     """
-    from seqd.cli.ui.tables import print_table
-    from seqd.views.columns import Column
-
     rows = list(_rows())
     columns: tuple[Column[dict[str, object]], ...] = (
         Column("setting", lambda row: row["name"]),
@@ -30,9 +28,7 @@ def settings() -> Found:
     return Found(rows, lambda screen: print_table(screen, columns, rows))
 
 
-def _rows() -> "Iterator[dict[str, object]]":
-    from seqd.settings import INTERNAL, PREFIX, Settings, description_of
-
+def _rows() -> Iterator[dict[str, object]]:
     found = options.read_settings()
     for name, field in Settings.model_fields.items():
         if name not in INTERNAL:
@@ -44,10 +40,8 @@ def _rows() -> "Iterator[dict[str, object]]":
             }
 
 
-def _value(name: str, field: "FieldInfo", value: object) -> object:
+def _value(name: str, field: FieldInfo, value: object) -> object:
     """Return a value for JSON: a folder as text, a secret masked."""
-    from seqd.masking import MASK, without_password
-
     if value is None or isinstance(value, bool | int | float):
         return value
     if isinstance(value, tuple):

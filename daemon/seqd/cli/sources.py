@@ -8,6 +8,7 @@ import os
 import re
 import stat
 import sys
+import tempfile
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -17,14 +18,18 @@ from threading import get_ident
 from typing import TYPE_CHECKING
 
 from seqd.cli.readers import choice
+from seqd.cli.ui.screen import Screen
 from seqd.errors import InvalidInput, InvalidRequest
+from seqd.inputs.file_state import FileState, refuse_written
 from seqd.inputs.items import BadEntry, ItemRules
+from seqd.inputs.paths import check_url, format_of, locate, refuse_url
+from seqd.inputs.paths import shown as shown_path
 from seqd.inputs.training import label_of
+from seqd.objects import is_url
 from seqd.validation import shown
 from seqd_schemas import FileFormat, FileSource, Item, NamedSource, RefusedItem
 
 if TYPE_CHECKING:
-    from seqd.cli.ui.screen import Screen
     from seqd.inputs.datasets import FileDataset
     from seqd.inputs.live import LiveText
     from seqd.inputs.local import LocalFormat, LocalInput
@@ -89,9 +94,7 @@ class Feed:
     @property
     def name(self) -> str:
         """How messages call the input as a whole."""
-        from seqd.inputs.paths import shown
-
-        return "the input" if isinstance(self.source, Texts) else shown(self.source.path)
+        return "the input" if isinstance(self.source, Texts) else shown_path(self.source.path)
 
     def is_live(self) -> bool:
         """Return True while more may come from a pipe."""
@@ -104,8 +107,6 @@ class Feed:
 
     def refuse_written(self) -> None:
         """Raise InvalidInput where the file was written to since its reading began."""
-        from seqd.inputs.file_state import refuse_written
-
         if not isinstance(self.source, Texts):
             refuse_written(self.source.path, self.source.state)
 
@@ -123,7 +124,7 @@ class Feed:
             self.labels.append(_label(value, self._label_field))
 
 
-def say_unseen(screen: "Screen", feed: Feed) -> None:
+def say_unseen(screen: Screen, feed: Feed) -> None:
     """Say which fields options name that no record had, once the input is read to its end."""
     without = {
         "--id-field": "Results are named by a field `id`, or by their place, such as row-1.",
@@ -140,7 +141,7 @@ def say_unseen(screen: "Screen", feed: Feed) -> None:
 class Texts:
     """Texts or records of a command line, as an input; a text has one column."""
 
-    texts: "Sequence[str | Mapping[str, object]]"
+    texts: Sequence[str | Mapping[str, object]]
     item_rules: ItemRules
 
     @property
@@ -170,7 +171,7 @@ class Texts:
 @contextmanager
 def feed_of(
     file: str | None,
-    texts: "Sequence[str | Mapping[str, object]]",
+    texts: Sequence[str | Mapping[str, object]],
     source: Mapping[str, str],
     *,
     rules: ItemRules | None = None,
@@ -204,8 +205,6 @@ def feed_of(
     no_fields = tuple(name for name in beside if name not in fields)
     # What reads files is imported where there is one: a text on the command line needs none.
     if file != "-" and not _is_pipe(file):
-        from seqd.inputs.paths import refuse_url
-
         refuse_url(file)  # a Path would drop one of its slashes
         found = replace(local_input(Path(file), **source), rules=rules, beside=no_fields)
         yield Feed(found, label_field)
@@ -232,9 +231,7 @@ def local_input(path: Path, *, format: str = "auto", **fields: str) -> "LocalInp
 
     Raises InvalidInput.
     """
-    from seqd.inputs.file_state import FileState
     from seqd.inputs.local import LocalInput, local_format_of
-    from seqd.inputs.paths import locate
 
     wanted = _local_format(format)
     _check_fields(fields)
@@ -292,8 +289,6 @@ def _format_by_head(head: bytes) -> "LocalFormat":
 @contextmanager
 def _copied(live: "LiveText", suffix: str) -> Iterator[Path]:
     """Yield a copy of what comes, which can be read twice, and is checked as any file is."""
-    import tempfile
-
     with tempfile.TemporaryDirectory(prefix="seqd-") as folder:
         path = Path(folder) / f"stdin{suffix}"
         try:
@@ -318,8 +313,6 @@ def _check_fields(fields: Mapping[str, str]) -> None:
 
 def file_source(path: Path, *, format: str = "auto", **fields: str) -> FileSource:  # noqa: A002
     """Return a local file as a source, by its absolute path. Raises InvalidInput."""
-    from seqd.inputs.paths import format_of, locate
-
     wanted = FileFormat(choice("--format", format, [known.value for known in FileFormat]))
     _check_fields(fields)
     real = locate(path)
@@ -335,9 +328,6 @@ def data_of(name: str, **fields: str) -> FileSource | NamedSource:
     format can be told from its name; the worker has the last word, as of a URL. Raises
     InvalidInput.
     """
-    from seqd.inputs.paths import check_url
-    from seqd.objects import is_url
-
     path = Path(name)
     if is_url(name):
         check_url(name)

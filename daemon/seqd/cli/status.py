@@ -1,19 +1,25 @@
 """`seqd status`: the server, the workers with what they do, and the jobs that are open."""
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import asdict
-from typing import TYPE_CHECKING
 
+from seqd import __version__
 from seqd.cli import options
 from seqd.cli.showing import Found, shown
 from seqd.cli.ui.findings import print_findings, redis_told, say_first
+from seqd.cli.ui.jobs import print_jobs
 from seqd.cli.ui.screen import Screen
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from seqd.ledger.overview import FleetOverview
-    from seqd.ledger.retention import Evictions
+from seqd.cli.ui.tables import print_table
+from seqd.cli.ui.workers import print_workers
+from seqd.client import Client
+from seqd.doctor.judging import judged
+from seqd.ledger.overview import FleetOverview
+from seqd.ledger.retention import Evictions
+from seqd.local.endpoint import redis_url_of
+from seqd.masking import without_password
+from seqd.serving import lacking
+from seqd.views.queues import WIDE, queue_columns
 
 #: Open jobs that are shown, the newest.
 _SHOWN_JOBS = 10
@@ -25,12 +31,6 @@ def status() -> Found:
 
     Exit status 2 when no server answers.
     """
-    from seqd.client import Client
-    from seqd.doctor.judging import judged
-    from seqd.local.endpoint import redis_url_of
-    from seqd.masking import without_password
-    from seqd.serving import lacking
-
     settings = options.read_settings()
     url = redis_url_of(settings)
     with Client(url, settings=settings) as client:
@@ -66,10 +66,8 @@ def status() -> Found:
     return Found(found, view)
 
 
-def _releases_line(releases: "Mapping[str, int]") -> str:
+def _releases_line(releases: Mapping[str, int]) -> str:
     """Return that all workers are of one release, and this command of another; else ''."""
-    from seqd import __version__
-
     if len(releases) != 1 or __version__ in releases:
         return ""
     return (
@@ -78,16 +76,14 @@ def _releases_line(releases: "Mapping[str, int]") -> str:
     )
 
 
-def _show_losses(screen: Screen, evictions: "Evictions", failures: int | None) -> None:
-    from seqd.ledger.retention import Evictions
-
+def _show_losses(screen: Screen, evictions: Evictions, failures: int | None) -> None:
     if evictions != Evictions():
         screen.say(_evictions_line(evictions))
     if failures:
         screen.say(f"Dead letters of what failed: {failures:,}. See: seqd failures list")
 
 
-def _evictions_line(evictions: "Evictions") -> str:
+def _evictions_line(evictions: Evictions) -> str:
     soon = evictions.within_hour
     return (
         "Ended jobs removed before their time, to make room: "
@@ -97,12 +93,7 @@ def _evictions_line(evictions: "Evictions") -> str:
     )
 
 
-def _show(screen: Screen, server: str, fleet: "FleetOverview") -> None:
-    from seqd.cli.ui.jobs import print_jobs
-    from seqd.cli.ui.tables import print_table
-    from seqd.cli.ui.workers import print_workers
-    from seqd.views.queues import WIDE, queue_columns
-
+def _show(screen: Screen, server: str, fleet: FleetOverview) -> None:
     screen.say(f"Redis {server}")
     screen.say()
     if fleet.workers or fleet.no_writes is None:

@@ -7,19 +7,22 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from seqd.cli import options
+from seqd.cli.bulk import Output, Result, follow_bulk_job
 from seqd.cli.exits import OK
+from seqd.cli.handing_in import HandIn
 from seqd.cli.output_options import OutputOptions, opened_output
+from seqd.cli.resuming import begin
+from seqd.cli.sources import Feed, feed_of, say_unseen
 from seqd.cli.ui.screen import Screen
+from seqd.cli.ui.summary import ResultCounts
+from seqd.client import Client, JobHandle
+from seqd.client.requests import ItemOptions
+from seqd.inputs.items import ItemRules
+from seqd_schemas import FileSource
 
 if TYPE_CHECKING:
-    from seqd.cli.bulk import Result
     from seqd.cli.result_files import ResultFiles
-    from seqd.cli.sources import Feed
-    from seqd.client import Client, JobHandle
-    from seqd.client.requests import ItemOptions
     from seqd.client.tables import OutputField
-    from seqd.inputs.items import ItemRules
-    from seqd_schemas import FileSource
 
     Send = Callable[[Client, Feed | FileSource], JobHandle[Any]]
     Live = Callable[[Client, JobHandle[Any], Feed], Iterator[Result]]
@@ -32,32 +35,30 @@ class Submission:
     kind: str
     file: str | None
     #: Those of the command line, in the place of a file.
-    texts: "Sequence[str | Mapping[str, object]]"
+    texts: Sequence[str | Mapping[str, object]]
     #: The form of the file, and the names of its fields.
     fields: Mapping[str, str]
     output: OutputOptions
     screen: Screen
     detach: bool
     #: Options of the job; with its identifier once it is handed in.
-    given: "ItemOptions"
+    given: ItemOptions
     #: Hands the items in, by these options.
     send: "Send"
     #: Returns what prints a result that goes into no file.
-    printer: "Callable[[Feed], Callable[[Result], None]]"
+    printer: Callable[[Feed], Callable[[Result], None]]
     #: Prints texts as they come, and yields the results behind them.
     live: "Live | None" = None
     label_field: str | None = None
-    rules: "ItemRules | None" = None
+    rules: ItemRules | None = None
     more_columns: tuple[str, ...] = ()
     #: The fields of the output of a plugin's own task.
     output_fields: "Sequence[OutputField] | None" = None
     #: Columns of the input that go to the output, where these fields say which do.
     beside: Sequence[str] | None = None
 
-    def run(self, client: "Client | None" = None) -> int:
+    def run(self, client: Client | None = None) -> int:
         """Open the input and the output, and hand the job in; return the exit status."""
-        from seqd.cli.sources import feed_of
-
         if folder := self.given.get("output_folder"):
             from seqd.cli.by_reference import hand_in, source_of
 
@@ -96,18 +97,12 @@ class Submission:
         ):
             return self._hand_in(opened, feed, files)
 
-    def _hand_in(self, client: "Client", feed: "Feed", files: "ResultFiles | None") -> int:
+    def _hand_in(self, client: Client, feed: Feed, files: "ResultFiles | None") -> int:
         """Hand the job in, and write its results unless it is detached; return the exit status."""
-        from seqd.cli.bulk import Output, follow_bulk_job
-        from seqd.cli.handing_in import HandIn
-        from seqd.cli.resuming import begin
-        from seqd.cli.sources import say_unseen
-        from seqd.cli.ui.summary import ResultCounts
-
         to_stderr = self.output.goes_to_stdout or self.detach
         screen = self.screen.on_stderr() if to_stderr else self.screen
 
-        def send(job_id: str) -> "JobHandle[Any]":
+        def send(job_id: str) -> JobHandle[Any]:
             self.given["job_id"] = job_id
             return self.send(client, feed)
 

@@ -12,12 +12,10 @@ from seqd.cli import completion, options, readers
 from seqd.cli.showing import Found, shown
 from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.stdout import stdout
+from seqd.cli.ui.tenants import print_tenant, print_tenants, print_usage, usage_as_csv
 from seqd.errors import InvalidRequest
-
-app = typer.Typer(
-    no_args_is_help=True,
-    help="List and show tenants, set their limits, and tell what they have used.",
-)
+from seqd.ledger.tenants import checked_limits, checked_name
+from seqd_schemas import TenantLimits
 
 #: What `--unset all` stands for.
 _ALL = "all"
@@ -63,23 +61,17 @@ _Evict = Annotated[
 ]
 
 
-@app.command("list")
 @shown
 def list_tenants() -> Found:
     """List the tenants that have limits of their own, work that waits, or results."""
-    from seqd.cli.ui.tenants import print_tenants
-
     with options.open_client() as client:
         records = client.tenants()
     return Found(records, lambda screen: print_tenants(screen, records))
 
 
-@app.command()
 @shown
 def show(tenant: _Tenant) -> Found:
     """Show a tenant's limits, what it has in Redis now, and what it has used of late."""
-    from seqd.cli.ui.tenants import print_tenant
-
     with options.open_client() as client:
         record = client.tenant(tenant)
         usage = client.tenant_usage(tenant=tenant)
@@ -87,7 +79,6 @@ def show(tenant: _Tenant) -> Found:
     return Found(found, lambda screen: print_tenant(screen, record, usage))
 
 
-@app.command("set")
 @shown
 def set_tenant(
     tenant: _Tenant,
@@ -105,10 +96,6 @@ def set_tenant(
 
     Of what is open nothing is lost. A weight also changes the share of jobs that run.
     """
-    from seqd.cli.ui.tenants import print_tenant
-    from seqd.ledger.tenants import checked_limits
-    from seqd_schemas import TenantLimits
-
     given: dict[str, object] = {
         "jobs": jobs,
         "items": items,
@@ -127,7 +114,6 @@ def set_tenant(
     return Found(record, lambda screen: print_tenant(screen, record))
 
 
-@app.command()
 @shown
 def usage(
     tenant: Annotated[
@@ -151,9 +137,6 @@ def usage(
 
     What was committed counts, each unit once. Days are kept for SEQD_USAGE_DAYS.
     """
-    from seqd.cli.ui.tenants import print_usage, usage_as_csv
-    from seqd.ledger.tenants import checked_name
-
     if screen.is_beside_json and as_csv:
         raise InvalidRequest("--json and --csv are both given; say one of the two")
     if since is not None and until is not None and since > until:

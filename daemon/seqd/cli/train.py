@@ -7,21 +7,27 @@ the version; or each combination, then a table, the best one and a picture.
 import time
 from pathlib import Path
 from socket import gethostname
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from seqd.analysis.plots import NO_FONT, check_plot, draw_sweep
+from seqd.analysis.sweeps import SweepReport, report_of, sweep_job_of
 from seqd.cli import completion, options, readers
 from seqd.cli.exits import MISTAKE, OK
+from seqd.cli.handing_in import HandIn
 from seqd.cli.job_options import takes_job_options
 from seqd.cli.showing import shown
+from seqd.cli.sources import data_of, records_here, refuse_of_files
 from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.stdout import print_json
+from seqd.cli.ui.summary import say_training_summary
+from seqd.cli.ui.training import SweepView, TrainingView, print_sweep, say_best, say_sweep_headline
+from seqd.client import Client, JobHandle, JobOptions
 from seqd.errors import InvalidRequest
-
-if TYPE_CHECKING:
-    from seqd.analysis.sweeps import SweepReport
-    from seqd.client import Client, JobHandle, JobOptions
+from seqd.kinds import TRAIN
+from seqd.views.jobs import seconds_of
+from seqd_schemas import TERMINAL_EVENTS
 
 #: Seconds between two looks at the results that are there, but for progress and the end.
 _LOOK_EVERY_S = 1.0
@@ -115,7 +121,7 @@ def train(
     detach: options.Detach = False,
     *,
     screen: Screen,
-    given: "JobOptions",
+    given: JobOptions,
 ) -> None:
     """Train a model from data into a new version in the model store.
 
@@ -123,9 +129,6 @@ def train(
     promote`. Files that are here are sent, unless the workers are on this machine and read them
     themselves.
     """
-    from seqd.cli.handing_in import HandIn
-    from seqd.cli.sources import data_of, records_here, refuse_of_files
-
     fields = {"format": format_name, "text_field": text_field, "label_field": label_field}
     source = data_of(data, **fields)
     validating = None if held_out is None else data_of(held_out, **fields)
@@ -136,7 +139,7 @@ def train(
         if upload is None:
             upload = not _trains_here_alone(client)
 
-        def send(job_id: str) -> "JobHandle":
+        def send(job_id: str) -> JobHandle:
             given["job_id"] = job_id
             return client.train(
                 records_here(source) if upload else source,
@@ -177,17 +180,13 @@ def sweep(
     detach: options.Detach = False,
     *,
     screen: Screen,
-    given: "JobOptions",
+    given: JobOptions,
 ) -> None:
     """Train a model for each combination of values, on all slots that train, as one job.
 
     Ends in a table and a picture of accuracy and time against the value. Exit status 2 when a
     combination could not be trained.
     """
-    from seqd.analysis.plots import check_plot
-    from seqd.cli.handing_in import HandIn
-    from seqd.cli.sources import data_of, refuse_of_files
-
     fields = {"format": format_name, "text_field": text_field, "label_field": label_field}
     if plot is not None and not no_plot:
         # Before hours of training, not after them.
@@ -199,7 +198,7 @@ def sweep(
     screen = screen.on_stderr() if detach else screen
     with options.open_client() as client:
 
-        def send(job_id: str) -> "JobHandle":
+        def send(job_id: str) -> JobHandle:
             given["job_id"] = job_id
             return client.sweep(
                 source,
@@ -224,16 +223,13 @@ def sweep(
 
 
 def follow_training(
-    client: "Client",
-    handle: "JobHandle",
+    client: Client,
+    handle: JobHandle,
     screen: Screen,
     *,
     says_what_next: bool = True,
 ) -> None:
     """Show a training to its end; raises JobFailed, JobCancelled, and what the input raised."""
-    from seqd.cli.ui.summary import say_training_summary
-    from seqd.cli.ui.training import TrainingView
-
     with TrainingView(screen, handle.record()) as view:
         for event in handle.events():
             view.show(event)
@@ -248,8 +244,8 @@ def follow_training(
 
 
 def follow_sweep(
-    client: "Client",
-    handle: "JobHandle",
+    client: Client,
+    handle: JobHandle,
     screen: Screen,
     *,
     plot: Path | None = None,
@@ -258,10 +254,6 @@ def follow_sweep(
 
     Raises JobFailed, JobCancelled and JobExpired, after showing what was trained by then.
     """
-    from seqd.analysis.sweeps import report_of, sweep_job_of
-    from seqd.cli.ui.training import print_sweep, say_best, say_sweep_headline
-    from seqd.views.jobs import seconds_of
-
     _show_sweep(handle, screen)
     record = handle.record()
     report = report_of(sweep_job_of(record), handle.results_by_now().values())
@@ -280,10 +272,8 @@ def follow_sweep(
     return MISTAKE if report.failed else OK
 
 
-def draw(screen: Screen, report: "SweepReport", plot: Path) -> bool:
+def draw(screen: Screen, report: SweepReport, plot: Path) -> bool:
     """Draw a sweep; return False, and say so, where no version has a figure to draw."""
-    from seqd.analysis.plots import NO_FONT, draw_sweep
-
     if not report.trained or report.figure is None:
         screen.say(f"There is nothing to draw, so {plot} is not written.", "yellow")
         return False
@@ -293,10 +283,8 @@ def draw(screen: Screen, report: "SweepReport", plot: Path) -> bool:
     return True
 
 
-def _trains_here_alone(client: "Client") -> bool:
+def _trains_here_alone(client: Client) -> bool:
     """Return True where some workers train, and none of them on another machine."""
-    from seqd.kinds import TRAIN
-
     return {one.host for one in client.workers() if TRAIN in one.tasks} == {gethostname()}
 
 
@@ -306,7 +294,7 @@ def _label_names(typed: list[str] | None, *, promote: bool) -> list[str]:
 
 
 def _follow_and_draw(
-    client: "Client", handle: "JobHandle", screen: Screen, plot: Path | None, *, draws: bool
+    client: Client, handle: JobHandle, screen: Screen, plot: Path | None, *, draws: bool
 ) -> int:
     picture = (plot or _default_picture(handle.job_id)) if draws else None
     status = follow_sweep(client, handle, screen, plot=picture)
@@ -319,8 +307,6 @@ def _follow_and_draw(
 
 def _default_picture(job_id: str) -> Path | None:
     """Return where the picture of a sweep goes; None where none can be drawn."""
-    from seqd.analysis.plots import check_plot
-
     path = Path(f"sweep-{job_id}.png")
     try:
         check_plot(path)
@@ -329,10 +315,7 @@ def _default_picture(job_id: str) -> Path | None:
     return path
 
 
-def _show_sweep(handle: "JobHandle", screen: Screen) -> None:
-    from seqd.cli.ui.training import SweepView
-    from seqd_schemas import TERMINAL_EVENTS
-
+def _show_sweep(handle: JobHandle, screen: Screen) -> None:
     with SweepView(screen, handle.record()) as view:
         last_look_s = 0.0
         for event in handle.events():

@@ -3,24 +3,20 @@
 Gateways send the messages: without `seqd gateway` they wait.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from seqd.cli import options, readers
 from seqd.cli.showing import Found, shown
 from seqd.cli.ui.screen import Screen
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from seqd_schemas import WebhookStatus
-
-app = typer.Typer(
-    no_args_is_help=True,
-    help="Have receivers told by HTTP of what happens to jobs, and see what they have taken.",
-)
+from seqd.cli.ui.tables import print_table
+from seqd.ledger.job_filter import milliseconds
+from seqd.ledger.webhooks import host_of
+from seqd.views.webhooks import WEBHOOK_COLUMNS
+from seqd_schemas import WEBHOOK_ENDINGS, WebhookStatus
 
 _Webhook = Annotated[str, typer.Argument(metavar="WEBHOOK", help="Its identifier, as listed.")]
 _Tenant = Annotated[str, typer.Option("--tenant", metavar="TENANT", help="Whose jobs.")]
@@ -37,7 +33,6 @@ _Metadata = Annotated[
 ]
 
 
-@app.command()
 @shown
 def new(
     url: Annotated[str, typer.Argument(metavar="URL", help="Where messages are sent.")],
@@ -51,9 +46,6 @@ def new(
     Messages are signed by the Standard Webhooks scheme. For single jobs, have the receiver told of
     those with a note alone, and give them that: --metadata webhook=orders.
     """
-    from seqd.ledger.webhooks import host_of
-    from seqd_schemas import WEBHOOK_ENDINGS
-
     told = WEBHOOK_ENDINGS if events is None else [one for one in events.split(",") if one]
     notes = readers.notes(metadata)
     details = {"tenant": tenant, "host": host_of(url)}
@@ -62,7 +54,6 @@ def new(
     return Found(webhook, f"{webhook.webhook_id}\n{webhook.secret}")
 
 
-@app.command("list")
 @shown
 def list_webhooks(
     tenant: Annotated[
@@ -75,7 +66,6 @@ def list_webhooks(
     return Found(found, lambda screen: _print(screen, found))
 
 
-@app.command()
 @shown
 def remove(webhook: _Webhook) -> Found:
     """Tell a receiver of nothing any more; what waits for it is dropped."""
@@ -86,7 +76,6 @@ def remove(webhook: _Webhook) -> Found:
     return Found(before, f"Removed.{of}")
 
 
-@app.command()
 @shown
 def replay(
     webhook: _Webhook,
@@ -100,18 +89,13 @@ def replay(
     ] = None,
 ) -> Found:
     """Send again what a receiver did not take for a day, with all attempts before it."""
-    from seqd.ledger.job_filter import milliseconds
-
     since_ms = max(0, milliseconds("since", since) or 0)
     with options.open_ledger() as ledger, ledger.audit.act("webhooks.replay", webhook):
         jobs = ledger.webhooks.replay(webhook, since_ms=since_ms)
     return Found({"jobs": jobs}, f"Messages of {jobs:,} jobs are sent again.")
 
 
-def _print(screen: Screen, found: "Sequence[WebhookStatus]") -> None:
-    from seqd.cli.ui.tables import print_table
-    from seqd.views.webhooks import WEBHOOK_COLUMNS
-
+def _print(screen: Screen, found: Sequence[WebhookStatus]) -> None:
     if not found:
         screen.say("No webhooks.")
         return

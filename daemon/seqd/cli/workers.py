@@ -6,28 +6,29 @@ worker is down, and for one that starts later. Workers follow within about half 
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
+from pydantic import ValidationError
 
 from seqd.cli import options, readers
 from seqd.cli.showing import Found, shown
 from seqd.cli.ui.findings import print_findings, redis_told, say_first
 from seqd.cli.ui.screen import Screen
-from seqd.errors import DrainUnfinished, InvalidRequest, UnknownWorker
+from seqd.cli.ui.workers import print_memory, print_rules, print_workers_list
+from seqd.doctor.judging import OF_WORKERS, judged
+from seqd.errors import DrainUnfinished, InvalidRequest, InvalidSettings, UnknownWorker
+from seqd.ledger import Ledger
+from seqd.ledger.overview import fleet_overview
 from seqd.local.caller import caller
-
-if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
-
-    from seqd.ledger import Ledger
-    from seqd_schemas import CordonAction, CordonRule, WorkerStatus
-
-app = typer.Typer(
-    no_args_is_help=True,
-    help="List workers; keep them from claiming, drain and restart them.",
-)
+from seqd.local.slots import parse_slot
+from seqd.serving import is_drained, is_listening
+from seqd.targets import EVERY_WORKER, Place, meant_by, option_of, rule_for, standing, target_of
+from seqd.validation import did_you_mean
+from seqd.views.workers import nobody_left_told, seen_workers
+from seqd_schemas import CordonAction, CordonRule, WorkerStatus
 
 #: Seconds between two looks of a command that waits.
 _LOOK_S = 0.2
@@ -72,20 +73,9 @@ Timeout = Annotated[
 ]
 
 
-@app.command("list")
 @shown
 def list_workers() -> Found:
     """List the workers with their states and what they have in hand, and the rules that stand."""
-    from seqd.cli.ui.workers import (
-        print_memory,
-        print_rules,
-        print_workers_list,
-    )
-    from seqd.doctor.judging import OF_WORKERS, judged
-    from seqd.ledger.overview import fleet_overview
-    from seqd.targets import standing
-    from seqd.views.workers import seen_workers
-
     with options.open_ledger() as ledger:
         fleet = ledger.transport.run(fleet_overview(ledger))
         workers, silent, now_ms = fleet.workers, fleet.silent, fleet.at_ms
@@ -111,7 +101,6 @@ def list_workers() -> Found:
     return Found({"workers": rows, "rules": rules, "takes_no_writes": fleet.no_writes}, view)
 
 
-@app.command()
 def cordon(
     targets: Targets = None,
     host: Hosts = None,
@@ -121,13 +110,10 @@ def cordon(
     ahead: Ahead = False,
 ) -> None:
     """Have workers claim nothing new; they finish what they have in hand, and stay up."""
-    from seqd_schemas import CordonAction
-
     with options.open_ledger() as ledger:
         _set(ledger, CordonAction.CORDON, targets, host, label, reason, yes=yes, ahead=ahead)
 
 
-@app.command()
 def drain(
     targets: Targets = None,
     host: Hosts = None,
@@ -146,9 +132,6 @@ def drain(
     A training writes a checkpoint and goes on elsewhere. Nothing is started in their place before
     `seqd workers uncordon`.
     """
-    from seqd.targets import EVERY_WORKER
-    from seqd_schemas import CordonAction
-
     if every:
         if targets or host or label:
             raise InvalidRequest("--all means all workers; leave the targets away")
@@ -163,7 +146,6 @@ def drain(
             Screen().say("Drained.", "green")
 
 
-@app.command()
 def uncordon(
     targets: Targets = None,
     host: Hosts = None,
@@ -178,8 +160,6 @@ def uncordon(
 
     With --wait, until each of these targets has a worker that takes work, and no other.
     """
-    from seqd.targets import EVERY_WORKER, option_of, standing
-
     with options.open_ledger() as ledger:
         rules = standing(ledger.cordons.rules())
         if every:
@@ -213,7 +193,6 @@ def uncordon(
             screen.say("Ready.", "green")
 
 
-@app.command()
 def restart(
     targets: Targets = None,
     host: Hosts = None,
@@ -226,14 +205,9 @@ def restart(
     Each new worker is started first, and the old one drains once that takes work. On a GPU, whose
     memory may not hold both, the old one drains first.
     """
-    from seqd.doctor.judging import judged
-    from seqd.ledger.overview import fleet_overview
-    from seqd.serving import is_drained
-    from seqd_schemas import CordonAction
-
     with options.open_ledger() as ledger:
         workers = [one for one in ledger.fleet.workers() if not is_drained(one)]
-        standing = ledger.cordons.rules()
+        known = ledger.cordons.rules()
         now_ms = ledger.fleet.now_ms()
         if targets or host or label:
             wanted = _targets_of(targets, host, label, workers, [], hint="")
@@ -245,7 +219,7 @@ def restart(
         rules = [_rule(target, CordonAction.RESTART, "", now_ms) for target in wanted]
         old = [
             rule
-            for rule in standing
+            for rule in known
             if rule.action is CordonAction.RESTART
             and rule.at_ms < now_ms - _OLD_RESTART_MS
             and rule.target not in wanted
@@ -273,8 +247,8 @@ def restart(
 
 
 def _audited(
-    ledger: "Ledger", action: str, rules: "Sequence[CordonRule]"
-) -> "AbstractContextManager[None]":
+    ledger: Ledger, action: str, rules: Sequence[CordonRule]
+) -> AbstractContextManager[None]:
     """Write an act on workers into the audit, in front of a `with` block."""
     reasons = {rule.reason for rule in rules if rule.reason and action != "uncordon"}
     targets = " ".join(rule.target for rule in rules)
@@ -282,8 +256,8 @@ def _audited(
 
 
 def _set(
-    ledger: "Ledger",
-    action: "CordonAction",
+    ledger: Ledger,
+    action: CordonAction,
     targets: Sequence[str] | None,
     hosts: Sequence[str] | None,
     labels: Sequence[str] | None,
@@ -291,10 +265,8 @@ def _set(
     *,
     yes: bool,
     ahead: bool,
-) -> "list[CordonRule]":
+) -> list[CordonRule]:
     """Set rules, and say what they do."""
-    from seqd.targets import option_of, standing
-
     workers, known = ledger.fleet.workers(), standing(ledger.cordons.rules())
     wanted = _targets_of(targets, hosts, labels, workers, known, ahead=ahead)
     meant = _meant(wanted, workers)
@@ -316,8 +288,8 @@ def _targets_of(
     names: Sequence[str] | None,
     hosts: Sequence[str] | None,
     labels: Sequence[str] | None,
-    workers: "Sequence[WorkerStatus]",
-    rules: "Sequence[CordonRule]",
+    workers: Sequence[WorkerStatus],
+    rules: Sequence[CordonRule],
     *,
     ahead: bool = False,
     hint: str = _AHEAD_HINT,
@@ -343,10 +315,8 @@ def _targets_of(
     return wanted
 
 
-def target_of_name(name: str, workers: "Sequence[WorkerStatus]") -> str:
+def target_of_name(name: str, workers: Sequence[WorkerStatus]) -> str:
     """Return the target of a name: its slot, where the worker's next start gets another name."""
-    from seqd.targets import target_of
-
     for one in workers:
         if name == f"{one.slot}@{one.host}":
             return f"slot:{name}"
@@ -356,9 +326,6 @@ def target_of_name(name: str, workers: "Sequence[WorkerStatus]") -> str:
 
 
 def _is_slot_at_host(name: str) -> bool:
-    from seqd.errors import InvalidSettings
-    from seqd.local.slots import parse_slot
-
     try:
         parse_slot(name.rpartition("@")[0])
     except InvalidSettings:
@@ -376,10 +343,6 @@ def checked_label(text: str) -> str:
 
 def check_form(target: str) -> None:
     """Raise InvalidRequest for a target that can name no worker."""
-    from pydantic import ValidationError
-
-    from seqd_schemas import CordonAction
-
     try:
         _rule(target, CordonAction.CORDON, "", 0)
     except ValidationError:
@@ -389,12 +352,9 @@ def check_form(target: str) -> None:
 
 
 def unknown_target(
-    target: str, workers: "Sequence[WorkerStatus]", known: "set[str]", hint: str
+    target: str, workers: Sequence[WorkerStatus], known: set[str], hint: str
 ) -> UnknownWorker:
     """Return the error for a target that no worker is, with the nearest that there are."""
-    from seqd.targets import EVERY_WORKER
-    from seqd.validation import did_you_mean
-
     if target == EVERY_WORKER:
         return UnknownWorker(f"No worker is up.{hint}")
     kind, _, value = target.partition(":")
@@ -414,10 +374,8 @@ def unknown_target(
 
 
 def _no_rule(
-    target: str, rules: "Sequence[CordonRule]", workers: "Sequence[WorkerStatus]"
+    target: str, rules: Sequence[CordonRule], workers: Sequence[WorkerStatus]
 ) -> UnknownWorker:
-    from seqd.targets import Place, option_of, rule_for
-
     meant = _meant([target], workers)
     wider = [rule_for(rules, Place.of(one)) for one in meant]
     options_ = sorted({option_of(rule.target) for rule in wider if rule is not None})
@@ -431,21 +389,19 @@ def _no_rule(
 
 
 def _confirm(
-    ledger: "Ledger",
-    action: "CordonAction",
-    meant: "Sequence[WorkerStatus]",
-    workers: "Sequence[WorkerStatus]",
+    ledger: Ledger,
+    action: CordonAction,
+    meant: Sequence[WorkerStatus],
+    workers: Sequence[WorkerStatus],
 ) -> None:
     """Ask where nobody is left to run something. Raises Unconfirmed where nobody can be asked."""
-    from seqd.views.workers import nobody_left_told
-
     says = nobody_left_told(workers, {one.worker for one in meant}, ledger.fleet.catalog())
     if not says:
         return
     options.ask(f"{says}\n{action} all the same?", f"{says} Say --yes to {action} all the same.")
 
 
-def _refuse_foreign(meant: "Sequence[WorkerStatus]") -> None:
+def _refuse_foreign(meant: Sequence[WorkerStatus]) -> None:
     """Raise InvalidRequest for workers that no `seqd up` has started, and when there are none."""
     foreign = [one.worker for one in meant if not one.supervised]
     if foreign:
@@ -458,7 +414,7 @@ def _refuse_foreign(meant: "Sequence[WorkerStatus]") -> None:
         raise UnknownWorker("No worker of `seqd up` is up. `seqd workers list` shows who is.")
 
 
-def _still_up(ledger: "Ledger", wanted: Sequence[str], names: set[str]) -> list[str]:
+def _still_up(ledger: Ledger, wanted: Sequence[str], names: set[str]) -> list[str]:
     """Return the workers that have not drained, each with what it does; adds to `names`.
 
     One of them that is not heard of just now has not ended: who ends in order says so.
@@ -472,15 +428,12 @@ def _still_up(ledger: "Ledger", wanted: Sequence[str], names: set[str]) -> list[
 
 
 def _not_ready(
-    ledger: "Ledger", removed: "Sequence[CordonRule]", held: "Sequence[CordonRule]"
+    ledger: Ledger, removed: Sequence[CordonRule], held: Sequence[CordonRule]
 ) -> list[str]:
     """Return the workers that do not take work yet, and the targets that have none.
 
     Those that a rule of `held` means are left out.
     """
-    from seqd.serving import is_listening
-    from seqd.targets import Place, option_of, rule_for
-
     everyone, waiting = ledger.fleet.workers(), list[str]()
     workers = [one for one in everyone if rule_for(held, Place.of(one)) is None]
     for rule in removed:
@@ -490,7 +443,7 @@ def _not_ready(
     return waiting
 
 
-def _still_old(ledger: "Ledger", rules: "Sequence[CordonRule]", names: set[str]) -> list[str]:
+def _still_old(ledger: Ledger, rules: Sequence[CordonRule], names: set[str]) -> list[str]:
     """Return which of the workers were not replaced.
 
     One that is not heard of just now has not ended: who ends in order says so. Raises
@@ -521,13 +474,11 @@ def _wait_until(left: Callable[[], list[str]], what: str, timeout_s: float) -> N
 
 def _say_who_is_held(
     screen: Screen,
-    left: "Sequence[CordonRule]",
-    removed: "Sequence[CordonRule]",
-    workers: "Sequence[WorkerStatus]",
+    left: Sequence[CordonRule],
+    removed: Sequence[CordonRule],
+    workers: Sequence[WorkerStatus],
 ) -> None:
     """Say which of the workers that were uncordoned another rule means."""
-    from seqd.targets import Place, option_of, rule_for
-
     for one in _meant([rule.target for rule in removed], workers):
         rule = rule_for(left, Place.of(one))
         if rule is not None:
@@ -538,13 +489,9 @@ def _say_who_is_held(
             )
 
 
-def _meant(targets: Sequence[str], workers: "Sequence[WorkerStatus]") -> "list[WorkerStatus]":
-    from seqd.targets import meant_by
-
+def _meant(targets: Sequence[str], workers: Sequence[WorkerStatus]) -> list[WorkerStatus]:
     return meant_by(targets, workers)
 
 
-def _rule(target: str, action: "CordonAction", reason: str, at_ms: int) -> "CordonRule":
-    from seqd_schemas import CordonRule
-
+def _rule(target: str, action: CordonAction, reason: str, at_ms: int) -> CordonRule:
     return CordonRule(target=target, action=action, reason=reason[:500], by=caller(), at_ms=at_ms)

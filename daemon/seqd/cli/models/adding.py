@@ -2,23 +2,30 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from seqd.cli import completion, options, readers
 from seqd.cli.models.files import LoadTimeout, NoLoad, print_version, say_untried
+from seqd.cli.options import LocalModels
 from seqd.cli.showing import shown
 from seqd.cli.ui.screen import Screen
 from seqd.errors import InvalidRequest, UnknownModel
+from seqd.hookspecs import Artifact
+from seqd.models.made_elsewhere import (
+    Statement,
+    add_version,
+    check_can_serve,
+    check_model_name,
+    check_statement,
+    draft_of,
+    read_weights,
+)
+from seqd.models.registry import Registry
+from seqd.models.trial_load import trial_of
 from seqd.validation import listed
-
-if TYPE_CHECKING:
-    from seqd.cli.options import LocalModels
-    from seqd.hookspecs import Artifact
-    from seqd.models.made_elsewhere import Statement
-    from seqd.models.registry import Registry
-    from seqd_schemas import ModelManifest
+from seqd_schemas import ModelManifest, PluginState
 
 
 @shown
@@ -66,8 +73,6 @@ def add(
     same files twice add one version. A folder of a version has a manifest.json, whose metrics and
     parameters are taken over.
     """
-    from seqd.models.trial_load import trial_of
-
     statement = _statement_of(metric or (), library or (), notes)
     local = options.open_local_models(options.read_settings())
     plugin = _plugin_model(local.registry, plugin)
@@ -85,22 +90,14 @@ def add(
 
 
 def _add(
-    local: "LocalModels",
+    local: LocalModels,
     folder: Path,
     plugin: str,
     model: str,
-    statement: "Statement",
-    trial: "Callable[[Artifact], None] | None",
-) -> "tuple[ModelManifest, bool]":
+    statement: Statement,
+    trial: Callable[[Artifact], None] | None,
+) -> tuple[ModelManifest, bool]:
     """Return the version, and False where it was there already."""
-    from seqd.models.made_elsewhere import (
-        add_version,
-        check_can_serve,
-        check_model_name,
-        draft_of,
-        read_weights,
-    )
-
     check_can_serve(local.registry, plugin)
     check_model_name(local.registry, model, plugin)
     weights = read_weights(folder)
@@ -109,13 +106,11 @@ def _add(
     return add_version(local.store, weights, draft, trial)
 
 
-def _plugin_model(registry: "Registry", name: str) -> str:
+def _plugin_model(registry: Registry, name: str) -> str:
     """Return the plugin's model of a name, which may be that of a plugin that brings one alone.
 
     Raises UnknownModel, which says what there is and which broken plugins bring none.
     """
-    from seqd_schemas import PluginState
-
     if name not in registry.models:
         status = next((one for one in registry.statuses if one.name == name), None)
         if status is not None and len(status.models) == 1:
@@ -136,7 +131,7 @@ def _plugin_model(registry: "Registry", name: str) -> str:
         ) from None
 
 
-def _says_more(statement: "Statement", manifest: "ModelManifest") -> bool:
+def _says_more(statement: Statement, manifest: ModelManifest) -> bool:
     """Return True where anything is said of a version that its manifest does not say."""
     known = "" if manifest.origin is None else manifest.origin.notes
     return (
@@ -146,10 +141,8 @@ def _says_more(statement: "Statement", manifest: "ModelManifest") -> bool:
     )
 
 
-def _statement_of(metrics: Sequence[str], libraries: Sequence[str], notes: str) -> "Statement":
+def _statement_of(metrics: Sequence[str], libraries: Sequence[str], notes: str) -> Statement:
     """Read what `--metric`, `--library` and `--notes` say. Raises InvalidRequest."""
-    from seqd.models.made_elsewhere import Statement, check_statement
-
     figures = {}
     for name, value in _pairs("--metric", metrics, "accuracy=0.91").items():
         try:

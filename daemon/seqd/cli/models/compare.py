@@ -1,19 +1,22 @@
 """`seqd models compare`: two versions on the same data, and whether the second is better."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import Annotated, cast
 
 import typer
+from pydantic_core import from_json
 
+from seqd.analysis.comparison import Comparison, MetricId, Verdict, verdict_of
 from seqd.cli import options, readers
+from seqd.cli.exits import NO, OK
 from seqd.cli.label_map import LabelPairs, read_label_map
 from seqd.cli.models import measuring
+from seqd.cli.models.comparing import Changed, compare_versions
+from seqd.cli.models.measured_items import Asked
 from seqd.cli.showing import Found, shown
+from seqd.cli.ui.comparison import print_comparison
 from seqd.cli.ui.screen import Screen
 from seqd.errors import InvalidRequest
-
-if TYPE_CHECKING:
-    from seqd.analysis.comparison import Comparison, MetricId, Verdict
 
 
 @shown
@@ -52,12 +55,6 @@ def compare(
     status is 0 when the second is better, and 3 when not. It is better when its figure is better by
     at least --by, the whole interval is on the better side of 0, and it gives no more errors.
     """
-    from seqd.analysis.comparison import verdict_of
-    from seqd.cli.exits import NO, OK
-    from seqd.cli.models.comparing import Changed, compare_versions
-    from seqd.cli.models.measured_items import Asked
-    from seqd.cli.ui.comparison import print_comparison
-
     decides, least = _read_decision(metric, by)
     if changed == Path("-"):
         if screen.is_beside_json:
@@ -81,17 +78,15 @@ def compare(
     )
 
 
-def _read_decision(metric: str | None, by: float | None) -> "tuple[MetricId | None, float]":
+def _read_decision(metric: str | None, by: float | None) -> tuple[MetricId | None, float]:
     """Return the metric that decides, if one does, and the least gain. Raises InvalidRequest."""
     if metric is None and by is not None:
         raise InvalidRequest("--by is the least gain in a metric, and no --metric is given")
     return measuring.read_metric(metric), by or 0.0
 
 
-def comparison_record(comparison: "Comparison", verdict: "Verdict | None") -> dict[str, object]:
+def comparison_record(comparison: Comparison, verdict: Verdict | None) -> dict[str, object]:
     """Return a comparison as `--json` prints it; what is infinite is null."""
-    from pydantic_core import from_json
-
     record = cast("dict[str, object]", from_json(comparison.model_dump_json()))
     decided = None if verdict is None else from_json(verdict.model_dump_json())
     return record | {"verdict": decided}

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
 from seqd.analysis.classification import ClassPair
 from seqd.analysis.comparison import (
@@ -25,6 +25,7 @@ from seqd.analysis.comparison import (
     verdict_of,
 )
 from seqd.cli import options
+from seqd.cli.drafts import placed
 from seqd.cli.label_map import named_labels, suggested_options
 from seqd.cli.models.measured_items import (
     Asked,
@@ -36,14 +37,13 @@ from seqd.cli.models.measured_items import (
     task_to_measure,
 )
 from seqd.cli.models.text_models import TextModel, measure_text, open_text_model
+from seqd.cli.output_forms import Form, target_of
 from seqd.cli.ui.screen import Screen
+from seqd.client import Client
 from seqd.client.comparing import HELD_CHANGES, pinned_versions, refuse_same
 from seqd.errors import InvalidData, InvalidRequest
 from seqd.kinds import GENERATE
 from seqd_schemas import ModelReference
-
-if TYPE_CHECKING:
-    from seqd.client import Client
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,7 +262,7 @@ def _compare_texts(first: TextModel, second: TextModel, asked: Asked, screen: Sc
 
 
 def _facts(
-    client: "Client", refs: tuple[str, str], rates: tuple[float | None, float | None]
+    client: Client, refs: tuple[str, str], rates: tuple[float | None, float | None]
 ) -> list[VersionFacts]:
     """Return what is known of two versions whose jobs had these rates.
 
@@ -289,9 +289,6 @@ def _facts(
 @contextmanager
 def _changes_file(changed: Changed, data: str) -> Iterator[BinaryIO | None]:
     """Open the file of `--changed` before the work; it gets its name behind it."""
-    from seqd.cli.drafts import placed
-    from seqd.cli.output_forms import Form, target_of
-
     path = changed.path
     if path is None:
         yield None

@@ -5,22 +5,41 @@ outputs stay here, and results are counted as they arrive.
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from seqd.analysis.classification import ClassAnswers
+from seqd.analysis.evaluation import HighestScored, Report
+from seqd.analysis.plots import NO_FONT, check_plot, draw_evaluation
 from seqd.cli import options, readers
+from seqd.cli.exits import MISTAKE, OK
 from seqd.cli.label_map import LabelPairs, named_labels, read_label_map, suggested_options
 from seqd.cli.models import measuring
+from seqd.cli.models.kept_evaluations import keep_evaluation_here, now_ms, version_here
+from seqd.cli.models.measured_items import (
+    Asked,
+    Asker,
+    is_learnt,
+    measured_items,
+    refuse_options,
+    subject_of,
+)
+from seqd.cli.models.text_models import (
+    TextModel,
+    measure_text,
+    open_text_model,
+    print_measured,
+    telling_faults,
+    text_evaluation,
+)
 from seqd.cli.showing import Found, shown
+from seqd.cli.ui.evaluations import print_evaluation
 from seqd.cli.ui.screen import Screen
 from seqd.errors import InvalidData, InvalidRequest
-
-if TYPE_CHECKING:
-    from seqd.analysis.evaluation import Report
-    from seqd.cli.models.measured_items import Asked
-    from seqd.cli.models.text_models import TextModel
-    from seqd_schemas import VersionEvaluation
+from seqd.kinds import GENERATE
+from seqd.local.caller import caller
+from seqd_schemas import ModelReference, VersionEvaluation
 
 
 @shown
@@ -64,10 +83,6 @@ def evaluate(
     vectors. Where this machine has the store, the figures stay with the version: `seqd models show`
     has them; those of --adaptive are printed alone.
     """
-    from seqd.cli.models.measured_items import Asked, refuse_options
-    from seqd.cli.models.text_models import open_text_model
-    from seqd.kinds import GENERATE
-
     asked = Asked(
         file=data,
         fields={"format": format_name, "text_field": text_field},
@@ -96,16 +111,8 @@ def evaluate(
 
 
 def _evaluate_text(
-    text_model: "TextModel", asked: "Asked", screen: Screen, *, keeps_texts: bool
+    text_model: TextModel, asked: Asked, screen: Screen, *, keeps_texts: bool
 ) -> None:
-    from seqd.cli.models.kept_evaluations import keep_evaluation_here
-    from seqd.cli.models.text_models import (
-        measure_text,
-        print_measured,
-        telling_faults,
-        text_evaluation,
-    )
-
     measured = measure_text(text_model, asked, screen)
     print_measured(text_model, asked, measured, screen)
     if asked.adapts:
@@ -119,23 +126,8 @@ def _evaluate_text(
 
 
 def _evaluate_items(
-    model: str, asked: "Asked", plot: Path | None, screen: Screen, *, keeps_texts: bool
+    model: str, asked: Asked, plot: Path | None, screen: Screen, *, keeps_texts: bool
 ) -> None:
-    from seqd.analysis.classification import ClassAnswers
-    from seqd.analysis.evaluation import HighestScored
-    from seqd.analysis.plots import check_plot
-    from seqd.cli.exits import MISTAKE, OK
-    from seqd.cli.models.kept_evaluations import keep_evaluation_here, now_ms, version_here
-    from seqd.cli.models.measured_items import (
-        Asker,
-        is_learnt,
-        measured_items,
-        refuse_options,
-        subject_of,
-    )
-    from seqd.local.caller import caller
-    from seqd_schemas import ModelReference, VersionEvaluation
-
     if plot is not None:
         check_plot(plot)
     with options.open_client() as client:
@@ -187,18 +179,14 @@ def _evaluate_items(
 
 
 def _show(
-    report: "Report",
-    evaluation: "VersionEvaluation",
+    report: Report,
+    evaluation: VersionEvaluation,
     ref: str,
     plot: Path | None,
     screen: Screen,
 ) -> None:
     """Print the figures, and draw them where a picture is asked for."""
-    from seqd.cli.ui.evaluations import print_evaluation
-
     if plot is not None:
-        from seqd.analysis.plots import NO_FONT, draw_evaluation
-
         title = f"{ref} on {evaluation.data.description}"
         if draw_evaluation(report, plot, title=title).lacks_characters:
             screen.say(NO_FONT, "yellow")
@@ -214,7 +202,7 @@ def _show(
     Found(record | report.as_json(), view).print_on(screen)
 
 
-def _refuse_other_labels(report: "Report", data: str) -> None:
+def _refuse_other_labels(report: Report, data: str) -> None:
     """Raise InvalidData where no true label is a class of the model, so that none could be right.
 
     The model's classes are those that it gave, with their probabilities or without.

@@ -4,27 +4,30 @@ All but `rm`, which a worker carries out, are about the store of this machine.
 """
 
 import re
+from collections.abc import Iterable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from seqd.cli import options, readers
+from seqd.cli.drafts import placed
 from seqd.cli.models.ordering import ordered
 from seqd.cli.models.params import check_names_no_version, entry_of
+from seqd.cli.options import LocalModels
+from seqd.cli.output_forms import Form, Target
 from seqd.cli.showing import Found, shown
 from seqd.cli.ui.screen import Screen
 from seqd.errors import InvalidRequest, RedisUnreachable, UnknownPlugin
+from seqd.models.archives import import_archive, read_archived_manifest, write_archive
+from seqd.models.made_elsewhere import check_model_name
+from seqd.models.store import ModelStore
+from seqd.models.trial_load import trial_of
 from seqd.views.numbers import counted
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from seqd.cli.options import LocalModels
-    from seqd.models.store import ModelStore
-    from seqd_schemas import CatalogEntry, JobRecord, ModelManifest
+from seqd.worker.promotion import ModelWork, open_jobs, retired
+from seqd_schemas import CatalogEntry, JobRecord, ModelManifest, ModelReference
 
 _NUMBERS = re.compile(r"[0-9]+")
 
@@ -62,10 +65,6 @@ def export_version(
 
     It has the manifest and the files that it names, each with its digest, and no code.
     """
-    from seqd.cli.drafts import placed
-    from seqd.cli.output_forms import Form, Target
-    from seqd.models.archives import write_archive
-
     local = options.open_local_models(options.read_settings())
     name, version = local.store.resolve(reference)
     artifact = local.store.open(name, version)
@@ -104,10 +103,6 @@ def import_version(
     service by itself, a later one by `seqd models promote`. The same archive twice adds one
     version.
     """
-    from seqd.models.archives import import_archive, read_archived_manifest
-    from seqd.models.made_elsewhere import check_model_name
-    from seqd.models.trial_load import trial_of
-
     local = options.open_local_models(options.read_settings())
     archived = read_archived_manifest(file)
     _refuse_plugin(local, archived, file)
@@ -128,7 +123,7 @@ def say_untried(screen: Screen, plugin: str) -> None:
 
 
 def print_version(
-    screen: Screen, store: "ModelStore", manifest: "ModelManifest", *, is_new: bool
+    screen: Screen, store: ModelStore, manifest: ModelManifest, *, is_new: bool
 ) -> None:
     """Print which version has come into the store, or was there, and whether it is in service.
 
@@ -145,10 +140,9 @@ def print_version(
     Found(found, told).print_on(screen)
 
 
-def _wait_until_jobs_get_it(store: "ModelStore", manifest: "ModelManifest", screen: Screen) -> None:
-    from seqd.worker.promotion import ModelWork
+def _wait_until_jobs_get_it(store: ModelStore, manifest: ModelManifest, screen: Screen) -> None:
 
-    def is_there(entry: "CatalogEntry") -> bool:
+    def is_there(entry: CatalogEntry) -> bool:
         return any(one.version == manifest.version for one in entry.versions)
 
     with suppress(RedisUnreachable), options.open_ledger() as ledger:
@@ -167,8 +161,6 @@ def remove(
 
     Refused while it is in service, has a label, or is what an open job runs on.
     """
-    from seqd_schemas import ModelReference
-
     name, version = ModelReference.parse(reference)
     if not isinstance(version, int):
         raise InvalidRequest(
@@ -214,12 +206,11 @@ def collect(
 
 
 def _collect_unused(
-    store: "ModelStore", name: str, versions: list[int], *, dry_run: bool
+    store: ModelStore, name: str, versions: list[int], *, dry_run: bool
 ) -> list[int]:
     """Remove versions but those that jobs run on, also jobs that come just now; return them."""
-    from seqd.worker.promotion import ModelWork, open_jobs, retired
 
-    def unused(jobs: "Iterable[JobRecord]") -> list[int]:
+    def unused(jobs: Iterable[JobRecord]) -> list[int]:
         used = {one for job in jobs for one in job.versions}
         return [one for one in versions if one not in used]
 
@@ -242,7 +233,7 @@ def _collect_unused(
         ) from None
 
 
-def _remove_each(store: "ModelStore", name: str, versions: list[int]) -> None:
+def _remove_each(store: ModelStore, name: str, versions: list[int]) -> None:
     """Remove versions. What was removed is said, too, where it cannot go on."""
     removed: list[int] = []
     try:
@@ -256,7 +247,7 @@ def _remove_each(store: "ModelStore", name: str, versions: list[int]) -> None:
         raise
 
 
-def _refuse_plugin(local: "LocalModels", archived: "ModelManifest", file: Path) -> None:
+def _refuse_plugin(local: LocalModels, archived: ModelManifest, file: Path) -> None:
     """Refuse a version that no plugin here can load, or an older one than made it."""
     plugin = archived.plugin or archived.model
     if plugin not in local.registry.models:

@@ -1,15 +1,14 @@
 """What a command measured of a version, kept beside it where this machine has its store."""
 
 import time
-from typing import TYPE_CHECKING
 
 from seqd.cli import options
+from seqd.cli.options import LocalModels
 from seqd.errors import SeqdError
-
-if TYPE_CHECKING:
-    from seqd.cli.options import LocalModels
-    from seqd.hookspecs import Artifact
-    from seqd_schemas import CatalogEntry, ModelManifest, VersionEvaluation
+from seqd.hookspecs import Artifact
+from seqd.models.cards import keep_evaluation
+from seqd.models.store import ModelStore
+from seqd_schemas import CatalogEntry, ModelManifest, VersionEvaluation
 
 
 def now_ms() -> int:
@@ -18,8 +17,8 @@ def now_ms() -> int:
 
 
 def version_here(
-    entry: "CatalogEntry | None", version: int | None, local: "LocalModels | None" = None
-) -> "Artifact | None":
+    entry: CatalogEntry | None, version: int | None, local: LocalModels | None = None
+) -> Artifact | None:
     """Return a version of the fleet where it is in this machine's store; None where it is not.
 
     Another machine's store may have another version under the same number; it was made at another
@@ -41,7 +40,7 @@ def version_here(
     return artifact if found.created_at_ms == meant.created_at_ms else None
 
 
-def keep_evaluation_here(manifest: "ModelManifest | None", evaluation: "VersionEvaluation") -> str:
+def keep_evaluation_here(manifest: ModelManifest | None, evaluation: VersionEvaluation) -> str:
     """Keep an evaluation beside its version; return what to tell of that, as a sentence.
 
     `manifest` is that of the version in this machine's store, None where it is not there.
@@ -51,8 +50,6 @@ def keep_evaluation_here(manifest: "ModelManifest | None", evaluation: "VersionE
             "Not kept with the version: this machine's store does not have it. Evaluate it on a "
             "machine that has the store, and its card shows the figures."
         )
-    from seqd.models.cards import keep_evaluation
-    from seqd.models.store import ModelStore
 
     name, version = manifest.model, manifest.version
     try:

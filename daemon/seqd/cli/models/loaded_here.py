@@ -3,21 +3,16 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 from seqd.errors import PluginFault, SeqdError
+from seqd.hookspecs import Artifact, Device, LoadedModel, Model
+from seqd.local.kernel_folder import keep_kernels
+from seqd.local.slots import cores, parse_slot
+from seqd.settings import load_settings
 
-if TYPE_CHECKING:
-    from seqd.hookspecs import Artifact, Device, LoadedModel, Model
 
-
-def load_here(model: "Model", artifact: "Artifact") -> "tuple[LoadedModel, Device]":
+def load_here(model: Model, artifact: Artifact) -> tuple[LoadedModel, Device]:
     """Load a version, and return it with the device share that it is on: all cores."""
-    from seqd.hookspecs import Device
-    from seqd.local.kernel_folder import keep_kernels
-    from seqd.local.slots import cores, parse_slot
-    from seqd.settings import load_settings
-
     # Before the model brings its libraries in, which read these once.
     os.environ.update(parse_slot("cpu:0").environment() | {"OMP_NUM_THREADS": str(cores())})
     keep_kernels(load_settings().data_dir)

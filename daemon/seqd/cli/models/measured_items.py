@@ -13,36 +13,39 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from seqd.analysis.classification import Classifying
 from seqd.analysis.evaluation import Answers, Measure
 from seqd.analysis.measures import measure_of, output_type
-from seqd.cli.sources import feed_of
+from seqd.cli.bulk import bulk_view, following
+from seqd.cli.handing_in import HandIn
+from seqd.cli.sources import Feed, feed_of
+from seqd.cli.ui.screen import Screen
+from seqd.client import Client, JobHandle
 from seqd.client.comparing import asking_for_probabilities, rate_of
+from seqd.client.results import OutputReader
 from seqd.errors import InvalidData, InvalidRequest
 from seqd.hookspecs import LabelledRecord
 from seqd.inputs.datasets import FingerprintTaker
 from seqd.inputs.items import BadEntry, ItemRules, task_rules
+from seqd.inputs.records import Entry
 from seqd.inputs.training import label_of
 from seqd.kinds import CLASSIFY, kind_of_task
 from seqd.validation import did_you_mean, listed, shown
 from seqd_schemas import (
     MAX_EXAMPLE_CHARS,
+    CatalogEntry,
     Classification,
+    DataFingerprint,
     Item,
     ItemSuccess,
+    JobRecord,
+    ModelManifest,
     ModelReference,
     ParameterValue,
     RefusedItem,
 )
-
-if TYPE_CHECKING:
-    from seqd.cli.sources import Feed
-    from seqd.cli.ui.screen import Screen
-    from seqd.client import Client, JobHandle
-    from seqd.inputs.records import Entry
-    from seqd_schemas import CatalogEntry, DataFingerprint, JobRecord, ModelManifest
 
 #: Items that are answered first, to know the versions' classes, and to have them in memory.
 _SAMPLE_ITEMS = 8
@@ -111,7 +114,7 @@ class Subject:
             ) from None
 
 
-def subject_of(entry: "CatalogEntry | None", ref: str, asked: Asked) -> Subject:
+def subject_of(entry: CatalogEntry | None, ref: str, asked: Asked) -> Subject:
     """Return what is measured of a model; a classification of one that is not published.
 
     Then the job says so. Raises InvalidRequest for a task that the model lacks, for no task where
@@ -135,7 +138,7 @@ def subject_of(entry: "CatalogEntry | None", ref: str, asked: Asked) -> Subject:
     return Subject(task, measure, field, rules, output_type(schema))
 
 
-def task_to_measure(entry: "CatalogEntry", task: str | None) -> str | None:
+def task_to_measure(entry: CatalogEntry, task: str | None) -> str | None:
     """Return a model's own task: the one that is named, or its only one; else None."""
     if task is None:
         classifies = any(kind_of_task(one).output is Classification for one in entry.tasks)
@@ -183,7 +186,7 @@ class MeasuredItems:
     The field with the true output is no part of the item.
     """
 
-    def __init__(self, feed: "Feed", subject: Subject) -> None:
+    def __init__(self, feed: Feed, subject: Subject) -> None:
         self._feed = feed
         self._subject = subject
         self._taker = FingerprintTaker()
@@ -218,7 +221,7 @@ class MeasuredItems:
             text = item.text[:MAX_EXAMPLE_CHARS] if isinstance(item, Item) else ""
             yield self._subject.truth(self._given(entry.value), entry.where), text
 
-    def fingerprint(self, description: str) -> "DataFingerprint":
+    def fingerprint(self, description: str) -> DataFingerprint:
         """Return the fingerprint of the items that were read last.
 
         Of labelled texts it is that of a training on them.
@@ -228,11 +231,11 @@ class MeasuredItems:
             return found
         return found.model_copy(update={"sha256": self._digest.hexdigest()})
 
-    def _entries(self) -> "Iterator[Entry]":
+    def _entries(self) -> Iterator[Entry]:
         subject = self._subject
         yield from self._feed.source.entries((subject.truth_field, *(subject.rules.fields or ())))
 
-    def _item(self, entry: "Entry") -> Item | RefusedItem:
+    def _item(self, entry: Entry) -> Item | RefusedItem:
         value, rules = entry.value, self._subject.rules
         if isinstance(value, Mapping) and rules.fields is not None:
             value = {name: one for name, one in value.items() if name != self._subject.truth_field}
@@ -250,18 +253,15 @@ Note = Callable[[str, str, object | None, object | None], None]
 class Asker:
     """Has versions answer items, by jobs."""
 
-    client: "Client"
+    client: Client
     subject: Subject
     parameters: Mapping[str, ParameterValue]
-    screen: "Screen"
+    screen: Screen
 
     def answer(
         self, ref: str, items: MeasuredItems, answers: Answers, note: Note = lambda *_: None
-    ) -> "tuple[JobRecord, float | None]":
+    ) -> tuple[JobRecord, float | None]:
         """Keep a version's answers to all items; return its job, and its items a second."""
-        from seqd.cli.bulk import bulk_view, following
-        from seqd.client.results import OutputReader
-
         read, beside = OutputReader(self.subject.measure.output), items.beside()
         with (
             self._handed_in(ref, items) as handle,
@@ -281,7 +281,6 @@ class Asker:
         """Keep a version's answers to a few items, which show nothing."""
         if not sample:
             return
-        from seqd.client.results import OutputReader
 
         read = OutputReader(self.subject.measure.output)
         with self._handed_in(ref, sample) as handle:
@@ -290,14 +289,12 @@ class Asker:
                 answers.add(None, result.output if isinstance(result, ItemSuccess) else None)
 
     @contextmanager
-    def _handed_in(self, ref: str, items: "MeasuredItems | list[Item]") -> "Iterator[JobHandle]":
-        from seqd.cli.handing_in import HandIn
-
+    def _handed_in(self, ref: str, items: MeasuredItems | list[Item]) -> Iterator[JobHandle]:
         send = partial(self._send, ref, items)
         with HandIn(client=self.client, screen=self.screen, send=send).waited_for() as begun:
             yield begun.handle
 
-    def _send(self, ref: str, items: "MeasuredItems | list[Item]", job_id: str) -> "JobHandle":
+    def _send(self, ref: str, items: MeasuredItems | list[Item], job_id: str) -> JobHandle:
         parameters = dict(self.parameters)
         if self.subject.output is not None:
             return cast(
@@ -318,7 +315,7 @@ class Asker:
         )
 
 
-def is_learnt(manifest: "ModelManifest", data: "DataFingerprint") -> bool:
+def is_learnt(manifest: ModelManifest, data: DataFingerprint) -> bool:
     """Return True where a version was trained on these very texts."""
     learnt = manifest.data
     return learnt.sha256 == data.sha256 or (

@@ -2,18 +2,19 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from seqd.admission import find_model
 from seqd.cli import completion, options
 from seqd.cli.showing import Found, shown
+from seqd.cli.ui.model_tasks import input_of, output_of, parameters_of, print_presets, print_task
 from seqd.cli.ui.screen import Screen
 from seqd.errors import InvalidRequest, RedisUnreachable
+from seqd.kinds import TRAIN
 from seqd.validation import did_you_mean
-
-if TYPE_CHECKING:
-    from seqd_schemas import CatalogEntry
+from seqd_schemas import CatalogEntry
 
 
 @shown
@@ -36,15 +37,6 @@ def params(
 
     Of a plugin's own task also the fields of its input and of its output.
     """
-    from seqd.cli.ui.model_tasks import (
-        input_of,
-        output_of,
-        parameters_of,
-        print_presets,
-        print_task,
-    )
-    from seqd.kinds import TRAIN
-
     with naming_local(f"params {model}"):
         entry = entry_of(model.partition("@")[0], local=local)
     if task is not None and task not in entry.all_tasks:
@@ -87,13 +79,12 @@ def check_names_no_version(model: str, way_on: str = "") -> None:
         raise InvalidRequest(f"{model!r} names a version; allowed: a model, such as {name}{way_on}")
 
 
-def entry_of(name: str, *, local: bool = False) -> "CatalogEntry":
+def entry_of(name: str, *, local: bool = False) -> CatalogEntry:
     """Return a model as the fleet, or this machine, describes it. Raises UnknownModel."""
     if local:
         here = options.open_local_models(options.read_settings())
         catalog = here.catalog()
         return catalog[name] if name in catalog else catalog[here.registry.model(name).name]
-    from seqd.admission import find_model
 
     with options.open_client() as client:
         return find_model(name, client.catalog())

@@ -6,22 +6,23 @@ who is placed loads the model and keeps it, the others unload it and leave its i
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import Annotated, cast
 
 import typer
 
+from seqd.admission import find_model
 from seqd.cli import completion, options
 from seqd.cli.many_jobs import ManyJobs, act_on_many
 from seqd.cli.showing import Found, shown
+from seqd.cli.ui.placements import print_placed, print_placements, record_of
 from seqd.cli.ui.screen import Screen
 from seqd.cli.workers import check_form, checked_label, target_of_name, unknown_target
 from seqd.errors import InvalidRequest, SeqdError, UnknownWorker
+from seqd.ledger import Ledger
 from seqd.local.caller import caller
+from seqd.targets import Place, is_meant
 from seqd.validation import MODEL_NAME
-
-if TYPE_CHECKING:
-    from seqd.ledger import Ledger
-    from seqd_schemas import WorkerStatus
+from seqd_schemas import MAX_PLACEMENT_TARGETS, PlacementRule, WorkerStatus
 
 #: What the device of a slot may be.
 _KINDS = ("cpu", "gpu")
@@ -83,10 +84,7 @@ def place(
         return _placed(ledger, name, targets, reason)
 
 
-def _placed(ledger: "Ledger", model: str, targets: Sequence[str], reason: str) -> Found:
-    from seqd.cli.ui.placements import print_placed, record_of
-    from seqd_schemas import MAX_PLACEMENT_TARGETS, PlacementRule
-
+def _placed(ledger: Ledger, model: str, targets: Sequence[str], reason: str) -> Found:
     if len(targets) > MAX_PLACEMENT_TARGETS:
         raise InvalidRequest(
             f"{len(targets)} targets; allowed: {MAX_PLACEMENT_TARGETS}. Mean many workers by one "
@@ -105,7 +103,7 @@ def _placed(ledger: "Ledger", model: str, targets: Sequence[str], reason: str) -
     return Found(record_of(rule, workers), lambda screen: print_placed(screen, rule, workers))
 
 
-def _removed(ledger: "Ledger", model: str) -> Found:
+def _removed(ledger: Ledger, model: str) -> Found:
     with ledger.audit.act("models.place", model, {"on": "anywhere"}):
         was_placed = ledger.placements.remove(model)
     found = {"model": model, "targets": [], "was_placed": was_placed}
@@ -114,9 +112,7 @@ def _removed(ledger: "Ledger", model: str) -> Found:
     return Found(found, f"{model} was not placed.")
 
 
-def _placements(ledger: "Ledger", model: str | None) -> Found:
-    from seqd.cli.ui.placements import print_placements, record_of
-
+def _placements(ledger: Ledger, model: str | None) -> Found:
     rules, workers = ledger.placements.rules(), ledger.fleet.workers()
     standing = list(rules.values())
     if model is not None:
@@ -136,9 +132,7 @@ def _name_of(model: str) -> str:
     return model
 
 
-def _known(ledger: "Ledger", model: str, *, ahead: bool) -> str:
-    from seqd.admission import find_model
-
+def _known(ledger: Ledger, model: str, *, ahead: bool) -> str:
     name = _name_of(model)
     if not ahead:
         find_model(name, ledger.fleet.catalog())
@@ -146,7 +140,7 @@ def _known(ledger: "Ledger", model: str, *, ahead: bool) -> str:
 
 
 def _targets_of(
-    ledger: "Ledger",
+    ledger: Ledger,
     names: Sequence[str],
     hosts: Sequence[str],
     labels: Sequence[str],
@@ -154,8 +148,6 @@ def _targets_of(
     ahead: bool,
 ) -> list[str]:
     """Return the targets. Raises UnknownWorker for one that no worker is, InvalidRequest."""
-    from seqd.targets import Place, is_meant
-
     workers = ledger.fleet.workers()
     wanted = [f"kind:{name}" if name in _KINDS else target_of_name(name, workers) for name in names]
     wanted += [f"host:{host}" for host in hosts]
@@ -173,7 +165,7 @@ def _targets_of(
     return wanted
 
 
-def _no_such_kind(kind: str, workers: "Sequence[WorkerStatus]") -> UnknownWorker:
+def _no_such_kind(kind: str, workers: Sequence[WorkerStatus]) -> UnknownWorker:
     slots = ", ".join(sorted({one.slot for one in workers})[:10]) or "none"
     return UnknownWorker(f"No worker that is up runs on a {kind}. Slots: {slots}.{_AHEAD_HINT}")
 

@@ -4,28 +4,38 @@ A worker makes each change, by an order: the store is beside the workers. They l
 so that no item waits for that, and the command ends when new jobs get it.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from seqd.admission import resolve_version
 from seqd.cli import options, readers
 from seqd.cli.exits import NO
 from seqd.cli.label_map import LabelPairs, read_label_map
-from seqd.cli.models import measuring
+from seqd.cli.models import measured_items, measuring
 from seqd.cli.models.ordering import ordered
 from seqd.cli.models.params import check_names_no_version, entry_of, naming_local
 from seqd.cli.showing import Found, shown
 from seqd.cli.ui.screen import Screen
+from seqd.cli.ui.tables import print_table
+from seqd.client.model import ModelSteps
 from seqd.errors import InvalidRequest
+from seqd.ledger.exchange import Exchange
+from seqd.views.models import CHANGE_COLUMNS
+from seqd_schemas import (
+    MAX_ERROR_RATE,
+    CatalogEntry,
+    ModelReference,
+    OrderAction,
+    OrderAnswer,
+    Rollout,
+    RolloutKind,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from seqd.cli.models.measured_items import Asked
-    from seqd.client.model import ModelSteps
-    from seqd.ledger.exchange import Exchange
-    from seqd_schemas import CatalogEntry, OrderAnswer, Rollout, RolloutKind
 
 Reason = Annotated[str, typer.Option("--reason", help="Why, for the model's history.")]
 WarmTimeout = Annotated[
@@ -93,8 +103,6 @@ class Gate:
 
     def asked(self, file: str) -> "Asked":
         """Return what is measured. Raises InvalidRequest."""
-        from seqd.cli.models import measured_items
-
         return measured_items.Asked(
             file=file,
             fields={"format": self.format_name, "text_field": self.text_field},
@@ -129,9 +137,6 @@ def promote(
     Workers that have the model loaded load the version first. A running job keeps its version.
     With --share or --shadow it is tried first, on a share of the items: `seqd models show` counts.
     """
-    from seqd.admission import resolve_version
-    from seqd_schemas import ModelReference
-
     wanted = ModelReference.parse(reference)
     if wanted.version is None:
         raise InvalidRequest(
@@ -168,16 +173,15 @@ def promote(
 
 
 def _put_in_service(
-    entry: "CatalogEntry",
+    entry: CatalogEntry,
     version: int,
-    gate: "Mapping[str, float]",
+    gate: Mapping[str, float],
     reason: str,
     timeout_s: float,
     screen: Screen,
 ) -> Found:
-    from seqd_schemas import OrderAction
 
-    def steps(of: "ModelSteps") -> "Exchange[OrderAnswer]":
+    def steps(of: ModelSteps) -> Exchange[OrderAnswer]:
         return of.ordered(OrderAction.PROMOTE, reason, timeout_s, version=version, gate=gate)
 
     return _done(entry.model, ordered(entry, steps, screen))
@@ -217,9 +221,6 @@ def history(
 
     These are the last 20 changes, which workers publish; --local shows up to 1,000.
     """
-    from seqd.cli.ui.tables import print_table
-    from seqd.views.models import CHANGE_COLUMNS
-
     check_names_no_version(model)
     if is_local:
         changes = options.open_local_models(options.read_settings()).store.history(model)
@@ -247,9 +248,6 @@ def label(
 
     The label `production` is moved by `promote` and `rollback`.
     """
-    from seqd.admission import resolve_version
-    from seqd_schemas import ModelReference
-
     wanted = ModelReference.parse(reference)
     entry = entry_of(wanted.name)
     version = resolve_version(entry, wanted.version)
@@ -264,7 +262,7 @@ def label(
     return Found(found, f"{wanted.name}@{version} {said} {name} now.")
 
 
-def _done(name: str, answer: "OrderAnswer") -> Found:
+def _done(name: str, answer: OrderAnswer) -> Found:
     """Return what a worker has done."""
     former = "no version" if answer.before is None else f"{name}@{answer.before}"
     return Found(
@@ -278,7 +276,7 @@ def _done(name: str, answer: "OrderAnswer") -> Found:
 class _AskedRollout:
     """What the options ask for."""
 
-    kind: "RolloutKind"
+    kind: RolloutKind
     #: Above 0 to begin one, 0 to end one.
     share: float
     max_error_rate: float
@@ -306,7 +304,6 @@ def _read_rollout(
     """
     if share is None and shadow is None and max_error_rate is None:
         return None
-    from seqd_schemas import MAX_ERROR_RATE, RolloutKind
 
     if share is not None and shadow is not None:
         raise InvalidRequest("--share and --shadow are given; a version is tried in one way")
@@ -323,7 +320,7 @@ def _read_rollout(
 
 
 def begin_rollout(
-    entry: "CatalogEntry",
+    entry: CatalogEntry,
     version: int,
     asked: _AskedRollout,
     reason: str,
@@ -331,9 +328,8 @@ def begin_rollout(
     screen: Screen,
 ) -> Found:
     """Have a worker try a version first; return what it does and how it ends."""
-    from seqd_schemas import OrderAction
 
-    def steps(of: "ModelSteps") -> "Exchange[OrderAnswer]":
+    def steps(of: ModelSteps) -> Exchange[OrderAnswer]:
         rates = {"share": asked.share, "max_error_rate": asked.max_error_rate}
         action = OrderAction(asked.kind.value)
         return of.ordered(action, reason, timeout_s, version=version, **rates)
@@ -344,9 +340,8 @@ def begin_rollout(
     return Found(found, lambda screen: _say_begun(screen, entry.model, begun))
 
 
-def _say_begun(screen: Screen, name: str, begun: "Rollout") -> None:
+def _say_begun(screen: Screen, name: str, begun: Rollout) -> None:
     from seqd.worker.promotion import percent
-    from seqd_schemas import RolloutKind
 
     is_canary = begun.kind == RolloutKind.CANARY
     does, option = ("answers", "share") if is_canary else ("computes, too,", "shadow")
@@ -365,9 +360,8 @@ def _say_begun(screen: Screen, name: str, begun: "Rollout") -> None:
 
 def end_rollout(name: str, version: int | str | None, why: str, screen: Screen) -> Found:
     """End the roll-out of a model, of `version`, a number or label, where that is given."""
-    from seqd_schemas import OrderAction
 
-    def steps(of: "ModelSteps") -> "Exchange[OrderAnswer]":
+    def steps(of: ModelSteps) -> Exchange[OrderAnswer]:
         return of.ordered(OrderAction.END_ROLLOUT, why, version=version)
 
     ended = ordered(entry_of(name), steps, screen).rollout
@@ -375,7 +369,7 @@ def end_rollout(name: str, version: int | str | None, why: str, screen: Screen) 
     return _end_of(name, ended)
 
 
-def _end_of(name: str, ended: "Rollout") -> Found:
+def _end_of(name: str, ended: Rollout) -> Found:
     """Return that a roll-out is ended, and what answers."""
     return Found(
         {"model": name, "in_service": ended.serving, "ended": ended},

@@ -8,9 +8,10 @@ import math
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from seqd.analysis.statistics import mean_interval
 from seqd.cli import options
@@ -19,27 +20,25 @@ from seqd.cli.models.loaded_here import load_here, plugin_faults
 from seqd.cli.models.measured_items import Asked, is_learnt
 from seqd.cli.showing import Found
 from seqd.cli.sources import dataset_of
-from seqd.cli.ui.models import print_text_figures
+from seqd.cli.ui.screen import Screen
+from seqd.cli.ui.tables import print_facts
 from seqd.errors import InvalidData, InvalidRequest, PluginFault
-from seqd.hookspecs import Device, LoadedModel, Model, RunContext, WorkItem
+from seqd.hookspecs import Artifact, Device, LoadedModel, Model, RunContext, WorkItem
 from seqd.inputs.datasets import TextDataset
 from seqd.kinds import CLASSIFY, GENERATE
 from seqd.local.caller import caller
 from seqd.plugin.decorated import QuietContext
-from seqd.views.numbers import counted
+from seqd.views.numbers import counted, metric
 from seqd_schemas import (
     MAX_EXAMPLE_CHARS,
+    DataFingerprint,
     EvaluatedMetric,
     Generation,
+    ModelManifest,
     ModelReference,
     VersionEvaluation,
     WrittenSample,
 )
-
-if TYPE_CHECKING:
-    from seqd.cli.ui.screen import Screen
-    from seqd.hookspecs import Artifact
-    from seqd_schemas import DataFingerprint, ModelManifest
 
 #: A parameter by which a plugin says how much of the end of its training text it held out.
 _HELD_OUT_SHARE: Final = "validation_split"
@@ -60,7 +59,7 @@ class TextModel:
     """A version of a model that writes text, as it is in the store."""
 
     model: Model
-    artifact: "Artifact"
+    artifact: Artifact
 
     @property
     def name(self) -> str:
@@ -77,7 +76,7 @@ class MeasuredText:
     text: str
     figures: dict[str, float]
     #: Which text it is.
-    data: "DataFingerprint"
+    data: DataFingerprint
     #: True where the model was trained on it.
     is_learnt: bool
 
@@ -96,7 +95,7 @@ def open_text_model(ref: str) -> TextModel | None:
     return TextModel(model, local.store.open(*local.store.resolve(ref)))
 
 
-def measure_text(text_model: TextModel, asked: Asked, screen: "Screen") -> MeasuredText:
+def measure_text(text_model: TextModel, asked: Asked, screen: Screen) -> MeasuredText:
     """Read the text, load the model and measure; say so where it was trained on that text.
 
     Raises InvalidRequest where it measures nothing, and PluginFault.
@@ -119,7 +118,7 @@ def measure_text(text_model: TextModel, asked: Asked, screen: "Screen") -> Measu
 
 
 def print_measured(
-    text_model: TextModel, asked: Asked, measured: MeasuredText, screen: "Screen"
+    text_model: TextModel, asked: Asked, measured: MeasuredText, screen: Screen
 ) -> None:
     """Print the figures of a text; what is infinite is null as JSON."""
     figures = measured.figures
@@ -137,7 +136,7 @@ def print_measured(
     what = f"{asked.data}, {which}{counted(characters, 'character')}{how}"
     Found(
         facts | finite,
-        lambda screen: print_text_figures(screen, figures, model=text_model.name, data=what),
+        lambda screen: _print_text_figures(screen, figures, model=text_model.name, data=what),
     ).print_on(screen)
 
 
@@ -182,7 +181,7 @@ def _end_of(text: str, last: float | None) -> str:
 
 
 def _warn_if_trained_on(
-    screen: "Screen", manifest: "ModelManifest", data: "DataFingerprint", last: float | None
+    screen: Screen, manifest: ModelManifest, data: DataFingerprint, last: float | None
 ) -> bool:
     """Say so when a version was trained on this very text, but for a part that it held out.
 
@@ -218,10 +217,8 @@ def _measured(
     measure: Callable[[str, RunContext], Mapping[str, float]],
     text: str,
     device: Device,
-    screen: "Screen",
+    screen: Screen,
 ) -> Mapping[str, float]:
-    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
     if not text:
         raise InvalidData("the text has no characters; at least one is due")
     with Progress(
@@ -284,3 +281,14 @@ def _sample(model: Model, found: MeasuredText) -> WrittenSample | None:
     if not isinstance(outcome, Generation) or not outcome.samples:
         return None
     return WrittenSample(prompt=prompt, text=outcome.samples[0].text[:MAX_EXAMPLE_CHARS])
+
+
+def _print_text_figures(
+    screen: Screen, figures: Mapping[str, float], *, model: str, data: str
+) -> None:
+    """Print how well a model predicts a text."""
+    shown = {
+        name.replace("_", " "): metric(figure) if math.isfinite(figure) else "infinite"
+        for name, figure in figures.items()
+    }
+    print_facts(screen, {"model": model, "data": data} | shown)

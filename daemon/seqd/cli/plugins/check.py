@@ -1,29 +1,28 @@
 """`seqd plugins check`: holds a plugin against each clause of the contract, on this machine."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from seqd.cli import readers
 from seqd.cli.exits import OK
+from seqd.cli.plugins.subjects import names_taken_from, sources_of, tell_of_folder
 from seqd.cli.showing import Found, shown
 from seqd.cli.ui.screen import Screen
+from seqd.cli.ui.stdout import keep_stdout_from_plugins
 from seqd.errors import InvalidRequest
 from seqd.escaping import printable
+from seqd.models.loading import PluginSource
+from seqd.testing.checks.catalog import Part
+from seqd.testing.checks.report import CheckResult, CheckState, Report
+from seqd.testing.checks.running import LIMIT_S, Progress, check_plugin
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from seqd.models.loading import PluginSource
-    from seqd.testing.checks.report import CheckResult, Report
-    from seqd.testing.checks.running import Progress
-
-    _OnFound = Callable[[CheckResult], None]
+_OnFound = Callable[[CheckResult], None]
 
 #: Exit status where a check failed, as where a plugin broke its contract.
 _FAILED = 1
@@ -62,10 +61,6 @@ def check(
 
     Without an argument it is the plugin of this folder. The exit status is 1 where a check failed.
     """
-    from seqd.cli.plugins.subjects import sources_of, tell_of_folder
-    from seqd.cli.ui.stdout import keep_stdout_from_plugins
-    from seqd.testing.checks.running import LIMIT_S, check_plugin
-
     keep_stdout_from_plugins()
     _check_folder(version_folder)
     reports: list[Report] = []
@@ -94,12 +89,8 @@ def check(
     )
 
 
-def _taken_names(source: "PluginSource", report: "Report") -> "list[CheckResult]":
+def _taken_names(source: PluginSource, report: Report) -> list[CheckResult]:
     """Return a failed result for each name that another plugin has."""
-    from seqd.cli.plugins.subjects import names_taken_from
-    from seqd.testing.checks.catalog import Part
-    from seqd.testing.checks.report import CheckResult, CheckState
-
     models = {result.model for result in report.results if result.id != "L1"}
     return [
         CheckResult(
@@ -115,7 +106,7 @@ def _taken_names(source: "PluginSource", report: "Report") -> "list[CheckResult]
     ]
 
 
-def _with_summary(report: "Report") -> dict[str, object]:
+def _with_summary(report: Report) -> dict[str, object]:
     return {**report.model_dump(mode="json"), "summary": report.closing_line()}
 
 
@@ -129,8 +120,8 @@ def _check_folder(folder: Path | None) -> None:
 
 @contextmanager
 def _progress_line(
-    plugin: str, found: "_OnFound | None"
-) -> "Iterator[tuple[Progress | None, _OnFound | None]]":
+    plugin: str, found: _OnFound | None
+) -> Iterator[tuple[Progress | None, _OnFound | None]]:
     """Draw a line that says which check runs, on a terminal; yield what is told and found.
 
     The line is away while a failure is printed.
@@ -145,7 +136,7 @@ def _progress_line(
             count = f"{done} of {total} checks, " if total else ""
             status.update(f"Checking {printable(plugin)}: {count}{printable(what)}")
 
-        def show_failure(result: "CheckResult") -> None:
+        def show_failure(result: CheckResult) -> None:
             status.stop()
             if found is not None:
                 found(result)
@@ -154,7 +145,7 @@ def _progress_line(
         yield show, show_failure
 
 
-def _print_failure(screen: Screen, result: "CheckResult") -> None:
+def _print_failure(screen: Screen, result: CheckResult) -> None:
     headline, *facts = result.lines()
     screen.say(headline, "bold red")
     for fact in facts:

@@ -2,20 +2,20 @@
 
 import keyword
 import re
+import shlex
+from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from seqd.cli import options
+from seqd.cli.plugins.new_distribution import STYLES, TASKS, Distribution
 from seqd.cli.ui.screen import Screen
 from seqd.errors import InvalidRequest
+from seqd.kinds import CLASSIFY
 from seqd.validation import MODEL_NAME, did_you_mean, shown
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from seqd.cli.plugins.new_distribution import Distribution
 
 Name = Annotated[
     str,
@@ -56,9 +56,6 @@ def new_plugin(
 
     It serves as it is. Needs the extra `author` of seqd.
     """
-    from seqd.cli.plugins.new_distribution import STYLES, TASKS, Distribution
-    from seqd.kinds import CLASSIFY
-
     _check_name(name)
     wanted = Distribution(
         name,
@@ -99,7 +96,7 @@ def _mended(name: str) -> str:
     return "" if keyword.iskeyword(mended) else mended
 
 
-def _known(name: str, known: "Mapping[str, object]", option: str) -> str:
+def _known(name: str, known: Mapping[str, object], option: str) -> str:
     if name in known:
         return name
     raise InvalidRequest(
@@ -107,10 +104,8 @@ def _known(name: str, known: "Mapping[str, object]", option: str) -> str:
     )
 
 
-def _check_pair(wanted: "Distribution") -> None:
+def _check_pair(wanted: Distribution) -> None:
     """Refuse a style that has no template for the task."""
-    from seqd.cli.plugins.new_distribution import STYLES
-
     if wanted.task in STYLES[wanted.style].tasks:
         return
     styles = [name for name, style in STYLES.items() if wanted.task in style.tasks]
@@ -120,10 +115,8 @@ def _check_pair(wanted: "Distribution") -> None:
     )
 
 
-def _check_not_taken(wanted: "Distribution") -> None:
+def _check_not_taken(wanted: Distribution) -> None:
     """Refuse a name that a plugin, a model or a package of this Python has."""
-    from importlib.util import find_spec
-
     local = options.open_local_models(options.read_settings())
     taken = dict.fromkeys(local.catalog(), "a model in the store here")
     for status in local.registry.statuses:
@@ -141,7 +134,7 @@ def _check_not_taken(wanted: "Distribution") -> None:
         )
 
 
-def _print_next(wanted: "Distribution", folder: Path) -> None:
+def _print_next(wanted: Distribution, folder: Path) -> None:
     """Print what was written, and the commands that come next, ready to be copied."""
     screen = Screen()
     screen.say(f"Wrote {folder}: the plugin {wanted.name}, {_style_of(wanted)}. Next:")
@@ -150,18 +143,12 @@ def _print_next(wanted: "Distribution", folder: Path) -> None:
         screen.say(f"  {command}")
 
 
-def _style_of(wanted: "Distribution") -> str:
-    from seqd.cli.plugins.new_distribution import STYLES
-
+def _style_of(wanted: Distribution) -> str:
     return STYLES[wanted.style].says
 
 
-def next_commands(wanted: "Distribution", folder: Path) -> list[str]:
+def next_commands(wanted: Distribution, folder: Path) -> list[str]:
     """Return the commands that install the plugin, try it, and follow its changes."""
-    import shlex
-
-    from seqd.cli.plugins.new_distribution import TASKS
-
     task = TASKS[wanted.task]
     tries = f'seqd plugins try {wanted.name} {wanted.task_name} "{task.text}"'
     learns = [f"seqd plugins try {wanted.name} train --data {task.data} --out version"]

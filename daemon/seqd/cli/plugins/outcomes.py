@@ -1,25 +1,27 @@
 """The results of a plugin that is tried, as `seqd classify`, `generate` and `run` print theirs."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
 
-from seqd.authoring.messages import Reported
+from seqd.authoring.messages import Computed, Loaded, Report, Reported
 from seqd.cli.bulk import print_line
 from seqd.cli.ui.outputs import OutputPrinter
 from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.texts import GenerationPrinter, LabelPrinter
 from seqd.kinds import kind_of_task
-from seqd_schemas import Classification, Epoch, Generation, ItemFailure, Log, Sample
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from seqd.authoring.messages import Computed, Loaded, Report
-    from seqd_schemas import ItemSuccess, TaskSchema
+from seqd_schemas import (
+    Classification,
+    Epoch,
+    Generation,
+    ItemFailure,
+    ItemSuccess,
+    Log,
+    Sample,
+    TaskSchema,
+)
 
 
 def print_results(
-    made: "Computed", task: str, schema: "TaskSchema", texts: Sequence[str], *, as_json: bool
+    made: Computed, task: str, schema: TaskSchema, texts: Sequence[str], *, as_json: bool
 ) -> bool:
     """Print the results of one call; return True where each item has one.
 
@@ -35,8 +37,8 @@ def print_results(
 
 
 def _printer(
-    task: str, schema: "TaskSchema", texts: Sequence[str]
-) -> "Callable[[ItemSuccess | ItemFailure], None]":
+    task: str, schema: TaskSchema, texts: Sequence[str]
+) -> Callable[[ItemSuccess | ItemFailure], None]:
     output = kind_of_task(task).output
     if output is Classification:
         return LabelPrinter(texts).show
@@ -45,7 +47,7 @@ def _printer(
     return OutputPrinter(Screen(), schema, texts).show
 
 
-def said_of(loaded: "Loaded") -> str:
+def said_of(loaded: Loaded) -> str:
     """Return in words which plugin, and which version of its model, is loaded."""
     plugin = loaded.plugin
     origin = f"{plugin.distribution} {plugin.version}".strip()
@@ -53,7 +55,7 @@ def said_of(loaded: "Loaded") -> str:
     return f"{version}, plugin {plugin.name} of {origin}"
 
 
-def say_report(screen: Screen, report: "Report") -> None:
+def say_report(screen: Screen, report: Report) -> None:
     """Print a report of a training."""
     match report:
         case Reported(event=Epoch() as event):

@@ -3,29 +3,26 @@
 Names come first: a folder that is called as an installed plugin is given as `./NAME`.
 """
 
+import json
 import logging
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
+from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from seqd.authoring.messages import Load
+from seqd.authoring.messages import Load, Loaded
 from seqd.authoring.watching import Watched
 from seqd.cli import options
 from seqd.cli.ui.screen import Screen
+from seqd.cli.ui.stdout import keep_stdout_from_plugins
 from seqd.errors import InvalidInput, InvalidRequest, UnknownPlugin
 from seqd.inputs.items import ItemRules, task_rules
 from seqd.kinds import kind_of_task
 from seqd.models.loading import PluginSource, discover
-from seqd.models.source_folders import chosen, read_source
+from seqd.models.source_folders import chosen, read_source, taken_names
 from seqd.parameters import check_parameters
 from seqd.validation import did_you_mean, listed
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
-
-    from seqd.authoring.messages import Loaded
-    from seqd_schemas import CatalogEntry, Item, ParameterValue, RefusedItem, TaskSchema
+from seqd_schemas import CatalogEntry, Item, ParameterValue, RefusedItem, TaskSchema
 
 
 def order_of(
@@ -71,7 +68,7 @@ def tell_of_folder(subject: str) -> None:
         )
 
 
-def warn_of_taken_names(order: Load, loaded: "Loaded") -> None:
+def warn_of_taken_names(order: Load, loaded: Loaded) -> None:
     """Say on stderr which names of a plugin in a folder or file other installed plugins have."""
     if not order.source.path:
         return
@@ -79,11 +76,8 @@ def warn_of_taken_names(order: Load, loaded: "Loaded") -> None:
         Screen(to_stderr=True).say(f"warning: {taken}. {cure}", "yellow")
 
 
-def names_taken_from(mine: PluginSource, models: "Collection[str]") -> dict[str, str]:
+def names_taken_from(mine: PluginSource, models: Collection[str]) -> dict[str, str]:
     """Return which names others have, with the cure; they are loaded here without a word."""
-    from seqd.cli.ui.stdout import keep_stdout_from_plugins
-    from seqd.models.source_folders import taken_names
-
     keep_stdout_from_plugins()
     logging.disable(logging.CRITICAL)  # a broken one among them is no matter of this plugin
     try:
@@ -92,7 +86,7 @@ def names_taken_from(mine: PluginSource, models: "Collection[str]") -> dict[str,
         logging.disable(logging.NOTSET)
 
 
-def _of_model(name: str, plugins: "Collection[str]") -> tuple[str, str, str]:
+def _of_model(name: str, plugins: Collection[str]) -> tuple[str, str, str]:
     """Return the plugin of a model, what it is made with, and the version that its name means.
 
     All plugins are loaded here for it. Raises UnknownPlugin.
@@ -118,8 +112,6 @@ def watched_of(order: Load) -> Watched:
 
 def _place_of(module: str) -> Path:
     """Return the folder of a package, or the file of a module, without importing it."""
-    from importlib.util import find_spec
-
     spec = find_spec(module.partition(".")[0])
     if spec is None or spec.origin is None:
         raise UnknownPlugin(f"the source of {module} is not to be found. Give its folder.")
@@ -127,7 +119,7 @@ def _place_of(module: str) -> Path:
     return path.parent if path.name == "__init__.py" else path
 
 
-def task_of_entry(entry: "CatalogEntry", task: str) -> "TaskSchema":
+def task_of_entry(entry: CatalogEntry, task: str) -> TaskSchema:
     """Return what a task takes and gives. Raises InvalidRequest, which lists the tasks."""
     tasks = entry.all_tasks
     if task not in tasks:
@@ -139,8 +131,8 @@ def task_of_entry(entry: "CatalogEntry", task: str) -> "TaskSchema":
 
 
 def checked_parameters(
-    entry: "CatalogEntry", task: str, values: "Mapping[str, ParameterValue]"
-) -> "dict[str, ParameterValue]":
+    entry: CatalogEntry, task: str, values: Mapping[str, ParameterValue]
+) -> dict[str, ParameterValue]:
     """Return the parameters of a task. Raises InvalidParameters, as a client does."""
     schema = task_of_entry(entry, task)
     check_parameters(schema.parameters, values, model=entry.model, task=task)
@@ -148,8 +140,8 @@ def checked_parameters(
 
 
 def entries_of(
-    entry: "CatalogEntry", task: str, texts: "Iterable[str]"
-) -> "tuple[Item | RefusedItem, ...]":
+    entry: CatalogEntry, task: str, texts: Iterable[str]
+) -> tuple[Item | RefusedItem, ...]:
     """Return texts as the items of a task, those of a task that takes records as records.
 
     Raises InvalidInput for a text that is no record.
@@ -164,8 +156,6 @@ def entries_of(
 
 
 def _record(text: str, task: str, rules: ItemRules) -> object:
-    import json
-
     try:
         value: object = json.loads(text)
     except (ValueError, RecursionError):

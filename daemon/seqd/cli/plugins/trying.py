@@ -4,27 +4,40 @@
 """
 
 import shlex
+import shutil
 import sys
+import tempfile
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from seqd.authoring.messages import Compute, Computed, Learn, Load, Loaded, Trained
+from seqd.authoring.plugin_child import PluginChild, pinned_to
 from seqd.cli import readers
 from seqd.cli.exits import INTERRUPTED, MISTAKE, OK
+from seqd.cli.plugins.outcomes import print_results, said_of, say_report
+from seqd.cli.plugins.subjects import (
+    checked_parameters,
+    entries_of,
+    order_of,
+    task_of_entry,
+    tell_of_folder,
+    warn_of_taken_names,
+    watched_of,
+)
 from seqd.cli.showing import Found, shown
 from seqd.cli.ui.screen import Screen, data_goes_to_a_terminal
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-    from seqd.authoring.messages import Compute, Computed, Load, Loaded, Trained
-    from seqd.authoring.plugin_child import PluginChild
-    from seqd_schemas import ParameterValue
+from seqd.errors import InvalidRequest, OutputExists, OutputUnwritable, PluginEnded, Stopped
+from seqd.kinds import TRAIN
+from seqd.validation import shown as shown_value
+from seqd.views.numbers import counted
+from seqd_schemas import ParameterValue
 
 Subject = Annotated[
     str,
@@ -110,9 +123,6 @@ def try_plugin(
 
     Outcomes are checked as a worker checks them. Exit status 2 when an item got an error.
     """
-    from seqd.cli.plugins.subjects import order_of, tell_of_folder, warn_of_taken_names
-    from seqd.kinds import TRAIN
-
     asked = _Asked(
         task=task,
         texts=texts or [],
@@ -152,7 +162,6 @@ def dev(
     :help lists the commands. Ctrl-C ends a call, Ctrl-D the session.
     """
     from seqd.cli.plugins.dev_session import Session
-    from seqd.cli.plugins.subjects import order_of, tell_of_folder, watched_of
 
     parameters = readers.parameters(param)
     tell_of_folder(subject)
@@ -168,7 +177,7 @@ class _Asked:
 
     task: str
     texts: list[str]
-    parameters: "dict[str, ParameterValue]"
+    parameters: dict[str, ParameterValue]
     #: Files to train and to validate on, and the folder to be made.
     learn_from: tuple[str | None, str | None, str | None]
     screen: Screen
@@ -176,9 +185,6 @@ class _Asked:
 
 def _check_files(asked: _Asked) -> None:
     """Raise InvalidRequest where a training has no data, or another task has some."""
-    from seqd.errors import InvalidRequest
-    from seqd.kinds import TRAIN
-
     data, held_out, out = asked.learn_from
     if asked.task == TRAIN and data is None:
         raise InvalidRequest(f"{TRAIN} needs --data FILE: texts with labels, or a text to learn.")
@@ -189,11 +195,8 @@ def _check_files(asked: _Asked) -> None:
 
 
 @contextmanager
-def _child_with(order: "Load") -> "Iterator[tuple[PluginChild, Loaded]]":
+def _child_with(order: Load) -> Iterator[tuple[PluginChild, Loaded]]:
     """Yield a child that has loaded a plugin; Ctrl-C ends the command with status 130."""
-    from seqd.authoring.plugin_child import PluginChild, pinned_to
-    from seqd.errors import Stopped
-
     child = PluginChild(pinned_to(order.slot), Screen(to_stderr=True).say)
     try:
         yield child, child.load(order)
@@ -203,12 +206,7 @@ def _child_with(order: "Load") -> "Iterator[tuple[PluginChild, Loaded]]":
         child.kill("the command ended")
 
 
-def _compute(child: "PluginChild", loaded: "Loaded", asked: _Asked, order: "Load") -> int:
-    from seqd.authoring.messages import Compute, Computed
-    from seqd.cli.plugins.outcomes import print_results, said_of
-    from seqd.cli.plugins.subjects import checked_parameters, entries_of, task_of_entry
-    from seqd.errors import PluginEnded
-
+def _compute(child: PluginChild, loaded: Loaded, asked: _Asked, order: Load) -> int:
     entry, task = loaded.entry, asked.task
     schema = task_of_entry(entry, task)
     parameters = checked_parameters(entry, task, asked.parameters)
@@ -227,39 +225,33 @@ def _compute(child: "PluginChild", loaded: "Loaded", asked: _Asked, order: "Load
         is_whole &= print_results(made, task, schema, texts, as_json=as_json)
         items, seconds = items + len(texts), seconds + made.seconds
     if not asked.screen.is_beside_json:
-        from seqd.views.numbers import counted
-
         said = f"{counted(items, 'item')} in {1e3 * seconds:.1f} ms by {said_of(loaded)}"
         Screen(to_stderr=True).say(said, "dim")
     return OK if is_whole else MISTAKE
 
 
-def _made_alone(request: "Compute", texts: list[str], order: "Load") -> "Iterator[Computed]":
+def _made_alone(request: Compute, texts: list[str], order: Load) -> Iterator[Computed]:
     """Yield what comes of each item by itself, to find the one that ends the process.
 
     Raises PluginEnded, which names it.
     """
-    from seqd.authoring.messages import Computed
-    from seqd.errors import PluginEnded
-    from seqd.validation import shown
-
     Screen(to_stderr=True).say("The process has ended. Once more, one text at a time:", "yellow")
     with _child_with(order) as (child, _):
         for text, entry in zip(texts, request.entries, strict=True):
             try:
                 yield child.ask(request.model_copy(update={"entries": (entry,)}), Computed)
             except PluginEnded as ended:
-                raise PluginEnded(f"{ended} The text: {shown(text)}") from None
+                raise PluginEnded(f"{ended} The text: {shown_value(text)}") from None
 
 
-def _batches(texts: list[str], most: int) -> "Iterator[list[str]]":
+def _batches(texts: list[str], most: int) -> Iterator[list[str]]:
     """Yield the texts, lines of stdin among them, in batches as a unit has them."""
     rest = iter(_with_stdin(texts))
     while batch := list(islice(rest, most)):
         yield batch
 
 
-def _with_stdin(texts: "Iterable[str]") -> "Iterator[str]":
+def _with_stdin(texts: Iterable[str]) -> Iterator[str]:
     for text in texts:
         if text == "-":
             yield from (line.rstrip("\r\n") for line in sys.stdin)
@@ -267,11 +259,7 @@ def _with_stdin(texts: "Iterable[str]") -> "Iterator[str]":
             yield text
 
 
-def _train(child: "PluginChild", loaded: "Loaded", asked: _Asked, tried: list[str]) -> int:
-    from seqd.authoring.messages import Learn, Trained
-    from seqd.cli.plugins.outcomes import say_report
-    from seqd.cli.plugins.subjects import checked_parameters
-
+def _train(child: PluginChild, loaded: Loaded, asked: _Asked, tried: list[str]) -> int:
     data, held_out, out = (None if one is None else _absolute(one) for one in asked.learn_from)
     parameters = checked_parameters(loaded.entry, asked.task, asked.parameters)
     screen = asked.screen
@@ -291,17 +279,12 @@ def _train(child: "PluginChild", loaded: "Loaded", asked: _Asked, tried: list[st
 
 
 @contextmanager
-def _folder_for(wanted: str | None) -> "Iterator[Path]":
+def _folder_for(wanted: str | None) -> Iterator[Path]:
     """Yield an empty folder, which becomes the one that is wanted once the block has ended well.
 
     Without one that is wanted, and after an exception, it is removed. Raises OutputExists for one
     that is there already, OutputUnwritable.
     """
-    import shutil
-    import tempfile
-
-    from seqd.errors import OutputExists, OutputUnwritable
-
     if wanted is None:
         with tempfile.TemporaryDirectory(prefix="seqd-try-") as thrown_away:
             yield Path(thrown_away)
@@ -326,7 +309,7 @@ def _absolute(path: str) -> str:
     return str(Path(path).expanduser().absolute())
 
 
-def _say_trained(screen: Screen, made: "Trained", folder: str | None, again: str) -> None:
+def _say_trained(screen: Screen, made: Trained, folder: str | None, again: str) -> None:
     figures = "".join(f", {name} {value:.4g}" for name, value in made.manifest.metrics.items())
     size = sum(file.size_bytes for file in made.manifest.files.values())
     screen.say(

@@ -1,16 +1,17 @@
 """The command `seqd top`: full screen on a terminal, one look as text everywhere else."""
 
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from seqd.cli import options, readers
+from seqd.cli.top.frame import page
+from seqd.cli.top.reading import open_for_reads, server_of, state_of
 from seqd.cli.top.view import VIEWS, View
 from seqd.cli.ui.screen import Screen
-
-if TYPE_CHECKING:
-    from seqd.settings import Settings
+from seqd.ledger.overview import fleet_overview
+from seqd.settings import Settings
 
 
 def top(
@@ -51,11 +52,7 @@ def top(
     raise typer.Exit(watch(screen.console, settings, start, every))
 
 
-def _print_once(screen: Screen, settings: "Settings", view: View) -> None:
-    from seqd.cli.top.frame import page
-    from seqd.cli.top.reading import open_for_reads, server_of, state_of
-    from seqd.ledger.overview import fleet_overview
-
+def _print_once(screen: Screen, settings: Settings, view: View) -> None:
     ledger = open_for_reads(settings)
     overview = ledger.transport.run(fleet_overview(ledger))
     state = state_of(server_of(settings), overview, {})

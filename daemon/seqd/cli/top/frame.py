@@ -6,7 +6,7 @@ Pure: the same state, view and size give the same lines, each of at most `width`
 import time
 from collections import Counter
 from time import monotonic
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from rich.text import Text
 
@@ -16,13 +16,11 @@ from seqd.cli.top.view import HELP, HELP_NOTES, VIEWS, View
 from seqd.cli.ui.findings import STYLES
 from seqd.cli.ui.tables import broken, clean, cut_to, fact_lines, fitting
 from seqd.doctor.judging import judged
+from seqd.ledger.overview import FleetOverview
 from seqd.ledger.writing import no_writes_line
 from seqd.serving import shown_state
 from seqd.views.numbers import count, counted, duration, rate, size
 from seqd.views.queues import WIDE, no_work_told
-
-if TYPE_CHECKING:
-    from seqd.ledger.overview import FleetOverview
 
 #: Lines on one thing that is wrong, on all of it in the overview, and rows of one look as text.
 _MOST_LINES: Final = 2
@@ -270,7 +268,7 @@ def _summary(state: TopState, width: int) -> list[Text]:
     return [fitting(line, width) for line in lines]
 
 
-def _workers_told(overview: "FleetOverview") -> str:
+def _workers_told(overview: FleetOverview) -> str:
     states = Counter(shown_state(worker, overview.unheard) for worker in overview.workers)
     gone = {"drained": states.pop("drained", 0), "silent": len(overview.silent)}
     parts = [f"{count(number)} {state}" for state, number in sorted(states.items())]
@@ -279,7 +277,7 @@ def _workers_told(overview: "FleetOverview") -> str:
     return "; ".join((f"{count(states.total())} up{listed}", *away))
 
 
-def _items_told(overview: "FleetOverview") -> str:
+def _items_told(overview: FleetOverview) -> str:
     waiting = sum(one.waiting_items for one in overview.queues)
     in_hand = sum(one.items_in_hand for one in overview.queues)
     paused = sum(one.paused_items for one in overview.queues)
@@ -290,14 +288,14 @@ def _items_told(overview: "FleetOverview") -> str:
     return told + (f": {about}{duration(left_s)} of one slot" if left_s else "")
 
 
-def _jobs_told(overview: "FleetOverview") -> str:
+def _jobs_told(overview: FleetOverview) -> str:
     told = f"{count(overview.open_jobs)} open"
     told += f", {count(overview.uploading_jobs)} uploading" if overview.uploading_jobs else ""
     inbox = overview.inbox.entries
     return told + (f"; {counted(inbox, 'request')} in the inbox" if inbox else "")
 
 
-def _redis_told(overview: "FleetOverview") -> str:
+def _redis_told(overview: FleetOverview) -> str:
     memory = overview.memory
     if memory is None:
         return "memory not known: this user may not read it"

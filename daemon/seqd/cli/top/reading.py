@@ -5,17 +5,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from threading import Event, Thread
 from time import monotonic
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from redis.exceptions import RedisError
 
+from seqd.client.failures import FailureGroup, FailureGroups
 from seqd.errors import REDIS_ERRORS
-
-if TYPE_CHECKING:
-    from seqd.client.failures import FailureGroup
-    from seqd.ledger import Ledger
-    from seqd.ledger.overview import FleetOverview
-    from seqd.settings import Settings
+from seqd.ledger import Ledger, connect
+from seqd.ledger.overview import FleetOverview, fleet_overview
+from seqd.local.endpoint import redis_url_of
+from seqd.local.redis_access import RedisAccess
+from seqd.masking import without_password
+from seqd.settings import Settings
 
 #: A read that takes long is not done more often than this many times its seconds: watching takes
 #: a fleet a fifth of a connection at most.
@@ -46,11 +47,11 @@ class TopState:
 
     server: str
     #: None before the first read.
-    overview: "FleetOverview | None" = None
+    overview: FleetOverview | None = None
     #: Items a second by worker; none before two reads.
     rates: Mapping[str, float] = field(default_factory=dict)
     #: Its dead letters, those with one cause together, those with the newest first.
-    failures: "Sequence[FailureGroup]" = ()
+    failures: Sequence[FailureGroup] = ()
     #: When that was, by this machine's clock that never goes back.
     read_at_s: float = 0.0
     #: None while Redis answers.
@@ -64,7 +65,7 @@ class History:
         #: When that was, and by worker and when it started, items since then.
         self._done: deque[tuple[float, Mapping[tuple[str, int], int]]] = deque()
 
-    def add(self, overview: "FleetOverview") -> dict[str, float]:
+    def add(self, overview: FleetOverview) -> dict[str, float]:
         """Add a read, and return the rates of the workers behind it."""
         now_s = overview.at_ms / 1000
         done = {(one.worker, one.started_at_ms): one.work.items for one in overview.workers}
@@ -82,10 +83,8 @@ class History:
         }
 
 
-def state_of(server: str, overview: "FleetOverview", rates: Mapping[str, float]) -> TopState:
+def state_of(server: str, overview: FleetOverview, rates: Mapping[str, float]) -> TopState:
     """Return a state of what was read just now."""
-    from seqd.client.failures import FailureGroups
-
     groups = FailureGroups(records=overview.failures or ())
     failures = sorted(groups.listed(), key=lambda group: -group.last_at_ms)
     return TopState(server, overview, rates, failures, monotonic())
@@ -96,7 +95,7 @@ class Reader:
 
     def __init__(
         self,
-        ledger: "Ledger",
+        ledger: Ledger,
         server: str,
         every_s: float,
         on_state: Callable[[TopState], None],
@@ -139,8 +138,6 @@ class Reader:
             self._on_fault(error)
 
     def _read(self) -> None:
-        from seqd.ledger.overview import fleet_overview
-
         self._began_s = began_s = monotonic()
         try:
             overview = self._ledger.transport.run(fleet_overview(self._ledger))
@@ -156,20 +153,13 @@ class Reader:
             self._on_state(self._state)
 
 
-def open_for_reads(settings: "Settings") -> "Ledger":
+def open_for_reads(settings: Settings) -> Ledger:
     """Return the ledger of the server that the settings name; no outage of it is waited for."""
-    from seqd.ledger import Ledger, connect
-    from seqd.local.endpoint import redis_url_of
-    from seqd.local.redis_access import RedisAccess
-
     access = RedisAccess.of(settings)
     redis = connect(redis_url_of(settings), access=access, retries=1, timeout_s=_REDIS_TIMEOUT_S)
     return Ledger(redis, settings)
 
 
-def server_of(settings: "Settings") -> str:
+def server_of(settings: Settings) -> str:
     """Return the address of the server that the settings name, without its password."""
-    from seqd.local.endpoint import redis_url_of
-    from seqd.masking import without_password
-
     return without_password(redis_url_of(settings))

@@ -2,23 +2,21 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
+from typing import Generic, TypeAlias, TypeVar
 
 from rich.text import Text
 
 from seqd.cli.top.reading import TopState
 from seqd.cli.top.view import View
 from seqd.cli.ui.tables import table_lines
+from seqd.client.failures import FailureGroup
+from seqd.queue_states import QueueState
 from seqd.views.columns import Column, cell_of
 from seqd.views.failures import group_columns
 from seqd.views.jobs import job_columns
 from seqd.views.queues import queue_columns
 from seqd.views.workers import IN_TOP, SeenWorker, seen_workers
-
-if TYPE_CHECKING:
-    from seqd.client.failures import FailureGroup
-    from seqd.queue_states import QueueState
-    from seqd_schemas import JobRecord
+from seqd_schemas import JobRecord
 
 Record = TypeVar("Record")
 
@@ -63,11 +61,11 @@ def listing_of(state: TopState, view: View, *, is_wide: bool = False) -> AnyList
     return queues_of(state, view, is_wide=is_wide).with_text(view.search)
 
 
-def _route(queue: "QueueState") -> str:
+def _route(queue: QueueState) -> str:
     return f"{queue.task} {queue.model}"
 
 
-def queues_of(state: TopState, view: View, *, is_wide: bool) -> "Listing[QueueState]":
+def queues_of(state: TopState, view: View, *, is_wide: bool) -> Listing[QueueState]:
     """Return the queues, sorted."""
     assert state.overview is not None
     orders: dict[str, Callable[[QueueState], tuple[float, ...]]] = {
@@ -109,7 +107,7 @@ def _workers(state: TopState, view: View) -> Listing[SeenWorker]:
     return Listing(IN_TOP, sorted(seen, key=place))
 
 
-def _jobs(state: TopState, view: View) -> "Listing[JobRecord]":
+def _jobs(state: TopState, view: View) -> Listing[JobRecord]:
     overview = state.overview
     assert overview is not None
     orders: dict[str, Callable[[JobRecord], float]] = {
@@ -125,7 +123,7 @@ def _jobs(state: TopState, view: View) -> "Listing[JobRecord]":
     return Listing(columns, jobs)
 
 
-def _failures(state: TopState, view: View) -> "Listing[FailureGroup]":
+def _failures(state: TopState, view: View) -> Listing[FailureGroup]:
     assert state.overview is not None
     orders: dict[str, Callable[[FailureGroup], float]] = {
         "newest": lambda one: -one.last_at_ms,

@@ -5,9 +5,10 @@ import logging
 import signal
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from prompt_toolkit.input import create_input
+from prompt_toolkit.input import Input, create_input
+from prompt_toolkit.key_binding import KeyPress
 from prompt_toolkit.keys import Keys
 from rich.console import Console, Group
 from rich.live import Live
@@ -16,13 +17,8 @@ from seqd.cli.exits import INTERRUPTED, OK, TERMINATED
 from seqd.cli.top.frame import frame, most_scroll
 from seqd.cli.top.reading import Reader, TopState, open_for_reads, server_of
 from seqd.cli.top.view import View, pressed
-
-if TYPE_CHECKING:
-    from prompt_toolkit.input import Input
-    from prompt_toolkit.key_binding import KeyPress
-
-    from seqd.ledger import Ledger
-    from seqd.settings import Settings
+from seqd.ledger import Ledger
+from seqd.settings import Settings
 
 #: Seconds after which a lone Esc is taken for one, and between two frames while nothing comes.
 _ESCAPE_S: Final = 0.1
@@ -37,7 +33,7 @@ _NAMES: Final = {
 }
 
 
-def watch(console: Console, settings: "Settings", view: View, every_s: float) -> int:
+def watch(console: Console, settings: Settings, view: View, every_s: float) -> int:
     """Draw until a key or a signal ends it; return the exit status.
 
     Raises what is wrong before anything is drawn, such as a server's address that is none.
@@ -52,7 +48,7 @@ class _Session:
     """One `seqd top`, from the first frame to the last."""
 
     def __init__(
-        self, console: Console, ledger: "Ledger", server: str, view: View, every_s: float
+        self, console: Console, ledger: Ledger, server: str, view: View, every_s: float
     ) -> None:
         self._console = console
         self._view = view
@@ -95,13 +91,13 @@ class _Session:
         lines = frame(state, self._view, width, height)
         screen.update(Group(*lines), refresh=True)
 
-    def _on_keys(self, keys: "Input") -> None:
+    def _on_keys(self, keys: Input) -> None:
         self._take(keys.read_keys())
         if keys.closed:
             self._end(signal.SIGHUP)  # the terminal has gone
         self._loop.call_later(_ESCAPE_S, lambda: self._take(keys.flush_keys()))
 
-    def _take(self, keys: "list[KeyPress]") -> None:
+    def _take(self, keys: list[KeyPress]) -> None:
         for press in keys:
             key = press.key
             self._press(_NAMES.get(key, key.value) if isinstance(key, Keys) else key)

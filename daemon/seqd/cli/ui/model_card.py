@@ -1,14 +1,16 @@
 """A version's card as people see it: what made it, how good and how fast it is, when it served."""
 
+import time
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from seqd.cli.ui.charts import epochs_chart
 from seqd.cli.ui.evaluations import figure_with_interval, print_evaluation
 from seqd.cli.ui.screen import Screen
-from seqd.cli.ui.tables import print_facts, print_rows, values_line
+from seqd.cli.ui.tables import print_facts, print_rows, print_table, values_line
 from seqd.escaping import one_line
 from seqd.kinds import SERVED_TASKS
-from seqd.views.models import BUILT_IN, with_labels
+from seqd.views.models import BUILT_IN, version_columns, with_labels
 from seqd.views.numbers import clock, count, counted, metric, rate, size
 from seqd_schemas import (
     DataFingerprint,
@@ -16,6 +18,7 @@ from seqd_schemas import (
     ModelManifest,
     ServiceChange,
     VersionEvaluation,
+    VersionSummary,
 )
 
 #: Classes of the training data that are named, the most frequent.
@@ -43,6 +46,17 @@ def print_card(screen: Screen, card: ModelCard) -> None:
     _print_evaluations(screen, card)
     _print_speeds(screen, card)
     _print_service(screen, card)
+
+
+def print_versions(
+    screen: Screen, versions: Sequence[ModelManifest | VersionSummary], labels: Mapping[str, int]
+) -> None:
+    """Print a table of a model's versions, where there are several."""
+    if len(versions) < 2:
+        return
+    now_ms = time.time_ns() // 1_000_000
+    screen.say()
+    print_table(screen, version_columns(labels, now_ms), versions)
 
 
 def _name(card: ModelCard) -> str:

@@ -5,15 +5,13 @@ Generated text is written as it comes, its control characters escaped.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.tables import cut
+from seqd.client import JobHandle, StreamedText
 from seqd.escaping import printable
 from seqd_schemas import Classification, Generation, ItemFailure, ItemSuccess
-
-if TYPE_CHECKING:
-    from seqd.client import JobHandle, StreamedText
 
 #: Characters of a text that are repeated beside its label.
 _ECHO_CHARS = 60
@@ -110,7 +108,7 @@ class LiveTexts:
         self._texts: dict[tuple[str, int], _Text] = {}
         self._failed: set[str] = set()
 
-    def results_of(self, handle: "JobHandle[Any]") -> "Iterator[ItemSuccess | ItemFailure]":
+    def results_of(self, handle: JobHandle[Any]) -> Iterator[ItemSuccess | ItemFailure]:
         """Print the job's texts as they come, then yield its results."""
         try:
             for delta in handle.stream():
@@ -120,7 +118,7 @@ class LiveTexts:
             self._printer.end()
         yield from handle.results()
 
-    def show(self, delta: "StreamedText") -> None:
+    def show(self, delta: StreamedText) -> None:
         """Print a delta, and texts that waited for it, when all before it are whole."""
         if delta.error is not None:
             self._failed.add(delta.custom_id)

@@ -1,45 +1,44 @@
-"""`seqd plugins`: lists plugins, here and on each worker, and shows what they take."""
+"""`seqd plugins list` and `show`: which plugins are here and on each worker, and what they take."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from socket import gethostname
+from typing import Annotated
 
 import typer
 
 from seqd.cli import completion, options
-from seqd.cli.plugins.check import check
-from seqd.cli.plugins.new import new_plugin
-from seqd.cli.plugins.trying import dev, try_plugin
+from seqd.cli.plugins.distribution import differences, sources
 from seqd.cli.showing import Found, shown
+from seqd.cli.ui.model_tasks import contract_of, print_model
 from seqd.cli.ui.screen import Screen
+from seqd.cli.ui.tables import print_facts, print_table
+from seqd.doctor.plugin_places import fleet_of, named, says_what_it_has
 from seqd.errors import RedisUnreachable, UnknownPlugin
-
-if TYPE_CHECKING:
-    from seqd_schemas import CatalogEntry, PluginStatus, WorkerStatus
-
-app = typer.Typer(no_args_is_help=True, help="List, show, write, check and try plugins.")
+from seqd.validation import did_you_mean, listed
+from seqd.views.plugins import PLUGIN_COLUMNS, holding_columns, holdings
+from seqd_schemas import CatalogEntry, PluginState, PluginStatus, WorkerState, WorkerStatus
 
 
 @dataclass(frozen=True, slots=True)
 class _Found:
     """A plugin, and the models of its own."""
 
-    status: "PluginStatus"
-    entries: "Sequence[CatalogEntry]"
+    status: PluginStatus
+    entries: Sequence[CatalogEntry]
     #: The workers that have it; none where it is this machine's.
-    workers: "Sequence[WorkerStatus]" = ()
+    workers: Sequence[WorkerStatus] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class _Fleet:
     """What the fleet publishes, and why that is nothing."""
 
-    catalog: "dict[str, CatalogEntry]"
-    workers: "list[WorkerStatus]"
+    catalog: dict[str, CatalogEntry]
+    workers: list[WorkerStatus]
     lacks: str = ""
 
 
-@app.command("list")
 @shown
 def list_plugins() -> Found:
     """List the plugins of this machine and of each worker, broken ones with the reason.
@@ -47,11 +46,6 @@ def list_plugins() -> Found:
     It says from where those here are installed, which workers lack one or have another version of
     it, and what to install there.
     """
-    from socket import gethostname
-
-    from seqd.cli.plugins.distribution import differences, sources
-    from seqd.cli.ui.plugins import print_fleet, print_plugins
-
     statuses = options.open_local_models(options.read_settings()).registry.statuses
     workers = _workers()
     editable = sources(statuses)
@@ -66,7 +60,7 @@ def list_plugins() -> Found:
     return Found(found | {"differences": told}, view)
 
 
-def _workers() -> "list[WorkerStatus] | None":
+def _workers() -> list[WorkerStatus] | None:
     """Return the workers; None where no daemon runs, which this command does not need."""
     try:
         with options.open_client() as client:
@@ -75,7 +69,6 @@ def _workers() -> "list[WorkerStatus] | None":
         return None
 
 
-@app.command()
 @shown
 def show(
     name: Annotated[
@@ -88,9 +81,6 @@ def show(
     It is read from the workers, so the plugin need not be installed here. Where none has it, that
     of this machine is shown.
     """
-    from seqd.cli.ui.model_tasks import contract_of, print_model
-    from seqd.cli.ui.plugins import print_plugin
-
     found = _found(name)
 
     def view(screen: Screen) -> None:
@@ -128,8 +118,6 @@ def _read_fleet() -> _Fleet:
 
 def _on_workers(name: str, fleet: _Fleet) -> _Found | None:
     """Return the plugin as workers have it: one where it is ready, if there is such a one."""
-    from seqd_schemas import PluginState
-
     held = [
         (worker, plugin)
         for worker in fleet.workers
@@ -159,8 +147,6 @@ def _here(name: str) -> tuple[_Found | None, list[str]]:
 
 
 def _unknown(name: str, here: list[str], fleet: _Fleet) -> str:
-    from seqd.validation import did_you_mean, listed
-
     there = {plugin.name for worker in fleet.workers for plugin in worker.plugins}
     on_workers = f" Plugins on workers: {listed(there)}." if there else f" {fleet.lacks}"
     return (
@@ -169,7 +155,64 @@ def _unknown(name: str, here: list[str], fleet: _Fleet) -> str:
     )
 
 
-app.command("new")(new_plugin)
-app.command()(check)
-app.command("try")(try_plugin)
-app.command()(dev)
+def print_plugins(
+    screen: Screen, statuses: Sequence[PluginStatus], sources: Mapping[str, str]
+) -> None:
+    """Print the plugins of this machine; `sources` has the folders of those that are editable."""
+    if statuses:
+        print_table(screen, PLUGIN_COLUMNS, statuses)
+    else:
+        screen.say("No plugins here. `pip install 'seqd[serve]'` brings three.")
+    for name, source in sources.items():
+        screen.say(f"{name} is installed editable, from {source}", "dim")
+
+
+def print_fleet(
+    screen: Screen,
+    workers: Sequence[WorkerStatus] | None,
+    here: Sequence[PluginStatus],
+    sources: Mapping[str, str],
+) -> None:
+    """Print how workers have each plugin, why one is broken, and what to install where.
+
+    With the plugins of this machine too: workers lack a new one until they are restarted.
+    `sources` as in `print_plugins`.
+    """
+    if not workers:
+        screen.say(
+            "No daemon runs: `seqd up` starts one." if workers is None else "No worker is up.",
+            "dim",
+        )
+        return
+    found = holdings(fleet_of(workers), [one.name for one in here])
+    silent = {one.worker: one.state for one in workers if not says_what_it_has(one)}
+    if found:
+        print_table(screen, holding_columns(len(workers) - len(silent)), found)
+    if silent:
+        starting = [name for name, state in silent.items() if state is WorkerState.STARTING]
+        drained = [name for name in silent if name not in starting]
+        for names, why in ((drained, "drained"), (starting, "still starting")):
+            if names:
+                screen.say(f"What {named(names)} will have is not known: {why}.", "dim")
+    for one in found:
+        if one.state == PluginState.BROKEN:
+            screen.say(f"{one.plugin} on {named(one.workers)}: {one.reason}", "red")
+    for line in differences(here, workers, sources, gethostname()):
+        screen.say(line, "yellow")
+
+
+def print_plugin(
+    screen: Screen, status: PluginStatus, workers: Sequence[WorkerStatus] = ()
+) -> None:
+    """Print one plugin's state, and the workers that have it."""
+    print_facts(
+        screen,
+        {
+            "plugin": status.name,
+            "state": status.state,
+            "reason": status.reason,
+            "distribution": f"{status.distribution} {status.version}".strip(),
+            "import": f"{status.import_seconds * 1000:.0f} ms",
+            "workers": named([worker.worker for worker in workers]),
+        },
+    )
