@@ -5,7 +5,7 @@ Pure: reads counts, rates and records, changes nothing.
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import exp
 from typing import Final, Literal
 
@@ -256,9 +256,8 @@ def _tenant_state(
         verdict = "unserved"
     else:
         verdict = "moving" if any(job.state is JobState.RUNNING for job in jobs) else "waiting"
-    return QueueState(
-        task=whole.task,
-        model=whole.model,
+    return replace(
+        whole,
         tenant=tenant,
         state=verdict,
         reason=whole.reason if verdict in ("unserved", "waiting") else "",
@@ -271,10 +270,7 @@ def _tenant_state(
         items_done=0,
         errors=0,
         work_left_s=seconds,
-        is_measured=whole.is_measured,
         eta_s=None,
-        workers=whole.workers,
-        model_pause=whole.model_pause,
     )
 
 

@@ -258,7 +258,7 @@ def test_all_that_is_due_is_sent_without_a_pause_between(
     environment: Environment, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A gateway looks at what is due by itself once in an hour here."""
-    monkeypatch.setattr("seqd.gateway.deliveries._LOOK_S", 3_600.0)
+    monkeypatch.setattr("seqd.gateway.receivers._LOOK_S", 3_600.0)
     add(environment, receiver.url)
     told = {a_cancelled_job(environment) for _ in range(100)}
 

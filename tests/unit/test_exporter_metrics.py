@@ -11,8 +11,7 @@ from builders import a_worker_status
 from seqd.cli.exporter import _open
 from seqd.errors import InvalidSettings
 from seqd.exporter.metrics import MOST_TENANTS, OTHER, Reading, bounded, metrics_of
-from seqd.exporter.reading import FleetReader
-from seqd.exporter.rights import RightsWatch
+from seqd.exporter.reading import FleetReader, RightsWatch
 from seqd.ledger.figures import FleetFigures
 from seqd.scaling import RouteWork
 from seqd.settings import Settings

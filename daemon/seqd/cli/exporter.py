@@ -60,8 +60,7 @@ def _open(settings: "Settings") -> "ExporterServer":
             "seqd exporter needs prometheus-client, which is not installed: pip install "
             "'seqd[exporter]'"
         ) from error
-    from seqd.exporter.reading import FleetReader
-    from seqd.exporter.rights import RightsWatch
+    from seqd.exporter.reading import FleetReader, RightsWatch
     from seqd.ledger import Ledger, connect
     from seqd.ledger.acl import Role
     from seqd.ledger.figures import FleetFigures, fleet_figures

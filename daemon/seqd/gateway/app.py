@@ -20,7 +20,6 @@ from seqd.gateway import (
     batches,
     classifications,
     completions,
-    events,
     files,
     fine_tuning,
     jobs,
@@ -30,9 +29,9 @@ from seqd.gateway import (
 from seqd.gateway.api_page import add_page
 from seqd.gateway.callers import Admissions
 from seqd.gateway.console import pages, visits
-from seqd.gateway.deliveries import deliver_forever
 from seqd.gateway.file_places import place_of
 from seqd.gateway.ledger_client import GatewayClient
+from seqd.gateway.receivers import deliver_forever
 from seqd.gateway.refusals import (
     ERRORS,
     PROBLEMS,
@@ -89,8 +88,8 @@ def gateway_app(settings: Settings) -> FastAPI:
         webhooks,
     ):
         app.include_router(routes.router, responses=ERRORS)
-    for own in (jobs, events):
-        app.include_router(own.router, responses=PROBLEMS)
+    for own in (jobs.router, jobs.events_router):
+        app.include_router(own, responses=PROBLEMS)
     app.include_router(pages.router)
     add_page(app)
     app.add_exception_handler(visits.Unsure, visits.question)

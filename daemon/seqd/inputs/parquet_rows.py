@@ -193,8 +193,6 @@ class _ParquetInput(InputFile):
     """
 
     def __init__(self, source: FileSource, *, roots: Roots, rules: ItemRules) -> None:
-        from seqd.inputs.parquet_rows import columns_read, opened
-
         super().__init__(source, roots=roots, rules=rules)
         assert self._content is not None, "it is no folder"
         self._file = opened(self._path, stream_of(self._content))
@@ -230,8 +228,6 @@ class _ParquetInput(InputFile):
 
     def rows_from(self, row: int) -> Iterator[Mapping[str, object] | BadEntry]:
         """Yield the rows from one on. Raises InvalidInput where the file is damaged."""
-        from seqd.inputs.parquet_rows import rows_of, telling_damage
-
         while row < self.rows:
             with telling_damage(self._path, row):
                 begins, batch = self._batch_at(row)
@@ -246,8 +242,6 @@ class _ParquetInput(InputFile):
         return {name: one for name, one in row.items() if one is not None}
 
     def _batch_at(self, row: int) -> "tuple[int, pa.RecordBatch]":
-        from seqd.inputs.parquet_rows import BATCH_ROWS
-
         group = bisect_right(self._groups, row) - 1
         begins, batch = self._begins, self._batch
         self._batch = None  # until it is known again: reading may fail half way
