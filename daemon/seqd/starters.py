@@ -227,7 +227,11 @@ def _arguments() -> argparse.Namespace:
 def _make(asked: argparse.Namespace, model: Model, registry: Registry) -> Path:
     version = registry.plugin_of(asked.model).version
     if asked.data is not None:
-        _check_is_trained(model)
+        if TRAIN not in model.tasks:
+            raise InvalidRequest(
+                f"model {model.name!r} has no task {TRAIN}: nothing is learnt from --data. Give "
+                "its weights with --from FOLDER"
+            )
         held_out = None if asked.held_out is None else _dataset(asked.held_out)
         data = _dataset(asked.data)
         return make_starter(model, version, asked.preset, data, held_out, asked.out)
@@ -239,14 +243,6 @@ def _make(asked: argparse.Namespace, model: Model, registry: Registry) -> Path:
         asked.out,
         None if asked.no_load else trial_of(registry, model.name),
     )
-
-
-def _check_is_trained(model: Model) -> None:
-    if TRAIN not in model.tasks:
-        raise InvalidRequest(
-            f"model {model.name!r} has no task {TRAIN}: nothing is learnt from --data. Give its "
-            "weights with --from FOLDER"
-        )
 
 
 def _dataset(path: Path) -> FileDataset:

@@ -122,7 +122,16 @@ class FailureGroups:
         key = self._key(record)
         group = self._groups.get(key)
         if group is None:
-            group = self._groups[key] = _empty_group(record, key)
+            # The first that is added is the newest.
+            group = self._groups[key] = FailureGroup(
+                name=str(key[0]),
+                code=record.code,
+                model=str(ModelReference(record.model, record.version)),
+                task=record.task,
+                cause=None if record.cause is None else record.cause.value,
+                place=place_in(record.message),
+                message=record.message,
+            )
         group.add(record)
         self._jobs.add(record.job_id)
 
@@ -174,19 +183,6 @@ _KEYS: Final[dict[str, Callable[[FailureRecord], tuple[object, ...]]]] = {
     "job": lambda record: (record.job_id,),
     "tenant": lambda record: (record.tenant,),
 }
-
-
-def _empty_group(record: FailureRecord, key: tuple[object, ...]) -> FailureGroup:
-    """Return a group that has nothing yet; the first that is added is the newest."""
-    return FailureGroup(
-        name=str(key[0]),
-        code=record.code,
-        model=str(ModelReference(record.model, record.version)),
-        task=record.task,
-        cause=None if record.cause is None else record.cause.value,
-        place=place_in(record.message),
-        message=record.message,
-    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -198,38 +198,28 @@ def _walk(
         for job_id, why in step.refused.items():
             _refuse(done, job_id, why)
         if selection.action is JobAction.RETRY:
-            yield from _retry(ledger, sender, step.jobs, done, on_step)
+            # One after the other, each with all of its input.
+            for job_id in step.jobs:
+                try:
+                    record = yield from JobSteps[object](ledger, job_id).record()
+                    sent = yield from sender.retry(record)
+                    yield from sent.steps.uploaded()
+                except UnknownJob:
+                    done.gone += 1
+                except REDIS_ERRORS:  # the next one would meet the same
+                    raise
+                except SeqdError as error:
+                    done.refuse(job_id, error.code, str(error))
+                else:
+                    done.acted_on += 1
+                if on_step is not None:
+                    on_step(done)
         else:
             done.acted_on += len(step.jobs)
         if on_step is not None:
             on_step(done)
         if not cursor:
             return
-
-
-def _retry(
-    ledger: LedgerParts,
-    sender: "Sender",
-    jobs: list[str],
-    done: JobsActedOn,
-    on_step: OnActed | None,
-) -> Exchange[None]:
-    """Retry jobs one after the other, each with all of its input."""
-    for job_id in jobs:
-        try:
-            record = yield from JobSteps[object](ledger, job_id).record()
-            sent = yield from sender.retry(record)
-            yield from sent.steps.uploaded()
-        except UnknownJob:
-            done.gone += 1
-        except REDIS_ERRORS:  # the next one would meet the same
-            raise
-        except SeqdError as error:
-            done.refuse(job_id, error.code, str(error))
-        else:
-            done.acted_on += 1
-        if on_step is not None:
-            on_step(done)
 
 
 def _refuse(done: JobsActedOn, job_id: str, why: str) -> None:

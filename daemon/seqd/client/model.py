@@ -391,9 +391,18 @@ def answered(ledger: LedgerParts, order: ModelOrder) -> "Exchange[OrderAnswer]":
         if is_over or (not worker and waited_s >= TAKE_S):
             outcome = yield from orders.cancel.steps(order.order_id)
             if outcome != "answered" and not worker:
-                raise NoFitWorker(_nobody_took(order))
+                what = order.model if order.version is None else f"{order.model}@{order.version}"
+                raise NoFitWorker(
+                    f"no worker that is up has {what} in a store that it may write: the order was "
+                    f"cancelled after {TAKE_S:g} s, and nothing was changed. `seqd status` shows "
+                    "the workers"
+                )
             if outcome != "answered" and is_over:
-                raise OrderUnfinished(_unfinished(order, worker, waited_s))
+                raise OrderUnfinished(
+                    f"{worker} has taken the order and not answered within {waited_s:.0f} s; it "
+                    "may be at it still, or dead. What came of it: seqd models history "
+                    f"{order.model}"
+                )
         yield Pause(_LOOK_S)
 
 
@@ -414,21 +423,6 @@ def _refuse_kept(label: str) -> None:
             f"the label {label} is the version in service, which `promote` sets: seqd models "
             "promote NAME@VERSION"
         )
-
-
-def _nobody_took(order: ModelOrder) -> str:
-    what = order.model if order.version is None else f"{order.model}@{order.version}"
-    return (
-        f"no worker that is up has {what} in a store that it may write: the order was cancelled "
-        f"after {TAKE_S:g} s, and nothing was changed. `seqd status` shows the workers"
-    )
-
-
-def _unfinished(order: ModelOrder, worker: str, waited_s: float) -> str:
-    return (
-        f"{worker} has taken the order and not answered within {waited_s:.0f} s; it may be at it "
-        f"still, or dead. What came of it: seqd models history {order.model}"
-    )
 
 
 class ModelMethods:

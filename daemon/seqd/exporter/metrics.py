@@ -13,7 +13,6 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 
 from seqd import __version__
 from seqd.ledger.figures import FleetFigures, ServerState
-from seqd.ledger.inbox import InboxState
 from seqd.ledger.retention import Evictions
 from seqd.ledger.tenants import used_share, waiting_shares
 from seqd.scaling import RouteWork
@@ -77,7 +76,13 @@ def metrics_of(reading: Reading) -> Iterator[Metric]:
     if figures.evictions is not None:
         yield from _of_evictions(figures.evictions)
     if figures.inbox is not None:
-        yield from _of_inbox(figures.inbox)
+        entries, oldest_s = figures.inbox.entries, figures.inbox.oldest_age_s or 0.0
+        yield _gauge("seqd_inbox_entries", "Entries that wait in the inbox.", {(): entries})
+        yield _gauge(
+            "seqd_inbox_oldest_seconds",
+            "Seconds since the oldest entry was added that waits in the inbox; 0 without one.",
+            {(): oldest_s},
+        )
     if figures.server is not None:
         yield from _of_server(figures.server)
 
@@ -274,15 +279,6 @@ def _of_evictions(evictions: Evictions) -> Iterator[Metric]:
         "seqd_evicted_within_hour_jobs",
         "Those of seqd_evicted_jobs that had ended less than an hour before.",
         {(): evictions.within_hour},
-    )
-
-
-def _of_inbox(inbox: InboxState) -> Iterator[Metric]:
-    yield _gauge("seqd_inbox_entries", "Entries that wait in the inbox.", {(): inbox.entries})
-    yield _gauge(
-        "seqd_inbox_oldest_seconds",
-        "Seconds since the oldest entry was added that waits in the inbox; 0 without one.",
-        {(): inbox.oldest_age_s or 0.0},
     )
 
 

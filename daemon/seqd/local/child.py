@@ -41,10 +41,12 @@ def log_place(settings: Settings, slot: str, host: str) -> str:
     return f"the log {log_path(Path('logs'), slot)} in SEQD_DATA_DIR on {host}"
 
 
-def make_log_folder(folder: Path) -> None:
-    """Make the folder; raises InvalidSettings where that is not possible."""
+def make_folder(folder: Path, mode: int | None = None) -> None:
+    """Make a folder of SEQD_DATA_DIR; raises InvalidSettings where that is not possible."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o777 if mode is None else mode, parents=True, exist_ok=True)
+        if mode is not None:
+            folder.chmod(mode)
     except OSError as error:
         raise InvalidSettings(
             f"SEQD_DATA_DIR is {folder.parent}, where {folder} cannot be made ({error.strerror}): "

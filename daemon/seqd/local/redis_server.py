@@ -17,9 +17,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Self
 
-from seqd.errors import InvalidSettings, PortTaken, RedisUnreachable
+from seqd.errors import PortTaken, RedisUnreachable
 from seqd.local.cgroups import memory_bytes
-from seqd.local.child import last_lines
+from seqd.local.child import last_lines, make_folder
 from seqd.local.endpoint import (
     ENDPOINT_NAME,
     ID_OPTION,
@@ -126,7 +126,7 @@ class ServerConfig:
         return [
             f"bind {LOOPBACK}",
             f"port {self.port}",
-            *self._socket_lines(),
+            *([f"unixsocket {_quoted(self.socket)}", "unixsocketperm 700"] if self.socket else []),
             "protected-mode yes",
             f"requirepass {self.password}",
             f"{ID_OPTION} {self.server_id}",
@@ -154,11 +154,6 @@ class ServerConfig:
 
     def _port_url(self) -> str:
         return f"redis://default:{self.password}@{LOOPBACK}:{self.port}/0"
-
-    def _socket_lines(self) -> list[str]:
-        if self.socket is None:
-            return []
-        return [f"unixsocket {_quoted(self.socket)}", "unixsocketperm 700"]
 
 
 def write_config(config: ServerConfig, binary: ServerBinary) -> Path:
@@ -266,22 +261,19 @@ class EmbeddedServer:
         Raises InvalidSettings (no program, folder in use or not writable), PortTaken, or
         RedisUnreachable with the end of the server's log.
         """
-        _make_folder(self.folder)
+        make_folder(self.folder, 0o700)
         self._lock.take(LOCK_PATIENCE_S)
         try:
-            self._config = self._new_config()
+            password, socket_path = kept_password(self.folder), choose_socket(self.folder)
+            # Where no socket can be made, as on some shared folders, a port has to do.
+            on_port = self._wanted_port != 0 or socket_path is None
+            port = choose_port(self._wanted_port) if on_port else 0
+            self._config = ServerConfig(self.folder, port, password, socket_path)
             self.launch()
             self._wait_until_it_answers()
         except BaseException:
             self.stop()
             raise
-
-    def _new_config(self) -> ServerConfig:
-        password, socket_path = kept_password(self.folder), choose_socket(self.folder)
-        # Where no socket can be made, as on some shared folders, a port has to do.
-        on_port = self._wanted_port != 0 or socket_path is None
-        port = choose_port(self._wanted_port) if on_port else 0
-        return ServerConfig(self.folder, port, password, socket_path)
 
     def launch(self) -> None:
         """Start the process, again at the address it had; `answer` says when it is ready.
@@ -409,14 +401,3 @@ def _remove_drafts(folder: Path) -> None:
     for path in (path for pattern in patterns for path in folder.glob(pattern)):
         with suppress(OSError):  # the server starts all the same
             path.unlink()
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        folder.chmod(0o700)
-    except OSError as error:
-        raise InvalidSettings(
-            f"SEQD_DATA_DIR is {folder.parent}, where {folder} cannot be made ({error.strerror}): "
-            "set it to a folder that this user may write."
-        ) from None

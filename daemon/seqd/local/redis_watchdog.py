@@ -94,14 +94,11 @@ class RedisWatchdog:
         elif (status := self._server.exit_status()) is not None:
             self._note_end(status)
         elif now_s >= self._ask_at_s:
-            self._rotate_log()
+            try:
+                self._server.rotate_log()
+            except OSError as error:
+                log.warning("%s could not be set aside: %s", self._server.log, error)
             self._ask()
-
-    def _rotate_log(self) -> None:
-        try:
-            self._server.rotate_log()
-        except OSError as error:
-            log.warning("%s could not be set aside: %s", self._server.log, error)
 
     def _note_end(self, status: int) -> None:
         how = end_in_words(status)
@@ -141,7 +138,10 @@ class RedisWatchdog:
         if answer is Answer.READY or self._ready_since_s is not None:
             self._ask_at_s = now_s + ASK_EVERY_S
         if answer is Answer.READY:
-            self._note_ready(now_s)
+            self._ready_since_s = self._ready_since_s or now_s
+            if self._away_since_s is not None:
+                away_s, self._away_since_s = now_s - self._away_since_s, None
+                self._tell(ServerEvent.READY, f"away for {away_s:.1f} s")
         elif now_s - self._heard_s >= SILENT_S and self.is_up:
             self._away_since_s = self._heard_s
             self._tell(
@@ -149,17 +149,8 @@ class RedisWatchdog:
                 f"no answer for {SILENT_S:g} s; killed and started again after {HUNG_S:g} s",
             )
         elif now_s - self._heard_s >= HUNG_S:
-            self._end_hung()
-
-    def _note_ready(self, now_s: float) -> None:
-        self._ready_since_s = self._ready_since_s or now_s
-        if self._away_since_s is not None:
-            away_s, self._away_since_s = now_s - self._away_since_s, None
-            self._tell(ServerEvent.READY, f"away for {away_s:.1f} s")
-
-    def _end_hung(self) -> None:
-        self._server.kill()
-        self._try_later(ServerEvent.DIED, f"no answer for {HUNG_S:g} s, so it was killed")
+            self._server.kill()
+            self._try_later(ServerEvent.DIED, f"no answer for {HUNG_S:g} s, so it was killed")
 
     def _tell(self, event: ServerEvent, detail: str) -> None:
         change = ServerChange(event, self._server.pid, self._server.log, detail)

@@ -19,7 +19,7 @@ from seqd.local.child import (
     Child,
     deaths_in_a_row,
     log_path,
-    make_log_folder,
+    make_folder,
     restart_wait_s,
 )
 from seqd.local.gpus import Gpu, list_gpus
@@ -311,7 +311,7 @@ class Supervisor:
         """
         with self._stop:
             try:
-                make_log_folder(self._settings.data_dir / "logs")
+                make_folder(self._settings.data_dir / "logs")
                 for place in self._places:
                     # The first start of all: what fails is the operator's.
                     self._start_worker(place)
