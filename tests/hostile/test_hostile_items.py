@@ -44,9 +44,6 @@ from seqd_schemas import (
     RefusedItem,
 )
 
-#: One million words: 10 MB.
-HUGE_TEXT = "wonderful " * 1_000_000
-
 _records = st.dictionaries(
     st.one_of(st.sampled_from(["text", "custom_id", "id", "label"]), texts), wild_python, max_size=4
 )

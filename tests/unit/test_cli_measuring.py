@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 from collections.abc import Mapping
 
 import pytest
@@ -26,6 +25,8 @@ from seqd.hookspecs import (
 from seqd.inputs.datasets import FileDataset
 from seqd.testing import train_to_artifact
 from seqd_schemas import FileFormat, FileSource
+
+pytestmark = pytest.mark.usefixtures("own_environment")
 
 
 class HalvingParameters(PluginParameters):
@@ -87,14 +88,6 @@ class HalvingModel(Model):
     def train(self, parameters: PluginParameters, context: TrainContext) -> TrainedModel:
         (context.folder / "half.json").write_text(json.dumps(context.data.text()))
         return TrainedModel(metrics={})
-
-
-@pytest.fixture(autouse=True)
-def _environment_as_before():
-    before = dict(os.environ)
-    yield
-    os.environ.clear()
-    os.environ.update(before)
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """`seqd models show`: the card of a version, of models that classify and of those that write."""
 
 import json
-import os
 import re
 
 import pytest
@@ -32,14 +31,10 @@ ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
 @pytest.fixture(autouse=True)
-def _own_store(tmp_path, monkeypatch):
-    before = dict(os.environ)  # of which loading a model changes some
+def _own_store(own_environment, tmp_path, monkeypatch):
     monkeypatch.setenv("SEQD_DATA_DIR", str(tmp_path / "data"))
     monkeypatch.setenv("COLUMNS", "400")  # no line is broken, unless a test says so
     monkeypatch.setattr("seqd.cli.models.inspecting.MEASURED_S", 0.01)
-    yield
-    os.environ.clear()
-    os.environ.update(before)
 
 
 def a_manifest(**changes: object) -> ModelManifest:

@@ -1,10 +1,13 @@
-"""Classifications held against the truth: figures by hand, what is kept, and what always holds."""
+"""Classifications held against the truth: figures as scikit-learn has them, and what is kept."""
 
 import math
+from statistics import fmean
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.metrics import accuracy_score, confusion_matrix, precision_recall_fscore_support
 
 from seqd.analysis.classification import ClassAnswers, LabelCodes
 from seqd.analysis.evaluation import HighestScored
@@ -50,58 +53,66 @@ def kept(report: Report) -> VersionEvaluation:
     return VersionEvaluation.model_validate(fields | report.kept())
 
 
-def test_the_figures_of_a_small_set_are_those_of_a_hand_count():
-    report = report_of(
-        ("a", a_prediction("a", 0.9, a=0.9, b=0.1)),
-        ("a", a_prediction("b", 0.8, a=0.2, b=0.8)),
-        ("b", a_prediction("b", 0.6, a=0.4, b=0.6)),
-        (None, a_prediction("b", 0.6, a=0.4, b=0.6)),
-        ("b", None),
-    )
+#: Three classes by their weights, of which some are 0.
+WEIGHTS = st.tuples(*[st.integers(0, 9)] * 3).filter(any)
 
-    metrics = report.metrics
-    assert (report.items, report.unlabelled, report.errored) == (3, 1, 1)
-    assert metrics["accuracy"].value == pytest.approx(2 / 3)
-    assert (metrics["accuracy"].low, metrics["accuracy"].high) == pytest.approx(
-        (0.2077, 0.9385), abs=1e-4
+
+def a_share_of(weights: tuple[int, ...]) -> Classification:
+    """Return a prediction with the probabilities that are as their weights."""
+    shares = {name: weight / sum(weights) for name, weight in zip(CLASSES, weights, strict=True)}
+    label = max(shares, key=shares.__getitem__)
+    return a_prediction(label, shares[label], **shares)
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from([*CLASSES, "lila", None]), WEIGHTS), min_size=1).filter(
+        lambda answers: any(truth is not None for truth, _ in answers)
     )
-    # Brier 1950: the squares of both classes' misses, (0.02 + 1.28 + 0.32) / 3.
-    assert metrics["brier_score"].value == pytest.approx(0.54)
-    assert {name: one.method for name, one in metrics.items()} == {
+)
+def test_figures_are_those_of_scikit_learn_and_of_their_definitions(given):
+    answers = [(truth, a_share_of(weights)) for truth, weights in given]
+    labelled = [(truth, one.probabilities, one.label) for truth, one in answers if truth]
+
+    report = report_of(*answers, ("rot", None))
+
+    truth, shares, labels = zip(*labelled, strict=True)
+    names, values = [one.label for one in report.classes], values_of(report)
+    assert (report.items, report.errored) == (len(labelled), 1)
+    assert (report.unlabelled, report.unknown_labels) == (
+        len(answers) - len(labelled),
+        truth.count("lila"),
+    )
+    matrix = confusion_matrix(truth, labels, labels=names).tolist()
+    assert report.confusion == tuple(map(tuple, matrix))
+    rows = [(one.precision, one.recall, one.f1, one.items) for one in report.classes]
+    found = np.array(rows, float).T
+    due = precision_recall_fscore_support(truth, labels, labels=names, zero_division=np.nan)
+    assert found == pytest.approx(np.array(due), nan_ok=True)
+    assert values["accuracy"] == pytest.approx(accuracy_score(truth, labels))
+    # A true class that the model does not know has a probability of 0, and is not in the loss.
+    misses = [
+        sum((share - (name == true)) ** 2 for name, share in given.items()) + (true == "lila")
+        for true, given in zip(truth, shares, strict=True)
+    ]
+    assert values["brier_score"] == pytest.approx(fmean(misses))  # Brier 1950
+    known = [given[true] for true, given in zip(truth, shares, strict=True) if true != "lila"]
+    losses = [-math.log(max(share, 5e-6)) for share in known]
+    assert values.get("log_loss") == (pytest.approx(fmean(losses)) if losses else None)
+    assert sum(part.items for part in report.calibration) == report.items
+    assert all(part.lower <= part.mean_score <= part.upper + 1e-9 for part in report.calibration)
+    assert from_stored(VersionEvaluation, to_stored(kept(report))) == kept(report)
+
+
+def test_figures_say_by_which_method_their_interval_is():
+    report = report_of(("rot", a_share_of((1, 0, 2))), ("blau", a_share_of((1, 1, 2))))
+
+    assert {name: one.method for name, one in report.metrics.items()} == {
         "accuracy": "wilson",
         "f1_macro": "bootstrap",
         "log_loss": "normal",
         "brier_score": "normal",
         "calibration_error": None,
     }
-    assert report.confusion == ((1, 1), (0, 1))
-    (first, second) = report.classes
-    assert (first.label, first.items, first.predicted, first.precision) == ("a", 2, 1, 1.0)
-    assert (second.recall, second.f1) == (1.0, pytest.approx(2 / 3))
-    assert [(one.truth, one.predicted, one.items) for one in kept(report).confusion] == [
-        ("a", "a", 1),
-        ("a", "b", 1),
-        ("b", "b", 1),
-    ]
-
-
-def test_a_label_that_the_model_does_not_know_counts_as_wrong_and_not_in_the_loss():
-    report = report_of(
-        ("rot", a_prediction("rot", rot=0.8, gelb=0.2)),
-        ("lila", a_prediction("rot", rot=0.8, gelb=0.2)),
-    )
-
-    values = values_of(report)
-    assert (values["accuracy"], report.unknown_labels) == (0.5, 1)
-    assert values["log_loss"] == pytest.approx(-math.log(0.8))
-    assert values["brier_score"] == pytest.approx((0.08 + 0.68 + 1) / 2)
-    assert [one.label for one in report.classes if not one.is_known] == ["lila"]
-
-
-def test_the_loss_takes_the_true_classs_probability_and_never_the_logarithm_of_zero():
-    report = report_of(("gelb", a_prediction("rot", 1.0, rot=1.0, gelb=0.0)))
-
-    assert values_of(report)["log_loss"] == pytest.approx(-math.log(5e-6))
 
 
 def test_without_probabilities_there_is_neither_brier_score_nor_log_loss():
@@ -145,33 +156,6 @@ def test_of_a_least_score_the_share_and_the_accuracy_of_what_is_kept_are_told():
 def test_without_items_there_is_no_report():
     with pytest.raises(ValueError, match="no item has both a true label and a prediction"):
         report_of()
-
-
-@given(
-    st.lists(
-        st.tuples(
-            st.sampled_from([*CLASSES, "unknown", None]),
-            st.sampled_from(CLASSES),
-            st.floats(0.0, 1.0),
-        ),
-        min_size=1,
-    ).filter(lambda answers: any(truth is not None for truth, *_ in answers))
-)
-def test_counts_add_up_whatever_was_answered(given):
-    labelled = [answer for answer in given if answer[0] is not None]
-
-    report = report_of(*((truth, a_prediction(got, score)) for truth, got, score in given))
-
-    assert sum(map(sum, report.confusion)) == report.items == len(labelled)
-    assert sum(one.items for one in report.classes) == report.items
-    assert sum(one.predicted for one in report.classes) == report.items
-    assert sum(part.items for part in report.calibration) == report.items
-    assert all(part.lower <= part.mean_score <= part.upper + 1e-9 for part in report.calibration)
-    values = values_of(report)
-    assert 0.0 <= values["calibration_error"] <= 1.0
-    right = sum(truth == got for truth, got, _ in labelled)
-    assert values["accuracy"] == pytest.approx(right / len(labelled))
-    assert from_stored(VersionEvaluation, to_stored(kept(report))) == kept(report)
 
 
 def test_many_classes_are_cut_to_those_with_most_items_and_what_is_left_out_is_counted():

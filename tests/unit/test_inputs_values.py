@@ -43,21 +43,17 @@ def test_the_identifier_is_the_field_else_id_else_the_position(record, custom_id
     assert only(record) == Item(custom_id=custom_id, text="t")
 
 
-def test_other_fields_can_be_named():
-    entry = only({"key": "k", "review": "t"}, id_field="key", text_field="review")
-
-    assert entry == Item(custom_id="k", text="t")
-
-
 @pytest.mark.parametrize(
     ("record", "text"),
     [
-        ({"body": {"input": "t"}}, "t"),
-        ({"body.input": "named so", "body": {"input": "t"}}, "named so"),
+        ({"key": "k", "body": {"input": "t"}}, "t"),
+        ({"key": "k", "body.input": "named so", "body": {"input": "t"}}, "named so"),
     ],
 )
-def test_the_text_may_stand_inside_an_object_unless_a_field_has_the_whole_name(record, text):
-    assert only(record, text_field="body.input") == Item(custom_id="row-1", text=text)
+def test_fields_can_be_named_and_the_text_may_stand_inside_an_object(record, text):
+    fields = {"id_field": "key", "text_field": "body.input"}
+
+    assert only(record, **fields) == Item(custom_id="k", text=text)
 
 
 @pytest.mark.parametrize("record", [{"body": "t"}, {"body": {}}, {"body": {"input": None}}])
@@ -155,16 +151,12 @@ def test_a_bad_identifier_is_refused_under_the_position(custom_id):
         (True, "true"),
         (False, "false"),
         (0, "0"),
+        *((nothing, None) for nothing in (None, "", "  ", float("nan"))),
     ],
     ids=repr,
 )
-def test_a_label_is_text(value, label):
+def test_a_label_is_text_and_nothing_is_none(value, label):
     assert label_of(value) == label
-
-
-@pytest.mark.parametrize("value", [None, "", "  ", float("nan")], ids=repr)
-def test_nothing_is_no_label(value):
-    assert label_of(value) is None
 
 
 @pytest.mark.parametrize(

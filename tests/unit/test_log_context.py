@@ -14,7 +14,6 @@ from seqd import log_context
 from seqd.escaping import printable
 from seqd.log_context import LoggedWork, LoggedWorker, name_worker, trace_of, working_on
 from seqd.log_lines import FORMAT, BoundedHandler, JsonFormatter, LineFormatter
-from seqd.masking import remember_password
 
 WORK = LoggedWork(("j1",), unit="7", model="echo@1", trace="ab" * 16)
 
@@ -120,14 +119,6 @@ def test_a_hostile_record_is_one_line_of_json(message, argument, model):
     for line in written:
         assert json.loads(line)["job"] == "j1"
         assert printable(line.encode().decode()) == line
-
-
-def test_a_password_is_masked_in_json():
-    remember_password("tOpSeCrEt")
-
-    (line,) = logged(a_record("redis://me:other@here/0 said tOpSeCrEt"), as_json=True)
-
-    assert json.loads(line)["message"] == "redis://me:***@here/0 said ***"
 
 
 def test_errors_that_differ_in_job_and_number_are_counted_as_one_with_their_jobs():

@@ -30,13 +30,6 @@ class HidesItsMessage(Exception):
         raise RuntimeError("no")
 
 
-def test_an_argument_cannot_write_a_line_of_its_own():
-    line = written("job=%s", FORGED)
-
-    assert re.fullmatch(r"[-0-9]{10} [0-9:,]{12} INFO seqd\.test job=(.*)", line)
-    assert line.endswith(f"job={SHOWN}")
-
-
 def test_a_traceback_is_indented_and_each_message_in_it_is_one_line():
     cause = raised(ValueError(FORGED))
     try:

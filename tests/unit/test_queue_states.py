@@ -12,10 +12,9 @@ from seqd.queue_states import (
     WorkDone,
     WorkerCounts,
     queue_states,
-    tenant_states,
 )
 from seqd.scaling import QueueWork, Rate
-from seqd_schemas import ClaimInHand, Cordon, JobState, UnfitVersion, WorkerState, WorkerStatus
+from seqd_schemas import ClaimInHand, Cordon, JobState, WorkerState, WorkerStatus
 
 NOW_MS = 1_000_000
 QUEUE = "classify.imdb_lstm@3"
@@ -41,17 +40,6 @@ def the_state(**facts: object) -> QueueState:
     return state
 
 
-def test_a_queue_with_items_in_hand_moves_and_ends_by_the_workers_that_can_run_it():
-    work = QueueWork(QUEUE, items=500, leased_items=100, busy_workers=1)
-    busy = a_worker("w2", state=WorkerState.BUSY)
-
-    state = the_state(work=[work], workers=[a_worker(), busy])
-
-    assert (state.state, state.waiting_items, state.items_in_hand) == ("moving", 400, 100)
-    assert (state.work_left_s, state.eta_s) == (5.0, 2.5)
-    assert state.workers == WorkerCounts(busy=1, idle=1)
-
-
 @pytest.mark.parametrize(
     ("claimed_s", "left_s"),
     [
@@ -74,20 +62,6 @@ def test_the_time_to_the_end_of_what_is_in_hand_goes_down(claimed_s, left_s):
 
     assert state.work_left_s == 5.0
     assert state.eta_s == (None if left_s is None else pytest.approx(left_s / busy))
-
-
-def test_a_queue_that_nobody_can_run_says_why():
-    unfit = UnfitVersion(
-        model="imdb_lstm", version=3, code="no_memory", message="2 GB are missing.", since_ms=0
-    )
-    worker = a_worker(versions={"imdb_lstm": ()}, unfit=(unfit,))
-
-    state = the_state(work=[QueueWork(QUEUE, items=5)], workers=[worker])
-
-    assert (state.state, state.eta_s, state.workers) == ("unserved", None, WorkerCounts(unfit=1))
-    assert state.reason == (
-        "No worker that is up can classify imdb_lstm@3 now. w1: no_memory: 2 GB are missing."
-    )
 
 
 @pytest.mark.parametrize("leased_items", [0, 2])
@@ -120,26 +94,6 @@ def test_a_queue_that_was_moving_waits_once_no_worker_can_go_on():
     assert (can.state, cannot.state) == ("moving", "waiting")
 
 
-def test_a_queue_whose_jobs_are_all_paused_is_paused_and_says_how_much():
-    job = JobRow("j1", QUEUE, "acme", JobState.PAUSED, created_ms=0, items=70)
-
-    state = the_state(jobs=[job], workers=[a_worker()])
-
-    assert (state.state, state.paused_items, state.waiting_items) == ("paused", 70, 0)
-
-
-def test_a_queue_of_a_paused_model_is_paused_and_says_who_did_it():
-    work = [QueueWork(QUEUE, items=0, held_up_items=70)]
-    jobs = [JobRow("j2", QUEUE, "acme", JobState.QUEUED, created_ms=0, items=70)]
-    facts = QueueFacts(0, work, RATES, {}, [a_worker()], jobs, pauses={"imdb_lstm": "By ana."})
-
-    (whole,), (acme,) = queue_states(facts), tenant_states(facts)
-
-    for state in (whole, acme):
-        assert (state.state, state.paused_items, state.waiting_items) == ("paused", 70, 0)
-        assert state.model_pause == "By ana."
-
-
 @pytest.mark.parametrize(
     ("now_ms", "expected"),
     [(10_000, 100.0), (20_000, 45.8), (69_000, 8.4), (71_000, 0.0)],
@@ -151,25 +105,3 @@ def test_a_rate_is_of_the_last_minute_and_whole_at_once(now_ms, expected):
     done = WorkDone(1_000, 0, recent, 0.0, since_ms=0, at_ms=10_000)
 
     assert done.rates(now_ms) == (pytest.approx(expected, abs=0.1), 0.0)
-
-
-def test_by_tenant_each_has_a_row_with_what_its_jobs_have_left():
-    jobs = [
-        JobRow("j3", QUEUE, "acme", JobState.QUEUED, created_ms=1_000, items=300),
-        JobRow("j4", QUEUE, "acme", JobState.RUNNING, created_ms=0, items=100),
-        JobRow("j5", QUEUE, "beta", JobState.PAUSED, created_ms=0, items=9),
-    ]
-    facts = QueueFacts(
-        now_ms=4_000,
-        work=[QueueWork(QUEUE, items=400, leased_items=100)],
-        rates=RATES,
-        done={},
-        workers=[a_worker()],
-        jobs=jobs,
-    )
-
-    acme, beta = tenant_states(facts)
-
-    assert (acme.tenant, acme.state, acme.waiting_items) == ("acme", "moving", 400)
-    assert (acme.oldest_wait_s, acme.work_left_s) == (3.0, 4.0)
-    assert (beta.tenant, beta.state, beta.paused_items) == ("beta", "paused", 9)

@@ -37,26 +37,6 @@ def promote(store: ModelStore, version: int, **changes: object) -> None:
     store.put_in_service("topics", a_change(now, version, **changes))
 
 
-def test_each_change_is_a_line_with_who_asked_for_it_and_why(store):
-    promote(store, 2, by="me@here", why="better", gate={"accuracy": 0.9})
-    promote(store, 1, is_rollback=True)
-    store.set_label("topics", "production", 1)  # it is there already
-    store.set_label("topics", "best", 2)
-    store.set_label("topics", "production", 2, "me@here", "because")
-    store.begin_publish("topics", "job-3", "attempt-2")
-    store.move_labels("topics", ["production"], 3, "job-3", "attempt-2")
-
-    assert shape_of(store) == [(None, 1), (1, 2), (2, 1), (1, 2), (2, 3)]
-    (_, better, back, *others) = store.history("topics")
-    assert (better.by, better.why, better.gate) == ("me@here", "better", {"accuracy": 0.9})
-    assert back.is_rollback
-    assert [(one.by, one.why) for one in others] == [
-        ("me@here", "because"),
-        ("job job-3", "asked for with the training"),
-    ]
-    assert len(lines_of(store)) == 5
-
-
 def test_a_label_that_was_moved_by_hand_is_in_the_history_until_the_next_change_writes_it_down(
     store,
 ):

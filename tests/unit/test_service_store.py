@@ -1,6 +1,5 @@
 """Which version of a model is in service: its first by itself, a later one when it is put there."""
 
-import shutil
 from collections.abc import Callable
 
 import pytest
@@ -11,7 +10,7 @@ from seqd.errors import (
     UnknownModel,
 )
 from seqd.models.store import ModelStore
-from store_builders import a_change, a_starter, files_of, publish, train
+from store_builders import a_change, files_of, train
 
 pytestmark = pytest.mark.processes
 
@@ -31,16 +30,6 @@ def three_versions(store: ModelStore) -> ModelStore:
         train(store, job)
         store.finalize("topics", job)
     return store
-
-
-def test_a_starter_is_a_first_version(root, tmp_path):
-    store = ModelStore(root, {"echo": a_starter(tmp_path / "starter")})
-
-    number = publish(store, "echo")
-
-    assert (number, store.resolve("echo"), store.history("echo")) == (1, ("echo", 0), [])
-    store.put_in_service("echo", a_change(0, 1))
-    assert store.resolve("echo") == ("echo", 1)
 
 
 def test_an_attempt_that_takes_over_a_first_version_puts_it_in_service(store, monkeypatch):
@@ -136,16 +125,3 @@ def test_a_label_is_dropped_unless_somebody_has_moved_it(store):
 
     assert kept == {"production": 1, "candidate": 2, "best": 2, "latest": 3}
     assert store.labels("topics") == {"production": 1, "best": 2, "latest": 3}
-
-
-def test_a_version_in_service_whose_folder_is_gone_is_still_what_the_name_means(store):
-    three_versions(store)
-    shutil.rmtree(store.folder_of("topics") / "1")
-
-    with pytest.raises(
-        UnknownModel, match=r"no version topics@1, which topics stands for\. Versions of"
-    ):
-        store.resolve("topics")
-
-    store.put_in_service("topics", a_change(1, 2))
-    assert store.resolve("topics") == ("topics", 2)

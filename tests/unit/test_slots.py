@@ -56,6 +56,26 @@ def test_the_environment_sets_every_thread_pool_and_leaves_the_backend_to_the_us
     }
 
 
+TWICE = (
+    "SEQD_SLOTS names slot 'cpu:0' 2 times; each may stand once. Number CPU slots to have several: "
+    "cpu:0,cpu:1."
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("cpu:0,train@cpu,cpu:0", TWICE),
+        *((empty, f"SEQD_SLOTS is empty. {FORMS}") for empty in ("", " ", ",,")),
+    ],
+)
+def test_a_list_that_is_empty_or_has_a_slot_twice_is_refused(text, said):
+    with pytest.raises(InvalidSettings) as refusal:
+        parse_slots(text)
+
+    assert str(refusal.value) == said
+
+
 @pytest.mark.parametrize(
     "spec",
     [
@@ -69,24 +89,6 @@ def test_a_spec_that_is_no_slot_is_refused_with_examples(spec):
         parse_slots(f"cpu:0,{spec}")
 
     assert str(refusal.value) == f"{spec!r} is no slot. {FORMS}"
-
-
-def test_a_slot_that_stands_twice_is_refused():
-    with pytest.raises(InvalidSettings) as refusal:
-        parse_slots("cpu:0,train@cpu,cpu:0")
-
-    assert str(refusal.value) == (
-        "SEQD_SLOTS names slot 'cpu:0' 2 times; each may stand once. "
-        "Number CPU slots to have several: cpu:0,cpu:1."
-    )
-
-
-@pytest.mark.parametrize("text", ["", " ", ",,"])
-def test_an_empty_list_is_refused(text):
-    with pytest.raises(InvalidSettings) as refusal:
-        parse_slots(text)
-
-    assert str(refusal.value) == f"SEQD_SLOTS is empty. {FORMS}"
 
 
 @pytest.mark.parametrize(

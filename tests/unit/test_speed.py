@@ -23,6 +23,8 @@ from seqd_schemas import Classification, ItemError, ItemErrorCode
 from store_builders import publish
 from worker_fixtures import publish_file
 
+pytestmark = pytest.mark.usefixtures("own_environment")
+
 
 class NoParameters(PluginParameters):
     """None."""
@@ -63,14 +65,6 @@ class CountingModel(Model):
 
     def load(self, artifact: Artifact, device: Device) -> LoadedModel:
         return self.loaded
-
-
-@pytest.fixture(autouse=True)
-def _environment_as_before():
-    before = dict(os.environ)
-    yield
-    os.environ.clear()
-    os.environ.update(before)
 
 
 @pytest.fixture

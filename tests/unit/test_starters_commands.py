@@ -1,7 +1,6 @@
 """`python -m seqd.starters`: a starter in a source folder, of finished weights or of a version."""
 
 import json
-import os
 import sys
 from pathlib import Path
 
@@ -18,9 +17,8 @@ WEIGHTS_PLUGIN = Path(__file__).parents[1] / "weights_plugin"
 
 
 @pytest.fixture(autouse=True)
-def _project(tmp_path, monkeypatch):
+def _project(own_environment, tmp_path, monkeypatch):
     """A source folder, weights, and the plugin `weights`, installed beside them."""
-    before = dict(os.environ)  # of which the command changes some
     monkeypatch.setenv("SEQD_DATA_DIR", str(tmp_path / "data"))
     monkeypatch.setenv("SEQD_ENABLED_PLUGINS", "weights")
     monkeypatch.setenv("PYTHONPATH", python_path(WEIGHTS_PLUGIN))
@@ -29,9 +27,6 @@ def _project(tmp_path, monkeypatch):
     Path("src").mkdir()
     Path("made").mkdir()
     Path("made/words.json").write_text('{"cat": "animal"}')
-    yield
-    os.environ.clear()
-    os.environ.update(before)
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:

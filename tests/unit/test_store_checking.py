@@ -121,11 +121,8 @@ def test_a_manifest_that_is_none_is_refused(store, folder, content):
     ("content", "fault"),
     [
         ('{"production": "1"}', "production: Input should be a valid integer"),
-        ("[1]", "the whole: Input should be an object"),
-        ("{", "the whole: Invalid JSON: EOF while parsing"),
         ("[" * 100_000, "the whole: Invalid JSON: recursion limit exceeded"),
         ("\xff", "the whole: Invalid JSON: "),
-        ('{"production": -1}', "production: Input should be greater than or equal to 0"),
         ('{"A b": 1}', "A b.[key]: String should match pattern"),
         (json.dumps({f"l{n}": 1 for n in range(1_001)}), "Dictionary should have at most 1000"),
     ],
