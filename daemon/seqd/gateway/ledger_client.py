@@ -1,17 +1,21 @@
-"""What the gateway asks of the ledger beside what any client does."""
+"""What the gateway asks of the ledger beside what any client does; and what of it a tenant sees.
+
+A tenant sees its own models and nobody's, and changes its own alone.
+"""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from itertools import chain
 from time import monotonic
 from typing import Final
 
+from seqd.admission import find_model
 from seqd.client import AsyncClient, AsyncJob
 from seqd.client.explaining.reading import explained
 from seqd.client.explaining.records import Explanation
 from seqd.client.faces import call, reading
-from seqd.errors import JobFailed, UnknownJob
-from seqd.gateway.owned_models import fleet_seen, model_checked, own_model_checked, seen_models
+from seqd.errors import JobFailed, ModelNameTaken, NotAllowed, UnknownJob
 from seqd.ledger import LedgerParts
 from seqd.ledger.audit import NO_DETAILS, audited
 from seqd.ledger.exchange import Exchange, Give, Reading, T
@@ -19,7 +23,17 @@ from seqd.ledger.jobs import StreamPosition
 from seqd.ledger.overview import FleetOverview, workers_overview
 from seqd.ledger.uploaded_files import Place
 from seqd.settings import Settings
-from seqd_schemas import TERMINAL_EVENTS, CatalogEntry, Event, Job, JobRecord, Priority
+from seqd_schemas import (
+    DEFAULT_TENANT,
+    TERMINAL_EVENTS,
+    CatalogEntry,
+    Event,
+    Job,
+    JobRecord,
+    ModelReference,
+    Priority,
+    WorkerStatus,
+)
 
 #: Jobs whose tenants one reader of all events remembers.
 _MAX_REMEMBERED: Final = 10_000
@@ -127,17 +141,35 @@ class GatewayClient(AsyncClient):
     @call
     def seen_models(self, tenant: str | None) -> Exchange[dict[str, CatalogEntry]]:
         """Return the models that are there for a tenant, by name: its own and nobody's; or all."""
-        return seen_models(self._ledger, tenant)
+        catalog = yield from self._ledger.fleet.catalog.steps()
+        return {name: entry for name, entry in catalog.items() if _is_seen(entry, tenant)}
 
     @call
     def check_model(self, model: str, tenant: str | None) -> Exchange[None]:
         """Raise UnknownModel for a model of another tenant, as for one that there is not."""
-        return model_checked(self._ledger, model, tenant)
+        if tenant is None:
+            return
+        name, fleet = ModelReference.parse(model).name, self._ledger.fleet
+        entry = yield from fleet.published.steps(name)
+        if entry is None or not _is_seen(entry, tenant):
+            catalog = yield from fleet.catalog.steps()
+            find_model(name, {key: one for key, one in catalog.items() if _is_seen(one, tenant)})
 
     @call
     def check_own_model(self, model: str, tenant: str | None) -> Exchange[None]:
-        """Raise ModelNameTaken or NotAllowed for a model that a tenant may not train or change."""
-        return own_model_checked(self._ledger, model, tenant)
+        """Raise ModelNameTaken or NotAllowed for a model that a tenant may not train or change.
+
+        One that there is not becomes its own. What is nobody's is that of the tenant `default`.
+        """
+        entry = yield from self._ledger.fleet.published.steps(model)
+        if tenant is None or entry is None or (entry.owner or DEFAULT_TENANT) == tenant:
+            return
+        if entry.owner is not None:
+            raise ModelNameTaken(f"The model name {model!r} is taken. Choose another one.")
+        raise NotAllowed(
+            f"Model {model!r} is shared by all, and this key may not change it. Make one of your "
+            "own with it: by a `suffix`, or as another `model` with it as the `plugin`."
+        )
 
     @call
     def seen_fleet(self, tenant: str | None) -> Exchange[FleetOverview]:
@@ -210,3 +242,41 @@ class GatewayClient(AsyncClient):
 
 def _unknown(job_id: str) -> UnknownJob:
     return UnknownJob(f"There is no job {job_id}; one that has ended is kept for a time only.")
+
+
+def fleet_seen(fleet: FleetOverview, tenant: str) -> FleetOverview:
+    """Return the fleet as a tenant sees it: without models and jobs of others, and what they do."""
+    catalog = {name: one for name, one in fleet.catalog.items() if _is_seen(one, tenant)}
+    hidden = fleet.catalog.keys() - catalog.keys()
+    workers = [_worker_seen(one, hidden) for one in fleet.workers]
+    return replace(
+        fleet,
+        catalog=catalog,
+        workers=workers,
+        queues=[one for one in fleet.queues if one.model not in hidden],
+        jobs=[one for one in fleet.jobs if one.tenant == tenant],
+        pauses={name: one for name, one in fleet.pauses.items() if name not in hidden},
+        failures=None,
+    )
+
+
+def _worker_seen(worker: WorkerStatus, hidden: Collection[str]) -> WorkerStatus:
+    def is_seen(ref: str) -> bool:
+        return ModelReference.parse(ref).name not in hidden
+
+    told: dict[str, object] = {
+        "models_loaded": tuple(filter(is_seen, worker.models_loaded)),
+        "loading": tuple(filter(is_seen, worker.loading)),
+        "left_out": tuple(filter(is_seen, worker.left_out)),
+        "loaded_bytes": {ref: n for ref, n in worker.loaded_bytes.items() if is_seen(ref)},
+        "versions": {name: n for name, n in worker.versions.items() if is_seen(name)},
+        "run_tasks": {name: tasks for name, tasks in worker.run_tasks.items() if is_seen(name)},
+        "unfit": tuple(one for one in worker.unfit if is_seen(one.model)),
+    }
+    if worker.claim is not None and worker.claim.is_lost:
+        told["claim"] = worker.claim.model_copy(update={"job_id": "(not told)"})
+    return worker.model_copy(update=told)
+
+
+def _is_seen(entry: CatalogEntry, tenant: str | None) -> bool:
+    return tenant is None or entry.owner in (None, tenant)

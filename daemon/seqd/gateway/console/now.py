@@ -7,7 +7,7 @@ from seqd.doctor.judging import judged, pauses, routes, workers_up
 from seqd.gateway.console.charts import Chart, chart_of
 from seqd.gateway.console.rendering import Page, table_of
 from seqd.gateway.console.visits import ByReader, page
-from seqd.gateway.owned_models import fleet_seen
+from seqd.gateway.ledger_client import fleet_seen
 from seqd.ledger.minutes import Figures
 from seqd.ledger.overview import FleetOverview
 from seqd.views.jobs import job_columns
