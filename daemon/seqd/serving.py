@@ -373,17 +373,34 @@ def waiting_for(
             code=WaitingCode.NO_WORKER,
             message="No worker is up: `seqd up` starts them, in some seconds.",
         )
-    if any(_goes_on(one, task, model, version, record) for one in workers):
+    if any(
+        can_run(one, task, model, version)
+        and not _may_begin(one, task, model)
+        and (record is None or not (_is_older(one, record) or has_lost_claim(one)))
+        for one in workers
+    ):
         return None
     starting = [status for status in workers if _may_begin(status, task, model)]
     takers = [one for one in workers if takes(one, task, model) and one not in starting]
-    leaving = [status.worker for status in workers if _could_take(status, task, model)]
+    # What leaves the model to others, and could take it as it is.
+    leaving = [
+        one.worker
+        for one in workers
+        if leaves_out(one, task, model) and not _claims_no_more(one) and does(one, task, model)
+    ]
     why = reasons(takers, task, model, version)
     if record is not None:
-        why |= _of_older_releases(takers, record)
+        for one in takers:
+            if _is_older(one, record):
+                sentence = (
+                    f"it is of seqd {one.seqd_version}, which cannot read what this job asks for"
+                )
+                why[one.worker] = ("later_version", f"{sentence}: upgrade it")
     able = [one for one in takers if one.worker not in why]
-    if able:
-        return _held_up(able)
+    if able:  # who goes on with what it lost
+        stuck = able[:_MOST_REASONS]
+        held_up = (f"{one.worker} takes no work: {lost_claim_told(one)}." for one in stuck)
+        return Waiting(code=WaitingCode.UNFIT, message=" ".join(held_up))
     if starting:
         return Waiting(code=WaitingCode.STARTING, message=_starts(starting))
     if not takers and leaving and not _held_by_rules(workers, task, model):
@@ -399,25 +416,6 @@ def waiting_for(
     return Waiting(
         code=WaitingCode.UNFIT, message=f"No worker that is up can {task} {what} now. {told}"
     )
-
-
-def _goes_on(
-    status: WorkerStatus, task: str, model: str, version: int | None, record: JobRecord | None
-) -> bool:
-    """Return True for a worker that can run a version now; of a job, where it takes work."""
-    return (
-        can_run(status, task, model, version)
-        and not _may_begin(status, task, model)
-        and (record is None or not (_is_older(status, record) or has_lost_claim(status)))
-    )
-
-
-def _held_up(able: Sequence[WorkerStatus]) -> Waiting:
-    """Return that all who can run a job go on with what they lost."""
-    told = " ".join(
-        f"{one.worker} takes no work: {lost_claim_told(one)}." for one in able[:_MOST_REASONS]
-    )
-    return Waiting(code=WaitingCode.UNFIT, message=told)
 
 
 def _may_begin(status: WorkerStatus, task: str, model: str) -> bool:
@@ -456,21 +454,6 @@ def _not_found_yet(what: str, takers: Sequence[WorkerStatus], model: str) -> str
         f"{what} is new, and not yet found by {named}. {_LOOK_FOR_NEW} One that does not "
         f"find it has another store than the worker that made it.{' ' if found else ''}{found}"
     )
-
-
-def _of_older_releases(
-    takers: Iterable[WorkerStatus], record: JobRecord
-) -> dict[str, tuple[str, str]]:
-    """Return, by worker, why those leave a job alone that are of a release before it."""
-    return {
-        status.worker: (
-            "later_version",
-            f"it is of seqd {status.seqd_version}, which cannot read what this job asks for: "
-            "upgrade it",
-        )
-        for status in takers
-        if _is_older(status, record)
-    }
 
 
 def _is_older(status: WorkerStatus, record: JobRecord) -> bool:
@@ -517,9 +500,10 @@ def lacking(
         ready = {one.name for one in status.plugins if one.state is PluginState.READY}
         for name, entry in catalog.items():
             version = entry.labels.get("production", 0)  # version 0 comes with the plugin
+            since_ms = entry.history[-1].at_ms if entry.history else 0
             if (
                 version
-                and abs(now_ms - _in_service_since_ms(entry)) > _LOOKED_WITHIN_MS
+                and abs(now_ms - since_ms) > _LOOKED_WITHIN_MS
                 and entry.plugin in ready
                 and is_listening(status)
                 and serves_items(status)
@@ -529,11 +513,6 @@ def lacking(
             ):
                 found.setdefault(f"{name}@{version}", []).append(status)
     return found
-
-
-def _in_service_since_ms(entry: CatalogEntry) -> int:
-    """Return when the last version was put in service; 0 where that is not known."""
-    return entry.history[-1].at_ms if entry.history else 0
 
 
 def _no_version(record: JobRecord, workers: Sequence[WorkerStatus]) -> str | None:
@@ -657,15 +636,6 @@ def _who_starts(starting: Sequence[WorkerStatus]) -> str:
     who = "A worker is" if len(starting) == 1 else "Workers are"
     named = first_of(one.worker for one in starting)
     return f"{who} still starting ({named})"
-
-
-def _could_take(status: WorkerStatus, task: str, model: str) -> bool:
-    """Return True for a worker that leaves a model to others, and could take it as it is."""
-    return (
-        leaves_out(status, task, model)
-        and not _claims_no_more(status)
-        and does(status, task, model)
-    )
 
 
 def _not_placed(task: str, model: str, leaving: Sequence[str]) -> str:
