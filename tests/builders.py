@@ -11,6 +11,7 @@ from seqd_schemas import (
     ClassifyJob,
     Epoch,
     Failure,
+    FailureRecord,
     GeneratedSample,
     GenerateJob,
     Generation,
@@ -117,6 +118,22 @@ def a_training_result(**changes: object) -> TrainingResult:
 def a_failure(**changes: object) -> Failure:
     """Why a job failed."""
     return Failure.model_validate({"code": "plugin_fault", "message": "It broke."} | changes)
+
+
+def a_dead_letter(**changes: object) -> FailureRecord:
+    """What is kept of two items that the plugin raised for."""
+    fields = {
+        "id": "1000-0",
+        "at_ms": 1_000,
+        "job_id": "j1",
+        "tenant": "default",
+        "task": "classify",
+        "model": "topics",
+        "version": 3,
+        "code": "plugin_error",
+        "items": 2,
+    }
+    return FailureRecord.model_validate(fields | changes)
 
 
 def an_epoch(job_id: str, **changes: object) -> Epoch:

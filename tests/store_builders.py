@@ -4,7 +4,7 @@ from pathlib import Path
 
 from seqd.models.store import ModelStore
 from seqd.models.version_files import VersionDraft, seal_folder
-from seqd_schemas import DataFingerprint, ModelManifest, ServiceChange
+from seqd_schemas import DataFingerprint, FileDigest, ModelManifest, ServiceChange
 
 DATA = DataFingerprint(description="none", records=1, sha256="0" * 64)
 
@@ -59,6 +59,23 @@ def a_change(from_version: int | None, to_version: int | None, **changes: object
 def shape_of(store: ModelStore, model: str = "topics") -> list[tuple[int | None, int | None]]:
     """Return a model's history as pairs: from which version to which."""
     return [(one.from_version, one.to_version) for one in store.history(model)]
+
+
+def a_manifest(**changes: object) -> ModelManifest:
+    """The manifest of a version with one file."""
+    fields: dict[str, object] = {
+        "model": "topics",
+        "plugin": "imdb_lstm",
+        "version": 2,
+        "plugin_version": "0.3.0",
+        "parameters": {"epochs": 2},
+        "metrics": {"validation_loss": 0.5},
+        "data": DataFingerprint(description="topics.jsonl", records=4, sha256="1" * 64),
+        "libraries": {"numpy": "2.4.6"},
+        "created_at_ms": 1,
+        "files": {"weights.safetensors": FileDigest(sha256="2" * 64, size_bytes=3_000)},
+    }
+    return ModelManifest.model_validate(fields | changes)
 
 
 def manifests_of(store: ModelStore, model: str) -> list[ModelManifest]:

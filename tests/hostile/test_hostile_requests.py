@@ -7,7 +7,6 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from builders import (
     a_catalog_entry,
     a_chunk,
-    a_classify_job,
     a_failure,
     a_text_chunk,
     a_training_result,
@@ -15,6 +14,7 @@ from builders import (
     an_epoch,
     some_results,
 )
+from cli_builders import a_record
 from hostile_cases import as_json, hostile, mutated, sound_jobs, texts, wild, wild_python
 from seqd.admission import admit
 from seqd.client.requests import checked_id, job_of
@@ -27,9 +27,7 @@ from seqd_schemas import (
     CatalogEntry,
     Completed,
     Counts,
-    DataFingerprint,
     Failure,
-    FileDigest,
     ItemChunk,
     Job,
     JobRecord,
@@ -40,35 +38,10 @@ from seqd_schemas import (
     UploadSource,
     WorkerStatus,
 )
+from store_builders import a_manifest
 
 CATALOG = {name: a_catalog_entry(model=name) for name in ("echo", "imdb_lstm", "markov")}
 
-A_MANIFEST = ModelManifest(
-    model="lstm",
-    version=1,
-    plugin_version="1.0",
-    parameters={"units": 8},
-    metrics={"loss": 0.5},
-    data=DataFingerprint(description="d", records=1, sha256="0" * 64),
-    created_at_ms=0,
-    libraries={},
-    files={"a.json": FileDigest(sha256="0" * 64, size_bytes=1)},
-)
-A_RECORD = JobRecord(
-    job_id="a",
-    kind="classify",
-    model="imdb_lstm",
-    state="running",
-    counts=Counts(total=2, processing=2),
-    sealed=True,
-    unit_items=8,
-    units=1,
-    units_done=0,
-    priority="normal",
-    tenant="default",
-    created_at_ms=1,
-    job=a_classify_job(),
-)
 
 #: What a reader parses that somebody else wrote, each with a sound one of its kind.
 RECORDS: dict[str, tuple[TypeAdapter, BaseModel]] = {
@@ -83,8 +56,8 @@ RECORDS: dict[str, tuple[TypeAdapter, BaseModel]] = {
     "failure": (TypeAdapter(Failure), a_failure()),
     "worker": (TypeAdapter(WorkerStatus), a_worker_status()),
     "catalog": (TypeAdapter(CatalogEntry), a_catalog_entry()),
-    "manifest": (TypeAdapter(ModelManifest), A_MANIFEST),
-    "record": (TypeAdapter(JobRecord), A_RECORD),
+    "manifest": (TypeAdapter(ModelManifest), a_manifest()),
+    "record": (TypeAdapter(JobRecord), a_record()),
 }
 
 

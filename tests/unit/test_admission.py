@@ -3,6 +3,7 @@
 import pytest
 from pydantic import TypeAdapter
 
+from builders import a_catalog_entry
 from seqd.admission import Admitted, admit
 from seqd.errors import (
     InvalidParameters,
@@ -26,11 +27,6 @@ NOTHING = {"type": "object", "additionalProperties": False, "properties": {}}
 
 def an_entry(**changes: object) -> CatalogEntry:
     fields = {
-        "model": "imdb_lstm",
-        "made_with": changes.get("model", "imdb_lstm"),
-        "summary": "Likes or dislikes.",
-        "plugin": "imdb_lstm",
-        "plugin_version": "1.0",
         "tasks": {
             "classify": TaskSchema(parameters=NOTHING, unit_items=256),
             "train": TaskSchema(parameters=EPOCHS, unit_items=9),
@@ -41,9 +37,8 @@ def an_entry(**changes: object) -> CatalogEntry:
             VersionSummary(version=version, created_at_ms=1, metrics={}) for version in (0, 2, 5)
         ),
         "labels": {"production": 2, "candidate": 5},
-        "published_at_ms": 1,
     }
-    return CatalogEntry(**fields | changes)
+    return a_catalog_entry(**fields | changes)
 
 
 def a_catalog(**changes: object) -> dict[str, CatalogEntry]:

@@ -1,14 +1,20 @@
 """`seqd models evaluate` of a model that writes text: its figures, its warnings, its mistakes."""
 
-import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from statistics import stdev
 
 import pytest
 
 from cli_builders import here
 from seqd.cli.models.measured_items import Asked
-from seqd.cli.models.text_models import TextModel, measure_text, print_measured
+from seqd.cli.models.text_models import (
+    MeasuredText,
+    TextModel,
+    measure_text,
+    print_measured,
+    text_evaluation,
+)
 from seqd.cli.ui.screen import Screen
 from seqd.errors import InvalidData, InvalidInput, InvalidRequest, PluginFault
 from seqd.hookspecs import (
@@ -19,17 +25,25 @@ from seqd.hookspecs import (
     PluginParameters,
     RunContext,
     TaskSpec,
-    TrainContext,
-    TrainedModel,
+    WorkItem,
 )
 from seqd.inputs.datasets import FileDataset
-from seqd.testing import train_to_artifact
-from seqd_schemas import FileFormat, FileSource
+from seqd.models.store import ModelStore
+from seqd.testing import CPU
+from seqd_schemas import (
+    DataFingerprint,
+    FileFormat,
+    FileSource,
+    GeneratedSample,
+    Generation,
+    ItemError,
+)
+from store_builders import publish
 
 pytestmark = pytest.mark.usefixtures("own_environment")
 
 
-class HalvingParameters(PluginParameters):
+class NoParameters(PluginParameters):
     """None."""
 
 
@@ -69,25 +83,40 @@ class Broken(Halving):
         raise ValueError("it broke")
 
 
-class HalvingModel(Model):
+class Digits(Speechless):
+    """Needs as many bits a character as the mean of a text's digits; writes what it is told."""
+
+    def __init__(self, written: str | None = None) -> None:
+        self._written = written
+        self.measured: list[str] = []
+
+    def measure(self, text: str, context: RunContext) -> Mapping[str, float]:
+        self.measured.append(text)
+        if "x" in text:
+            raise InvalidData("it has no digits")
+        return {"bits_per_char": sum(map(int, text)) / len(text)}
+
+    def generate(
+        self, items: Sequence[WorkItem], parameters: PluginParameters, context: RunContext
+    ) -> Sequence[Generation | ItemError]:
+        if self._written is None:
+            raise ValueError("it broke")
+        samples = (GeneratedSample(text=self._written, temperature=1.0, seed=0),)
+        return [Generation(prompt=item.text, samples=samples) for item in items]
+
+
+class Writer(Model):
     """A model of which each version is loaded as a class says."""
 
     name = "halving"
     summary = "Halves."
-    tasks = {  # noqa: RUF012
-        "train": TaskSpec(HalvingParameters),
-        "generate": TaskSpec(HalvingParameters),
-    }
+    tasks = {"generate": TaskSpec(NoParameters)}  # noqa: RUF012
 
     def __init__(self, loaded: type[LoadedModel]) -> None:
         self._loaded = loaded
 
     def load(self, artifact: Artifact, device: Device) -> LoadedModel:
         return self._loaded()
-
-    def train(self, parameters: PluginParameters, context: TrainContext) -> TrainedModel:
-        (context.folder / "half.json").write_text(json.dumps(context.data.text()))
-        return TrainedModel(metrics={})
 
 
 @pytest.fixture
@@ -113,11 +142,10 @@ def measure(text):
     ) -> None:
         source = text.parent / "learnt.txt"
         source.write_text(learnt)
-        data = FileDataset(FileSource(path=str(source), format=FileFormat.LINES))
-        model = HalvingModel(loaded)
-        artifact = train_to_artifact(model, {}, data, text.parent / "store")
-        manifest = artifact.manifest.model_copy(update={"parameters": parameters})
-        version = TextModel(model, Artifact(artifact.folder, manifest))
+        data = FileDataset(FileSource(path=str(source), format=FileFormat.LINES)).fingerprint()
+        store = ModelStore(text.parent / "store", {})
+        number = publish(store, "halving", data=data, parameters=parameters)
+        version = TextModel(Writer(loaded), store.open("halving", number))
         asked = Asked(file=str(text), last=last, adapts=adapts)
         screen = Screen(is_beside_json=as_json)
         print_measured(version, asked, measure_text(version, asked, screen), screen)
@@ -234,3 +262,65 @@ def test_options_of_the_other_kind_of_model_are_refused(capsys, text, arguments,
 
     assert ended.status == 2
     assert ended.err == f"error[invalid_request]: {message}\n"
+
+
+# The record of a measured text: its interval by the spread between its parts, and its sample.
+
+
+def measured(text: str, loaded: Digits, **figures: float) -> MeasuredText:
+    data = DataFingerprint(description="digits.txt", records=len(text), sha256="0" * 64)
+    return MeasuredText(loaded, CPU, text, {"bits_per_char": 2.0} | figures, data, is_learnt=True)
+
+
+def test_the_interval_is_that_of_the_mean_of_the_parts():
+    bits = [1, 2, 3, 2] * 5
+    text = "".join(str(one) * 600 for one in bits)
+
+    record = text_evaluation(Writer(Digits), measured(text, Digits()))
+
+    half = 1.959963984540054 * stdev(bits) / math.sqrt(20)
+    figure = record.metrics["bits_per_char"]
+    assert (figure.low, figure.high) == pytest.approx((2.0 - half, 2.0 + half))
+    assert (figure.method, record.items, record.is_training_data) == ("normal", 12_000, True)
+
+
+def test_of_a_long_text_parts_are_measured_and_the_interval_is_that_of_all_of_it():
+    bits = [1, 2, 3, 2] * 5
+    text = "".join(str(one) * 10_000 for one in bits)
+    loaded = Digits()
+
+    record = text_evaluation(Writer(Digits), measured(text, loaded))
+
+    assert [len(part) for part in loaded.measured] == [2_500] * 20
+    assert [part[0] for part in loaded.measured] == [str(one) for one in bits]
+    half = 1.959963984540054 * stdev(bits) / math.sqrt(200_000 / 2_500)
+    figure = record.metrics["bits_per_char"]
+    assert (figure.low, figure.high) == pytest.approx((2.0 - half, 2.0 + half))
+
+
+@pytest.mark.parametrize("text", ["1" * 9_999, "1" * 11_400 + "x" * 600])
+def test_a_short_text_or_one_with_a_part_that_cannot_be_measured_has_no_interval(text):
+    record = text_evaluation(Writer(Digits), measured(text, Digits()))
+
+    figure = record.metrics["bits_per_char"]
+    assert (figure.value, figure.low, figure.method) == (2.0, None, None)
+
+
+def test_figures_that_are_not_finite_are_left_out():
+    record = text_evaluation(Writer(Digits), measured("1", Digits(), perplexity_per_char=math.inf))
+
+    assert set(record.metrics) == {"bits_per_char"}
+
+
+def test_what_it_writes_is_kept_with_its_prompt_and_cut():
+    record = text_evaluation(Writer(Digits), measured("1" * 100, Digits("2" * 500)))
+
+    assert record.sample is not None
+    assert (record.sample.prompt, record.sample.text) == ("1" * 32, "2" * 200)
+
+
+def test_a_model_that_fails_to_write_has_figures_without_a_sample():
+    record = text_evaluation(Writer(Digits), measured("1" * 100, Digits(None)))
+
+    assert record.sample is None
+    assert record.metrics["bits_per_char"].value == 2.0

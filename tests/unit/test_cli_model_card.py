@@ -14,7 +14,6 @@ from seqd_schemas import (
     EvaluatedClass,
     EvaluatedExample,
     EvaluatedMetric,
-    FileDigest,
     MeasuredSpeed,
     ModelCard,
     ModelManifest,
@@ -23,6 +22,7 @@ from seqd_schemas import (
     VersionEvaluation,
     VersionOrigin,
 )
+from store_builders import a_manifest
 
 Capture = pytest.CaptureFixture[str]
 
@@ -35,22 +35,6 @@ def _own_store(own_environment, tmp_path, monkeypatch):
     monkeypatch.setenv("SEQD_DATA_DIR", str(tmp_path / "data"))
     monkeypatch.setenv("COLUMNS", "400")  # no line is broken, unless a test says so
     monkeypatch.setattr("seqd.cli.models.inspecting.MEASURED_S", 0.01)
-
-
-def a_manifest(**changes: object) -> ModelManifest:
-    fields: dict[str, object] = {
-        "model": "topics",
-        "plugin": "imdb_lstm",
-        "version": 2,
-        "plugin_version": "0.3.0",
-        "parameters": {"epochs": 2},
-        "metrics": {"validation_loss": 0.5},
-        "data": DataFingerprint(description="topics.jsonl", records=4, sha256="1" * 64),
-        "libraries": {"numpy": "2.4.6"},
-        "created_at_ms": 1,
-        "files": {"weights.safetensors": FileDigest(sha256="2" * 64, size_bytes=3_000)},
-    }
-    return ModelManifest.model_validate(fields | changes)
 
 
 def an_evaluation(classes: int = 2, label: str = "c", **changes: object) -> VersionEvaluation:

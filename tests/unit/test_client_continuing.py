@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from builders import a_classify_job, a_train_job, some_results
+from cli_builders import a_record as a_running_record
 from seqd.client.job import expiry_of
 from seqd.client.requests import resumption_of, retry_of
 from seqd.client.results import merged_results
@@ -30,22 +31,14 @@ def a_record(**changes: object) -> JobRecord:
     """An ended classification of four items, one of which has an error."""
     job = changes.pop("job", a_classify_job(tenant="shop", idempotency_key="k", expires_in_s=60))
     fields = {
-        "job_id": "j1",
+        "job": job,
         "kind": job.kind,
-        "model": "imdb_lstm",
         "version": 3,
         "state": JobState.COMPLETED,
         "counts": Counts(total=4, succeeded=3, errored=1),
-        "sealed": True,
-        "unit_items": 2,
-        "units": 2,
-        "units_done": 2,
-        "priority": "normal",
         "tenant": "shop",
-        "created_at_ms": 1,
-        "job": job,
     }
-    return JobRecord.model_validate(fields | changes)
+    return a_running_record(**fields | changes)
 
 
 def test_a_retry_asks_for_the_same_on_the_same_version():

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from builders import a_dead_letter
 from seqd.client.failures import FailureGroup, FailureGroups, place_in, shape_of
 from seqd.errors import InvalidRequest
 from seqd.ledger.failures import cut_traceback
@@ -20,26 +21,11 @@ def grouped(records: list[FailureRecord]) -> list[FailureGroup]:
     return groups.listed()
 
 
-def a_letter(**changes: object) -> FailureRecord:
-    fields = {
-        "id": "1000-0",
-        "at_ms": 1000,
-        "job_id": "j1",
-        "tenant": "default",
-        "task": "classify",
-        "model": "topics",
-        "version": 3,
-        "code": "plugin_error",
-        "items": 2,
-    }
-    return FailureRecord.model_validate(fields | changes)
-
-
 RAISED = "The model plugin raised KeyError: {} (seqd_topics.py, line 41, in words)"
 
 LETTERS = st.lists(
     st.builds(
-        a_letter,
+        a_dead_letter,
         at_ms=st.integers(1, 10**13),
         job_id=st.sampled_from(["j1", "j2", "j3"]),
         code=st.sampled_from(["plugin_error", "worker_crashed"]),
@@ -86,8 +72,8 @@ def test_messages_that_differ_in_values_alone_have_one_form(one, other):
 
 
 def test_messages_of_different_places_are_different_causes():
-    here = a_letter(message=RAISED.format("'a'"))
-    there = a_letter(message=RAISED.format("'a'").replace("41", "42"))
+    here = a_dead_letter(message=RAISED.format("'a'"))
+    there = a_dead_letter(message=RAISED.format("'a'").replace("41", "42"))
 
     assert len(grouped([here, there])) == 2
     assert place_in(here.message) == "seqd_topics.py, line 41, in words"
@@ -95,7 +81,7 @@ def test_messages_of_different_places_are_different_causes():
 
 
 def test_the_newest_of_a_group_is_its_example():
-    letters = [a_letter(id=f"{at}-0", at_ms=at, items=at) for at in (3, 5, 4)]
+    letters = [a_dead_letter(id=f"{at}-0", at_ms=at, items=at) for at in (3, 5, 4)]
 
     (group,) = grouped(letters)
 
@@ -108,7 +94,7 @@ def test_what_dead_letters_cannot_be_grouped_by_is_refused():
 
 
 def test_a_filter_selects_what_has_all_that_is_asked_for():
-    letter = a_letter(tenant="shop", worker="w1", cause="hang")
+    letter = a_dead_letter(tenant="shop", worker="w1", cause="hang")
 
     for given_filters in (
         {"model": "topics"},

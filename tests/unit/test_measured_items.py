@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from builders import a_catalog_entry
 from seqd.cli.models.measured_items import Asked, MeasuredItems, measured_items, subject_of
 from seqd.errors import InvalidRequest
 from seqd_schemas import CatalogEntry, Item, RefusedItem, Score, TaskSchema
@@ -15,21 +16,7 @@ SCORE = TaskSchema(parameters={}, unit_items=1, result=Score.model_json_schema()
 
 
 def a_model(*tasks: str, **own: TaskSchema) -> CatalogEntry:
-    return CatalogEntry.model_validate(
-        {
-            "model": "m",
-            "made_with": "m",
-            "summary": "A model.",
-            "plugin": "p",
-            "plugin_version": "1",
-            "tasks": dict.fromkeys(tasks, SCORE),
-            "run_tasks": own,
-            "presets": {},
-            "versions": (),
-            "labels": {},
-            "published_at_ms": 1,
-        }
-    )
+    return a_catalog_entry(model="m", tasks=dict.fromkeys(tasks, SCORE), run_tasks=own)
 
 
 @pytest.fixture

@@ -10,13 +10,10 @@ from seqd_schemas import (
     MAX_PUBLISHED_CHANGES,
     MAX_VERSIONS,
     CatalogEntry,
-    DataFingerprint,
-    FileDigest,
-    ModelManifest,
     PluginState,
     PluginStatus,
 )
-from store_builders import a_change
+from store_builders import a_change, a_manifest
 
 
 class Critic(Model):
@@ -38,24 +35,10 @@ class Shelf:
     ) -> None:
         self.retiring = lambda name: retiring
         self.history = lambda name: [a_change(None, 1, at_ms=number) for number in range(changes)]
-        self.versions = lambda name: [a_manifest(version) for version in versions]
+        self.versions = lambda name: [a_manifest(version=version) for version in versions]
         self.labels = lambda name: labels
         self.rollout = lambda name: None
         self.owner_of = lambda name: None
-
-
-def a_manifest(version: int) -> ModelManifest:
-    return ModelManifest(
-        model="critic",
-        version=version,
-        plugin_version="1.2",
-        parameters={},
-        metrics={},
-        data=DataFingerprint(description="two reviews", records=2, sha256="0" * 64),
-        libraries={},
-        created_at_ms=1_000 + version,
-        files={"weights.safetensors": FileDigest(sha256="0" * 64, size_bytes=1)},
-    )
 
 
 def entry_of(shelf: Shelf) -> CatalogEntry:

@@ -2,15 +2,16 @@
 
 import re
 from dataclasses import replace
+from functools import partial
 from time import monotonic
 
+from builders import a_dead_letter
 from cli_builders import a_record
 from seqd.cli.top.frame import frame, page
 from seqd.cli.top.reading import Away, History, TopState
 from seqd.cli.top.view import VIEWS, View
 from seqd.queue_states import WorkerCounts
 from seqd_schemas import (
-    FailureRecord,
     PluginStatus,
     UnfitVersion,
     WorkerState,
@@ -21,24 +22,11 @@ from top_builders import a_queue, a_state, a_worker
 HOSTILE = "\x1b[2J\x9b31m\x07\u202e evil\ttext \N{CJK UNIFIED IDEOGRAPH-6F22}" * 9
 
 
+a_failure = partial(a_dead_letter, id="58000-0", at_ms=58_000, items=4, message="It raised.")
+
+
 def shown(state: TopState, view: View = View(), width: int = 80, height: int = 24) -> list[str]:  # noqa: B008
     return [line.plain.rstrip() for line in frame(state, view, width, height)]
-
-
-def a_failure(**changes: object) -> FailureRecord:
-    fields: dict[str, object] = {
-        "id": "58000-0",
-        "job_id": "j-1",
-        "at_ms": 58_000,
-        "tenant": "default",
-        "task": "classify",
-        "model": "topics",
-        "version": 3,
-        "code": "plugin_error",
-        "items": 4,
-        "message": "It raised.",
-    }
-    return FailureRecord.model_validate(fields | changes)
 
 
 def test_the_overview_says_how_fast_it_goes_what_waits_and_what_is_wrong():
