@@ -42,6 +42,7 @@ from seqd.ledger.exchange import (
     Until,
     mapped,
 )
+from seqd.ledger.jobs import last_id
 from seqd.ledger.outage import waiting_at_most
 from seqd.validation import shown
 from seqd_schemas import JobRecord, JobState, Waiting, WaitingCode
@@ -434,7 +435,7 @@ class _Wait:
         jobs, stream = self._ledger.jobs, self._completion_stream
         # Read before the jobs: who ends after that is announced after this id.
         with self._in_reach():
-            place = yield from jobs.last_completion_id.steps(stream)
+            place = yield from last_id(self._ledger.keys.completions(stream))
         yield from self._ended_among(list(self._pending))
         heard_at = monotonic()
         while self._pending:

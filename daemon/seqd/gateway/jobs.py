@@ -22,6 +22,7 @@ from seqd.gateway.refusals import Declared, problem_of
 from seqd.gateway.server_sent import EVENTS, event_of, kept_alive
 from seqd.gateway.stored_files import file_id_of, source_of
 from seqd.ledger.async_transport import AsyncStream
+from seqd.ledger.jobs import last_id
 from seqd_schemas import (
     DEFAULT_TENANT,
     Event,
@@ -247,7 +248,7 @@ async def follow_all(
     """
     after = last_event_id
     if after is None:
-        after = await seqd.ask(seqd.ledger.jobs.last_event_id_of_all.steps())
+        after = await seqd.ask(last_id(seqd.ledger.keys.all_events()))
     return _stream(seqd.all_events(after, caller.only_tenant), kinds, request)
 
 

@@ -20,6 +20,7 @@ from seqd.gateway.batch_lines import FileLines, lines_of
 from seqd.gateway.file_places import FilePlace, FileWriter, name_of, place_of
 from seqd.gateway.ledger_client import GatewayClient
 from seqd.gateway.uploads import UploadForm
+from seqd.ledger.exchange import server_ms
 from seqd.ledger.submissions import new_job_id
 from seqd.validation import shown
 from seqd_schemas import FileFormat, FilePurpose, FileSource, UploadedFile
@@ -108,7 +109,7 @@ class Upload:
 
     async def _keep(self, ttl_s: int, **changes: object) -> UploadedFile:
         files = self._seqd.ledger.uploaded_files
-        until_ms = await self._seqd.ask(files.now_ms.steps()) + ttl_s * 1_000
+        until_ms = await self._seqd.ask(server_ms()) + ttl_s * 1_000
         whole = {**dict(self.record), "expires_at_ms": until_ms, **changes}
         record = UploadedFile.model_validate(whole)
         await self._seqd.ask(files.keep.steps(record))
@@ -141,7 +142,7 @@ async def uploading(seqd: GatewayClient, tenant: str, told_bytes: int) -> AsyncI
 
     Raises QuotaExceeded, and FilesUnusable for an error of its place.
     """
-    now_ms = await seqd.ask(seqd.ledger.uploaded_files.now_ms.steps())
+    now_ms = await seqd.ask(server_ms())
     begun = UploadedFile(
         file_id=f"file-{new_job_id()}",
         tenant=tenant,
@@ -168,7 +169,7 @@ async def remove(seqd: GatewayClient, file: UploadedFile) -> None:
     """Remove a file and its record: at once, or by the sweep where its place is away."""
     files = seqd.ledger.uploaded_files
     # Due first: whoever looks for it finds none, and it goes even if this gateway dies now.
-    now_ms = await seqd.ask(files.now_ms.steps())
+    now_ms = await seqd.ask(server_ms())
     await seqd.ask(files.keep.steps(file.model_copy(update={"expires_at_ms": now_ms})))
     try:
         await _remove_due(seqd, [file.file_id])

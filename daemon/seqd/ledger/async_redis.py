@@ -5,7 +5,6 @@ them for entries of any number of streams.
 """
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
@@ -16,7 +15,16 @@ from redis.exceptions import NoPermissionError, RedisError
 from redis.exceptions import TimeoutError as NoAnswerInTime
 
 from seqd.errors import SeqdError
-from seqd.ledger.exchange import LOOK_S, Command, Heard, Listen, Pipeline, Request, run_awaiting
+from seqd.ledger.exchange import (
+    LOOK_S,
+    Command,
+    Heard,
+    Listen,
+    Pipeline,
+    Request,
+    run_awaiting,
+    stream_order,
+)
 from seqd.ledger.outage import Outage, unbounded_context, waiting_at_most
 from seqd.ledger.redis import (
     SOCKET_TIMEOUT_S,
@@ -34,8 +42,6 @@ from seqd.local.endpoint import FoundServer
 from seqd.local.redis_access import RedisAccess
 
 _T = TypeVar("_T")
-
-log = logging.getLogger(__name__)
 
 #: Longest read where the listener cannot be woken, since the server is full or takes no writes.
 _UNWOKEN_READ_S = 0.2
@@ -201,7 +207,7 @@ class Listener:
     async def listen(self, request: Listen) -> Heard:
         """Return the entries of streams, each behind its id; none after `wait_s` seconds."""
         loop = asyncio.get_running_loop()
-        places = {stream: _order_of(after) for stream, after in request.streams.items()}
+        places = {stream: stream_order(after) for stream, after in request.streams.items()}
         wait = _Wait(places, loop.create_future())
         wait.timer = loop.call_later(request.wait_s, _resolve, wait, {})
         for stream in places:
@@ -248,9 +254,8 @@ class Listener:
         try:
             with waiting_at_most(0):
                 await self._ask(Pipeline((added, Command(("EXPIRE", self._wake_key, _WAKE_TTL_S)))))
-        except (SeqdError, RedisError) as error:
+        except (SeqdError, RedisError):
             self._can_wake = False
-            log.debug("the listener was not woken: %s", error)
         else:
             self._can_wake = True
 
@@ -283,7 +288,7 @@ class Listener:
 
     def _hand_out(self, found: Heard) -> None:
         ordered = {
-            name: [(_order_of(one[0].decode()), one) for one in entries]
+            name: [(stream_order(one[0].decode()), one) for one in entries]
             for name, entries in found.items()
         }
         for stream in ordered:
@@ -317,9 +322,3 @@ async def ended(tasks: Collection[asyncio.Task[Any]]) -> None:
 def _resolve(wait: _Wait, found: Heard) -> None:
     if not wait.found.done():
         wait.found.set_result(found)
-
-
-def _order_of(stream_id: str) -> _Place:
-    """Return the sort key of a stream id."""
-    milliseconds, _, number = stream_id.partition("-")
-    return int(milliseconds), int(number or 0)

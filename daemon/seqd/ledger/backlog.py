@@ -18,6 +18,7 @@ from seqd.ledger.exchange import (
     Whole,
     command,
     exchange,
+    open_jobs,
     pipeline,
     script,
 )
@@ -193,12 +194,10 @@ class Backlog(Part):
 
     def _oldest_waits(self, now_ms: int) -> Exchange[dict[str, float]]:
         """Return by queue the seconds since its oldest job was made that nobody has begun."""
-        listed = yield from command("ZRANGE", self._keys.open_jobs(), 0, OLDEST_JOBS - 1)
-        keys = [self._keys.job(one.decode(errors="replace")) for one in cast(list[bytes], listed)]
-        asked = (Command(("HMGET", key, "queue", "state", "created")) for key in keys)
-        rows = cast(list[list[bytes | None]], (yield from pipeline(asked)))
+        fields = ("queue", "state", "created")
         waits: dict[str, float] = {}
-        for queue, state, created in rows:
+        for _, row in (yield from open_jobs(self._keys, 0, OLDEST_JOBS, fields)):
+            queue, state, created = row
             if queue is not None and created is not None and state == _QUEUED:
                 wait_s = max(0.0, (now_ms - int(created)) / 1000)
                 waits[queue.decode()] = max(wait_s, waits.get(queue.decode(), 0.0))

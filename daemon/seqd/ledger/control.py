@@ -20,6 +20,7 @@ from seqd.ledger.exchange import (
     Reply,
     command,
     exchange,
+    open_jobs,
     pipeline,
     script,
 )
@@ -126,13 +127,10 @@ class Control(Part):
 
         Those that are held, such as paused ones, are left out.
         """
-        rows = yield from command("ZRANGE", self._keys.open_jobs(), first, first + most - 1)
-        ids = [job_id.decode(errors="replace") for job_id in cast(list[bytes], rows)]
-        asked = (Command(("HMGET", self._keys.job(one), "queue", "state")) for one in ids)
-        replies = cast(list[list[bytes | None]], (yield from pipeline(asked)))
+        rows = yield from open_jobs(self._keys, first, most, ("queue", "state"))
         return [
             (job_id, queue.decode())
-            for job_id, (queue, state) in zip(ids, replies, strict=True)
+            for job_id, (queue, state) in rows
             if queue is not None and state not in HELD_STATES
         ]
 

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Generator, Iterable, Iterator, 
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
+from math import inf
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Concatenate, Generic, ParamSpec, Protocol, TypeVar, cast, overload
 
@@ -29,6 +30,9 @@ Reply = bytes | int | list["Reply"]
 #: An entry of a stream: its id and its fields.
 StreamEntry = tuple[bytes, dict[bytes, bytes]]
 
+#: Fields that one step of a scan reads.
+SCAN_COUNT = 1_000
+
 #: The latest moment that records can have, in milliseconds.
 _LATEST_MS = 2**53
 
@@ -39,6 +43,12 @@ def entry_ms(entry_id: bytes) -> int:
     Whoever adds an entry may give it any id, and Redis gives later ones an id behind that.
     """
     return min(int(entry_id.partition(b"-")[0]), _LATEST_MS)
+
+
+def stream_order(stream_id: str) -> tuple[int, int]:
+    """Return the sort key of a stream id."""
+    milliseconds, _, number = stream_id.partition("-")
+    return int(milliseconds), int(number or 0)
 
 
 class Command(tuple[Argument, ...]):
@@ -237,8 +247,36 @@ def script(name: str, *arguments: Argument) -> Exchange[Reply]:
 
 def server_ms() -> Exchange[int]:
     """Return the time on the server's clock in milliseconds."""
-    seconds, micros = cast(tuple[int, int], (yield from command("TIME")))
+    return ms_of((yield from command("TIME")))
+
+
+def ms_of(time: object) -> int:
+    """Return what TIME has replied, in milliseconds."""
+    seconds, micros = cast(tuple[int, int], time)
     return seconds * 1000 + micros // 1000
+
+
+def hash_fields(key: str, most: float = inf) -> Exchange[tuple[dict[bytes, bytes], bool]]:
+    """Return the fields of a hash that may be large, and whether there may be more than `most`."""
+    fields: dict[bytes, bytes] = {}
+    cursor = 0
+    while len(fields) < most:
+        reply = yield from command("HSCAN", key, cursor, "COUNT", SCAN_COUNT)
+        cursor, part = cast(tuple[int, dict[bytes, bytes]], reply)
+        fields |= part
+        if cursor == 0:
+            return fields, False
+    return fields, True
+
+
+def open_jobs(
+    keys: Keys, first: int, most: int, fields: Iterable[str]
+) -> Exchange[list[tuple[str, list[bytes | None]]]]:
+    """Return open jobs by age, from a place in their order, each with fields of its hash."""
+    listed = yield from command("ZRANGE", keys.open_jobs(), first, first + most - 1)
+    ids = [job_id.decode(errors="replace") for job_id in cast(list[bytes], listed)]
+    rows = yield from pipeline(Command(("HMGET", keys.job(one), *fields)) for one in ids)
+    return list(zip(ids, cast(list[list[bytes | None]], rows), strict=True))
 
 
 class Driver(Protocol):

@@ -29,6 +29,7 @@ from seqd.ledger.exchange import (
     exchange,
     pipeline,
     script,
+    stream_order,
 )
 from seqd.ledger.job_filter import ANY_FAILURE, FailureFilter, checked_failure_id
 from seqd.validation import fault_sentence
@@ -127,7 +128,7 @@ class Failures(Part):
 
     def _pages_of(self, wanted: FailureFilter) -> Reading[FailureRecord]:
         """Give those of some ids that match."""
-        ids, key = sorted(wanted.ids or (), key=_order_of, reverse=True), self._keys.failures()
+        ids, key = sorted(wanted.ids or (), key=stream_order, reverse=True), self._keys.failures()
         for first in range(0, len(ids), PAGE_ENTRIES):
             some = ids[first : first + PAGE_ENTRIES]
             found = yield from pipeline(Command(("XRANGE", key, one, one)) for one in some)
@@ -162,11 +163,6 @@ class Failures(Part):
         replayed = yield from command("HMGET", self._keys.failures_replayed(), *ids)
         jobs = cast(list[bytes | None], replayed)
         return list(_records(entries, dict(zip(ids, jobs, strict=True))))
-
-
-def _order_of(failure_id: str) -> tuple[int, int]:
-    at_ms, _, number = failure_id.partition("-")
-    return int(at_ms), int(number)
 
 
 def failure_lines(

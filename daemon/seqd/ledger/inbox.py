@@ -92,7 +92,7 @@ class Entry:
 
     def arguments(self, job_id: str) -> list[Argument]:
         """Return the arguments of `take_entry.lua` that stand behind those of `submit.lua`."""
-        return [self.id, self.size, _json_of(self._accepted(job_id, created=True))]
+        return [self.id, self.size, to_stored(self._accepted(job_id, created=True))]
 
     def _accepted(self, job_id: str, *, created: bool) -> InboxAnswer:
         return InboxAnswer(
@@ -150,7 +150,7 @@ class InboxStream(Part):
     def accept_again(self, entry: Entry, job_id: str) -> Exchange[None]:
         """Answer that job `job_id` is there already, as an entry with the same content made it."""
         answer = entry._accepted(job_id, created=False)
-        yield from script("answer_entry", entry.id, _json_of(answer))
+        yield from script("answer_entry", entry.id, to_stored(answer))
 
     @exchange
     def reject(
@@ -170,7 +170,7 @@ class InboxStream(Part):
         )
         rejection: list[Argument]
         rejection = [job_id or "", to_stored(failure), existing_job_id or "", _ttl(failure)]
-        yield from script("answer_entry", entry.id, _json_of(answer), *rejection)
+        yield from script("answer_entry", entry.id, to_stored(answer), *rejection)
 
     @exchange
     def refuse_excess(self) -> Exchange[int]:
@@ -262,10 +262,6 @@ def _in_group(read: Callable[[], Exchange[T]]) -> Exchange[T]:
 def _entry_of(entry_id: Reply, content: Reply) -> Entry:
     parts = [as_bytes(part) for part in as_list(content)]
     return Entry(as_text(entry_id), dict(zip(parts[::2], parts[1::2], strict=True)))
-
-
-def _json_of(answer: InboxAnswer) -> str:
-    return to_stored(answer)
 
 
 def _ttl(failure: "Failure") -> int:

@@ -27,8 +27,10 @@ from seqd.ledger.exchange import (
     command,
     exchange,
     listen,
+    ms_of,
     pipeline,
     script,
+    stream_order,
 )
 from seqd.ledger.job_filter import ANY_JOB, MAX_SEARCHED, STEP_JOBS, FoundJobs, JobFilter, JobPlace
 from seqd.ledger.retention import Retention
@@ -125,11 +127,11 @@ class EventsGone:
 
     def has_passing(self, after: str) -> bool:
         """True when steps or progress events behind a position are gone."""
-        return _stream_order(after) < max(_stream_order(self.passing), _stream_order(self.before))
+        return stream_order(after) < max(stream_order(self.passing), stream_order(self.before))
 
     def has_lasting(self, after: str) -> bool:
         """True when any other event behind a position is gone."""
-        return _stream_order(after) < _stream_order(self.before)
+        return stream_order(after) < stream_order(self.before)
 
 
 class RetryableUnit(NamedTuple):
@@ -301,11 +303,6 @@ class Jobs(Part):
             return after, []
         jobs = [name for _, fields in entries for name in fields[b"jobs"].decode().split()]
         return entries[-1][0].decode(), jobs
-
-    @exchange
-    def last_completion_id(self, client: str) -> Exchange[str]:
-        """Return the newest stream id of a client's completion stream, `0-0` when it is empty."""
-        return (yield from _last_id(self._keys.completions(client)))
 
     @exchange
     def results(
@@ -483,7 +480,7 @@ class Jobs(Part):
     @exchange
     def last_event_id(self, job_id: str) -> Exchange[str]:
         """Return the stream id of a job's newest event, `0-0` when it has none."""
-        return (yield from _last_id(self._keys.events(job_id)))
+        return (yield from last_id(self._keys.events(job_id)))
 
     @exchange
     def events_of_all(
@@ -497,16 +494,11 @@ class Jobs(Part):
         heard = yield from listen({key: after}, longest_wait_s)
         return list(read_events(heard.get(key, [])))
 
-    @exchange
-    def last_event_id_of_all(self) -> Exchange[str]:
-        """Return the stream id of the newest change of state of any job, `0-0` without one."""
-        return (yield from _last_id(self._keys.all_events()))
-
     def _get(self, job_id: str) -> Exchange[tuple[JobRecord, int]]:
         """Return a job's record, and the time on the server's clock in milliseconds."""
         asked = (Command(("HGETALL", self._keys.job(job_id))), Command(("TIME",)))
-        row, (seconds, micros) = cast(tuple[_Row, tuple[int, int]], (yield from pipeline(asked)))
-        return (yield from self._record_in(job_id, row)), seconds * 1000 + micros // 1000
+        row, time = yield from pipeline(asked)
+        return (yield from self._record_in(job_id, cast(_Row, row))), ms_of(time)
 
     def _record_in(self, job_id: str, row: _Row) -> Exchange[JobRecord]:
         """Return the record that the hash of a job holds. Raises as `get` does."""
@@ -550,7 +542,7 @@ class Jobs(Part):
         if template is None or group is not None or ended is None:
             return []
         event_id = (last or ended + b"-0").decode()
-        if _stream_order(after) >= _stream_order(event_id):
+        if stream_order(after) >= stream_order(event_id):
             return []
         from seqd_schemas import Completed
 
@@ -688,7 +680,8 @@ def _blobs(key: str, names: Sequence[int | str]) -> Exchange[list[bytes | None]]
     return cast(list[bytes | None], found)
 
 
-def _last_id(stream: str) -> Exchange[str]:
+def last_id(stream: str) -> Exchange[str]:
+    """Return the newest id of a stream, `0-0` when it is empty."""
     rows = yield from command("XREVRANGE", stream, "+", "-", "COUNT", 1)
     found = cast(list[StreamEntry], rows)
     return found[0][0].decode() if found else "0-0"
@@ -728,11 +721,6 @@ def _is_overdue(record: JobRecord, now_ms: int) -> bool:
     """Return True for an open job whose time has run out by the server's clock."""
     expires_at_ms = record.expires_at_ms
     return expires_at_ms is not None and not record.state.is_terminal and now_ms >= expires_at_ms
-
-
-def _stream_order(stream_id: str) -> tuple[int, int]:
-    milliseconds, _, number = stream_id.partition("-")
-    return int(milliseconds), int(number or 0)
 
 
 def _read_record(job_id: str, row: _Row) -> JobRecord:

@@ -7,15 +7,7 @@ the states of what is read.
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from seqd.ledger.backlog import Backlog, WithFleet
-from seqd.ledger.exchange import (
-    Command,
-    Exchange,
-    Part,
-    command,
-    exchange,
-    permitted,
-    pipeline,
-)
+from seqd.ledger.exchange import Exchange, Part, command, exchange, open_jobs, permitted
 from seqd.ledger.model_pauses import ModelPauses, pause_told
 from seqd.queue_states import (
     JobRow,
@@ -81,6 +73,7 @@ class Queues(Part):
         """
         work = yield from self._backlog.queues.steps(left)
         rates = yield from permitted(self._backlog.rates.steps(), {})
+        pauses = yield from self._model_pauses.all.steps()
         return QueueFacts(
             now_ms=(yield from self._fleet.now_ms.steps()),
             work=work,
@@ -89,14 +82,9 @@ class Queues(Part):
             workers=workers,
             jobs=(yield from self._jobs(jobs)),
             known=[(task, model) for model, entry in catalog.items() for task in entry.all_tasks],
-            pauses=(yield from self._pauses()),
+            pauses={model: pause_told(pause) for model, pause in pauses.items()},
             unheard=(yield from self._fleet.unheard.steps(workers)),
         )
-
-    def _pauses(self) -> Exchange[dict[str, str]]:
-        """Return by paused model who has paused it, since when and why."""
-        pauses = yield from self._model_pauses.all.steps()
-        return {model: pause_told(pause) for model, pause in pauses.items()}
 
     def _done(self) -> Exchange[dict[str, WorkDone]]:
         rows = cast(dict[bytes, bytes], (yield from command("HGETALL", self._keys.work_done())))
@@ -110,13 +98,10 @@ class Queues(Part):
 
     def _jobs(self, most: int) -> Exchange[list[JobRow]]:
         """Return the oldest open jobs."""
-        listed = yield from command("ZRANGE", self._keys.open_jobs(), 0, most - 1)
-        ids = [one.decode() for one in cast(list[bytes], listed)]
-        rows = yield from pipeline(Command(("HMGET", self._keys.job(one), *_FIELDS)) for one in ids)
-        whole = cast(list[list[bytes]], rows)
+        rows = yield from open_jobs(self._keys, 0, most, _FIELDS)
         # One that another engine runs is in no queue.
-        found = ((one, row) for one, row in zip(ids, whole, strict=True) if row[0])
-        return [_job_row(one, row) for one, row in found if None not in row]
+        found = ((one, row) for one, row in rows if row[0] and None not in row)
+        return [_job_row(one, cast(list[bytes], row)) for one, row in found]
 
 
 def _job_row(job_id: str, row: list[bytes]) -> JobRow:

@@ -68,7 +68,8 @@ def missing_rights(redis: Redis, role: Role, keys: Keys) -> list[str]:
     """
     rights = rights_of(role, keys)
     mark = keys.inbox() if role is Role.INBOX else keys.durability_mark()
-    with redis_errors(redis), _one_connection(redis) as connection:
+    one = cast(Redis, redis.client())  # type: ignore[no-untyped-call]
+    with redis_errors(redis), one as connection:
         trial = _Trial(connection)
         missing = [
             key.rule((6, 2)) for key in rights.keys if trial.is_key_denied(key, rights.commands)
@@ -82,10 +83,6 @@ def missing_rights(redis: Redis, role: Role, keys: Keys) -> list[str]:
         if connection.connection is not None:
             connection.connection.disconnect()
     return sorted(missing)
-
-
-def _one_connection(redis: Redis) -> Redis:
-    return cast(Redis, redis.client())  # type: ignore[no-untyped-call]
 
 
 class _Trial:

@@ -41,7 +41,8 @@ class VersionWork:
             "busy_us": round(1e6 * sum(self.batches_s)),
         }
         for seconds in self.batches_s:
-            bucket = f"le:{_bucket_of(1000 * seconds)}"
+            doublings = log2(max(1000 * seconds, 1))
+            bucket = f"le:{min(ceil(BUCKETS_A_DOUBLING * doublings), _HIGHEST_BUCKET)}"
             found[bucket] = found.get(bucket, 0) + 1
         return {f"{self.version} {what}": number for what, number in found.items() if number}
 
@@ -73,10 +74,6 @@ class RolloutCounts(Part):
         row = cast(dict[bytes, bytes], (yield from command("HGETALL", key)))
         versions = {int(name.split()[0]) for name in row if name.split()[0].isdigit()}
         return [_counts_of(row, version) for version in sorted(versions)]
-
-
-def _bucket_of(milliseconds: float) -> int:
-    return min(max(0, ceil(BUCKETS_A_DOUBLING * log2(max(milliseconds, 1)))), _HIGHEST_BUCKET)
 
 
 def _counts_of(row: Mapping[bytes, bytes], version: int) -> VersionCounts:

@@ -134,14 +134,13 @@ def states_in_lua() -> str:
         "may_pause": [state for state in JobState if state.may(JobAction.PAUSE)],
         "may_resume": [state for state in JobState if state.may(JobAction.RESUME)],
     }
-    return "\n".join(
-        f"local function {name}(state) return {_is_one_of(states)} end"
+    tests = {
+        name: " or ".join(f"state == '{state}'" for state in states)
         for name, states in asked.items()
+    }
+    return "\n".join(
+        f"local function {name}(state) return {test} end" for name, test in tests.items()
     )
-
-
-def _is_one_of(states: list[JobState]) -> str:
-    return " or ".join(f"state == '{state}'" for state in states)
 
 
 def _words_of(text: str) -> frozenset[str]:
@@ -171,11 +170,7 @@ def _meaning(error: ResponseError, name: str) -> ResponseError:
     if denial := denied_in_script(error, name):
         # Nothing of the job is damaged: the user lacks a right.
         return ScriptDenied(str(error), denial)
-    return _with_job(error)
-
-
-def _with_job(error: ResponseError) -> ResponseError:
-    """Return a script's error with its job apart from the text, where `run.lua` has put it."""
+    # Where `run.lua` has put the job.
     text, _, job = str(error).rpartition(" [job ")
     if not text:
         return error

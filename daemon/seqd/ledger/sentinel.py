@@ -99,7 +99,9 @@ class Sentinels(Sentinel):
             if state is None:
                 others |= set(states)
             elif self.check_master_state(state, service_name):  # type: ignore[no-untyped-call]
-                self._prefer(sentinel)
+                # It is the first to be asked next. A copy: other threads may do the same.
+                rest = [one for one in tuple(self.sentinels) if one is not sentinel]
+                self.sentinels[:] = [sentinel, *rest]
                 return state["ip"], state["port"]
             else:
                 down.append(sentinel)
@@ -108,12 +110,6 @@ class Sentinels(Sentinel):
         if len(errors) < len(self.sentinels):
             raise UnknownPrimary(self._unknown(service_name, others))
         raise self._unanswered(errors) from errors[0]
-
-    def _prefer(self, sentinel: Redis) -> None:
-        """Have the Sentinel that knew be the first to be asked next."""
-        # A copy: other threads may do the same, each for a connection of its own.
-        rest = [one for one in tuple(self.sentinels) if one is not sentinel]
-        self.sentinels[:] = [sentinel, *rest]
 
     def _unknown(self, name: str, others: set[str]) -> str:
         known = f"they watch {', '.join(sorted(others))}" if others else "they watch none"

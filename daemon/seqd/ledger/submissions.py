@@ -185,7 +185,8 @@ class Submissions(Part):
         is_whole = sealed or unit == "ingest"
         digests = _digests(job, packed, is_whole=is_whole, can_compare=owner != "")
         blob = b"" if packed is None else packed.blob
-        row: list[Argument] = [job_id, digests.stored, self._idempotency_key(job), blob, size, unit]
+        key = job.idempotency_key and self._keys.idempotency(job.tenant, job.idempotency_key)
+        row: list[Argument] = [job_id, digests.stored, key or "", blob, size, unit]
         row += [int(sealed), job.continues or ""]
         fields = _fields(job, admitted)
         fields += ["client", client] if client else []
@@ -334,11 +335,6 @@ class Submissions(Part):
     def heartbeat(self, job_id: str, owner: str) -> Exchange[bool]:
         """Show that the client of an upload is alive; False when it does not own the job."""
         return as_int((yield from script("heartbeat", job_id, owner))) == 1
-
-    def _idempotency_key(self, job: Job) -> str:
-        if job.idempotency_key is None:
-            return ""
-        return self._keys.idempotency(job.tenant, job.idempotency_key)
 
 
 def _outcome(job: Job, job_id: str, digest: str, reply: list[Reply]) -> Accepted | SeqdError:
@@ -601,7 +597,9 @@ def _fields(job: Job, admitted: "Admitted") -> list[Argument]:
         fields += ["task_schema", task_schema.digest]
     if task_schema is not None and task_schema.result_bytes and output is None:
         fields += ["result_bytes", task_schema.result_bytes]
-    fields += ["template", _template_digest(fields)]
+    content = json.dumps([str(field) for field in fields])
+    template = hashlib.sha256(content.encode()).hexdigest()[:TEMPLATE_DIGEST_CHARS]
+    fields += ["template", template]  # what ended jobs of these fields share: `small_jobs.lua`
     if job.expires_in_s is not None:
         fields += ["expires_in", job.expires_in_s]
     if job.max_running_units is not None:
@@ -613,12 +611,6 @@ def _fields(job: Job, admitted: "Admitted") -> list[Argument]:
     if isinstance(job, SweepJob):
         fields += ["expected", len(combinations_of(job))]
     return fields
-
-
-def _template_digest(fields: Sequence[Argument]) -> str:
-    """Return the digest of what ended jobs of these fields share; see `small_jobs.lua`."""
-    content = json.dumps([str(field) for field in fields])
-    return hashlib.sha256(content.encode()).hexdigest()[:TEMPLATE_DIGEST_CHARS]
 
 
 def _without_items(job: Job) -> Job:

@@ -17,6 +17,7 @@ from seqd.ledger.exchange import (
     Part,
     command,
     exchange,
+    hash_fields,
     pipeline,
     script,
     server_ms,
@@ -40,9 +41,6 @@ MAX_TENANTS: Final = 10_000
 
 #: Tenants of one queue, and of those that keep most, that a list looks at.
 _LISTED: Final = 10_000
-
-#: Fields that one step of a scan reads.
-_SCAN_COUNT: Final = 1_000
 
 #: Limit of the workers' settings that holds where a tenant has none of its own.
 _DEFAULTS: Final = {
@@ -173,7 +171,8 @@ class Tenants(Part):
     @exchange
     def names(self) -> Exchange[frozenset[str]]:
         """Return the names of those that `all` returns."""
-        names = set((yield from _fields(self._keys.weights())))
+        weights, _ = yield from hash_fields(self._keys.weights())
+        names = set(weights)
         names |= set((yield from _members(self._keys.tenants())))
         for priority in Priority:
             for queue in (yield from _members(self._keys.queues(priority.value))):
@@ -195,7 +194,7 @@ class Tenants(Part):
                 raise InvalidRequest(
                     f"{name} is {shown(day)}; allowed: a date, such as date(2026, 11, 1)."
                 )
-        today = yield from _today()
+        today = datetime.fromtimestamp((yield from server_ms()) / 1000, UTC).date()
         until = min(until or today, today)
         days = [] if since is None else list(_days(since, until))
         if since is None:
@@ -244,7 +243,8 @@ class Tenants(Part):
 
     def _usage_of(self, day: date, tenant: str | None) -> Exchange[list[TenantUsage]]:
         rows: dict[str, dict[str, int]] = {}
-        for field, value in (yield from _fields(self._keys.usage(_number_of(day)))).items():
+        used, _ = yield from hash_fields(self._keys.usage(_number_of(day)))
+        for field, value in used.items():
             name, _, what = field.decode().partition(" ")
             rows.setdefault(name, {})[what] = int(value)
         return [
@@ -267,12 +267,13 @@ MAX_USAGE_DAYS: Final = 3_660
 
 def checked_name(name: str) -> str:
     """Return a tenant's name. Raises InvalidRequest for what can be none."""
-    if not _is_name(name):
+    try:
+        return _NAME.validate_python(name)
+    except ValidationError:
         raise InvalidRequest(
             f"The tenant is {shown(name)}; allowed: 1 to 64 letters, digits, `_`, `.` and `-`, the "
             "first a letter or digit."
-        )
-    return name
+        ) from None
 
 
 def checked_limits(values: Mapping[str, object]) -> TenantLimits:
@@ -297,14 +298,6 @@ def _check_changes(changes: Mapping[str, object], unset: Collection[str]) -> Non
         raise InvalidRequest(
             f"There is nothing to set. Name a limit: {', '.join(known)}; or one to take away."
         )
-
-
-def _is_name(name: str) -> bool:
-    try:
-        _NAME.validate_python(name)
-    except ValidationError:
-        return False
-    return True
 
 
 def _record(
@@ -354,24 +347,8 @@ def _days(first: date, last: date) -> Iterator[date]:
         day += timedelta(days=1)
 
 
-def _fields(key: str) -> Exchange[dict[bytes, bytes]]:
-    """Return a hash that may be large, read a part at a time."""
-    fields: dict[bytes, bytes] = {}
-    cursor = 0
-    while True:
-        reply = yield from command("HSCAN", key, cursor, "COUNT", _SCAN_COUNT)
-        cursor, part = cast(tuple[int, dict[bytes, bytes]], reply)
-        fields |= part
-        if cursor == 0:
-            return fields
-
-
 def _members(key: str) -> Exchange[list[bytes]]:
     return cast(list[bytes], (yield from command("ZREVRANGE", key, 0, _LISTED - 1)))
-
-
-def _today() -> Exchange[date]:
-    return datetime.fromtimestamp((yield from server_ms()) / 1000, UTC).date()
 
 
 def audited_limits(

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, cast
 
-from seqd.ledger.exchange import Command, Exchange, StreamEntry, command, pipeline
+from seqd.ledger.exchange import Command, Exchange, StreamEntry, hash_fields, ms_of, pipeline
 from seqd.ledger.jobs import read_events
 from seqd.ledger.units import Death
 from seqd_schemas import JobState, Keys
@@ -18,9 +18,8 @@ if TYPE_CHECKING:
     from seqd.ledger.fleet import Fleet
     from seqd_schemas import Event
 
-#: Units of a job that are counted at most, and how many one step of a scan reads.
+#: Units of a job that are counted at most.
 MAX_COUNTED: Final = 10_000
-_SCAN_COUNT: Final = 1_000
 
 #: Units that are named, of those in hand and of those that were tried again.
 MAX_LISTED: Final = 20
@@ -139,12 +138,11 @@ def unit_states_of(keys: Keys, job_id: str) -> Exchange[UnitStates]:
     )
     time, found, claimable, uploaded, row, entries, todo_ingest = replies
     leases = cast(dict[bytes, bytes], found)
-    seconds, micros = cast(tuple[int, int], time)
-    now_ms = seconds * 1000 + micros // 1000
+    now_ms = ms_of(time)
     state, known, done, max_units, queue, unread, upload_waits = cast(list[bytes | None], row)
-    claims, is_partial = yield from _counted(keys.attempts(job_id))
-    crashes, _ = yield from _counted(keys.crashes(job_id))
-    faults, _ = yield from _counted(keys.faults(job_id))
+    claims, is_partial = yield from hash_fields(keys.attempts(job_id), MAX_COUNTED)
+    crashes, _ = yield from hash_fields(keys.crashes(job_id), MAX_COUNTED)
+    faults, _ = yield from hash_fields(keys.faults(job_id), MAX_COUNTED)
     held = {_text(unit): _holder(lease) for unit, lease in leases.items()}
     named = sorted(held, key=lambda unit: (-held[unit][0], _order(unit)))[:MAX_LISTED]
     troubled = _troubled(held, crashes, faults)
@@ -260,19 +258,6 @@ def first_blobs(
     )
     parts, row, blob = cast(list[bytes | None], replies)
     return [name] if parts is None else _text(parts).split(), row, blob
-
-
-def _counted(key: str) -> Exchange[tuple[dict[bytes, bytes], bool]]:
-    """Return the fields of a hash, and whether there may be more than were read."""
-    fields: dict[bytes, bytes] = {}
-    cursor = 0
-    while len(fields) < MAX_COUNTED:
-        reply = yield from command("HSCAN", key, cursor, "COUNT", _SCAN_COUNT)
-        cursor, part = cast(tuple[int, dict[bytes, bytes]], reply)
-        fields |= part
-        if cursor == 0:
-            return fields, False
-    return fields, True
 
 
 def whole_number(count: bytes) -> int:

@@ -58,11 +58,6 @@ class UploadedFiles(Part):
             )
 
     @exchange
-    def now_ms(self) -> Exchange[int]:
-        """Return the time on the server's clock in milliseconds."""
-        return (yield from server_ms())
-
-    @exchange
     def get(self, file_id: str) -> Exchange[UploadedFile | None]:
         """Return a file's record; None where there is none, or it is not whole, or due."""
         found = yield from self._whole([file_id])

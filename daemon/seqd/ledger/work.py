@@ -328,7 +328,9 @@ class Work(Part):
         where that `crashed`; of one that has not died they are told what is `said`.
         """
         told = _warned(worker, said) if said else ""
-        how = ("", told) if death is None else (str(death), _told(worker, death))
+        how = ("", told)
+        if death is not None:
+            how = (str(death), _warned(worker, death.message, cause=death.cause))
         row = (worker, int(crashed), self._backoff_ms, RELEASE_UNITS, *how)
         while as_int((yield from script_past_damage("release_worker", *row))):
             pass
@@ -564,12 +566,8 @@ def _unit(reply: Reply, worker: str) -> Unit:
     )
 
 
-def _told(worker: str, death: Death) -> str:
-    """Return the fields of the event that tells of a death, as JSON without its braces."""
-    return _warned(worker, death.message, cause=death.cause)
-
-
 def _warned(worker: str, message: str, **fields: str) -> str:
+    """Return the fields of the event that tells of a worker, as JSON without its braces."""
     told = {"level": "warning", "message": message, **fields, "worker": worker}
     return json.dumps(told)[1:-1]
 

@@ -330,7 +330,10 @@ class Reconciler(PeriodicTask):
             log_and_continue(
                 "ended jobs that should make room not removed", self._evict, is_repeated=True
             )
-            self._prune()
+            if self._clock() - self._pruned_at >= PRUNE_EVERY_S:
+                self._pruned_at = self._clock()
+                self._ledger.fleet.prune()
+                self._ledger.jobs.forget_expired()
         else:
             self._stale_entries.forget()
         if look.lacks_model:
@@ -389,15 +392,9 @@ class Reconciler(PeriodicTask):
         except RedisFull as error:
             # A lock takes memory; to release units takes none, and their work may be what makes
             # room. Two workers that reconcile at once do what one does.
-            level = logging.DEBUG if self._lacks_lock else logging.WARNING
-            log.log(level, "reconciling without the lock: %s", error.cause)
+            if not self._lacks_lock:
+                log.warning("reconciling without the lock: %s", error.cause)
             self._lacks_lock = True
             return True
         self._lacks_lock = False
         return held
-
-    def _prune(self) -> None:
-        if self._clock() - self._pruned_at >= PRUNE_EVERY_S:
-            self._pruned_at = self._clock()
-            self._ledger.fleet.prune()
-            self._ledger.jobs.forget_expired()

@@ -123,7 +123,10 @@ def create_app(redis_url: str, settings: Settings, outage: Outage | None = None)
     """
     _Denials.outage = outage or Outage()
     setup_logging.connect(configure_logging)
-    _patch_kombu()
+    redis.Transport.Channel = TolerantChannel
+    redis.SentinelTransport.Channel = TolerantSentinelChannel
+    redis.Channel.QoS = TolerantQoS
+    redis.GlobalKeyPrefixMixin.parse_response = _answer_of  # type: ignore[method-assign,assignment]
     logging.getLogger(celery_consumer.__name__).addFilter(_says_more)
     # A class: of a name Celery would look for its module in the working folder, too.
     app = Celery("seqd", loader=PathLoader)
@@ -157,13 +160,6 @@ def create_app(redis_url: str, settings: Settings, outage: Outage | None = None)
         worker_enable_remote_control=False,
     )
     return app
-
-
-def _patch_kombu() -> None:
-    redis.Transport.Channel = TolerantChannel
-    redis.SentinelTransport.Channel = TolerantSentinelChannel
-    redis.Channel.QoS = TolerantQoS
-    redis.GlobalKeyPrefixMixin.parse_response = _answer_of  # type: ignore[method-assign,assignment]
 
 
 class PathLoader(AppLoader):  # type: ignore[misc] # Celery has no types
@@ -246,7 +242,6 @@ class TolerantQoS(redis.QoS):
             virtual.QoS.ack(self, delivery_tag)  # type: ignore[no-untyped-call]
             if trouble_of(error) is None:
                 raise
-            log.debug("a wakeup is not acknowledged: %s", error)
 
     def restore_by_tag(
         self, tag: str | bytes, client: Redis | None = None, leftmost: bool = False

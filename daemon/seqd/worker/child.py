@@ -306,9 +306,8 @@ class WorkLoop:
                 with waiting_at_most(0, retries=0):
                     if take_wakeup(redis, queues, min(left_s, LINGER_POLL_S)):
                         return True
-        except (*REDIS_ERRORS, ResponseError) as error:
-            # Celery listens to the same lists, and mends or says what is wrong there.
-            log.debug("no wakeup is waited for: %s", error)
+        except (*REDIS_ERRORS, ResponseError):
+            pass  # Celery listens to the same lists, and mends or says what is wrong there.
         return False
 
     def _has_read_range(self) -> bool:
@@ -344,9 +343,8 @@ class WorkLoop:
                 if not log_and_continue("nothing is claimed", release):
                     return None
             except REDIS_ERRORS as error:
-                # Of a denial the outage has its line in the log.
-                level = logging.DEBUG if isinstance(error, RedisRefused) else logging.WARNING
-                log.log(level, "nothing is claimed: %s", error)
+                if not isinstance(error, RedisRefused):  # of which the outage has its line
+                    log.warning("nothing is claimed: %s", error)
                 return None
 
     def _claimable(self) -> tuple[str, ...]:

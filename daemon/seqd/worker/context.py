@@ -564,35 +564,26 @@ def publish_catalog(
     versions come back, and jobs that name them wait for that. Where another publishes meanwhile,
     the store is read again: it may have changed since.
     """
-    while not _publish_once(ledger, registry, store, worker, is_away):
-        pass
-
-
-def _publish_once(
-    ledger: Ledger, registry: Registry, store: ModelStore, worker: str, is_away: Callable[[], bool]
-) -> bool:
-    """Return False where another has published meanwhile."""
-    fleet = ledger.fleet
-    rows, now_ms = fleet.catalog_rows(), fleet.now_ms()
-    published = fleet.entries_in(rows)
-    others = [one for one in fleet.workers() if one.worker != worker]
-    entries = catalog_entries(registry, store, now_ms)
-    if is_away():
-        return True
-    said = (
-        with_versions_elsewhere(
-            entry, published.get(entry.model), others, store.retiring(entry.model)
+    fleet, is_published = ledger.fleet, False
+    while not is_published:
+        rows, now_ms = fleet.catalog_rows(), fleet.now_ms()
+        published = fleet.entries_in(rows)
+        others = [one for one in fleet.workers() if one.worker != worker]
+        entries = catalog_entries(registry, store, now_ms)
+        if is_away():
+            return
+        said = (
+            with_versions_elsewhere(
+                entry, published.get(entry.model), others, store.retiring(entry.model)
+            )
+            for entry in entries
         )
-        for entry in entries
-    )
-    if not fleet.publish_catalog(said, rows):
-        return False
+        is_published = fleet.publish_catalog(said, rows)
     # Of a model whose versions are all about to go.
     here = {entry.model for entry in entries}
     gone = [name for name in published.keys() - here if _is_gone(name, store)]
     if gone:
         fleet.remove_published(gone, older_than_ms=now_ms)
-    return True
 
 
 def _is_gone(name: str, store: ModelStore) -> bool:

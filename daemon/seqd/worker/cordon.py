@@ -204,11 +204,6 @@ class DrainedWait:
         self._registry = registry
         self._heartbeat = heartbeat
 
-    @classmethod
-    def rule(cls, ledger: Ledger, identity: Identity) -> CordonRule | None:
-        """Return the drain that means a worker; None where it may begin."""
-        return drain_for(ledger.cordons.rules(), identity.place)
-
     def wait(self, rule: CordonRule) -> bool:
         """Wait while a drain means the worker; False where it is to end.
 
@@ -226,11 +221,17 @@ class DrainedWait:
         looked_s = beaten_s = float("-inf")
         current: CordonRule | None = rule
         signals = list[int]()
+
+        def look() -> None:
+            nonlocal current
+            current = drain_for(self._ledger.cordons.rules(), self._identity.place)
+
         with _noting(signals):
             while current is not None and not signals:
                 now_s = monotonic()
                 if now_s - looked_s >= LOOK_S:
-                    looked_s, current = now_s, self._look(current)
+                    looked_s = now_s
+                    try_now("rules not looked at", look, is_repeated=True)
                 if current is not None and now_s - beaten_s >= self._settings.heartbeat_s:
                     beaten_s = now_s
                     self._heartbeat.beat()
@@ -249,16 +250,6 @@ class DrainedWait:
             lambda: self._ledger.fleet.forget_worker(self._identity.name),
         )
         return False
-
-    def _look(self, known: CordonRule) -> CordonRule | None:
-        """Return the drain that means this worker now; what is known while Redis is away."""
-        found: list[CordonRule | None] = [known]
-
-        def look() -> None:
-            found[0] = self.rule(self._ledger, self._identity)
-
-        try_now("rules not looked at", look, is_repeated=True)
-        return found[0]
 
     def _publish(self, rule: CordonRule, started_at_ms: int) -> None:
         now_ms, offset_ms = self._ledger.fleet.clock()

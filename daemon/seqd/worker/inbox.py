@@ -160,16 +160,16 @@ class Inbox(PeriodicTask):
             )
 
     def _submit(self, entry: Entry, job_id: str, catalog: Mapping[str, CatalogEntry]) -> None:
-        job = _job_of(entry)
+        if set(entry.fields) != set(_FIELDS):
+            raise InvalidRequest(
+                f"The entry has the fields {_names_of(entry)}; allowed: `id`, the identifier that "
+                "you choose for the job, and `job`, the job as JSON. Both are needed, and no other."
+            )
+        job = read_job(entry.fields[b"job"])
         if not catalog:  # A full Redis takes none.
             raise memory_short()
         admitted = self._admitted(job, catalog)
-        accepted = self._ledger.submissions.submit(
-            job,
-            admitted,
-            job_id=job_id,
-            entry=entry,
-        )
+        accepted = self._ledger.submissions.submit(job, admitted, job_id=job_id, entry=entry)
         if accepted.job_id != job_id:
             raise AlreadySubmitted(
                 f"The idempotency key {job.idempotency_key!r} already stands for job "
@@ -206,16 +206,6 @@ def _id_of(entry: Entry) -> str:
             f"The field `id` is {shown(entry.given_id)}; allowed: 1 to 64 letters, digits, `_` and "
             "`-`, the first a letter or digit."
         ) from None
-
-
-def _job_of(entry: Entry) -> Job:
-    """Return the job of an entry. Raises InvalidRequest and DuplicateCustomId."""
-    if set(entry.fields) != set(_FIELDS):
-        raise InvalidRequest(
-            f"The entry has the fields {_names_of(entry)}; allowed: `id`, the identifier that you "
-            "choose for the job, and `job`, the job as JSON. Both are needed, and no other."
-        )
-    return read_job(entry.fields[b"job"])
 
 
 def _names_of(entry: Entry) -> str:

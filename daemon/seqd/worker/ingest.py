@@ -182,7 +182,8 @@ class Reading:
         if found := self._ledger.ranges.ahead(unit.job_id, self.next_unit):
             return self._add_ahead(unit, found)
         self._offer_more(unit, plan)
-        if not self._offered or self._has_waited_long():
+        since = self._waits_since
+        if not self._offered or (since is not None and monotonic() - since > LONGEST_WAIT_S):
             # At the end of the file, or where only reading tells where the unit ends; or what was
             # offered is lost.
             self._plan = None
@@ -211,10 +212,6 @@ class Reading:
             self._plan, self._can_be_shared = None, False
             self._ledger.ranges.offer(unit, (), anew=True)
         return outcome
-
-    def _has_waited_long(self) -> bool:
-        since = self._waits_since
-        return since is not None and monotonic() - since > LONGEST_WAIT_S
 
     def _offer_more(self, unit: Unit, plan: RangePlan) -> None:
         """Offer ranges up to so many ahead, half of them at a time."""
@@ -380,7 +377,12 @@ class Ingest:
         unit = claim.units[0]
         self._kept.pop(unit.job_id, None)
         try:
-            self._refuse_after_crashes(unit)
+            if unit.crashes >= self._context.max_attempts:
+                raise InvalidInput(
+                    f"The worker died {unit.crashes} times while it read this job's file, which is "
+                    "as often as it is tried (SEQD_MAX_ATTEMPTS). Upload the items through a "
+                    "client."
+                )
             if isinstance(claim.job, SweepJob):
                 self._add_combinations(claim.job, unit)
             else:
@@ -393,13 +395,6 @@ class Ingest:
             self._forget(unit)
             # Whatever its parts seem to be then: that it changed.
             self._references.fail_or_release(unit, changed or error)
-
-    def _refuse_after_crashes(self, unit: Unit) -> None:
-        if unit.crashes >= self._context.max_attempts:
-            raise InvalidInput(
-                f"The worker died {unit.crashes} times while it read this job's file, which is as "
-                "often as it is tried (SEQD_MAX_ATTEMPTS). Upload the items through a client."
-            )
 
     def _run_slice(self, claim: Claim, unit: Unit) -> None:
         job = claim.job

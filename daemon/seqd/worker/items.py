@@ -364,7 +364,13 @@ class WorkerRunContext:
     ) -> None:
         """Count a batch for the worker's status; one that cannot be counted is left out."""
         counts, times = (items, real_tokens, computed_tokens), (vectorise_s, compute_s)
-        if all(map(_is_count, counts)) and all(map(_is_time, times)):
+        is_counted = all(
+            isinstance(one, SupportsIndex) and 0 <= index(one) <= _MOST_OF_A_BATCH for one in counts
+        ) and all(
+            isinstance(one, SupportsFloat) and 0.0 <= float(one) <= _MOST_OF_A_BATCH
+            for one in times
+        )
+        if is_counted:
             self._stats.batch(*map(index, counts), *map(float, times))
         else:
             log.warning(
@@ -377,14 +383,6 @@ class WorkerRunContext:
         """Take a text delta, which another thread publishes; raises nothing."""
         if self._deltas is not None:
             self._deltas.take(item, sample, delta)
-
-
-def _is_count(value: object) -> bool:
-    return isinstance(value, SupportsIndex) and 0 <= index(value) <= _MOST_OF_A_BATCH
-
-
-def _is_time(value: object) -> bool:
-    return isinstance(value, SupportsFloat) and 0.0 <= float(value) <= _MOST_OF_A_BATCH
 
 
 def _all_failed(unit: UnitItems, code: ItemErrorCode, message: str, version: int | None) -> Results:

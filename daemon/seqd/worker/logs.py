@@ -130,13 +130,6 @@ def capture_prints(behind: TextIO) -> None:
     sys.stdout, sys.stderr = (cast(TextIO, _PrintedText(behind)) for _ in range(2))
 
 
-def end_lines() -> None:
-    """Log the lines that have not ended, of a process that is about to."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, _PrintedText):
-            stream.buffer.end_line()
-
-
 def _text(data: bytes) -> str:
     return data.decode("utf-8", errors="backslashreplace")
 
@@ -202,7 +195,9 @@ def flush_log() -> None:
 
     For a process that ends without Python's own end.
     """
-    end_lines()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, _PrintedText):
+            stream.buffer.end_line()
     _handler().write_counts()
 
 
@@ -236,13 +231,13 @@ def log_and_continue(
     try:
         step()
     except (RedisUnreachable, RedisRefused) as error:
-        level = logging.DEBUG if is_repeated else logging.WARNING
-        log.log(level, "%s: %s", what_failed, error)
+        if not is_repeated:
+            log.warning("%s: %s", what_failed, error)
         return False
     except RedisFull as error:
-        is_known = is_repeated and what_failed in _refused
+        if not (is_repeated and what_failed in _refused):
+            log.warning("%s: %s", what_failed, error.cause)
         _refused.add(what_failed)
-        log.log(logging.DEBUG if is_known else logging.WARNING, "%s: %s", what_failed, error.cause)
         return False
     except Exception:
         log.exception("%s", what_failed)

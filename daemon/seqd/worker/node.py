@@ -37,7 +37,7 @@ from seqd.models.registry import Registry
 from seqd.models.shared_store import shared_store
 from seqd.models.trial_load import trial_of
 from seqd.settings import ROOTS, Settings, load_settings
-from seqd.targets import rule_for, unknown_served
+from seqd.targets import drain_for, rule_for, unknown_served
 from seqd.worker.background import Reconciler, StoreMirror
 from seqd.worker.broker import create_app
 from seqd.worker.channel import Channel, HeartbeatFile
@@ -213,7 +213,7 @@ class Node:
 
         Before anything is checked or loaded: its device may be out for repair.
         """
-        rule = DrainedWait.rule(self._ledger, self._identity)
+        rule = drain_for(self._ledger.cordons.rules(), self._identity.place)
         if rule is None:
             return True
         self._release_former()

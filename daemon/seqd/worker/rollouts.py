@@ -176,7 +176,9 @@ class Trials:
         Raises Stopped, and Unfit where it has made the device sick.
         """
         outcomes = {}
-        if trial.items and not self._is_left_out(trial):
+        if monotonic() < self._left_out.get(trial.ref, 0.0):
+            trial.items = ()  # nothing is counted of it
+        if trial.items:
             for item, outcome in self._computed(trial, plan, context):
                 sound = checked(outcome, plan.task.output)
                 if not isinstance(sound, ItemError):
@@ -252,13 +254,6 @@ class Trials:
         trial.items = ()
         self._left_out[trial.ref] = monotonic() + _LEFT_OUT_S
         log.warning("candidate=%s is left out for %d s: %s", trial.ref, _LEFT_OUT_S, why)
-
-    def _is_left_out(self, trial: Trial) -> bool:
-        """Return True, and count nothing, for a candidate that is left out now."""
-        if monotonic() >= self._left_out.get(trial.ref, 0.0):
-            return False
-        trial.items = ()
-        return True
 
     def note(self, trial: Trial) -> None:
         """Add what both versions did to the counts, and abort a candidate that is too bad."""

@@ -11,6 +11,7 @@ compile, cost may grow faster than size, and what was long at rest may come from
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Self
@@ -122,8 +123,7 @@ class _Call:
     written: int
 
 
-def _last_calls() -> deque[_Call]:
-    return deque(maxlen=CALLS_KEPT)
+_last_calls = partial(deque[_Call], maxlen=CALLS_KEPT)
 
 
 @dataclass(slots=True)

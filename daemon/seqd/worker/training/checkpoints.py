@@ -104,8 +104,8 @@ class WorkerCheckpoints:
         except REDIS_ERRORS as error:
             # Hours of training are worth more than this checkpoint; the one before still counts.
             self._due_at = monotonic() + min(self.every_s, OUTAGE_RETRY_S)
-            level = logging.DEBUG if isinstance(error, RedisUnreachable) else logging.WARNING
-            log.log(level, "checkpoint of training job=%s does not count: %s", self._run_id, error)
+            if not isinstance(error, RedisUnreachable):  # of which the outage has its line
+                log.warning("checkpoint of training job=%s does not count: %s", self._run_id, error)
         except StoreUnwritable as error:
             if not self.stop():
                 raise
@@ -144,7 +144,11 @@ class WorkerCheckpoints:
                 continue
             self._check_data(state.data_sha256)
             self.curve.restore(state.epochs)
-            self._report_resume(run_id, reasons)
+            whose = "its last checkpoint" if run_id == self._run_id else f"a checkpoint of {run_id}"
+            said = f"The training goes on from {whose}."
+            if reasons:
+                said = f"{reasons[0]}. The training goes on from the checkpoint before it."
+            self.report(said)
             return checkpoint
         has_files = bool({one.name for one in records} & folder.names())
         if run_id == self._run_id and self.objects is not None and not has_files:
@@ -156,13 +160,6 @@ class WorkerCheckpoints:
             f"No checkpoint of training {run_id} can be gone on from. {'; '.join(reasons)}. Where "
             "workers share a store, they need one SEQD_DATA_DIR for checkpoints too. " + _ANEW
         )
-
-    def _report_resume(self, run_id: str, reasons: Sequence[str]) -> None:
-        whose = "its last checkpoint" if run_id == self._run_id else f"a checkpoint of {run_id}"
-        if reasons:
-            self.report(f"{reasons[0]}. The training goes on from the checkpoint before it.")
-        else:
-            self.report(f"The training goes on from {whose}.")
 
     def _check_data(self, expected: str | None) -> None:
         found = self.data_sha256()

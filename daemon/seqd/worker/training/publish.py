@@ -87,19 +87,13 @@ class Publisher:
 
     def publish(self, run: Run, folder: Path, draft: VersionDraft) -> ModelManifest:
         """Make the finished folder a version. Raises LeaseLost, PluginFault, StoreUnwritable."""
-
-        def step(holder: str) -> ModelManifest:
-            return self._context.store.publish(folder, draft, holder)
-
-        return self._while_ours(run, step)
+        store = self._context.store
+        return self._while_ours(run, lambda holder: store.publish(folder, draft, holder))
 
     def move_labels(self, run: Run, labels: tuple[str, ...], version: int, made_by: str) -> None:
         """Move labels to a version that the run `made_by` made. Raises LeaseLost, SeqdError."""
-
-        def step(holder: str) -> None:
-            self._context.store.move_labels(run.job.model, labels, version, run.id, holder, made_by)
-
-        self._while_ours(run, step)
+        store, moved = self._context.store, (run.job.model, labels, version, run.id)
+        self._while_ours(run, lambda holder: store.move_labels(*moved, holder, made_by))
 
     def finalize(self, run: Run, state: JobState | None = None) -> bool:
         """Confirm the version of a run that completed, roll back that of one that ended otherwise.
@@ -283,7 +277,13 @@ def collect_garbage(
     UTC, as files are dated in. Checkpoints stay while their job is open, and after a cancel, a
     failure or an expiry as long as the ledger keeps the job.
     """
-    _remove_checkpoints(checkpoints_dir(data_dir), state_of, now_s)
+    root = checkpoints_dir(data_dir)
+    for folder in sorted(root.iterdir()) if root.is_dir() else ():
+        state = state_of(folder.name)
+        forgotten = state is None and _is_untouched(folder, now_s, FORGOTTEN_S)
+        if forgotten or state is JobState.COMPLETED:
+            log.info("removing checkpoints of job=%s", folder.name)
+            shutil.rmtree(folder, ignore_errors=True)
     for path, job_id in store.staged():
         state = state_of(job_id)
         is_over = state is None or state.is_terminal
@@ -297,17 +297,6 @@ def collect_garbage(
         (name, _settle(store, name, run_id, state_of(run_id))) for name, run_id in store.begun()
     ]
     return [f"{name}@{number}" for name, number in settled if number is not None]
-
-
-def _remove_checkpoints(
-    root: Path, state_of: Callable[[str], JobState | None], now_s: float
-) -> None:
-    for folder in sorted(root.iterdir()) if root.is_dir() else ():
-        state = state_of(folder.name)
-        forgotten = state is None and _is_untouched(folder, now_s, FORGOTTEN_S)
-        if forgotten or state is JobState.COMPLETED:
-            log.info("removing checkpoints of job=%s", folder.name)
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _settle(store: ModelStore, name: str, run_id: str, state: JobState | None) -> int | None:

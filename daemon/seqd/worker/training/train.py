@@ -197,9 +197,9 @@ class TrainingRunner:
                 self._context.ledger.work.publish(unit, event)
         except REDIS_ERRORS as error:
             # Hours of training are worth more than this news, and the job's end says it all.
-            level = logging.DEBUG if isinstance(error, RedisUnreachable) else logging.WARNING
-            message = "event=%s of training job=%s is lost: %s"
-            log.log(level, message, event.event, unit.job_id, error)
+            if not isinstance(error, RedisUnreachable):  # of which the outage has its line
+                message = "event=%s of training job=%s is lost: %s"
+                log.warning(message, event.event, unit.job_id, error)
         self._context.registry.notify_job_progress(event)
 
     def _note_rate(self, plugin: str, took_s: float) -> None:
