@@ -428,7 +428,9 @@ def _item_chunk(first_index: int, entries: list[Item | RefusedItem]) -> ItemChun
 
 def _deflate_numbers(content: bytes) -> bytes:
     """Compress results that may be vectors, in which nothing is found again."""
-    if len(content) > _PROBED_BYTES and _repeats_nothing(content):
+    probe = content[:_PROBED_BYTES]
+    is_long = len(content) > _PROBED_BYTES
+    if is_long and len(zlib.compress(probe, 1)) > _PROBED_BYTES * _LEAST_GAIN:
         deflater = zlib.compressobj(1, zlib.DEFLATED, zlib.MAX_WBITS, 8, zlib.Z_HUFFMAN_ONLY)
         return deflater.compress(content) + deflater.flush()
     return _deflate(content)
@@ -441,12 +443,6 @@ def _deflate(content: bytes) -> bytes:
     return deflater.compress(content) + deflater.flush()
 
 
-def _repeats_nothing(content: bytes) -> bool:
-    """Return True for base64 of numbers and the like."""
-    probe = content[:_PROBED_BYTES]
-    return len(zlib.compress(probe, 1)) > _PROBED_BYTES * _LEAST_GAIN
-
-
 def _inflate(blob: bytes) -> bytes:
     """Inflate one compressed stream, which is all of the blob. Raises InvalidInput.
 
@@ -457,7 +453,9 @@ def _inflate(blob: bytes) -> bytes:
     if most > MAX_INFLATED_BYTES:
         raise _unusable(blob, f"inflates to more than {MAX_INFLATED_BYTES} bytes")
     try:
-        inflater = _inflater(blob)
+        inflater: zlib._Decompress | zstd.ZstdDecompressor = zlib.decompressobj()
+        if blob.startswith(_ZSTD_MAGIC):
+            inflater = zstd.ZstdDecompressor(options=_ZSTD_WINDOW)
         data = inflater.decompress(blob, most + 1)
     except (zlib.error, zstd.ZstdError) as error:
         raise _not_compressed(blob, error) from None
@@ -502,12 +500,6 @@ def _inflated_blocks(row: bytes) -> Iterator[bytes]:
         if not block and not inflater.eof:
             raise _unreadable(row, "ends in the middle")
         yield block
-
-
-def _inflater(stream: bytes) -> "zlib._Decompress | zstd.ZstdDecompressor":
-    if stream.startswith(_ZSTD_MAGIC):
-        return zstd.ZstdDecompressor(options=_ZSTD_WINDOW)
-    return zlib.decompressobj()
 
 
 def _unusable(blob: bytes, reason: str) -> InvalidInput:

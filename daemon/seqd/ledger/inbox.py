@@ -19,7 +19,6 @@ from seqd.ledger.exchange import (
     Command,
     Exchange,
     Part,
-    Reply,
     StreamEntry,
     T,
     command,
@@ -245,7 +244,12 @@ class InboxStream(Part):
 
     def _read(self, worker: str, after: str, most: int, most_bytes: int) -> Exchange[list[Entry]]:
         rows = yield from _in_group(lambda: script("read_inbox", worker, after, most, most_bytes))
-        return [_entry_of(*as_list(row)) for row in as_list(rows)]
+        entries = list[Entry]()
+        for entry_id, content in map(as_list, as_list(rows)):
+            parts = [as_bytes(part) for part in as_list(content)]
+            fields = dict(zip(parts[::2], parts[1::2], strict=True))
+            entries.append(Entry(as_text(entry_id), fields))
+        return entries
 
 
 def _in_group(read: Callable[[], Exchange[T]]) -> Exchange[T]:
@@ -257,11 +261,6 @@ def _in_group(read: Callable[[], Exchange[T]]) -> Exchange[T]:
             raise
     yield from script("open_inbox")
     return (yield from read())
-
-
-def _entry_of(entry_id: Reply, content: Reply) -> Entry:
-    parts = [as_bytes(part) for part in as_list(content)]
-    return Entry(as_text(entry_id), dict(zip(parts[::2], parts[1::2], strict=True)))
 
 
 def _ttl(failure: "Failure") -> int:

@@ -737,17 +737,13 @@ def _read_record(job_id: str, row: _Row) -> JobRecord:
         raise damaged_job(f"job {job_id}", reason) from None
 
 
-def _kept_until(row: dict[str, bytes], ended_at_ms: int | None) -> int | None:
-    # One that is held is kept for a job that has not ended.
-    if ended_at_ms is None or "held_by" in row:
-        return None
-    return ended_at_ms + int(row["ttl"]) * 1000
-
-
 def _record(job_id: str, row: dict[str, bytes]) -> JobRecord:
     failure, training = row.get("failure"), row.get("training")
     continued_by = row.get("continued_by")
     ended_at_ms = _number(row, "ended")
+    # One that is held is kept for a job that has not ended.
+    is_timed = ended_at_ms is not None and "held_by" not in row
+    kept_until_ms = (ended_at_ms or 0) + int(row["ttl"]) * 1000 if is_timed else None
     return JobRecord(
         job_id=job_id,
         kind=row["kind"].decode(),
@@ -769,7 +765,7 @@ def _record(job_id: str, row: dict[str, bytes]) -> JobRecord:
         started_at_ms=_number(row, "started"),
         ended_at_ms=ended_at_ms,
         expires_at_ms=_number(row, "expires_at"),
-        kept_until_ms=_kept_until(row, ended_at_ms),
+        kept_until_ms=kept_until_ms,
         continued_by=None if continued_by is None else continued_by.decode(),
         failure=None if failure is None else from_stored(Failure, failure),
         training=None if training is None else from_stored(TrainingResult, training),

@@ -61,10 +61,6 @@ class Trouble(Enum):
 _TAKEN_AWAY = (Trouble.DENIED, Trouble.LOCKED_OUT)
 
 
-def _never() -> bool:
-    return False
-
-
 @dataclass(frozen=True, slots=True)
 class _Bounds:
     """What a block of `waiting_at_most` allows; nothing is bounded outside of one."""
@@ -72,7 +68,7 @@ class _Bounds:
     deadline: float = inf
     #: Of a command that nothing bounds its policy says how many.
     retries: int = 1_000
-    gives_up: Callable[[], bool] = _never
+    gives_up: Callable[[], bool] = lambda: False
 
 
 _UNBOUNDED = _Bounds()

@@ -8,11 +8,12 @@ each only where the one in front of it ends at the place where it begins. So ran
 a worker that dies, reads another file or is never seen again costs time.
 """
 
-import json
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass, fields, replace
-from typing import Literal, cast
+from dataclasses import dataclass, replace
+from typing import Annotated, Literal, cast
 from zlib import crc32
+
+from pydantic import Field, TypeAdapter, ValidationError
 
 from seqd.ledger.control import script_past_damage
 from seqd.ledger.exchange import Argument, Exchange, Part, Whole, command, exchange, script
@@ -23,6 +24,9 @@ from seqd.ledger.scripts import (
     as_text,
 )
 from seqd.ledger.units import Unit
+
+#: A number that a file states.
+_Number = Annotated[int, Field(ge=0)]
 
 #: Units that are looked for at once of those that were read ahead.
 LOOKED_FOR_AT_ONCE = 8
@@ -45,16 +49,16 @@ class IngestPosition:
     """Where in a job's file a unit ends, and how to tell that the file is still the same."""
 
     #: Units and entries of the job in front of it.
-    units: int
-    entries: int
+    units: _Number
+    entries: _Number
     #: Bytes of the file's content in front of it, once inflated, and lines; of a folder, files.
-    offset: int
-    line: int
+    offset: _Number
+    line: _Number
     #: Of the file, when it was opened.
-    file_bytes: int
-    modified_ns: int
+    file_bytes: _Number
+    modified_ns: _Number
     #: Of the units in front.
-    checksum: int
+    checksum: _Number
 
     def items_left(self, inflation: int = 1) -> int:
         """Return how many items are probably behind it, by what those in front of it took.
@@ -67,24 +71,19 @@ class IngestPosition:
 
     def to_stored(self) -> str:
         """Return it as the field `ingest_position` of a job's hash has it."""
-        return json.dumps(asdict(self), separators=(",", ":"))
+        return _POSITION.dump_json(self).decode()
 
     @classmethod
     def parse(cls, text: bytes) -> "IngestPosition | None":
         """Return what `to_stored` wrote; None for anything else."""
         try:
-            return cls.of_row(json.loads(text))
-        except ValueError:
+            return _POSITION.validate_json(text, strict=True)
+        except ValidationError:
             return None
 
-    @classmethod
-    def of_row(cls, row: object) -> "IngestPosition | None":
-        """Return the position that an object of JSON is; None for anything else."""
-        if not isinstance(row, dict):
-            return None
-        numbers = [row.get(field.name) for field in fields(cls)]
-        whole = [number for number in numbers if type(number) is int and number >= 0]
-        return cls(*whole) if len(whole) == len(numbers) else None
+
+_POSITION = TypeAdapter(IngestPosition)
+_PLACES = TypeAdapter(tuple[IngestPosition, IngestPosition])
 
 
 class Ingests(Part):
@@ -164,26 +163,20 @@ class ReadUnit:
         """Return where it ends when it is added at `place`; None where it does not begin there."""
         if replace(self.begins, checksum=place.checksum) != place:
             return None
-        return replace(self.ends, checksum=joined_checksum(place.checksum, self.ends.checksum))
+        # Of all units up to and with it, by that of those before and its own.
+        return replace(self.ends, checksum=crc32(b"%d" % self.ends.checksum, place.checksum))
 
     def to_stored(self) -> str:
         """Return it as the field `UNIT place` has it."""
-        return json.dumps([asdict(self.begins), asdict(self.ends)], separators=(",", ":"))
+        return _PLACES.dump_json((self.begins, self.ends)).decode()
 
     @classmethod
     def parse(cls, text: bytes) -> "ReadUnit | None":
         """Return what `to_stored` wrote; None for anything else."""
         try:
-            begins, ends = json.loads(text)
-        except (ValueError, TypeError):
+            return cls(*_PLACES.validate_json(text, strict=True))
+        except ValidationError:
             return None
-        places = IngestPosition.of_row(begins), IngestPosition.of_row(ends)
-        return None if places[0] is None or places[1] is None else cls(places[0], places[1])
-
-
-def joined_checksum(before: int, unit: int) -> int:
-    """Return the checksum of all units up to and with one, by that of those before and its own."""
-    return crc32(b"%d" % unit, before)
 
 
 class Ranges(Part):

@@ -218,16 +218,22 @@ class OutageRetry(Retry):
                 error = failed
             else:
                 if is_answer:
-                    self._note_answer(is_repeat=failures > 0)
+                    self.outage.has_answered = self.outage.is_proven = True
+                    if self.outage.is_on:
+                        self.outage.end(is_repeat=failures > 0)
                 return result
             finally:
                 is_trying.reset(token)
-            trouble = self._trouble_in(error)
+            is_locked_out = isinstance(error, (AuthenticationError, AuthorizationError))
+            trouble = trouble_of(error)
+            if is_locked_out:  # redis-py counts these among the broken connections
+                trouble = self.refusal
+            elif not self.outage.is_proven and is_lasting(error):
+                trouble = None
             if trouble is None:
                 raise error
             attempts = attempts or Attempts(self.outage, self._retries)
             failures += 1
-            is_locked_out = isinstance(error, (AuthenticationError, AuthorizationError))
             if trouble is not Trouble.FULL and not is_locked_out:
                 # Also after a refusal: the name may stand for another server by now.
                 yield partial(fail, error, *((failures,) if with_failure_count else ()))
@@ -237,17 +243,6 @@ class OutageRetry(Retry):
             if wait_s is None:
                 raise error
             yield partial(self.sleep, wait_s)
-
-    def _trouble_in(self, error: Exception) -> Trouble | None:
-        """Return why a command failed that is to be tried again; None where it is not."""
-        if isinstance(error, (AuthenticationError, AuthorizationError)):
-            return self.refusal  # redis-py counts these among the broken connections
-        return None if not self.outage.is_proven and is_lasting(error) else trouble_of(error)
-
-    def _note_answer(self, *, is_repeat: bool) -> None:
-        self.outage.has_answered = self.outage.is_proven = True
-        if self.outage.is_on:
-            self.outage.end(is_repeat=is_repeat)
 
 
 def trouble_of(error: Exception) -> Trouble | None:
@@ -474,7 +469,10 @@ def _ours(redis: "AnyRedis", error: RedisError) -> SeqdError | None:
         return _refused(redis, error)
     if isinstance(error, (ConnectionError, TimeoutError, InvalidResponse)):
         known = refusal_of(error, address, is_proven=outage_of(redis).is_proven)
-        return known or _unreachable(redis, error)
+        if known is None:
+            cause, advice = _cause_and_advice(redis, error)
+            known = RedisUnreachable(f"{cause} {advice}", cause)
+        return known
     # Those of ours have names of jobs and units in them.
     if not isinstance(error, ResponseError) or text.startswith("seqd: "):
         return None
@@ -562,11 +560,6 @@ def _is_durable(redis: "AnyRedis", replies: list[object]) -> bool:
         log.info("not known to be on a replica: %s", replicas[0])
         return False
     return cast(list[int], synced)[0] >= 1
-
-
-def _unreachable(redis: "AnyRedis", error: RedisError) -> RedisUnreachable:
-    cause, advice = _cause_and_advice(redis, error)
-    return RedisUnreachable(f"{cause} {advice}", cause)
 
 
 def _cause_and_advice(redis: "AnyRedis", error: RedisError) -> tuple[str, str]:

@@ -10,8 +10,7 @@ import hashlib
 import json
 import logging
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -115,7 +114,6 @@ def read_measurements(folder: Path, manifest: ModelManifest) -> VersionMeasureme
     return VersionMeasurements(version_sha256=digest)
 
 
-@repeated
 def keep_evaluation(
     store: ModelStore, manifest: ModelManifest, evaluation: VersionEvaluation
 ) -> None:
@@ -127,33 +125,33 @@ def keep_evaluation(
     def what(one: VersionEvaluation) -> tuple[object, ...]:
         return one.task, one.data.sha256, one.parameters
 
-    with _changing(store, manifest) as (file, known):
+    def kept(known: VersionMeasurements) -> dict[str, object]:
         others = [one for one in known.evaluations if what(one) != what(evaluation)]
-        kept = {"evaluations": (*others, evaluation)[-MAX_EVALUATIONS:]}
-        write_stored(file, known.model_copy(update=kept))
+        return {"evaluations": (*others, evaluation)[-MAX_EVALUATIONS:]}
+
+    _change(store, manifest, kept)
 
 
-@repeated
 def keep_speed(store: ModelStore, manifest: ModelManifest, speed: MeasuredSpeed) -> None:
     """Keep a speed in the place of that of its machine, slot and task. Raises as above."""
 
     def place(one: MeasuredSpeed) -> tuple[str, str, str]:
         return one.machine, one.slot, one.task
 
-    with _changing(store, manifest) as (file, known):
+    def kept(known: VersionMeasurements) -> dict[str, object]:
         others = [one for one in known.speeds if place(one) != place(speed)]
-        kept = {"speeds": (*others, speed)[-MAX_SPEEDS:]}
-        write_stored(file, known.model_copy(update=kept))
+        return {"speeds": (*others, speed)[-MAX_SPEEDS:]}
+
+    _change(store, manifest, kept)
 
 
-@contextmanager
-def _changing(
-    store: ModelStore, manifest: ModelManifest
-) -> Iterator[tuple[Path, VersionMeasurements]]:
-    """Yield the file of what was measured, and that, and keep others from it.
-
-    The folder is made where there is none.
-    """
+@repeated
+def _change(
+    store: ModelStore,
+    manifest: ModelManifest,
+    change: Callable[[VersionMeasurements], dict[str, object]],
+) -> None:
+    """Change what was measured of a version; the folder is made where there is none."""
     folder = store.folder_of(manifest.model)
     file = measurements_file(folder, manifest.version)
     with writing(folder):
@@ -161,4 +159,5 @@ def _changing(
     with store.changing(manifest.model):
         if manifest.version and not (folder / str(manifest.version)).is_dir():
             raise UnknownModel(f"{manifest.model}@{manifest.version} was removed meanwhile")
-        yield file, read_measurements(folder, manifest)
+        known = read_measurements(folder, manifest)
+        write_stored(file, known.model_copy(update=change(known)))

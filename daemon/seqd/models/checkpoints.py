@@ -11,8 +11,8 @@ import json
 import logging
 import shutil
 import tempfile
-from collections.abc import Collection, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -159,20 +159,14 @@ class CheckpointFolder:
 
     def write(self, name: str, content: Content) -> None:
         """Bring a checkpoint to the disk, whole or not at all. Raises StoreUnwritable."""
-        with writing(self._folder, _WHO):
-            self._folder.mkdir(parents=True, exist_ok=True)
-            aside = Path(tempfile.mkdtemp(prefix=_ASIDE, dir=self._folder))
-            try:
-                for file, written in ((STATE_FILE, content.state), (ARRAYS_FILE, content.arrays)):
-                    if written is not None:
-                        (aside / file).write_bytes(written)
-                        sync(aside / file)
-                sync(aside)
-                aside.rename(self._folder / name)
-                sync(self._folder)
-            except BaseException:
-                shutil.rmtree(aside, ignore_errors=True)
-                raise
+        with self._aside() as aside:
+            for file, written in ((STATE_FILE, content.state), (ARRAYS_FILE, content.arrays)):
+                if written is not None:
+                    (aside / file).write_bytes(written)
+                    sync(aside / file)
+            sync(aside)
+            aside.rename(self._folder / name)
+            sync(self._folder)
         if self._objects is not None:
             try:
                 for path in sorted((self._folder / name).iterdir()):
@@ -182,14 +176,20 @@ class CheckpointFolder:
 
     def _fetch(self, name: str, objects: Objects) -> None:
         """Bring a checkpoint of another host to this one, if it is in the store."""
+        with self._aside() as aside:
+            place = f"{self._place}/{name}"
+            if objects.download(f"{place}/{STATE_FILE}", aside / STATE_FILE):
+                objects.download(f"{place}/{ARRAYS_FILE}", aside / ARRAYS_FILE)
+                aside.rename(self._folder / name)
+
+    @contextmanager
+    def _aside(self) -> Iterator[Path]:
+        """Yield a new folder beside the checkpoints, which is gone in the end unless renamed."""
         with writing(self._folder, _WHO):
             self._folder.mkdir(parents=True, exist_ok=True)
             aside = Path(tempfile.mkdtemp(prefix=_ASIDE, dir=self._folder))
             try:
-                place = f"{self._place}/{name}"
-                if objects.download(f"{place}/{STATE_FILE}", aside / STATE_FILE):
-                    objects.download(f"{place}/{ARRAYS_FILE}", aside / ARRAYS_FILE)
-                    aside.rename(self._folder / name)
+                yield aside
             finally:
                 shutil.rmtree(aside, ignore_errors=True)
 
@@ -235,10 +235,10 @@ class CheckpointFolder:
         self._remove_objects(self._place)
 
     def _remove_objects(self, place: str) -> None:
-        with suppress(StoreUnwritable):  # the bucket's rule for old objects removes them
-            for name in self._objects.etags(place) if self._objects is not None else ():
-                assert self._objects is not None, "it has names"
-                self._objects.remove(name)
+        if self._objects is not None:
+            with suppress(StoreUnwritable):  # the bucket's rule for old objects removes them
+                for name in self._objects.etags(place):
+                    self._objects.remove(name)
 
 
 def _check(path: Path, content: bytes, expected: str) -> None:

@@ -55,16 +55,13 @@ def _check_api(model: Model) -> None:
     major, minor = PLUGIN_API_VERSION
     if model.api_major == major:
         return
-    older_or_newer = "an older" if _is_newer(model.api_major) else "a newer"
+    is_newer = isinstance(model.api_major, int) and model.api_major > major
+    other = "an older" if is_newer else "a newer"
     raise PluginFault(
         f"model {model.name!r} is written for version {model.api_major!r} of the plugin API; "
-        f"seqd {__version__} offers {major}.{minor}. Install {older_or_newer} version of the "
-        "plugin, or the seqd that it was written for."
+        f"seqd {__version__} offers {major}.{minor}. Install {other} version of the plugin, or the "
+        "seqd that it was written for."
     )
-
-
-def _is_newer(api_major: object) -> bool:
-    return isinstance(api_major, int) and api_major > PLUGIN_API_VERSION[0]
 
 
 def _check_texts(model: Model) -> None:

@@ -326,7 +326,9 @@ def _models_of(
         # pluggy leaves answers of None out
         raise PluginFault("seqd_register_models returned nothing. " + _RETURN_A_LIST)
     for answer in answers:
-        for model in _each(answer):
+        if not isinstance(answer, Iterable):
+            raise PluginFault(f"seqd_register_models returned {answer!r:.80}. {_RETURN_A_LIST}")
+        for model in answer:
             check_model(model)
             check_publishable(model)
             _check_name_is_free(model.name, models, owners)
@@ -339,12 +341,6 @@ def _models_of(
 def implements(manager: pluggy.PluginManager, plugin: object, hook: str) -> bool:
     """Return True for a plugin that has an implementation of a hook."""
     return any(caller.name == hook for caller in manager.get_hookcallers(plugin) or ())
-
-
-def _each(answer: object) -> Iterable[Model]:
-    if not isinstance(answer, Iterable):
-        raise PluginFault(f"seqd_register_models returned {answer!r:.80}. {_RETURN_A_LIST}")
-    return answer
 
 
 def _check_name_is_free(

@@ -79,7 +79,12 @@ def read_weights(folder: Path) -> Weights:
     """
     names = _names_in(folder)
     _check_names(folder, [name for name in names if name != MANIFEST_NAME])
-    manifest = _manifest_in(folder) if MANIFEST_NAME in names else None
+    try:
+        manifest = read_manifest(folder) if MANIFEST_NAME in names else None
+    except ArtifactDamaged as error:
+        raise InvalidInput(
+            f"{error}. Each version has a file of that name: rename this one, or remove it"
+        ) from None
     names.discard(MANIFEST_NAME)
     if manifest is not None and names != set(manifest.files):
         odd = listed(names.symmetric_difference(manifest.files))
@@ -134,15 +139,6 @@ def _what_to_do(name: str) -> str:
         "Such files may run code when they are loaded, or are no data of a model. Save weights as "
         ".safetensors or .onnx, all else as .json, in a folder of their own"
     )
-
-
-def _manifest_in(folder: Path) -> ModelManifest:
-    try:
-        return read_manifest(folder)
-    except ArtifactDamaged as error:
-        raise InvalidInput(
-            f"{error}. Each version has a file of that name: rename this one, or remove it"
-        ) from None
 
 
 def check_statement(statement: Statement) -> None:

@@ -249,7 +249,7 @@ def begin_rollout(folder: Path, rollout: Rollout) -> None:
     aborted = known.aborted
     if known.current is not None and known.current.version != rollout.version:
         aborted = (*aborted, known.current.id)[-MAX_ABORTED:]
-    _write_rollouts(folder, RolloutFile(current=rollout, aborted=aborted))
+    write_stored(folder / ROLLOUT_FILE_NAME, RolloutFile(current=rollout, aborted=aborted))
 
 
 def end_rollout(folder: Path, rollout_id: str, *, is_aborted: bool) -> Rollout | None:
@@ -260,12 +260,8 @@ def end_rollout(folder: Path, rollout_id: str, *, is_aborted: bool) -> Rollout |
     aborted = known.aborted
     if is_aborted:
         aborted = (*aborted, rollout_id)[-MAX_ABORTED:]
-    _write_rollouts(folder, RolloutFile(aborted=aborted))
+    write_stored(folder / ROLLOUT_FILE_NAME, RolloutFile(aborted=aborted))
     return known.current
-
-
-def _write_rollouts(folder: Path, content: RolloutFile) -> None:
-    write_stored(folder / ROLLOUT_FILE_NAME, content)
 
 
 def measurements_file(folder: Path, version: int) -> Path:

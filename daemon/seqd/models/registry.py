@@ -105,7 +105,7 @@ class Registry:
         why_not = _disabled(candidate.name, settings)
         if why_not:
             return status_of(candidate, PluginState.DISABLED, why_not)
-        first = self._loaded_as(candidate.name)
+        first = next((one for one in self._statuses if one.name == candidate.name), None)
         if first is not None:
             return refuse(
                 candidate,
@@ -120,9 +120,6 @@ class Registry:
         self._models.update(models)
         self._owners.update(dict.fromkeys(models, status))
         return status
-
-    def _loaded_as(self, name: str) -> PluginStatus | None:
-        return next((status for status in self._statuses if status.name == name), None)
 
     def _check_required(self, settings: Settings) -> None:
         absent = [why for name in settings.required_plugins if (why := self._lacks_plugin(name))]

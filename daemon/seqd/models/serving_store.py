@@ -210,7 +210,14 @@ class ServingStore(StoredVersions):
     def _check_in_service(self, name: str, change: ServiceChange, wanted: int) -> None:
         current = self.labels(name).get(PRODUCTION)
         if current != change.from_version:
-            raise ServiceChanged(_changed_meanwhile(name, change.from_version, wanted, current))
+            expected = change.from_version
+            now = "no version" if current is None else f"{name}@{current}"
+            before = "none" if expected is None else f"{name}@{expected}"
+            raise ServiceChanged(
+                f"{now} is in service, no longer {before}: somebody was faster. {name}@{wanted} "
+                f"comes too late, and nothing is changed. Look at it with `seqd models history "
+                f"{name}`, and say it again"
+            )
 
     def _end_beside(self, name: str, version: int | None) -> Rollout | None:
         """End the roll-out that goes on, as another version is in service; return it.
@@ -244,13 +251,3 @@ def change_now(before: int | None, after: int | None, by: str, why: str) -> Serv
 def maker_of(manifest: ModelManifest) -> str:
     """Return the training that made a version; '' where none did."""
     return run_id_of(manifest.job_id, manifest.unit) if manifest.job_id else ""
-
-
-def _changed_meanwhile(name: str, expected: int | None, wanted: int, current: int | None) -> str:
-    now = "no version" if current is None else f"{name}@{current}"
-    before = "none" if expected is None else f"{name}@{expected}"
-    return (
-        f"{now} is in service, no longer {before}: somebody was faster. {name}@{wanted} "
-        f"comes too late, and nothing is changed. Look at it with `seqd models history {name}`, "
-        "and say it again"
-    )

@@ -180,7 +180,10 @@ class SharedStore:
                     (self._root / name).mkdir(exist_ok=True)
                 with exclusive_if_free(self._root / name) as is_free:
                     if is_free:
-                        self._pull_if_sound(name)
+                        try:
+                            self._pull(name)
+                        except ArtifactDamaged as error:  # which is no matter of the other models
+                            log.warning("%s is as it was before: %s", name, error)
 
     def _look_at_format(self) -> None:
         """Make a store where there is none. Raises OtherFormat, InvalidSettings."""
@@ -211,12 +214,6 @@ class SharedStore:
                 f"The model store {self._url} has layout {layout:.20}, and this release "
                 f"reads layout {LAYOUT}. Upgrade seqd here, or set SEQD_STORE_URL to another place"
             )
-
-    def _pull_if_sound(self, name: str) -> None:
-        try:
-            self._pull(name)
-        except ArtifactDamaged as error:  # which is no matter of the other models
-            log.warning("%s is as it was before: %s", name, error)
 
     @contextmanager
     def changing(self, name: str) -> Iterator[None]:

@@ -129,17 +129,13 @@ def _read_pyproject(path: Path) -> Mapping[str, object]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
+        files = sorted(path.parent.glob(f"{PROJECT}_*.py"))
         raise UnknownPlugin(
-            f"{path.parent} has no {_PYPROJECT}. `seqd plugins new NAME` writes a plugin with "
-            f"one; a plugin in one file is given by that file.{_files_of(path.parent)}"
+            f"{path.parent} has no {_PYPROJECT}. `seqd plugins new NAME` writes a plugin with one; "
+            f"a plugin in one file is given by that file.{f' Such as: {files[0]}' if files else ''}"
         ) from None
     except (OSError, ValueError) as error:
         raise UnknownPlugin(f"{path} cannot be read: {error}. Mend it.") from None
-
-
-def _files_of(folder: Path) -> str:
-    files = sorted(folder.glob(f"{PROJECT}_*.py"))
-    return f" Such as: {files[0]}" if files else ""
 
 
 def _entries(folder: Path, project: Mapping[str, object]) -> dict[str, str]:

@@ -34,7 +34,7 @@ from seqd.models.shared_store import new_version, repeated, shared_store
 from seqd.models.stored_versions import FORMAT_FILE_NAME, STARTER_VERSION
 from seqd.models.version_files import VersionDraft, check_sealed, seal_folder
 from seqd.settings import Settings
-from seqd_schemas import FileDigest, ModelManifest, Rollout, RolloutKind
+from seqd_schemas import FileDigest, ModelManifest, RolloutKind
 
 #: In the root of a store: folders that are not versions yet, on the file system that it is on.
 _STAGING = ".staging"
@@ -239,9 +239,10 @@ class ModelStore(ServingStore):
             )
         tried = self.rollout(name)
         if tried is not None and tried.version == version:
+            option = "shadow" if tried.kind == RolloutKind.SHADOW else "share"
             raise VersionInUse(
                 f"{name}@{version} is tried as a {tried.kind}: it is not removed. End that first: "
-                f"seqd models promote {name}@{version} --{_option_of(tried)} 0%"
+                f"seqd models promote {name}@{version} --{option} 0%"
             )
         labels = sorted(one for one, at in stored.items() if at == version and one != LATEST)
         if labels:
@@ -332,7 +333,3 @@ class ModelStore(ServingStore):
         folders = [self._root / name for name in self._folders()]
         folders += [folder / MEASUREMENTS_FOLDER for folder in folders]
         return [path for folder in folders if folder.is_dir() for path in drafts_in(folder)]
-
-
-def _option_of(rollout: Rollout) -> str:
-    return "shadow" if rollout.kind == RolloutKind.SHADOW else "share"

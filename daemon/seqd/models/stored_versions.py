@@ -363,7 +363,10 @@ class StoredVersions:
 
     def _check_model(self, name: str) -> None:
         if not self.numbers(name):
-            raise UnknownModel(f"no model named {name!r}{self._known_models(name)}")
+            names = self.models()
+            raise UnknownModel(
+                f"no model named {name!r}. Models here: {listed(names)}.{did_you_mean(name, names)}"
+            )
 
     def _check_version(self, name: str, version: int, ref: str) -> None:
         numbers = self.numbers(name)
@@ -379,10 +382,6 @@ class StoredVersions:
                 f"seqd models promote {name}@{numbers[-1]}"
             )
         raise UnknownModel(said)
-
-    def _known_models(self, name: str) -> str:
-        names = self.models()
-        return f". Models here: {listed(names)}.{did_you_mean(name, names)}"
 
     def _folders(self) -> list[str]:
         if not self._root.is_dir():

@@ -68,6 +68,10 @@ def task_schema(spec: TaskSpec) -> TaskSchema:
     """Return what is published of a task."""
     given = None if spec.input is None else input_schema(spec.input)
     made = None if spec.output is None else output_schema(spec.output)
+    digest = None
+    if made is not None:  # of both schemas without what is for people
+        content = json.dumps([bare(given), bare(made)], sort_keys=True)
+        digest = hashlib.sha256(content.encode()).hexdigest()
     return TaskSchema(
         parameters=dict(schema_of(spec.parameters)),
         unit_items=spec.unit_items,
@@ -76,7 +80,7 @@ def task_schema(spec: TaskSpec) -> TaskSchema:
         input=given,
         result=made,
         allows_empty=spec.allows_empty,
-        digest=None if made is None else schema_digest(given, made),
+        digest=digest,
     )
 
 
@@ -88,12 +92,6 @@ def input_schema(record: type[BaseModel]) -> dict[str, JsonValue]:
 def output_schema(output: type[BaseModel]) -> dict[str, JsonValue]:
     """Return the JSON Schema of what a task gives."""
     return output.model_json_schema(mode="serialization")
-
-
-def schema_digest(given: Mapping[str, JsonValue] | None, made: Mapping[str, JsonValue]) -> str:
-    """Return the SHA-256 of both schemas without what is for people, in hex."""
-    content = json.dumps([bare(given), bare(made)], sort_keys=True)
-    return hashlib.sha256(content.encode()).hexdigest()
 
 
 def bare(schema: object, *, names_fields: bool = False) -> object:

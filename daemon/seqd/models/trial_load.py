@@ -15,11 +15,11 @@ from seqd.hookspecs import Artifact, Device, Model
 from seqd.local.kernel_folder import keep_kernels
 from seqd.local.slots import cores, parse_slot
 from seqd.models.apart import answer, run_apart
-from seqd.models.loading import discover
+from seqd.models.loading import MESSAGE_CHARS, discover
 from seqd.models.plugin_frames import with_place
 from seqd.models.registry import Registry
 from seqd.models.version_files import read_manifest
-from seqd.plugin.calls import text_of
+from seqd.plugin.calls import said_of, text_of
 from seqd.settings import load_settings
 
 #: Seconds that loading and warming up may take, where the caller does not say.
@@ -90,20 +90,14 @@ def main(plugin: str, model: str, folder: str, timeout_s: str) -> None:
             device = Device(slot="cpu:0", kind="cpu", threads=cores())
             described.load(artifact, device).warm_up()
         except BaseException as error:  # noqa: BLE001  a plugin may also call sys.exit()
-            return _fault(error, package)
+            said = text_of(error) if isinstance(error, SeqdError) else said_of(error, MESSAGE_CHARS)
+            missing = ""
+            if isinstance(error, ModuleNotFoundError) and error.name:
+                missing = f" (install {error.name.partition('.')[0]} here)"
+            return with_place(f"{one_line(said).rstrip('.')}{missing}", error, package)
         return ""
 
     answer(timeout_s, find)
-
-
-def _fault(error: BaseException, package: str) -> str:
-    said = one_line(text_of(error)).rstrip(".")
-    if not isinstance(error, SeqdError):
-        said = f"{type(error).__name__}: {said}" if said else type(error).__name__
-    missing = ""
-    if isinstance(error, ModuleNotFoundError) and error.name:
-        missing = f" (install {error.name.partition('.')[0]} here)"
-    return with_place(f"{said}{missing}", error, package)
 
 
 if __name__ == "__main__":
