@@ -11,7 +11,7 @@ from readme_blocks import ROOT, blocks_of
 from redis_fixtures import PrivateServer, installed_servers
 from seqd.errors import InvalidSettings
 from seqd.ledger import connect
-from seqd.ledger.server_check import check_server
+from seqd.ledger.rights import check_server
 from worker_fixtures import Cluster, live_settings
 
 pytestmark = pytest.mark.processes

@@ -9,7 +9,7 @@ from async_builders import FACES, Face
 from redis_fixtures import PrivateServer, installed_servers
 from seqd.errors import InvalidSettings
 from seqd.ledger import connect, redis_errors
-from seqd.ledger.server_check import check_server
+from seqd.ledger.rights import check_server
 
 pytestmark = pytest.mark.processes
 

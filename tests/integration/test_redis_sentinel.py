@@ -22,8 +22,7 @@ from seqd.ledger import connect, redis_errors
 from seqd.ledger.acl import Role, rights_of
 from seqd.ledger.exchange import Durable
 from seqd.ledger.outage import Outage
-from seqd.ledger.rights import missing_rights
-from seqd.ledger.server_check import check_server
+from seqd.ledger.rights import check_server, missing_rights
 from seqd.ledger.transport import Transport
 from seqd.local.redis_access import RedisAccess
 from seqd.local.redis_binaries import ServerBinary

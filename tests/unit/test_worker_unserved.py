@@ -7,8 +7,8 @@ import pytest
 
 from builders import a_catalog_entry, a_worker_status
 from clock_fixtures import HeldClock
+from seqd.models.catalog import lacks_any, with_versions_elsewhere
 from seqd.worker.background import Unserved
-from seqd.worker.catalog import lacks_any, with_versions_elsewhere
 from seqd_schemas import (
     CatalogEntry,
     Failure,

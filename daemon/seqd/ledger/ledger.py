@@ -17,13 +17,12 @@ from seqd.ledger.transport import Transport
 if TYPE_CHECKING:
     from seqd.ledger.api_keys import ApiKeys
     from seqd.ledger.audit import Audit
-    from seqd.ledger.backlog import Backlog
+    from seqd.ledger.backlog import Backlog, Queues
     from seqd.ledger.failures import Failures
     from seqd.ledger.inbox import InboxStream
     from seqd.ledger.many_jobs import ManyJobs
     from seqd.ledger.minutes import Minutes
     from seqd.ledger.model_pauses import ModelPauses
-    from seqd.ledger.queues import Queues
     from seqd.ledger.ranges import Ingests, Ranges
     from seqd.ledger.rollouts import RolloutCounts
     from seqd.ledger.rules import Cordons, Looks, ModelOrders, Placements
@@ -50,7 +49,7 @@ _PARTS = {
     "model_pauses": ("model_pauses", "ModelPauses"),
     "orders": ("rules", "ModelOrders"),
     "placements": ("rules", "Placements"),
-    "queues": ("queues", "Queues"),
+    "queues": ("backlog", "Queues"),
     "ranges": ("ranges", "Ranges"),
     "rollouts": ("rollouts", "RolloutCounts"),
     "tenants": ("tenants", "Tenants"),

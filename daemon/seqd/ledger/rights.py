@@ -1,21 +1,37 @@
-"""Which rights of a role the user of a connection lacks, found by trying each without any effect.
+"""What is to be known of a server before it is worked with: its settings, and the user's rights.
 
-No user may be asked for its own rights (`ACL GETUSER` is for administrators), but a server looks at
-the rights before it looks at what a command would do. So each command is called on a key that holds
-a mark, of a type that most refuse, or with an argument that it does not take.
+A managed server often has no `CONFIG`, and a worker's user should not have it: `CONFIG GET` tells
+passwords, too. So `INFO` is asked, and `CONFIG` only for what `INFO` does not say.
+
+Rights are found by trying each without any effect. No user may be asked for its own (`ACL GETUSER`
+is for administrators), but a server looks at the rights before it looks at what a command would do.
+So each command is called on a key that holds a mark, of a type that most refuse, or with an
+argument that it does not take.
 """
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import cast
 
 from redis import Redis
 from redis.exceptions import ResponseError
 
-from seqd.errors import RedisNoPermission
+from seqd.errors import InvalidSettings, RedisNoPermission
 from seqd.ledger.acl import Access, KeyPattern, Role, rights_of
 from seqd.ledger.denials import Denial, denial_of
-from seqd.ledger.redis import MARK_TTL_S, WrongPassword, address_of, redis_errors, user_of
+from seqd.ledger.redis import (
+    MARK_TTL_S,
+    WrongPassword,
+    address_of,
+    has_sentinels,
+    redis_errors,
+    user_of,
+)
+from seqd.ledger.refusals import cluster_sentence
 from seqd_schemas import Keys
+
+log = logging.getLogger(__name__)
 
 #: Of use, and nothing that a role needs. Who lacks `info` does without SEQD_MAX_MEMORY_SHARE, who
 #: lacks `waitaof` does not know what is on disk, and without `wait` not what is on a replica; a
@@ -119,3 +135,74 @@ class _Trial:
         except ResponseError as error:
             return denial_of(error)
         return None
+
+
+def check_server(redis: Redis, *, allow_eviction: bool, allow_volatile: bool) -> None:
+    """Raise InvalidSettings for a server of a Cluster, and one that evicts keys or writes no disk.
+
+    Eviction silently loses parts of jobs, so it is refused unless `allow_eviction`. Without an
+    append-only file and snapshots a restart loses all jobs, so that is refused unless
+    `allow_volatile`. Logs a warning where either is allowed, and for a primary with Sentinels that
+    takes writes without any replica. What the server does not tell is taken to be well. Changes
+    nothing on the server.
+    """
+    told = _Told(redis)
+    if told.info("cluster", "cluster_enabled") == "1":
+        raise InvalidSettings(cluster_sentence(address_of(redis)))
+    server = f"Redis at {address_of(redis)}"
+    policy = told.info("memory", "maxmemory_policy") or told.setting("maxmemory-policy")
+    limit_bytes = told.info("memory", "maxmemory") or told.setting("maxmemory")
+    if policy not in (None, "noeviction") and limit_bytes not in (None, "0"):
+        _refuse_or_warn(
+            f"{server} has maxmemory-policy {policy} and maxmemory {limit_bytes}: when its memory "
+            "is used up it throws away parts of jobs without a word. Set maxmemory-policy to "
+            "noeviction there",
+            "SEQD_ALLOW_EVICTION",
+            allowed=allow_eviction,
+        )
+    append_only = told.info("persistence", "aof_enabled") or told.setting("appendonly")
+    if append_only in ("0", "no") and told.setting("save") == "":
+        _refuse_or_warn(
+            f"{server} has appendonly no and no save rule: it writes nothing to disk, and its "
+            "restart loses every job. Set appendonly to yes there",
+            "SEQD_ALLOW_VOLATILE",
+            allowed=allow_volatile,
+        )
+    if has_sentinels(redis) and told.setting("min-replicas-to-write") == "0":
+        log.warning(
+            "%s has min-replicas-to-write 0: a primary that is cut off goes on taking writes, and "
+            "a failover loses them. Set min-replicas-to-write to 1 and min-replicas-max-lag to 10 "
+            "on it and on its replicas.",
+            server,
+        )
+
+
+class _Told:
+    """What a server tells of itself, by `INFO` and `CONFIG`; None for what it does not."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+
+    def info(self, section: str, name: str) -> str | None:
+        """Return a figure of a section of `INFO`."""
+        found = self._answer(partial(self._redis.info, section)).get(name)
+        return None if found is None else str(found)
+
+    def setting(self, name: str) -> str | None:
+        """Return a setting as `CONFIG GET` has it."""
+        for found in self._answer(partial(self._redis.config_get, name)).values():
+            return found.decode() if isinstance(found, bytes) else str(found)
+        return None
+
+    def _answer(self, ask: Callable[[], object]) -> Mapping[str, object]:
+        try:
+            with redis_errors(self._redis):
+                return cast(Mapping[str, object], ask())
+        except (RedisNoPermission, ResponseError):
+            return {}
+
+
+def _refuse_or_warn(message: str, variable: str, *, allowed: bool) -> None:
+    if not allowed:
+        raise InvalidSettings(f"{message}, or {variable}=true here to run all the same.")
+    log.warning("%s.", message)

@@ -31,10 +31,10 @@ from seqd.ledger.work import Claim
 from seqd.local.process_states import is_stopped, start_ticks_of
 from seqd.local.slots import Slot
 from seqd.log_context import LoggedWork, first_jobs, trace_of, working_on
+from seqd.models.catalog import lacks_any, lacks_rollout
 from seqd.plugin.calls import PluginCall
 from seqd.scaling import Rate
 from seqd.settings import Settings
-from seqd.worker.catalog import lacks_any, lacks_rollout
 from seqd.worker.context import WorkerContext
 from seqd.worker.cordon import RuleChanges, cordon_of
 from seqd.worker.counting import RateMeter

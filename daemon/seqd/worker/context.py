@@ -25,7 +25,7 @@ from seqd.local.child import WORKER_OUTPUT, log_place
 from seqd.local.gpus import PinnedGpu
 from seqd.local.redis_access import RedisAccess
 from seqd.local.slots import Slot, parse_slot
-from seqd.models.catalog import catalog_entries, versions_zero
+from seqd.models.catalog import catalog_entries, versions_zero, with_versions_elsewhere
 from seqd.models.plugin_frames import plugin_traceback
 from seqd.models.registry import Registry
 from seqd.models.shared_store import SharedStore, shared_store
@@ -34,7 +34,6 @@ from seqd.plugin.calls import PluginCall
 from seqd.serving import can_run
 from seqd.settings import Settings
 from seqd.targets import Place
-from seqd.worker.catalog import with_versions_elsewhere
 from seqd.worker.channel import Channel
 from seqd.worker.counting import WorkCounts, WorkerStats
 from seqd.worker.drain import DrainFlag, GivesUpInDrain, ask_parent_to_end

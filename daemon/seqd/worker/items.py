@@ -33,12 +33,12 @@ from seqd.worker.context import WorkerContext
 from seqd.worker.counting import WorkerStats
 from seqd.worker.deaths import NOT_NOTED
 from seqd.worker.faults import ItemFaults, Unfit
+from seqd.worker.item_budgets import ItemBudgets
 from seqd.worker.outcomes import Results
 from seqd.worker.plans import Plan, Plans
 from seqd.worker.references import References
 from seqd.worker.rollouts import Trial, Trials, is_left_to_serving
 from seqd.worker.streaming import DeltaPublisher
-from seqd.worker.unit_budgets import ItemBudgets
 from seqd_schemas import (
     Item,
     ItemError,

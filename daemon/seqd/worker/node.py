@@ -24,8 +24,7 @@ from seqd import __version__
 from seqd.errors import DeviceLost, InvalidSettings
 from seqd.ledger.acl import Role
 from seqd.ledger.outage import Outage, waiting_at_most
-from seqd.ledger.rights import check_rights
-from seqd.ledger.server_check import check_server
+from seqd.ledger.rights import check_rights, check_server
 from seqd.ledger.units import Death
 from seqd.local.device_check import check_device
 from seqd.local.kernel_folder import keep_kernels
