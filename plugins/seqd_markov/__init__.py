@@ -7,7 +7,7 @@ contexts are mixed by compiled loops. What does the work is imported on first us
     parameters   how to train and how to write, as clients see it
     data         text to ids, in sentences and chunks
     model        a version: its files, and how well it predicts a text
-    train        counting and smoothing, or learning to mix
+    train        counting and smoothing (`ngrams`), or learning to mix
     serve        the task `generate`: sampling, stop conditions, copies that are thrown away
     sampling     the next symbols by n-grams; `mixing` has those by mixed contexts
     copies       the longest span of a text that stands in the training text

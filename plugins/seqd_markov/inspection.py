@@ -10,7 +10,8 @@ from seqd.errors import InvalidInput
 from seqd.hookspecs import Distribution, Inspection
 from seqd_markov.data import CharacterTokenizer, Ids, WordTokenizer, without_spaces
 from seqd_markov.model import Version
-from seqd_modelkit.ngrams import NgramModel, Smoothing
+from seqd_markov.ngrams.model import NgramModel
+from seqd_markov.ngrams.smoothing import Smoothing
 
 if TYPE_CHECKING:
     from seqd_modelkit.mixing.model import Mixture

@@ -28,9 +28,12 @@ from seqd_markov.data import (
     WordTokenizer,
     sentences_of,
 )
+from seqd_markov.ngrams.counting import count
+from seqd_markov.ngrams.model import NgramModel, fit
+from seqd_markov.ngrams.smoothing import Smoothing
 from seqd_modelkit.artifacts import RESTORE, ArtifactConfig, Tensors
-from seqd_modelkit.ngrams import NgramModel, Smoothing, count, deflate, fit, inflate
 from seqd_modelkit.numba_probe import can_compile
+from seqd_modelkit.packing import deflate, inflate
 
 if TYPE_CHECKING:
     from seqd_modelkit.mixing.model import Mixture
@@ -129,7 +132,7 @@ def fit_spelling(words: Iterable[str]) -> SpellingModel:
     begin, encode = len(alphabet) + 1, CharacterTokenizer(alphabet, lower_case=False).encode
     spans = (np.concatenate([[begin], encode(word), [begin + 1]]) for word in known)
     counts = count(
-        [np.concatenate(list(spans))],
+        np.concatenate(list(spans)),
         order=_SPELLING_ORDER,
         symbols=_spelling_symbols(alphabet),
         begin=begin,

@@ -16,7 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from seqd_markov.data import Ids
-from seqd_modelkit.ngrams import NgramModel, Smoothing
+from seqd_markov.ngrams.model import NgramModel
+from seqd_markov.ngrams.smoothing import Smoothing
 
 Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
@@ -433,7 +434,7 @@ class CandidateRows(Sampler):
             some = ordered[first : first + at_once]
             rows = self._candidates(self._model.probabilities(np.array(some)))
             self._rows.update(zip(some, rows, strict=True))
-        self._cells += len(new) * (self._width + _CELLS_OF_A_ROW)
+            self._cells += sum(len(limits) + _CELLS_OF_A_ROW for limits, _ in rows)
 
     def _candidates(self, probabilities: Floats) -> list[tuple[memoryview, memoryview]]:
         """Return the limits and symbols of each row's candidates."""

@@ -30,9 +30,9 @@ from seqd_markov.data import (
     sentences_of,
 )
 from seqd_markov.model import Version, measure
+from seqd_markov.ngrams.model import NgramModel
 from seqd_markov.parameters import GenerateParameters
 from seqd_markov.sampling import Floats, Indices, NgramWriter, Sampler, State
-from seqd_modelkit.ngrams import NgramModel
 from seqd_modelkit.stop_sequences import StopSequences
 from seqd_schemas import FinishReason, GeneratedSample, Generation, ItemError, ItemErrorCode
 

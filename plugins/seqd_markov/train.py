@@ -27,8 +27,9 @@ from seqd_markov.data import (
     split_words,
 )
 from seqd_markov.model import Config, SpellingModel, Version, check_numba, fit_spelling, measure
+from seqd_markov.ngrams.counting import NgramCounter, combine
+from seqd_markov.ngrams.model import NgramModel, fit
 from seqd_markov.parameters import TrainParameters
-from seqd_modelkit.ngrams import NgramCounter, NgramModel, combine, fit
 
 #: Symbols of a text that is kept: 50 MB of characters.
 MAX_KEPT_SYMBOLS = 50_000_000

@@ -29,7 +29,7 @@ from seqd_modelkit.mixing.kernels import (
     Past,
     Weights,
 )
-from seqd_modelkit.ngrams import deflate, inflate
+from seqd_modelkit.packing import deflate, inflate
 
 Ids = npt.NDArray[np.integer]
 Arrays = Mapping[str, npt.NDArray[np.generic]]

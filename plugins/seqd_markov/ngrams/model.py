@@ -12,10 +12,11 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-from seqd_modelkit.ngrams.counting import NgramCounts
-from seqd_modelkit.ngrams.smoothing import Smoothing, estimate
-from seqd_modelkit.ngrams.storage import deflate, inflate
-from seqd_modelkit.ngrams.trie import Floats, Ids
+from seqd_markov.ngrams.counting import NgramCounts
+from seqd_markov.ngrams.smoothing import Smoothing, estimate
+from seqd_markov.ngrams.storage import counts_from_arrays, counts_to_arrays
+from seqd_markov.ngrams.trie import Floats, Ids
+from seqd_modelkit.packing import deflate, inflate
 
 States = npt.NDArray[np.int32]
 
@@ -70,7 +71,7 @@ class NgramModel:
         #: Number of distinct n-grams of each length, from 1 to order + 1.
         self.ngrams = trie.lengths
         self._keys = trie.keys
-        self._stored = counts.arrays()
+        self._stored = counts_to_arrays(counts)
         next_states = suffixes.copy()
         next_states[: trie.states - 1] = np.arange(1, trie.states)
         self.arcs = Arcs(
@@ -94,7 +95,7 @@ class NgramModel:
 
     def counts(self) -> NgramCounts:
         """Return the counts that it was estimated from."""
-        return NgramCounts.from_arrays(self._stored)
+        return counts_from_arrays(self._stored)
 
     def state_after(self, ids: Ids, state: int = 0) -> int:
         """Return the state after reading ids (len,) from a state on."""
@@ -201,8 +202,12 @@ class NgramModel:
         if additive is None or additive.shape != (1,) or additive.dtype.kind != "f":
             raise ValueError("'ngram_additive' is missing or no number")
         unpacked = {name: inflate(rest[name], name) for name in _DEFLATED if name in rest}
-        counts = NgramCounts.from_arrays(rest | unpacked)
-        return cls(*_checked(counts, _SMOOTHINGS[int(kind[0])], float(additive[0])))
+        counts = counts_from_arrays(rest | unpacked)
+        if not 0 < additive[0] < float("inf"):
+            raise ValueError(f"{additive[0]} cannot be added to each count; it must be above 0")
+        if counts.symbols - (counts.begin is not None) < 1:
+            raise ValueError("no symbol can be predicted beside `begin`; one at least is due")
+        return cls(counts, _SMOOTHINGS[int(kind[0])], float(additive[0]))
 
     def _arcs_of(self, states: npt.NDArray[np.integer], ids: Ids) -> npt.NDArray[np.int64]:
         """Return the arc of each state and id (n,), -1 where there is none or the state is -1."""
@@ -258,19 +263,9 @@ def fit(
     counts: NgramCounts, smoothing: Smoothing | str = Smoothing.KNESER_NEY, additive: float = 0.1
 ) -> NgramModel:
     """Return the model of some counts. `additive` is k of additive smoothing."""
-    return NgramModel(*_checked(counts, Smoothing(smoothing), additive))
+    return NgramModel(counts, Smoothing(smoothing), additive)
 
 
 def _compact(counts: Floats) -> npt.NDArray[np.floating]:
     short = counts.astype(np.float32)
     return short if np.array_equal(short, counts) else counts
-
-
-def _checked(
-    counts: NgramCounts, smoothing: Smoothing, additive: float
-) -> tuple[NgramCounts, Smoothing, float]:
-    if not 0 < additive < float("inf"):
-        raise ValueError(f"{additive} cannot be added to each count; it must be above 0")
-    if counts.symbols - (counts.begin is not None) < 1:
-        raise ValueError("no symbol can be predicted; one at least must be there beside `begin`")
-    return counts, smoothing, additive

@@ -26,7 +26,7 @@ from enum import StrEnum
 
 import numpy as np
 
-from seqd_modelkit.ngrams.trie import Floats, Trie
+from seqd_markov.ngrams.trie import Floats, Trie
 
 #: The one discount where a corpus is too small to estimate any.
 _DEFAULT_DISCOUNT = 0.5

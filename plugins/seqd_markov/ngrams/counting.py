@@ -4,7 +4,7 @@ Counting is sorting: see `trie` for the keys. Counts are additive: texts counted
 combined give the counts of one text.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Self
@@ -12,14 +12,8 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-from seqd_modelkit.ngrams.smoothing import kneser_ney_discounts
-from seqd_modelkit.ngrams.storage import (
-    MAX_ORDER,
-    MAX_SYMBOLS,
-    counts_from_arrays,
-    counts_to_arrays,
-)
-from seqd_modelkit.ngrams.trie import (
+from seqd_markov.ngrams.smoothing import kneser_ney_discounts
+from seqd_markov.ngrams.trie import (
     Floats,
     Ids,
     KeyLayout,
@@ -86,26 +80,6 @@ class NgramCounts:
         keys, counts = merge_counts([layout.pack(digits, digits.shape[1])], [self.counts])
         return replace(self, keys=keys, counts=counts, discounts=discounts)
 
-    def arrays(self) -> dict[str, npt.NDArray[np.generic]]:
-        """Return all of it as small named arrays, for a safetensors file."""
-        return counts_to_arrays(
-            self.layout, self.keys, self.counts, begin=self.begin, discounts=self.discounts
-        )
-
-    @classmethod
-    def from_arrays(cls, arrays: Mapping[str, npt.NDArray[np.generic]]) -> Self:
-        """Return what `arrays` stored. Raises ValueError, which says what does not fit."""
-        stored = counts_from_arrays(arrays)
-        layout = stored.layout
-        return cls(
-            order=layout.length - 1,
-            symbols=layout.symbols,
-            begin=stored.begin,
-            keys=layout.pack(stored.digits, stored.digits.shape[1]),
-            counts=stored.counts,
-            discounts=stored.discounts,
-        )
-
 
 class NgramCounter:
     """Counts one text whose ids come in spans, in order and of any length.
@@ -115,10 +89,6 @@ class NgramCounter:
     """
 
     def __init__(self, order: int, symbols: int, begin: int | None = None) -> None:
-        if not 1 <= order <= MAX_ORDER:
-            raise ValueError(f"The order is {order}; from 1 to {MAX_ORDER} are possible.")
-        if not 1 <= symbols <= MAX_SYMBOLS:
-            raise ValueError(f"{symbols} symbols are not possible; 1 to {MAX_SYMBOLS} are.")
         self._order, self._symbols, self._begin = order, symbols, begin
         self._layout = KeyLayout(order + 1, symbols)
         self._rest: Ids = np.empty(0, np.int32)
@@ -126,12 +96,11 @@ class NgramCounter:
         self._runs: list[tuple[Keys, Floats]] = []
 
     def add(self, span: Ids) -> None:
-        """Count a span. Raises ValueError for an id out of range."""
+        """Count a span of ids from -1 to `symbols` - 1."""
         few = self._layout.values <= _SMALL_SPAN_SYMBOLS
         size = _SMALL_SPAN_SYMBOLS if few else SPAN_SYMBOLS
         for first in range(0, len(span), size):
             part = span[first : first + size]
-            _check_range(part, self._symbols)
             ids = np.concatenate([self._rest, part.astype(np.int32, copy=False)])
             whole = max(0, len(ids) - self._order)
             self._count(ids, whole)
@@ -162,55 +131,18 @@ class NgramCounter:
             self._runs[-runs:] = [merge_counts(list(keys), list(counts))]
 
 
-def count(
-    spans: Iterable[Ids],
-    *,
-    order: int,
-    symbols: int,
-    begin: int | None = None,
-    on_span: Callable[[int], None] | None = None,
-) -> NgramCounts:
-    """Return the counts of a text of ids below `symbols`, given in consecutive spans.
-
-    See `NgramCounter` for -1 and `begin`. `on_span` is called with the number of symbols counted
-    so far, before each span of at most SPAN_SYMBOLS.
-    """
-    counter, done = NgramCounter(order, symbols, begin), 0
-    for span in spans:
-        for first in range(0, len(span), SPAN_SYMBOLS):
-            part = span[first : first + SPAN_SYMBOLS]
-            if on_span:
-                on_span(done)
-            counter.add(part)
-            done += len(part)
+def count(span: Ids, *, order: int, symbols: int, begin: int | None = None) -> NgramCounts:
+    """Return the counts of a text of ids; see `NgramCounter`."""
+    counter = NgramCounter(order, symbols, begin)
+    counter.add(span)
     return counter.counts()
 
 
-def combine(parts: Sequence[NgramCounts], weights: Sequence[float] | None = None) -> NgramCounts:
-    """Return the weighted sum of counts; every weight is 1 where none are given.
-
-    Raises ValueError where order, symbols or `begin` differ, or one of them is pruned.
-    """
-    weights = [1.0] * len(parts) if weights is None else weights
-    if not parts or len(weights) != len(parts):
-        raise ValueError(f"{len(parts)} counts and {len(weights)} weights; one for each is due.")
-    if not all(0 < weight < float("inf") for weight in weights):
-        raise ValueError(f"The weights are {list(weights)}; each must be above 0 and finite.")
-    if len({(part.order, part.symbols, part.begin) for part in parts}) > 1:
-        raise ValueError("The counts differ in order or symbols. Count with the same ones.")
-    if any(part.discounts is not None for part in parts):
-        raise ValueError("Some of the counts are pruned. Combine first, then prune.")
+def combine(parts: Sequence[NgramCounts], weights: Sequence[float]) -> NgramCounts:
+    """Return the weighted sum of counts of the same order and symbols, before any is pruned."""
     weighted = [part.counts * weight for part, weight in zip(parts, weights, strict=True)]
     keys, counts = merge_counts([part.keys for part in parts], weighted)
     return replace(parts[0], keys=keys, counts=counts)
-
-
-def _check_range(ids: Ids, symbols: int) -> None:
-    lowest, highest = int(ids.min()), int(ids.max())
-    if lowest < -1 or highest >= symbols:
-        raise ValueError(
-            f"The ids reach from {lowest} to {highest}; possible are -1 to {symbols - 1}."
-        )
 
 
 def _digits(ids: Ids, starts: int, layout: KeyLayout, begin: int | None) -> Iterator[Ids]:

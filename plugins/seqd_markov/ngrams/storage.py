@@ -1,18 +1,16 @@
 """Stores n-gram counts as small named arrays, and checks them when they are read.
 
 Sorted n-grams are front-coded: of each one only the digits that differ from the one before are
-stored. `deflate` then compresses a one-dimensional array to bytes that fit in a safetensors file.
+stored.
 """
 
-import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from seqd_modelkit.ngrams.trie import Digits, Floats, KeyLayout, Keys
+from seqd_markov.ngrams.counting import NgramCounts
+from seqd_markov.ngrams.trie import Digits, Floats, KeyLayout
 
 Array = npt.NDArray[np.generic]
 
@@ -23,34 +21,13 @@ _SETTINGS = ("format", "order", "symbols", "begin")
 MAX_SYMBOLS = 2**31 - 2
 MAX_ORDER = 8
 
-#: Element types that `deflate` takes; only added to, since indices are stored.
-DEFLATED_TYPES: Final = (
-    "<u1", "<u2", "<u4", "<u8", "<i1", "<i2", "<i4", "<i8", "<f8", "<f4",
-)  # fmt: skip
-
-#: Bytes that an array may have when it is inflated: a small file must not fill the memory.
-MAX_INFLATED_BYTES: Final = 2**31
-
-_ZLIB_LEVEL = 9
 _LARGEST_COUNT = 2.0**53
 
 
-@dataclass(frozen=True)
-class StoredCounts:
-    """Counts as they are stored."""
-
-    layout: KeyLayout
-    begin: int | None
-    digits: Digits
-    counts: Floats
-    discounts: Floats | None
-
-
-def counts_to_arrays(
-    layout: KeyLayout, keys: Keys, counts: Floats, *, begin: int | None, discounts: Floats | None
-) -> dict[str, Array]:
+def counts_to_arrays(stored: NgramCounts) -> dict[str, Array]:
     """Return the arrays by name, each in the smallest type that holds it."""
-    digits = layout.unpack(keys)
+    layout, counts, begin = stored.layout, stored.counts, stored.begin
+    digits = layout.unpack(stored.keys)
     fresh = np.ones(digits.shape, np.bool_)  # digits that the n-gram before does not share
     fresh[:, 1:] = np.logical_or.accumulate(digits[:, 1:] != digits[:, :-1], axis=0)
     shared = layout.length - fresh.sum(axis=0)
@@ -64,13 +41,13 @@ def counts_to_arrays(
         "ngram_digits": _smallest(digits.T[fresh.T]),
         "ngram_counts": _smallest(counts.astype(np.uint64)) if whole else counts,
     }
-    if discounts is not None:
-        arrays["ngram_discounts"] = discounts
+    if stored.discounts is not None:
+        arrays["ngram_discounts"] = stored.discounts
     return arrays
 
 
-def counts_from_arrays(arrays: Mapping[str, Array]) -> StoredCounts:
-    """Return what arrays hold. Raises ValueError, which says what is wrong."""
+def counts_from_arrays(arrays: Mapping[str, Array]) -> NgramCounts:
+    """Return the counts that arrays hold. Raises ValueError, which says what is wrong."""
     needed = {"ngram_settings", "ngram_shared", "ngram_digits", "ngram_counts"}
     if not needed <= arrays.keys() <= needed | {"ngram_discounts"}:
         raise ValueError(f"arrays {sorted(arrays)} are there; due are {sorted(needed)}")
@@ -83,43 +60,8 @@ def counts_from_arrays(arrays: Mapping[str, Array]) -> StoredCounts:
     discounts = arrays.get("ngram_discounts")
     if discounts is not None:
         discounts = _read_discounts(discounts, layout.length)
-    return StoredCounts(layout, begin, digits, counts, discounts)
-
-
-def deflate(array: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:
-    """Return a one-dimensional array as compressed bytes. Raises ValueError for any other.
-
-    The first byte is the element type's index in DEFLATED_TYPES. The rest is one zlib stream
-    (RFC 1950) of the elements, little-endian and byte-shuffled: all first bytes, then all second
-    ones. The high bytes of small numbers are zeros, which compress best side by side.
-    """
-    kind = array.dtype.newbyteorder("<").str.replace("|", "<")
-    if array.ndim != 1 or kind not in DEFLATED_TYPES:
-        raise ValueError(f"{array.dtype} of shape {array.shape} is no row of numbers")
-    rows = np.ascontiguousarray(array, kind).view(np.uint8).reshape(len(array), array.itemsize)
-    packed = bytes([DEFLATED_TYPES.index(kind)]) + zlib.compress(rows.T.tobytes(), _ZLIB_LEVEL)
-    return np.frombuffer(packed, np.uint8)
-
-
-def inflate(packed: npt.NDArray[np.generic], name: str) -> npt.NDArray[np.generic]:
-    """Return the array that `deflate` was given.
-
-    Raises ValueError, which names the array by `name` and says what is wrong.
-    """
-    if packed.dtype != np.uint8 or packed.ndim != 1 or not len(packed):
-        raise ValueError(f"{name!r} is {packed.dtype} of shape {packed.shape}; due is packed bytes")
-    if packed[0] >= len(DEFLATED_TYPES):
-        raise ValueError(f"{name!r} is packed in a way that this version does not know")
-    stream = zlib.decompressobj()
-    try:
-        content = stream.decompress(packed[1:].tobytes(), MAX_INFLATED_BYTES)
-    except zlib.error as error:
-        raise ValueError(f"{name!r} cannot be unpacked: {error}") from None
-    kind = np.dtype(DEFLATED_TYPES[packed[0]])
-    if not stream.eof or stream.unused_data or len(content) % kind.itemsize:
-        raise ValueError(f"{name!r} is cut, too large, or has something behind its end")
-    planes = np.frombuffer(content, np.uint8).reshape(kind.itemsize, len(content) // kind.itemsize)
-    return np.ascontiguousarray(planes.T).reshape(-1).view(kind)
+    keys = layout.pack(digits, len(counts))
+    return NgramCounts(layout.length - 1, layout.symbols, begin, keys, counts, discounts)
 
 
 def _smallest(numbers: npt.NDArray[np.integer]) -> npt.NDArray[np.unsignedinteger]:
