@@ -12,7 +12,7 @@ from builders import a_chunk, a_classify_job, a_worker_status
 from cli_builders import here, use_ledger
 from ledger_fixtures import Environment, disturbed
 from seqd.admission import Admitted
-from seqd.cli.ui.explanation import print_explanation
+from seqd.cli.explain import print_explanation
 from seqd.cli.ui.screen import Screen
 from seqd.client import Client
 from seqd.client.explaining.reading import explained

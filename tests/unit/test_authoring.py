@@ -5,7 +5,7 @@ import os
 import threading
 
 from seqd.authoring.child import authors_traceback
-from seqd.authoring.watching import Watch, Watched
+from seqd.authoring.reloading import Watch, Watched
 from seqd.plugin.calls import PluginCall
 
 

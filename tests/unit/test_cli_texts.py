@@ -13,8 +13,8 @@ from builders import a_classify_job, a_sweep_job, a_trained_version, a_worker_st
 from cli_builders import a_failure, a_record, a_success
 from seqd.analysis.sweeps import report_of
 from seqd.cli.fleet_log import FleetLog
+from seqd.cli.models.placing import print_placed, print_placements, record_of
 from seqd.cli.ui.outputs import OutputPrinter, output_line
-from seqd.cli.ui.placements import print_placed, print_placements, record_of
 from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.summary import BulkOutcome, ResultCounts, say_bulk_summary, say_headline
 from seqd.cli.ui.tables import print_facts, print_rows

@@ -8,7 +8,7 @@ import pytest
 
 from builders import a_classify_job, a_failure, a_worker_status
 from cli_builders import a_record
-from seqd.cli.ui.explanation import print_explanation
+from seqd.cli.explain import print_explanation
 from seqd.cli.ui.screen import Screen
 from seqd.client.explaining.reasons import Facts, answers_of, left_s, waits_for, why_not
 from seqd.client.explaining.sentences import explanation

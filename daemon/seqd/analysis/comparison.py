@@ -221,7 +221,7 @@ def _objection(comparison: Comparison, metric: MetricId, gain: float, by: float)
         return f"{metric} is {'the same' if gain == 0.0 else f'worse by {-gain:.4f}'}"
     if gain < by - _ROUNDING:
         return f"{metric} is better by {gain:.4f}; {by:g} is asked for"
-    if found.interval is not None and not _excludes_zero(found.interval):
+    if found.interval is not None and found.interval[0] <= 0.0 <= found.interval[1]:
         return (
             f"{metric} is better by {gain:.4f}, which may be chance: the 95% interval of the "
             f"difference, {found.interval[0]:+.4f} to {found.interval[1]:+.4f}, has 0 in it"
@@ -243,10 +243,6 @@ def _objection(comparison: Comparison, metric: MetricId, gain: float, by: float)
             f"{errored[0]:,}"
         )
     return None
-
-
-def _excludes_zero(interval: Interval) -> bool:
-    return interval[0] > 0.0 or interval[1] < 0.0
 
 
 def _no_metric(comparison: Comparison, metric: MetricId) -> str:

@@ -220,16 +220,12 @@ def _write(figure: "Figure", path: Path) -> None:
             figure.savefig(file, format="png")
         draft.replace(path)
     except OSError as error:
-        raise _unwritable(path, error) from None
+        raise InvalidRequest(
+            f"the picture {str(path)!r} cannot be written ({error.strerror or error}). Name a file "
+            "in a folder that is yours and has room"
+        ) from None
     finally:
         draft.unlink(missing_ok=True)
-
-
-def _unwritable(path: Path, error: OSError) -> InvalidRequest:
-    return InvalidRequest(
-        f"the picture {str(path)!r} cannot be written ({error.strerror or error}). Name a file in "
-        "a folder that is yours and has room"
-    )
 
 
 def _draw_curve(axes: "Axes", curve: Curve, epochs: int) -> None:

@@ -7,16 +7,16 @@ whatever the figure (Efron 1979; for texts Koehn 2004).
 
 import math
 from array import array
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, cast
 
 import numpy as np
+from pydantic import ValidationError
 
 from seqd.analysis.comparison import Difference, MetricId, difference_of
 from seqd.analysis.evaluation import Report, class_figures, figure_of, share_of
-from seqd.analysis.spans import overlap_of, span_keys, spans_of
 from seqd.analysis.statistics import (
     RESAMPLES,
     SEED,
@@ -26,8 +26,8 @@ from seqd.analysis.statistics import (
     ratio_interval,
     spearman,
 )
-from seqd.analysis.texts import chrf_of, ngram_counts
-from seqd_schemas import MAX_LABELS, EvaluatedMetric, Labels, Score, Spans, Text
+from seqd.validation import fault_sentence
+from seqd_schemas import MAX_LABELS, MAX_SPANS, EvaluatedMetric, Labels, Score, Span, Spans, Text
 
 #: Groups of items that are resampled at most: of more items several are one, drawn at random.
 _MOST_GROUPS: Final = 10_000
@@ -313,6 +313,114 @@ def _correlations(counts: Floats) -> dict[str, EvaluatedMetric]:
         interval = fisher_interval(rho, len(counts), 1.0 + rho**2 / 2)
         found["spearman"] = figure_of(rho, interval, "fisher")
     return found
+
+
+#: Characters of the longest n-grams of chrF, and how many times as much recall counts.
+_ORDER: Final = 6
+_BETA: Final = 2.0
+
+
+def ngram_counts(reference: str, text: str) -> list[int]:
+    """Return the n-grams that a text has, its reference has, and both have, each by n from 1.
+
+    Spaces count for nothing.
+    """
+    true, given = "".join(reference.split()), "".join(text.split())
+    pairs = [(_ngrams(given, n), _ngrams(true, n)) for n in range(1, _ORDER + 1)]
+    return [
+        *(of_given.total() for of_given, _ in pairs),
+        *(of_true.total() for _, of_true in pairs),
+        *((of_given & of_true).total() for of_given, of_true in pairs),
+    ]
+
+
+def chrf_of(counts: Floats) -> Floats:
+    """Return chrF (Popović 2015) of sums of `ngram_counts`, which the last axis has.
+
+    The n-grams of all items are summed by n. Precision P and recall R are the means over those n of
+    which both sides have some; chrF is (1 + beta²) P R / (beta² P + R), from 0 to 1.
+    """
+    given, true, shared = (counts[..., at : at + _ORDER] for at in (0, _ORDER, 2 * _ORDER))
+    known = (given > 0) & (true > 0)
+    orders = np.maximum(known.sum(axis=-1), 1)
+    precision = (np.where(known, shared, 0) / np.maximum(given, 1)).sum(axis=-1) / orders
+    recall = (np.where(known, shared, 0) / np.maximum(true, 1)).sum(axis=-1) / orders
+    below = _BETA**2 * precision + recall
+    found = (1 + _BETA**2) * precision * recall / np.where(below > 0, below, 1)
+    return np.asarray(found, dtype=np.float64)
+
+
+def _ngrams(text: str, length: int) -> Counter[str]:
+    return Counter(text[at : at + length] for at in range(len(text) - length + 1))
+
+
+#: Start, end and label.
+SpanKey = tuple[int, int, str]
+
+
+def spans_of(value: object) -> frozenset[object]:
+    """Return the spans of a list of objects with start, end and label; `[]` is none.
+
+    Raises ValueError.
+    """
+    if not isinstance(value, Sequence) or isinstance(value, str) or len(value) > MAX_SPANS:
+        raise ValueError(
+            f"allowed: a list of up to {MAX_SPANS:,} spans, each as "
+            '{"start": 0, "end": 4, "label": "NAME"}'
+        )
+    return frozenset(_key(_span(one)) for one in value)
+
+
+def overlap_of(truth: frozenset[SpanKey], output: Spans) -> tuple[int, int]:
+    """Return twice the characters that both have under one label, and those of each, summed."""
+    true_parts, given_parts = _covered(truth), _covered(span_keys(output))
+    shared = sum(_shared(parts, given_parts.get(one, [])) for one, parts in true_parts.items())
+    return 2 * shared, _characters(true_parts) + _characters(given_parts)
+
+
+def span_keys(output: Spans) -> frozenset[SpanKey]:
+    """Return what of its spans counts: start, end and label."""
+    return frozenset(map(_key, output.spans))
+
+
+def _span(value: object) -> Span:
+    try:
+        return Span.model_validate(value, extra="ignore")
+    except ValidationError as error:
+        raise ValueError(fault_sentence(error, whole="a span", shows_value=False)) from None
+
+
+def _key(span: Span) -> SpanKey:
+    return span.start, span.end, span.label
+
+
+def _covered(spans: Iterable[SpanKey]) -> dict[str, list[tuple[int, int]]]:
+    """Return the parts that spans of each label cover, ascending and apart from each other."""
+    parts = defaultdict[str, list[tuple[int, int]]](list)
+    for start, end, label in sorted(spans):
+        known = parts[label]
+        if known and start <= known[-1][1]:
+            known[-1] = (known[-1][0], max(end, known[-1][1]))
+        else:
+            known.append((start, end))
+    return parts
+
+
+def _characters(parts: Mapping[str, list[tuple[int, int]]]) -> int:
+    return sum(end - start for known in parts.values() for start, end in known)
+
+
+def _shared(first: list[tuple[int, int]], second: list[tuple[int, int]]) -> int:
+    """Return the characters that are in both lists of parts."""
+    at = other = shared = 0
+    while at < len(first) and other < len(second):
+        (start, end), (begin, stop) = first[at], second[other]
+        shared += max(0, min(end, stop) - max(start, begin))
+        if end <= stop:
+            at += 1
+        else:
+            other += 1
+    return shared
 
 
 _SETS: Final[Mapping[MetricId, Figure]] = {

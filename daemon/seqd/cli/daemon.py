@@ -99,7 +99,9 @@ class _FleetRules:
             worker_id
             for slot, worker_id in ours
             if any(
-                is_meant(self._place(slot, worker_id), rule.target)
+                is_meant(
+                    Place(worker_id, slot.name, self._host, self._settings.labels), rule.target
+                )
                 for rule in self._restarts()
                 if rule not in self._given_up and rule not in self._known_at_start[slot.name]
             )
@@ -136,9 +138,6 @@ class _FleetRules:
         if self._version != (version,):
             self._rules = self._ledger.cordons.rules()
             self._version = (version,)
-
-    def _place(self, slot: Slot, worker_id: str) -> Place:
-        return Place(worker_id, slot.name, self._host, self._settings.labels)
 
     def _try(self, step: Callable[[], object]) -> None:
         """Take a step that a Redis which is away or refuses us puts off, to the next look.

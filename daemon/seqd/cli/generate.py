@@ -124,7 +124,10 @@ def generate(
     named |= {"temperature": _one_or_all(temperature), "stop": _one_or_all(stop)}
     fields = {"format": format_name, "id_field": id_field, "text_field": text_field}
     typed = [*(texts or []), *(prompt or [])] or ([] if prompts else [""])
-    _warn_of_files(texts or [])
+    for text in filter(os.path.isfile, texts or []):
+        Screen(to_stderr=True).say(
+            f"{text!r} was taken as a prompt. For those in the file: --prompts {text}", "yellow"
+        )
     given["parameters"] = parameters = readers.parameters(param, named)
     is_live = bool(typed) and stream is not False and output.is_plain and _gives_one(parameters)
     is_live = is_live and not (screen.is_beside_json or detach)
@@ -146,16 +149,10 @@ def generate(
             send=send,
             printer=lambda feed: _printer(screen, is_live=is_live),
             live=partial(_live_texts, typed) if is_live else None,
-            rules=_rules(fields),
+            # A text can be continued from nothing.
+            rules=ItemRules(id_field=id_field, text_field=text_field, allow_empty=True),
         )
         raise typer.Exit(submission.run())
-
-
-def _warn_of_files(texts: Sequence[str]) -> None:
-    for text in filter(os.path.isfile, texts):
-        Screen(to_stderr=True).say(
-            f"{text!r} was taken as a prompt. For those in the file: --prompts {text}", "yellow"
-        )
 
 
 @contextmanager
@@ -174,12 +171,6 @@ def _gives_one(parameters: Mapping[str, ParameterValue]) -> bool:
     """Return True where one text of each prompt is asked for."""
     given = parameters.get("temperature")
     return parameters.get("samples", 1) == 1 and not isinstance(given, list)
-
-
-def _rules(fields: dict[str, str]) -> ItemRules:
-
-    # A text can be continued from nothing.
-    return ItemRules(id_field=fields["id_field"], text_field=fields["text_field"], allow_empty=True)
 
 
 def _live_texts(

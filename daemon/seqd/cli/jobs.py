@@ -3,7 +3,7 @@
 Each command takes effect in the ledger at once, also when no worker runs.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -326,7 +326,8 @@ def _fetch(handle: JobHandle, screen: Screen, output: Output, *, merged: bool) -
     counts = ResultCounts()
     failed: list[JobFailed] = []
     jobs = _with_retries(handle) if merged else [handle]
-    _say_which_are_paused(jobs)
+    for job in jobs:  # whatever goes to stdout
+        say_if_paused(Screen(to_stderr=True), job.record())
     selected = handle.merged_results() if merged else _before_failure(handle.results(), failed)
     last = jobs[-1]
     outcome = read_results(last, screen, output, counts, results=selected)
@@ -344,12 +345,6 @@ def _with_retries(handle: JobHandle) -> list[JobHandle]:
     while (retry := jobs[-1].continuation()) is not None:
         jobs.append(retry)
     return jobs
-
-
-def _say_which_are_paused(jobs: Sequence[JobHandle]) -> None:
-    """Say on stderr, whatever goes to stdout, which jobs somebody has to resume."""
-    for job in jobs:
-        say_if_paused(Screen(to_stderr=True), job.record())
 
 
 def _before_failure(results: Iterator[Result], failed: list[JobFailed]) -> Iterator[Result]:

@@ -12,8 +12,7 @@ from seqd.cli import completion, options, readers
 from seqd.cli.showing import Found, shown
 from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.tables import print_table
-from seqd.views.keys import key_columns
-from seqd.views.roles import ROLES
+from seqd.views.keys import ROLES, key_columns
 from seqd_schemas import KeyRole
 
 #: What is said of a secret, on stderr.

@@ -85,7 +85,11 @@ def logs(
     found = printer(search.records())
     screen.say(_what_was_read(search, found), "dim")
     if worker is not None and job is None and not found and worker not in search.names:
-        raise _unknown_worker(worker, search)
+        raise UnknownWorker(
+            f"No log that was read is of a worker or slot {worker!r}."
+            f"{did_you_mean(worker, search.names)} {_that_there_are(search.names)} "
+            f"{where_logs_are(None)}"
+        )
     missing = [] if job is None else _elsewhere(job, search, screen, has_found=found > 0)
     if missing or not search.files:
         screen.say(where_logs_are(job), "yellow")
@@ -126,8 +130,9 @@ def _text_of(record: FoundRecord) -> list[str]:
 
 
 def _json_of(record: FoundRecord) -> str:
+    at = datetime.fromtimestamp(record.at_s)
     fields: dict[str, object] = {
-        "at": _iso(record.at_s) if record.at_s else None,
+        "at": at.astimezone().isoformat("T", "milliseconds") if record.at_s else None,
         "level": record.level,
         "logger": record.logger,
         "message": mask_passwords(record.message),
@@ -148,10 +153,6 @@ def _masked(value: object) -> object:
     return mask_passwords(value) if isinstance(value, str) else value
 
 
-def _iso(at_s: float) -> str:
-    return datetime.fromtimestamp(at_s).astimezone().isoformat("T", "milliseconds")
-
-
 def _time_of(at_s: float) -> str:
     return datetime.fromtimestamp(at_s).isoformat(" ", "milliseconds").replace(".", ",")
 
@@ -161,14 +162,6 @@ def _what_was_read(search: LogSearch, found: int) -> str:
     return (
         f"{counted(found, 'record')}. Read: {counted(search.files, 'file')} of "
         f"{counted(len(search.sources), 'log')} in {folders}."
-    )
-
-
-def _unknown_worker(worker: str, search: LogSearch) -> UnknownWorker:
-    return UnknownWorker(
-        f"No log that was read is of a worker or slot {worker!r}."
-        f"{did_you_mean(worker, search.names)} {_that_there_are(search.names)} "
-        f"{where_logs_are(None)}"
     )
 
 

@@ -60,7 +60,9 @@ def target_of(path: Path, declared: str | None, option: str = "--out") -> Target
     is_stream = path == Path("-") or (path.exists() and not path.is_file())
     compression = compression_of(path)
     plain = path if compression is None else path.with_suffix("")
-    form = _declared(declared) if declared else _SUFFIXES.get(plain.suffix.lower())
+    form = _SUFFIXES.get(plain.suffix.lower())
+    if declared:
+        form = Form(choice("--out-format", declared, Form))
     if form is None and is_stream:
         form = Form.JSONL
     if form is None:
@@ -80,10 +82,6 @@ def target_of(path: Path, declared: str | None, option: str = "--out") -> Target
             f"{str(plain)!r}"
         )
     return Target(path, form, compression, is_stream)
-
-
-def _declared(name: str) -> Form:
-    return Form(choice("--out-format", name, [form.value for form in Form]))
 
 
 def errors_path(path: Path) -> Path:

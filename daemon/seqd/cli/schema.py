@@ -43,17 +43,13 @@ def schema(
         typer.echo(_as_json(entry), nl=False)
         return
     try:
-        paths = _write(entry, out)
+        paths = write_json_schemas(out) if entry is None else write_task_schemas(entry, out)
     except OSError as error:
         raise InvalidRequest(
             f"--out is {str(out)!r}, where no schema can be written ({error.strerror}). Name a "
             "folder, or one to be made, that is yours"
         ) from error
     typer.echo(f"{len(paths)} schemas in {out}")
-
-
-def _write(entry: CatalogEntry | None, out: Path) -> list[Path]:
-    return write_json_schemas(out) if entry is None else write_task_schemas(entry, out)
 
 
 def _as_json(entry: CatalogEntry) -> str:

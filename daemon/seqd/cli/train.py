@@ -137,7 +137,9 @@ def train(
     screen = screen.on_stderr() if detach else screen
     with options.open_client() as client:
         if upload is None:
-            upload = not _trains_here_alone(client)
+            # Unless some workers train, and none of them on another machine.
+            hosts = {one.host for one in client.workers() if TRAIN in one.tasks}
+            upload = hosts != {gethostname()}
 
         def send(job_id: str) -> JobHandle:
             given["job_id"] = job_id
@@ -281,11 +283,6 @@ def draw(screen: Screen, report: SweepReport, plot: Path) -> bool:
         screen.say(NO_FONT, "yellow")
     screen.say(f"{plot}: {report.figure.replace('_', ' ')} and time as a picture")
     return True
-
-
-def _trains_here_alone(client: Client) -> bool:
-    """Return True where some workers train, and none of them on another machine."""
-    return {one.host for one in client.workers() if TRAIN in one.tasks} == {gethostname()}
 
 
 def _label_names(typed: list[str] | None, *, promote: bool) -> list[str]:

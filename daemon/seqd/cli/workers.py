@@ -7,7 +7,7 @@ worker is down, and for one that starts later. Workers follow within about half 
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 import typer
@@ -33,35 +33,80 @@ from seqd_schemas import CordonAction, CordonRule, WorkerStatus
 #: Seconds between two looks of a command that waits.
 _LOOK_S = 0.2
 
-_AHEAD_HINT = " With --ahead the rule is made for one that starts later."
-
 #: Age of a request to restart from which on it is removed with the next one.
 _OLD_RESTART_MS = 3_600_000
 
-Targets = Annotated[
-    list[str] | None,
-    typer.Argument(help="Workers by name, or slots such as gpu:0@host.", metavar="TARGET…"),
-]
-Hosts = Annotated[
-    list[str] | None, typer.Option("--host", help="All workers of a host; may be given again.")
-]
-Labels = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--label", metavar="KEY=VALUE", help="All workers with a label; may be given again."
-    ),
-]
-Reason = Annotated[str, typer.Option("--reason", help="Why, for whoever looks at the workers.")]
-Yes = Annotated[
-    bool,
-    typer.Option("--yes", "-y", help="Do not ask, also where no worker is left to run a model."),
-]
-Ahead = Annotated[
-    bool,
-    typer.Option(
-        "--ahead", help="Also for a target that means no worker now: one may start later."
-    ),
-]
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Meant:
+    """Which workers are meant."""
+
+    targets: Annotated[
+        list[str] | None,
+        typer.Argument(help="Workers by name, or slots such as gpu:0@host.", metavar="TARGET…"),
+    ] = None
+    host: Annotated[
+        list[str] | None, typer.Option("--host", help="All workers of a host; may be given again.")
+    ] = None
+    label: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--label", metavar="KEY=VALUE", help="All workers with a label; may be given again."
+        ),
+    ] = None
+
+    @property
+    def is_said(self) -> bool:
+        """True where anything says it."""
+        return bool(self.targets or self.host or self.label)
+
+    def of(
+        self,
+        workers: Sequence[WorkerStatus],
+        rules: Sequence[CordonRule] = (),
+        *,
+        ahead: bool = False,
+        hint: str = " With --ahead the rule is made for one that starts later.",
+    ) -> list[str]:
+        """Return the targets of rules. Raises UnknownWorker for one that nobody has.
+
+        A rule that stands may be meant again though its workers are gone.
+        """
+        wanted = targets_typed(self.targets, self.host, self.label, workers)
+        if not wanted:
+            raise InvalidRequest(
+                "no worker is meant; allowed: names of workers, slots such as gpu:0@host, --host "
+                "HOST, --label KEY=VALUE. `seqd workers list` shows them"
+            )
+        known = {rule.target for rule in rules}
+        for target in wanted:
+            check_form(target)
+            if target not in known and not ahead and not meant_by([target], workers):
+                raise unknown_target(target, workers, known, hint)
+        return wanted
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewRule(Meant):
+    """A rule that is to be made."""
+
+    reason: Annotated[
+        str, typer.Option("--reason", help="Why, for whoever looks at the workers.")
+    ] = ""
+    yes: Annotated[
+        bool,
+        typer.Option(
+            "--yes", "-y", help="Do not ask, also where no worker is left to run a model."
+        ),
+    ] = False
+    ahead: Annotated[
+        bool,
+        typer.Option(
+            "--ahead", help="Also for a target that means no worker now: one may start later."
+        ),
+    ] = False
+
+
 Wait = Annotated[bool, typer.Option("--wait", help="Wait until it is done.")]
 Timeout = Annotated[
     float,
@@ -101,31 +146,22 @@ def list_workers() -> Found:
     return Found({"workers": rows, "rules": rules, "takes_no_writes": fleet.no_writes}, view)
 
 
-def cordon(
-    targets: Targets = None,
-    host: Hosts = None,
-    label: Labels = None,
-    reason: Reason = "",
-    yes: Yes = False,
-    ahead: Ahead = False,
-) -> None:
+@options.takes(NewRule, "asked")
+def cordon(asked: NewRule) -> None:
     """Have workers claim nothing new; they finish what they have in hand, and stay up."""
     with options.open_ledger() as ledger:
-        _set(ledger, CordonAction.CORDON, targets, host, label, reason, yes=yes, ahead=ahead)
+        _set(ledger, CordonAction.CORDON, asked)
 
 
+@options.takes(NewRule, "asked")
 def drain(
-    targets: Targets = None,
-    host: Hosts = None,
-    label: Labels = None,
     every: Annotated[
         bool, typer.Option("--all", help="All workers, also those that start later.")
     ] = False,
-    reason: Reason = "",
-    yes: Yes = False,
-    ahead: Ahead = False,
     wait: Wait = False,
     timeout_s: Timeout = 600.0,
+    *,
+    asked: NewRule,
 ) -> None:
     """Have workers claim nothing new, finish or release what they have in hand, and end.
 
@@ -133,28 +169,27 @@ def drain(
     `seqd workers uncordon`.
     """
     if every:
-        if targets or host or label:
+        if asked.is_said:
             raise InvalidRequest("--all means all workers; leave the targets away")
-        host = [EVERY_WORKER.partition(":")[2]]
+        asked = replace(asked, host=[EVERY_WORKER.partition(":")[2]])
     with options.open_ledger() as ledger:
         workers = ledger.fleet.workers()
-        rules = _set(ledger, CordonAction.DRAIN, targets, host, label, reason, yes=yes, ahead=ahead)
+        wanted = _set(ledger, CordonAction.DRAIN, asked)
         if wait:
-            wanted = [rule.target for rule in rules]
-            names = {one.worker for one in _meant(wanted, workers)}
+            names = {one.worker for one in meant_by(wanted, workers)}
             _wait_until(lambda: _still_up(ledger, wanted, names), "not drained", timeout_s)
             Screen().say("Drained.", "green")
 
 
+@options.takes(Meant, "meant")
 def uncordon(
-    targets: Targets = None,
-    host: Hosts = None,
-    label: Labels = None,
     every: Annotated[
         bool, typer.Option("--all", help="Remove the rule of `drain --all`; others stay.")
     ] = False,
     wait: Wait = False,
     timeout_s: Timeout = 600.0,
+    *,
+    meant: Meant,
 ) -> None:
     """Remove the rules for these targets: their workers claim again, and are started again.
 
@@ -163,12 +198,12 @@ def uncordon(
     with options.open_ledger() as ledger:
         rules = standing(ledger.cordons.rules())
         if every:
-            if targets or host or label:
+            if meant.is_said:
                 raise InvalidRequest("--all means the rule of `drain --all`; name it or targets")
             removed = [rule for rule in rules if rule.target == EVERY_WORKER]
         else:
             workers = ledger.fleet.workers()
-            wanted = _targets_of(targets, host, label, workers, rules, ahead=True)
+            wanted = meant.of(workers, rules, ahead=True)
             removed = [rule for rule in rules if rule.target in wanted]
             for target in wanted:
                 if not any(rule.target == target for rule in removed):
@@ -193,13 +228,8 @@ def uncordon(
             screen.say("Ready.", "green")
 
 
-def restart(
-    targets: Targets = None,
-    host: Hosts = None,
-    label: Labels = None,
-    wait: Wait = False,
-    timeout_s: Timeout = 1_800.0,
-) -> None:
+@options.takes(Meant, "asked")
+def restart(wait: Wait = False, timeout_s: Timeout = 1_800.0, *, asked: Meant) -> None:
     """Replace workers of `seqd up`, one at a time over all hosts; without a target, all of them.
 
     Each new worker is started first, and the old one drains once that takes work. On a GPU, whose
@@ -209,9 +239,9 @@ def restart(
         workers = [one for one in ledger.fleet.workers() if not is_drained(one)]
         known = ledger.cordons.rules()
         now_ms = ledger.fleet.now_ms()
-        if targets or host or label:
-            wanted = _targets_of(targets, host, label, workers, [], hint="")
-            meant = _meant(wanted, workers)
+        if asked.is_said:
+            wanted = asked.of(workers, hint="")
+            meant = meant_by(wanted, workers)
         else:
             meant = [one for one in workers if one.supervised]
             wanted = sorted({f"host:{one.host}" for one in meant})
@@ -230,7 +260,7 @@ def restart(
         many = "1 worker is" if len(meant) == 1 else f"{len(meant)} workers are"
         screen.say(f"{many} replaced, one at a time.")
         foreign = [one.worker for one in workers if not one.supervised]
-        if foreign and not (targets or host or label):
+        if foreign and not asked.is_said:
             screen.say(f"Not started by `seqd up`, and left as they are: {', '.join(foreign)}.")
         if wait:
             try:
@@ -242,7 +272,7 @@ def restart(
             ledger.cordons.change(remove=rules)
             screen.say("Replaced.", "green")
             fleet = ledger.transport.run(fleet_overview(ledger))
-            own = replace(fleet, workers=_meant(wanted, fleet.workers))
+            own = replace(fleet, workers=meant_by(wanted, fleet.workers))
             print_findings(screen, [one for one in judged(own) if one.id == "unfit-workers"])
 
 
@@ -255,67 +285,42 @@ def _audited(
     return ledger.audit.act(f"workers.{action}", targets, {"reason": "; ".join(sorted(reasons))})
 
 
-def _set(
-    ledger: Ledger,
-    action: CordonAction,
-    targets: Sequence[str] | None,
-    hosts: Sequence[str] | None,
-    labels: Sequence[str] | None,
-    reason: str,
-    *,
-    yes: bool,
-    ahead: bool,
-) -> list[CordonRule]:
-    """Set rules, and say what they do."""
+def _set(ledger: Ledger, action: CordonAction, asked: NewRule) -> list[str]:
+    """Set rules, say what they do, and return their targets."""
     workers, known = ledger.fleet.workers(), standing(ledger.cordons.rules())
-    wanted = _targets_of(targets, hosts, labels, workers, known, ahead=ahead)
-    meant = _meant(wanted, workers)
-    if not yes:
+    wanted = asked.of(workers, known, ahead=asked.ahead)
+    meant = meant_by(wanted, workers)
+    if not asked.yes:
         _confirm(ledger, action, meant, workers)
     now_ms = ledger.fleet.now_ms()
-    rules = [_rule(target, action, reason, now_ms) for target in wanted]
+    rules = [_rule(target, action, asked.reason, now_ms) for target in wanted]
     with _audited(ledger, action.value, rules):
         ledger.cordons.change(add=rules)
-    screen = Screen()
-    for rule in rules:
-        names = [one.worker for one in _meant([rule.target], meant)]
+    for target in wanted:
+        names = [one.worker for one in meant_by([target], meant)]
         who = ", ".join(names) or "no worker that is up"
-        screen.say(f"{action} {option_of(rule.target)}: {who}")
-    return rules
+        Screen().say(f"{action} {option_of(target)}: {who}")
+    return wanted
 
 
-def _targets_of(
+def targets_typed(
     names: Sequence[str] | None,
     hosts: Sequence[str] | None,
     labels: Sequence[str] | None,
     workers: Sequence[WorkerStatus],
-    rules: Sequence[CordonRule],
-    *,
-    ahead: bool = False,
-    hint: str = _AHEAD_HINT,
 ) -> list[str]:
-    """Return the targets of rules. Raises UnknownWorker for one that nobody has, with the nearest.
-
-    A rule that stands may be meant again though its workers are gone.
-    """
-    wanted = [target_of_name(name, workers) for name in names or ()]
-    wanted += [f"host:{host}" for host in hosts or ()]
-    wanted += [f"label:{checked_label(label)}" for label in labels or ()]
-    wanted = list(dict.fromkeys(wanted))
-    if not wanted:
-        raise InvalidRequest(
-            "no worker is meant; allowed: names of workers, slots such as gpu:0@host, --host HOST, "
-            "--label KEY=VALUE. `seqd workers list` shows them"
-        )
-    known = {rule.target for rule in rules}
-    for target in wanted:
-        check_form(target)
-        if target not in known and not ahead and not _meant([target], workers):
-            raise unknown_target(target, workers, known, hint)
-    return wanted
+    """Return names, hosts and labels as targets, each once. Raises InvalidRequest for a label."""
+    targets = [_target_of_name(name, workers) for name in names or ()]
+    targets += [f"host:{host}" for host in hosts or ()]
+    for label in labels or ():
+        key, equals, _ = label.partition("=")
+        if not key or not equals:
+            raise InvalidRequest(f"--label is {label!r}; allowed: KEY=VALUE, such as pool=a")
+        targets.append(f"label:{label}")
+    return list(dict.fromkeys(targets))
 
 
-def target_of_name(name: str, workers: Sequence[WorkerStatus]) -> str:
+def _target_of_name(name: str, workers: Sequence[WorkerStatus]) -> str:
     """Return the target of a name: its slot, where the worker's next start gets another name."""
     for one in workers:
         if name == f"{one.slot}@{one.host}":
@@ -331,14 +336,6 @@ def _is_slot_at_host(name: str) -> bool:
     except InvalidSettings:
         return False
     return True
-
-
-def checked_label(text: str) -> str:
-    """Return a label of a worker as KEY=VALUE. Raises InvalidRequest."""
-    key, equals, _ = text.partition("=")
-    if not key or not equals:
-        raise InvalidRequest(f"--label is {text!r}; allowed: KEY=VALUE, such as pool=a")
-    return text
 
 
 def check_form(target: str) -> None:
@@ -376,7 +373,7 @@ def unknown_target(
 def _no_rule(
     target: str, rules: Sequence[CordonRule], workers: Sequence[WorkerStatus]
 ) -> UnknownWorker:
-    meant = _meant([target], workers)
+    meant = meant_by([target], workers)
     wider = [rule_for(rules, Place.of(one)) for one in meant]
     options_ = sorted({option_of(rule.target) for rule in wider if rule is not None})
     if options_:
@@ -419,7 +416,7 @@ def _still_up(ledger: Ledger, wanted: Sequence[str], names: set[str]) -> list[st
 
     One of them that is not heard of just now has not ended: who ends in order says so.
     """
-    meant = _meant(wanted, ledger.fleet.workers())
+    meant = meant_by(wanted, ledger.fleet.workers())
     names |= {one.worker for one in meant}
     drained = {one.worker for one in meant if one.cordon and one.cordon.phase == "drained"}
     up = ({one.worker for one in meant} | (names & ledger.fleet.silent_workers().keys())) - drained
@@ -437,7 +434,7 @@ def _not_ready(
     everyone, waiting = ledger.fleet.workers(), list[str]()
     workers = [one for one in everyone if rule_for(held, Place.of(one)) is None]
     for rule in removed:
-        meant = _meant([rule.target], workers)
+        meant = meant_by([rule.target], workers)
         late = [one.worker for one in meant if one.cordon is not None or not is_listening(one)]
         waiting += late if meant else [option_of(rule.target)]
     return waiting
@@ -479,7 +476,7 @@ def _say_who_is_held(
     workers: Sequence[WorkerStatus],
 ) -> None:
     """Say which of the workers that were uncordoned another rule means."""
-    for one in _meant([rule.target for rule in removed], workers):
+    for one in meant_by([rule.target for rule in removed], workers):
         rule = rule_for(left, Place.of(one))
         if rule is not None:
             screen.say(
@@ -487,10 +484,6 @@ def _say_who_is_held(
                 f"{option_of(rule.target)}.",
                 "yellow",
             )
-
-
-def _meant(targets: Sequence[str], workers: Sequence[WorkerStatus]) -> list[WorkerStatus]:
-    return meant_by(targets, workers)
 
 
 def _rule(target: str, action: CordonAction, reason: str, at_ms: int) -> CordonRule:

@@ -1,15 +1,13 @@
 """What is said of an explanation of a job: what it stands on, under titles, and its item."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from seqd.client.explaining.records import (
     Explanation,
     ItemExplanation,
-    Moment,
     UnitInHand,
     UnitTriedAgain,
-    WorkerAnswer,
 )
 from seqd.escaping import one_line
 from seqd.views.numbers import clock, count, counted
@@ -39,7 +37,7 @@ def explanation_facts(found: Explanation) -> dict[str, str]:
     """Return the facts that an explanation begins with, by name; '' where that is nothing."""
     return {
         "job": f"{found.kind} {found.model}, tenant {found.tenant}, priority {found.priority}",
-        **_times(found.timeline),
+        **{_MOMENTS.get(one.what, one.what): clock(one.at_ms) for one in found.timeline},
         "units": units_told(found),
         "errors": _errors(found),
     }
@@ -52,7 +50,11 @@ def sections_of(found: Explanation) -> list[Section]:
         ("Waits for", [_sentence(reason.message) for reason in found.waits_for], None),
         ("In hand", [_held(unit, found) for unit in found.in_hand], found.units.in_hand),
         ("Units tried again", tried, max(len(tried), found.units.tried_again)),
-        (_fleet(found), [_answer(answer) for answer in found.workers], found.workers_up),
+        (
+            _fleet(found),
+            [f"{one.worker}: {one.message}" for one in found.workers],
+            found.workers_up,
+        ),
         ("Next", found.next, None),
     )
     return [_section(title, lines, total) for title, lines, total in listed if lines]
@@ -106,10 +108,6 @@ def _errors(found: Explanation) -> str:
     return f"{told}. See: seqd failures list --job {found.job_id}"
 
 
-def _times(moments: Iterable[Moment]) -> dict[str, str]:
-    return {_MOMENTS.get(moment.what, moment.what): clock(moment.at_ms) for moment in moments}
-
-
 def _sentence(text: str) -> str:
     """Return a text as a sentence; one that begins with a name, such as `cpu:0@h1`, keeps that."""
     first = text[:1].upper() if text.partition(" ")[0].isalpha() else text[:1]
@@ -158,7 +156,3 @@ def _fleet(found: Explanation) -> str:
     up = counted(found.workers_up, "worker")
     verb = "is" if found.workers_up == 1 else "are"
     return f"Of {up} that {verb} up, {found.workers_able:,} can run it"
-
-
-def _answer(answer: WorkerAnswer) -> str:
-    return f"{answer.worker}: {answer.message}"

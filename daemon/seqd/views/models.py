@@ -110,13 +110,13 @@ SERVING_COLUMNS: Final[tuple[Column[ServingWorker], ...]] = (
     Column("worker", lambda one: one.worker),
     Column("state", lambda one: one.state),
     Column("takes", lambda one: ", ".join(one.tasks), wraps=True),
-    Column("versions", lambda one: _versions(one.versions), wraps=True),
+    Column(
+        "versions",
+        lambda one: ", ".join(map(str, one.versions[-_MOST_VERSIONS:])) or "none",
+        wraps=True,
+    ),
     Column("what it cannot run", lambda one: "; ".join(one.unfit)),
 )
-
-
-def _versions(numbers: Sequence[int]) -> str:
-    return ", ".join(map(str, numbers[-_MOST_VERSIONS:])) or "none"
 
 
 #: What tables say of a change of the version in service.

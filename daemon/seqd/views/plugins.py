@@ -19,12 +19,12 @@ PLUGIN_COLUMNS: Final[tuple[Column[PluginStatus], ...]] = (
     Column("plugin", lambda one: one.name),
     Column("state", lambda one: Cell(one.state, _STYLES.get(one.state, ""))),
     Column("distribution", lambda one: f"{one.distribution} {one.version}".strip()),
-    Column("models, or the reason", lambda one: _what(one), wraps=True),
+    Column(
+        "models, or the reason",
+        lambda one: one.reason or ", ".join(one.models) or "none: it observes jobs",
+        wraps=True,
+    ),
 )
-
-
-def _what(status: PluginStatus) -> str:
-    return status.reason or ", ".join(status.models) or "none: it observes jobs"
 
 
 @dataclass(frozen=True, slots=True)

@@ -106,7 +106,8 @@ def _review_text(draw: random.Random, stance: Stance) -> str:
     sentences = [draw.choice(parts["openings"]).format(**film)]
     for aspect in draw.sample(parts["aspects"], draw.randint(*_OPINIONS)):
         against = draw.random() > leaning
-        opinion = aspect[_other(stance) if against else stance]
+        other = "negative" if stance == "positive" else "positive"
+        opinion = aspect[other if against else stance]
         sentences.append(draw.choice(opinion).format(**film))
         if draw.random() < 0.35:
             sentences.append(draw.choice(parts["facts"]).format(**film))
@@ -128,10 +129,6 @@ def _film(draw: random.Random) -> dict[str, str]:
         "year": str(draw.randint(1948, 2009)),
         "minutes": str(draw.randint(78, 154)),
     }
-
-
-def _other(stance: Stance) -> Stance:
-    return "negative" if stance == "positive" else "positive"
 
 
 def _sentence(draw: random.Random) -> str:

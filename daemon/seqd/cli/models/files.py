@@ -14,8 +14,8 @@ import typer
 
 from seqd.cli import options, readers
 from seqd.cli.drafts import placed
-from seqd.cli.models.ordering import ordered
 from seqd.cli.models.params import check_names_no_version, entry_of
+from seqd.cli.models.promotion import ordered
 from seqd.cli.options import LocalModels
 from seqd.cli.output_forms import Form, Target
 from seqd.cli.showing import Found, shown

@@ -37,7 +37,10 @@ def show_here(
             print_card(screen, card)
             labels = local.store.labels(card.model)
             print_versions(screen, local.store.versions(card.model), labels)
-        _print_inspections(screen, tables, is_first=state is not None)
+        for number, table in enumerate(tables):
+            if number or state is None:
+                screen.say()
+            print_rows(screen, table.columns, table.rows, title=table.title)
 
     Found(_record_of(local, card, tables), view).print_on(screen)
     if told:
@@ -130,13 +133,3 @@ def _as_record(table: Inspection) -> dict[str, object]:
         if table.distribution is None
         else {"names": table.distribution.names, "shares": table.distribution.shares},
     }
-
-
-def _print_inspections(
-    screen: Screen, tables: Sequence[Inspection], *, is_first: bool = True
-) -> None:
-    """Print what a plugin shows of a version, a blank line between tables."""
-    for number, table in enumerate(tables):
-        if number or not is_first:
-            screen.say()
-        print_rows(screen, table.columns, table.rows, title=table.title)

@@ -9,20 +9,24 @@ from dataclasses import replace
 from typing import Annotated, cast
 
 import typer
+from pydantic import JsonValue
 
 from seqd.admission import find_model
 from seqd.cli import completion, options
 from seqd.cli.many_jobs import ManyJobs, act_on_many
 from seqd.cli.showing import Found, shown
-from seqd.cli.ui.placements import print_placed, print_placements, record_of
 from seqd.cli.ui.screen import Screen
-from seqd.cli.workers import check_form, checked_label, target_of_name, unknown_target
+from seqd.cli.ui.tables import print_table
+from seqd.cli.workers import check_form, targets_typed, unknown_target
 from seqd.errors import InvalidRequest, SeqdError, UnknownWorker
+from seqd.kinds import TRAIN
 from seqd.ledger import Ledger
 from seqd.local.caller import caller
-from seqd.targets import Place, is_meant
+from seqd.targets import Place, is_meant, is_placed_on, targets_in_words
 from seqd.validation import MODEL_NAME
-from seqd_schemas import MAX_PLACEMENT_TARGETS, PlacementRule, WorkerStatus
+from seqd.views.columns import Column
+from seqd.views.numbers import age
+from seqd_schemas import MAX_PLACEMENT_TARGETS, ModelReference, PlacementRule, WorkerStatus
 
 #: What the device of a slot may be.
 _KINDS = ("cpu", "gpu")
@@ -149,10 +153,8 @@ def _targets_of(
 ) -> list[str]:
     """Return the targets. Raises UnknownWorker for one that no worker is, InvalidRequest."""
     workers = ledger.fleet.workers()
-    wanted = [f"kind:{name}" if name in _KINDS else target_of_name(name, workers) for name in names]
-    wanted += [f"host:{host}" for host in hosts]
-    wanted += [f"label:{checked_label(label)}" for label in labels]
-    wanted = list(dict.fromkeys(wanted))
+    wanted = [f"kind:{name}" for name in dict.fromkeys(names) if name in _KINDS]
+    wanted += targets_typed([name for name in names if name not in _KINDS], hosts, labels, workers)
     for target in wanted:
         is_there = any(is_meant(Place.of(one), target) for one in workers)
         if target.startswith("kind:"):
@@ -232,3 +234,64 @@ def resume(model: options.ModelNameArgument) -> Found:
 
 def _way_on(model: str) -> str:
     return f"Let it go on: seqd models resume {model}"
+
+
+def record_of(rule: PlacementRule, workers: Sequence[WorkerStatus]) -> dict[str, JsonValue]:
+    """Return a placement with the workers that it means, and those that have the model loaded."""
+    return {
+        **rule.model_dump(mode="json"),
+        "workers": [one.worker for one in meant_by(rule, workers)],
+        "loaded_on": [one.worker for one in workers if has_loaded(one, rule.model)],
+    }
+
+
+def print_placed(screen: Screen, rule: PlacementRule, workers: Sequence[WorkerStatus]) -> None:
+    """Print what a placement that was made does now."""
+    screen.say(f"{rule.model} is placed: {targets_in_words(rule.targets)}.", "green")
+    serving = [one for one in meant_by(rule, workers) if _can_serve(one, rule.model)]
+    if serving:
+        screen.say(f"Workers: {', '.join(one.worker for one in serving)}")
+    else:
+        screen.say(
+            f"No worker that is up serves {rule.model} there: its jobs wait until one does. "
+            f"`seqd models place {rule.model} --anywhere` takes that back.",
+            "yellow",
+        )
+
+
+def print_placements(
+    screen: Screen,
+    rules: Sequence[PlacementRule],
+    workers: Sequence[WorkerStatus],
+    model: str | None,
+) -> None:
+    """Print a row for each placement; `model` is the one that was asked for."""
+    if not rules:
+        what = "No model is placed" if model is None else f"{model} is not placed"
+        screen.say(f"{what}.")
+        return
+    now_ms = max([one.seen_at_ms for one in workers] + [rule.at_ms for rule in rules])
+    columns: tuple[Column[PlacementRule], ...] = (
+        Column("model", lambda rule: rule.model),
+        Column("where", lambda rule: targets_in_words(rule.targets)),
+        Column("workers", lambda rule: len(meant_by(rule, workers))),
+        Column("loaded on", lambda rule: sum(has_loaded(one, rule.model) for one in workers)),
+        Column("by", lambda rule: rule.by or "-"),
+        Column("since", lambda rule: age(rule.at_ms, now_ms)),
+        Column("reason", lambda rule: rule.reason or "-"),
+    )
+    print_table(screen, columns, rules)
+
+
+def meant_by(rule: PlacementRule, workers: Sequence[WorkerStatus]) -> list[WorkerStatus]:
+    """Return the workers that a placement means."""
+    return [one for one in workers if is_placed_on(rule, Place.of(one))]
+
+
+def has_loaded(worker: WorkerStatus, model: str) -> bool:
+    """Return True where a worker has a version of a model in memory."""
+    return any(ModelReference.parse(ref).name == model for ref in worker.models_loaded)
+
+
+def _can_serve(worker: WorkerStatus, model: str) -> bool:
+    return model in worker.versions and any(task != TRAIN for task in worker.tasks)

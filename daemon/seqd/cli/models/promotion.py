@@ -4,7 +4,7 @@ A worker makes each change, by an order: the store is beside the workers. They l
 so that no item waits for that, and the command ends when new jobs get it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,7 +15,6 @@ from seqd.cli import options, readers
 from seqd.cli.exits import NO
 from seqd.cli.label_map import LabelPairs, read_label_map
 from seqd.cli.models import measured_items, measuring
-from seqd.cli.models.ordering import ordered
 from seqd.cli.models.params import check_names_no_version, entry_of, naming_local
 from seqd.cli.showing import Found, shown
 from seqd.cli.ui.screen import Screen
@@ -151,7 +150,14 @@ def promote(
                 "0% ends the trial of a version; --if-better-on, --metric, --by and "
                 "--max-error-rate are for its begin: leave them away"
             )
-        return end_rollout(wanted.name, wanted.version, reason, screen)
+        return _end_of(
+            wanted.name,
+            ordered(
+                entry_of(wanted.name),
+                lambda of: of.ordered(OrderAction.END_ROLLOUT, reason, version=wanted.version),
+                screen,
+            ),
+        )
     entry = entry_of(wanted.name)
     version, figures = resolve_version(entry, wanted.version), dict[str, float]()
     before = entry.labels.get("production")
@@ -167,24 +173,16 @@ def promote(
                 found = {"model": entry.model, "in_service": before, "why": why}
                 return Found(found, f"{refs[1]} is not put in service: {why}.", "yellow", NO)
             reason = reason or why
+    action, fields = OrderAction.PROMOTE, dict[str, object](gate=figures)
     if asked is not None:
-        return begin_rollout(entry, version, asked, reason, warm_timeout, screen)
-    return _put_in_service(entry, version, figures, reason, warm_timeout, screen)
-
-
-def _put_in_service(
-    entry: CatalogEntry,
-    version: int,
-    gate: Mapping[str, float],
-    reason: str,
-    timeout_s: float,
-    screen: Screen,
-) -> Found:
-
-    def steps(of: ModelSteps) -> Exchange[OrderAnswer]:
-        return of.ordered(OrderAction.PROMOTE, reason, timeout_s, version=version, gate=gate)
-
-    return _done(entry.model, ordered(entry, steps, screen))
+        action = asked.action
+        fields = {"share": asked.share, "max_error_rate": asked.max_error_rate}
+    answer = ordered(
+        entry,
+        lambda of: of.ordered(action, reason, warm_timeout, version=version, **fields),
+        screen,
+    )
+    return _done(entry.model, answer) if asked is None else _begun(entry.model, answer)
 
 
 @shown
@@ -204,9 +202,7 @@ def rollback(
     answer = ordered(
         entry, lambda steps: steps.rollback(reason=reason, warm_timeout_s=warm_timeout), screen
     )
-    if answer.rollout is not None:
-        return _end_of(model, answer.rollout)
-    return _done(model, answer)
+    return _done(model, answer) if answer.rollout is None else _end_of(model, answer)
 
 
 @shown
@@ -276,7 +272,7 @@ def _done(name: str, answer: OrderAnswer) -> Found:
 class _AskedRollout:
     """What the options ask for."""
 
-    kind: RolloutKind
+    action: OrderAction
     #: Above 0 to begin one, 0 to end one.
     share: float
     max_error_rate: float
@@ -311,33 +307,20 @@ def _read_rollout(
     if max_error_rate is not None:
         bound = parse_percent("--max-error-rate", max_error_rate)
     if share is not None:
-        asked = _AskedRollout(RolloutKind.CANARY, parse_percent("--share", share), bound)
+        asked = _AskedRollout(OrderAction.CANARY, parse_percent("--share", share), bound)
     elif shadow is not None:
-        asked = _AskedRollout(RolloutKind.SHADOW, parse_percent("--shadow", shadow), bound)
+        asked = _AskedRollout(OrderAction.SHADOW, parse_percent("--shadow", shadow), bound)
     else:
         raise InvalidRequest("--max-error-rate is for --share and --shadow; neither is given")
-    return None if asked.kind is RolloutKind.CANARY and asked.share == 1.0 else asked
+    return None if asked.action is OrderAction.CANARY and asked.share == 1.0 else asked
 
 
-def begin_rollout(
-    entry: CatalogEntry,
-    version: int,
-    asked: _AskedRollout,
-    reason: str,
-    timeout_s: float,
-    screen: Screen,
-) -> Found:
-    """Have a worker try a version first; return what it does and how it ends."""
-
-    def steps(of: ModelSteps) -> Exchange[OrderAnswer]:
-        rates = {"share": asked.share, "max_error_rate": asked.max_error_rate}
-        action = OrderAction(asked.kind.value)
-        return of.ordered(action, reason, timeout_s, version=version, **rates)
-
-    begun = ordered(entry, steps, screen).rollout
+def _begun(name: str, answer: OrderAnswer) -> Found:
+    """Return what a version that is tried does, and how that ends."""
+    begun = answer.rollout
     assert begun is not None, "a worker that has begun it says so"
-    found = {"model": entry.model, "in_service": begun.serving, "rollout": begun}
-    return Found(found, lambda screen: _say_begun(screen, entry.model, begun))
+    found = {"model": name, "in_service": begun.serving, "rollout": begun}
+    return Found(found, lambda screen: _say_begun(screen, name, begun))
 
 
 def _say_begun(screen: Screen, name: str, begun: Rollout) -> None:
@@ -358,22 +341,29 @@ def _say_begun(screen: Screen, name: str, begun: Rollout) -> None:
     )
 
 
-def end_rollout(name: str, version: int | str | None, why: str, screen: Screen) -> Found:
-    """End the roll-out of a model, of `version`, a number or label, where that is given."""
-
-    def steps(of: ModelSteps) -> Exchange[OrderAnswer]:
-        return of.ordered(OrderAction.END_ROLLOUT, why, version=version)
-
-    ended = ordered(entry_of(name), steps, screen).rollout
-    assert ended is not None, "a worker that has ended it says so"
-    return _end_of(name, ended)
-
-
-def _end_of(name: str, ended: Rollout) -> Found:
+def _end_of(name: str, answer: OrderAnswer) -> Found:
     """Return that a roll-out is ended, and what answers."""
+    ended = answer.rollout
+    assert ended is not None, "a worker that has ended it says so"
     return Found(
         {"model": name, "in_service": ended.serving, "ended": ended},
         f"The {ended.kind} of {name}@{ended.version} is ended; {name}@{ended.serving} answers all "
         "items.",
         "bold green",
     )
+
+
+def ordered(
+    entry: CatalogEntry,
+    order: Callable[[ModelSteps], Exchange[OrderAnswer]],
+    screen: Screen,
+) -> OrderAnswer:
+    """Return the answer to an order on a published model; raises as `ModelHandle.promote` does.
+
+    What was not as it should be, though the order was carried out, is said.
+    """
+    with options.open_ledger() as ledger:
+        answer = ledger.transport.run(order(ModelSteps(ledger, entry)))
+    for note in answer.notes:
+        screen.say(note, "yellow")
+    return answer

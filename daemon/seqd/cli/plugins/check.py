@@ -62,7 +62,11 @@ def check(
     Without an argument it is the plugin of this folder. The exit status is 1 where a check failed.
     """
     keep_stdout_from_plugins()
-    _check_folder(version_folder)
+    if version_folder is not None and not version_folder.is_dir():
+        raise InvalidRequest(
+            f"--version-folder is {str(version_folder)!r}, which is no folder. Give that of a "
+            "version's files."
+        )
     reports: list[Report] = []
     tell_of_folder(plugin)
     for source in sources_of(plugin):
@@ -84,7 +88,7 @@ def check(
                 _print_failure(screen, result)
             screen.say(f"{report.plugin}: {report.closing_line()}")
     return Found(
-        {"reports": [_with_summary(report) for report in reports]},
+        {"reports": [one.model_dump() | {"summary": one.closing_line()} for one in reports]},
         status=_FAILED if any(report.failed for report in reports) else OK,
     )
 
@@ -104,18 +108,6 @@ def _taken_names(source: PluginSource, report: Report) -> list[CheckResult]:
         )
         for taken, cure in names_taken_from(source, models).items()
     ]
-
-
-def _with_summary(report: Report) -> dict[str, object]:
-    return {**report.model_dump(mode="json"), "summary": report.closing_line()}
-
-
-def _check_folder(folder: Path | None) -> None:
-    if folder is not None and not folder.is_dir():
-        raise InvalidRequest(
-            f"--version-folder is {str(folder)!r}, which is no folder. Give that of a version's "
-            "files."
-        )
 
 
 @contextmanager

@@ -13,8 +13,7 @@ from typing import Final, Protocol, Self
 
 from seqd.authoring.messages import Compute, Computed, Load
 from seqd.authoring.plugin_child import pinned_to
-from seqd.authoring.reloading import News, ReloadedPlugin
-from seqd.authoring.watching import Watched
+from seqd.authoring.reloading import News, ReloadedPlugin, Watched
 from seqd.cli import readers
 from seqd.cli.exits import Terminated, print_error
 from seqd.cli.plugins.outcomes import print_results, said_of

@@ -137,14 +137,10 @@ def _check_not_taken(wanted: Distribution) -> None:
 def _print_next(wanted: Distribution, folder: Path) -> None:
     """Print what was written, and the commands that come next, ready to be copied."""
     screen = Screen()
-    screen.say(f"Wrote {folder}: the plugin {wanted.name}, {_style_of(wanted)}. Next:")
+    screen.say(f"Wrote {folder}: the plugin {wanted.name}, {STYLES[wanted.style].says}. Next:")
     screen.say()
     for command in next_commands(wanted, folder):
         screen.say(f"  {command}")
-
-
-def _style_of(wanted: Distribution) -> str:
-    return STYLES[wanted.style].says
 
 
 def next_commands(wanted: Distribution, folder: Path) -> list[str]:

@@ -202,10 +202,13 @@ class Distribution:
         is_there = folder.is_dir()
         drafts = (folder if is_there else folder.parent) / f".seqd-new-{os.getpid()}"
         try:
-            _write_files(drafts, files)
+            for path, content in files.items():
+                target = drafts / path
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_text(content, encoding="utf-8")
             if is_there:
-                for path in drafts.iterdir():
-                    path.rename(folder / path.name)
+                for written in drafts.iterdir():
+                    written.rename(folder / written.name)
             else:
                 drafts.rename(folder)
         except OSError as error:
@@ -273,10 +276,3 @@ def _check_free(folder: Path) -> None:
         raise OutputUnwritable(
             f"There is no folder {folder.parent}. Make it, or give another one with --out."
         )
-
-
-def _write_files(folder: Path, files: Mapping[str, str]) -> None:
-    for path, content in files.items():
-        target = folder / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(content, encoding="utf-8")

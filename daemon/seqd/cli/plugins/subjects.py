@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from seqd.authoring.messages import Load, Loaded
-from seqd.authoring.watching import Watched
+from seqd.authoring.reloading import Watched
 from seqd.cli import options
 from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.stdout import keep_stdout_from_plugins

@@ -260,7 +260,9 @@ def _with_stdin(texts: Iterable[str]) -> Iterator[str]:
 
 
 def _train(child: PluginChild, loaded: Loaded, asked: _Asked, tried: list[str]) -> int:
-    data, held_out, out = (None if one is None else _absolute(one) for one in asked.learn_from)
+    data, held_out, out = (
+        None if one is None else str(Path(one).expanduser().absolute()) for one in asked.learn_from
+    )
     parameters = checked_parameters(loaded.entry, asked.task, asked.parameters)
     screen = asked.screen
     with _folder_for(out) as folder:
@@ -303,10 +305,6 @@ def _folder_for(wanted: str | None) -> Iterator[Path]:
         staged.rename(target)
     finally:
         shutil.rmtree(staged, ignore_errors=True)
-
-
-def _absolute(path: str) -> str:
-    return str(Path(path).expanduser().absolute())
 
 
 def _say_trained(screen: Screen, made: Trained, folder: str | None, again: str) -> None:

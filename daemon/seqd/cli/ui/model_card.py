@@ -202,7 +202,7 @@ def _print_speeds(screen: Screen, card: ModelCard) -> None:
     rows = [
         (
             one.task,
-            f"{rate(one.items_per_s)} {_items_of(one.task)}/s",
+            f"{rate(one.items_per_s)} {'texts' if one.task in SERVED_TASKS else 'items'}/s",
             f"{rate(one.characters_per_s)} characters/s",
             f"{one.machine}, {one.slot}, {counted(one.threads, 'thread')}",
         )
@@ -211,11 +211,6 @@ def _print_speeds(screen: Screen, card: ModelCard) -> None:
     print_rows(screen, ("task", "items", "characters", "where"), rows)
     if card.speeds[-1].processor:
         screen.say(f"{card.speeds[-1].machine}: {card.speeds[-1].processor}", "dim")
-
-
-def _items_of(task: str) -> str:
-    """Return what a speed counts: texts, but of a plugin's own task."""
-    return "texts" if task in SERVED_TASKS else "items"
 
 
 def _print_service(screen: Screen, card: ModelCard) -> None:

@@ -223,15 +223,15 @@ def _described(one: _Parameter, allowed: str) -> str:
     return f"{described} Allowed: {allowed}.".lstrip() if allowed else described
 
 
-def _given(one: _Parameter) -> str:
-    return _described(one, "" if one.allowed == one.type else one.allowed)
-
-
 #: What tables say of what a task gives.
 _GIVEN: tuple[Column[_Parameter], ...] = (
     Column("field", lambda one: one.name),
     Column("type", lambda one: one.type),
-    Column("what it is", _given, wraps=True),
+    Column(
+        "what it is",
+        lambda one: _described(one, "" if one.allowed == one.type else one.allowed),
+        wraps=True,
+    ),
 )
 
 

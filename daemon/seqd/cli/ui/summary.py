@@ -139,7 +139,11 @@ def say_bulk_summary(
     record, first = outcome.record, outcome.first
     if first is None:
         say_headline(screen, outcome, counts)
-        _say_versions(screen, record)
+        if len(record.plugin_versions) > 1:
+            screen.say(
+                f"Several versions of the plugin computed it: {', '.join(record.plugin_versions)}",
+                "yellow",
+            )
     elif outcome.is_retried:
         have = "has" if record.counts.total == 1 else "have"
         retried = counted(record.counts.total, "retried item")
@@ -150,7 +154,8 @@ def say_bulk_summary(
     if not outcome.is_retried:
         _say_uncertain(screen, first or record, counts)
     _say_accuracy(screen, counts)
-    _say_files(screen, counts, files)
+    if files is not None and not files.is_stream and counts.succeeded:
+        screen.say(f"{files.path}: {counted(counts.succeeded, 'result')}, in input order")
     if counts.errored:
         of = record.job_id if first is None else f"{first.job_id} --merged"
         _say_errors(screen, counts, files, of=of)
@@ -227,15 +232,6 @@ def say_training_summary(
             screen.say(f"Try it: {command.format(ref=ref, task=task)}")
 
 
-def _say_versions(screen: Screen, record: JobRecord) -> None:
-    """Say so where workers with several versions of the plugin computed a job."""
-    if len(record.plugin_versions) > 1:
-        screen.say(
-            f"Several versions of the plugin computed it: {', '.join(record.plugin_versions)}",
-            "yellow",
-        )
-
-
 def _say_uncertain(screen: Screen, record: JobRecord, counts: ResultCounts) -> None:
     """Say how many results are uncertain, where the job has a least score."""
     least = record.job.min_score if isinstance(record.job, ClassifyJob) else None
@@ -267,11 +263,6 @@ def _shares(counts: ResultCounts) -> str:
     if more:
         shares += f" and {counted(more, 'more label')}"
     return f": {shares}" if shares else ""
-
-
-def _say_files(screen: Screen, counts: ResultCounts, files: "ResultFiles | None") -> None:
-    if files is not None and not files.is_stream and counts.succeeded:
-        screen.say(f"{files.path}: {counted(counts.succeeded, 'result')}, in input order")
 
 
 def _say_errors(

@@ -113,7 +113,9 @@ class LiveTexts:
         try:
             for delta in handle.stream():
                 self.show(delta)
-            self._print_unexpected()
+            for (name, _), text in self._texts.items():
+                if text.is_whole and not text.is_shown:  # a model may give several by its defaults
+                    self._print(name, text, text.temperature)
         finally:
             self._printer.end()
         yield from handle.results()
@@ -151,9 +153,3 @@ class LiveTexts:
         text.waiting.clear()
         if text.is_whole:
             self._printer.end()
-
-    def _print_unexpected(self) -> None:
-        """Print further samples of a prompt, which a model may give by its defaults."""
-        for (name, _), text in self._texts.items():
-            if text.is_whole and not text.is_shown:
-                self._print(name, text, text.temperature)

@@ -18,8 +18,7 @@ from seqd.gateway.console.rendering import KEY_COOKIE, Button, Page, facts_of, s
 from seqd.gateway.console.visits import ByAdmin, ByAnybody, Visit, act, page, why_not
 from seqd.ledger.api_keys import Verdict
 from seqd.validation import shown
-from seqd.views.keys import key_columns
-from seqd.views.roles import ROLES
+from seqd.views.keys import ROLES, key_columns
 from seqd_schemas import MAX_REQUESTS_PER_MINUTE, ApiKeyRecord, KeyRole
 
 #: Days until a key ends, at most.

@@ -269,7 +269,12 @@ def running_services(
             server = own or stack.enter_context(server_for_tests())
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="seqd-")))
         settings = _settings(server.url, f"test-{secrets.token_hex(6)}", folder)
-        stack.enter_context(_set_in_environment(_variables(settings)))
+        found_by_clients = {
+            "SEQD_REDIS_URL": server.url,
+            "SEQD_PREFIX": settings.prefix,
+            "SEQD_DATA_DIR": str(folder),
+        }
+        stack.enter_context(_set_in_environment(found_by_clients))
         stack.callback(_remove_keys, settings)
         services = RunningServices(settings, server)
         stack.callback(services.stop_worker)
@@ -288,15 +293,6 @@ def _settings(redis_url: str, prefix: str, folder: Path) -> Settings:
         "output_roots": (Path("/"),),
     }
     return Settings.model_validate(given)
-
-
-def _variables(settings: Settings) -> dict[str, str]:
-    """Return what has a client without arguments find this server."""
-    return {
-        "SEQD_REDIS_URL": settings.redis_url or "",
-        "SEQD_PREFIX": settings.prefix,
-        "SEQD_DATA_DIR": str(settings.data_dir),
-    }
 
 
 @contextmanager
