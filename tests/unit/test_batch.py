@@ -36,41 +36,23 @@ PLUGINS = Path(__file__).parents[1]
 #: and outputs are awkward.
 WHERE = """
 import os
-
 from typing import Annotated
 
 from pydantic import BaseModel, Field
 
-from seqd.hookspecs import LoadedModel, Model, Needs, PluginParameters, TaskSpec, hookimpl
-from seqd_schemas import Classification, TaskOutput
+from seqd.plugin import Device, Needs, classifier, task
+from seqd_schemas import TaskOutput
 
 
-class Loaded(LoadedModel):
-    memory_bytes = 1
-
-    def __init__(self, device):
-        shown = os.environ["CUDA_VISIBLE_DEVICES"]
-        self.label = f"{device.kind} {shown}, threads {device.threads}"
-
-    def warm_up(self):
-        pass
-
-    def classify(self, items, parameters, context):
-        return [Classification(label=self.label, score=1.0, truncated=False) for _ in items]
+@classifier("where", summary="Says on which device it is.")
+def where(text: str, device: Device) -> str:
+    shown = os.environ["CUDA_VISIBLE_DEVICES"]
+    return f"{device.kind} {shown}, threads {device.threads}"
 
 
-class Where(Model):
-    name = "where"
-    summary = "Says on which device it is."
-    tasks = {"classify": TaskSpec(PluginParameters)}
-
-    def load(self, artifact, device):
-        return Loaded(device)
-
-
-class WantsGpu(Where):
-    name = "wants_gpu"
-    needs = Needs(device="gpu")
+@classifier("wants_gpu", summary="Needs one.", needs=Needs(device="gpu"))
+def wants_gpu(text: str) -> str:
+    return "here"
 
 
 Number = Annotated[float, Field(ge=0, le=9)]
@@ -94,23 +76,10 @@ class Told(TaskOutput):
     output_said: str = Field(max_length=99, description="The same again.")
 
 
-class LoadedOdd(Loaded):
-    def run(self, task, items, parameters, context):
-        said = [f"{item.record.rows} {item.record.names}" for item in items]
-        return [Told(said=one, output_said=f"again {one}") for one in said]
-
-
-class Odd(Where):
-    name = "odd"
-    tasks = {"tell": TaskSpec(PluginParameters, input=Matrix, output=Told)}
-
-    def load(self, artifact, device):
-        return LoadedOdd(device)
-
-
-@hookimpl
-def seqd_register_models():
-    return [Where(), WantsGpu(), Odd()]
+@task("tell", model="odd", summary="Tells what was given.")
+def tell(matrix: Matrix) -> Told:
+    said = f"{matrix.rows} {matrix.names}"
+    return Told(said=said, output_said=f"again {said}")
 """
 
 
@@ -414,7 +383,6 @@ def test_a_process_that_is_sick_raises_and_gives_no_item_an_error(sickness, tmp_
 def where(tmp_path, monkeypatch):
     """A plugin that says on which device it is, alone."""
     (tmp_path / "seqd_where.py").write_text(WHERE)
-    publish_file(tmp_path / "models", "odd", "odd.json", "{}")
     info = tmp_path / "seqd_where-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: seqd-where\nVersion: 1.0\n")

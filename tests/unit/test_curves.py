@@ -1,5 +1,6 @@
 """A training's learning curve: which epochs are kept, and which figures make the curve."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -69,28 +70,31 @@ def test_what_json_has_no_number_for_is_left_out():
     assert curve.epochs[0].metrics == {"accuracy": 0.5}
 
 
-def test_a_curve_is_of_bits_a_character_where_they_are_told_with_the_held_out_ones():
-    epochs = epochs_of(
-        {"loss": 2.0, "bits_per_char": 2.9, "validation_bits_per_char": 3.0},
-        {"loss": 1.5, "bits_per_char": 2.2},
-    )
-
-    assert curve_of(epochs) == Curve("bits_per_char", ((1, 2.9), (2, 2.2)), ((1, 3.0),))
+BITS = Curve("bits_per_char", ((1, 2.9), (2, 2.2)), ((1, 3.0),))
 
 
-def test_of_a_classifier_the_loss_and_the_accuracy_are_drawn():
-    epochs = epochs_of({"accuracy": 0.5, "validation_loss": 0.7, "loss": 0.6})
+@pytest.mark.parametrize(
+    ("metrics", "curves"),
+    [
+        (
+            [
+                {"loss": 2.0, "bits_per_char": 2.9, "validation_bits_per_char": 3.0},
+                {"loss": 1.5, "bits_per_char": 2.2},
+            ],
+            [BITS],
+        ),
+        (
+            [{"accuracy": 0.5, "validation_loss": 0.7, "loss": 0.6}],
+            [Curve("loss", ((1, 0.6),), ((1, 0.7),)), Curve("accuracy", ((1, 0.5),), ())],
+        ),
+        # Any figure makes one where no usual one is told.
+        ([{"validation_reward": 1.0}, {"other": 2.0}], [Curve("reward", (), ((1, 1.0),))]),
+        ([], []),
+        ([{}, {}], []),
+    ],
+)
+def test_a_training_has_the_curves_of_its_usual_figures(metrics, curves):
+    epochs = epochs_of(*metrics)
 
-    assert [curve.figure for curve in curves_of(epochs)] == ["loss", "accuracy"]
-
-
-def test_any_figure_makes_a_curve_where_no_usual_one_is_told():
-    assert curves_of(epochs_of({"validation_reward": 1.0}, {"other": 2.0})) == (
-        Curve("reward", (), ((1, 1.0),)),
-    )
-
-
-def test_a_training_without_figures_has_no_curve():
-    assert curve_of([]) is None
-    assert curve_of(epochs_of({}, {})) is None
-    assert curves_of(epochs_of({"loss": 1.0})) == (Curve("loss", ((1, 1.0),), ()),)
+    assert list(curves_of(epochs)) == curves
+    assert curve_of(epochs) == (curves[0] if curves else None)

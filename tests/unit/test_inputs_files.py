@@ -109,31 +109,29 @@ def test_csv_rows_of_another_width_bad_bytes_and_empty_texts_are_refused(tmp_pat
     assert good == Item(custom_id="4", text="ok")
 
 
-def test_a_csv_without_the_text_column_is_told_its_columns(tmp_path):
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({}, "'text'; {} Name the column with the text as text_field (--text-field)"),
+        *(
+            (
+                {"text_field": "review", f"{name}_field": "key"},
+                f"'key'; {{}} Name the column with the {what} as {name}_field (--{name}-field), or "
+                "leave that out",
+            )
+            for name, what in (("id", "identifier"), ("label", "label"))
+        ),
+    ],
+)
+def test_a_csv_without_a_column_that_is_due_or_named_is_told_its_columns(tmp_path, fields, said):
     path = a_file(tmp_path, "a.csv", "id,review\n1,a\n")
 
     with pytest.raises(InvalidInput) as raised:
-        read(path)
+        read(path, **fields)
 
-    assert str(raised.value) == (
-        f"{path} has no column 'text'; its header has: id, review. Name the column with the text "
-        "as text_field (--text-field)"
-    )
+    header = said.format("its header has: id, review.")
+    assert str(raised.value) == f"{path} has no column {header}"
     assert texts(read(path, text_field="review")) == [("1", "a")]
-
-
-@pytest.mark.parametrize(("field", "what"), [("id_field", "identifier"), ("label_field", "label")])
-def test_a_csv_without_a_column_that_is_named_is_told_its_columns(tmp_path, field, what):
-    path = a_file(tmp_path, "a.csv", "id,text\n1,a\n")
-
-    with pytest.raises(InvalidInput) as raised:
-        read(path, **{field: "key"})
-
-    option = field.replace("_", "-")
-    assert str(raised.value) == (
-        f"{path} has no column 'key'; its header has: id, text. Name the column with the {what} as "
-        f"{field} (--{option}), or leave that out"
-    )
 
 
 ROWS = st.lists(

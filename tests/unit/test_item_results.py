@@ -17,21 +17,15 @@ def test_a_success_is_ok_and_gives_its_output():
     assert result.unwrap() is POSITIVE
 
 
-def test_a_failure_is_not_ok_and_raises_its_error_with_the_items_code():
+@pytest.mark.parametrize("output_of", [ItemFailure.unwrap, lambda result: result.output])
+def test_a_failure_is_not_ok_and_raises_its_error_with_the_items_code(output_of):
     result = ItemFailure(custom_id="r2", error=TOO_LONG)
 
     with pytest.raises(SeqdError) as raised:
-        result.unwrap()
+        output_of(result)
 
     assert result.ok is False
     assert isinstance(raised.value, ItemFailed)
     assert (raised.value.custom_id, raised.value.code) == ("r2", "too_long")
     assert str(raised.value) == "Item 'r2' has no output: 1 MB; allowed: 4 KB."
     assert failure_of(raised.value).code == "too_long"
-
-
-def test_the_output_of_a_failure_raises_its_error_too():
-    result = ItemFailure(custom_id="r2", error=TOO_LONG)
-
-    with pytest.raises(ItemFailed, match=r"^Item 'r2' has no output: 1 MB; allowed: 4 KB"):
-        _ = result.output

@@ -18,21 +18,11 @@ print(json.dumps([status.model_dump(mode="json") for status in registry.statuses
 """
 
 GOOD = """
-    from typing import ClassVar
+    from seqd.plugin import classifier
 
-    from seqd.hookspecs import Model, PluginParameters, TaskSpec, hookimpl
-
-    class Good(Model):
-        name = "{model}"
-        summary = "A model of a test."
-        tasks: ClassVar = {{"classify": TaskSpec(PluginParameters)}}
-
-        def load(self, artifact, device):
-            raise NotImplementedError
-
-    @hookimpl
-    def seqd_register_models():
-        return [Good()]
+    @classifier("{model}", summary="A model of a test.")
+    def good(text: str) -> str:
+        return "good"
 """
 
 

@@ -3,6 +3,7 @@
 import pytest
 
 from builders import a_worker_status
+from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.workers import print_rules, print_workers_list
 from seqd.views.workers import seen_workers
 from seqd_schemas import Cordon, WorkerState
@@ -29,8 +30,6 @@ def test_a_silent_worker_has_what_it_said_last_or_what_its_name_has():
     "state", [{"cordon": Cordon(phase="drained", since_ms=1)}, {"state": WorkerState.STARTING}]
 )
 def test_a_worker_without_a_child_has_none_that_is_up(capsys, state):
-    from seqd.cli.ui.screen import Screen
-
     without_child = a_worker_status(**state, started_at_ms=1_000)
 
     print_workers_list(Screen(), seen_workers([without_child], {}, {}, NOW_MS))
@@ -39,8 +38,6 @@ def test_a_worker_without_a_child_has_none_that_is_up(capsys, state):
 
 
 def test_rules_that_the_user_may_not_read_are_not_known(capsys):
-    from seqd.cli.ui.screen import Screen
-
     print_rules(Screen(), None, [], NOW_MS)
 
     said = "Rules of operators are not known: this user may not read them."
