@@ -104,7 +104,9 @@ def test_figures_are_those_of_scikit_learn_and_of_their_definitions(given):
 
 
 def test_figures_say_by_which_method_their_interval_is():
-    report = report_of(("rot", a_share_of((1, 0, 2))), ("blau", a_share_of((1, 1, 2))))
+    report = report_of(
+        *[("rot", a_prediction("rot", gelb=0.5, rot=0.5))] * 2, ("rot", a_share_of((1, 0, 0)))
+    )
 
     assert {name: one.method for name, one in report.metrics.items()} == {
         "accuracy": "wilson",
@@ -113,6 +115,9 @@ def test_figures_say_by_which_method_their_interval_is():
         "brier_score": "normal",
         "calibration_error": None,
     }
+    accuracy = report.metrics["accuracy"]
+    assert (accuracy.low, accuracy.high) == pytest.approx((0.2077, 0.9385), abs=1e-4)
+    assert report.metrics["log_loss"].low < report.metrics["log_loss"].high
 
 
 def test_without_probabilities_there_is_neither_brier_score_nor_log_loss():
