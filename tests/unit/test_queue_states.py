@@ -12,6 +12,7 @@ from seqd.queue_states import (
     WorkDone,
     WorkerCounts,
     queue_states,
+    tenant_states,
 )
 from seqd.scaling import QueueWork, Rate
 from seqd_schemas import ClaimInHand, Cordon, JobState, WorkerState, WorkerStatus
@@ -105,3 +106,25 @@ def test_a_rate_is_of_the_last_minute_and_whole_at_once(now_ms, expected):
     done = WorkDone(1_000, 0, recent, 0.0, since_ms=0, at_ms=10_000)
 
     assert done.rates(now_ms) == (pytest.approx(expected, abs=0.1), 0.0)
+
+
+def test_by_tenant_each_has_a_row_with_what_its_jobs_have_left():
+    jobs = [
+        JobRow("j3", QUEUE, "acme", JobState.QUEUED, created_ms=1_000, items=300),
+        JobRow("j4", QUEUE, "acme", JobState.RUNNING, created_ms=0, items=100),
+        JobRow("j5", QUEUE, "beta", JobState.PAUSED, created_ms=0, items=9),
+    ]
+    facts = QueueFacts(
+        now_ms=4_000,
+        work=[QueueWork(QUEUE, items=400, leased_items=100)],
+        rates=RATES,
+        done={},
+        workers=[a_worker()],
+        jobs=jobs,
+    )
+
+    acme, beta = tenant_states(facts)
+
+    assert (acme.tenant, acme.state, acme.waiting_items) == ("acme", "moving", 400)
+    assert (acme.oldest_wait_s, acme.work_left_s) == (3.0, 4.0)
+    assert (beta.tenant, beta.state, beta.paused_items) == ("beta", "paused", 9)

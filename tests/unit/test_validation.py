@@ -1,7 +1,9 @@
 """What error messages say of a wrong value: where it is, what arrived, and what is allowed."""
 
+from typing import Self
+
 import pytest
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from seqd.validation import did_you_mean, fault_sentence, faults_of, listed, shown
 
@@ -33,6 +35,12 @@ class Closed(BaseModel):
     text: str
     units: int = Field(default=8, ge=1)
 
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.units > len(self.text):
+            raise ValueError("so many units need a longer text")
+        return self
+
 
 def test_all_faults_are_told_with_their_rules_and_an_unknown_field_before_the_one_that_is_missing():
     with pytest.raises(ValidationError) as caught:
@@ -44,3 +52,12 @@ def test_all_faults_are_told_with_their_rules_and_an_unknown_field_before_the_on
         ("text", None, "missing"),
         ("units", "0", "greater_than_equal"),
     ]
+
+
+def test_a_fault_of_the_whole_is_called_what_the_caller_calls_that():
+    with pytest.raises(ValidationError) as caught:
+        Closed.model_validate({"text": "short", "units": 6})
+
+    said = "so many units need a longer text"
+    assert fault_sentence(caught.value) == said
+    assert fault_sentence(caught.value, whole="the request") == f"the request: {said}"
