@@ -24,7 +24,7 @@ NOT_FOR_A_SUBMIT = {
     "celery", "kombu", "billiard", "amqp", "pluggy", "rich", "jsonschema", "numpy",
     "seqd.cli.demo.script", "seqd.hookspecs", "seqd.models", "seqd.local.supervisor",
     "seqd.worker", "seqd.ledger.work", "seqd.inputs.datasets",
-    "seqd.local.redis_server", "seqd.cli.jobs", "seqd.cli.models.app",
+    "seqd.local.redis_server", "seqd.cli.jobs", "seqd.cli.models",
 }  # fmt: skip
 LIBRARIES = {"typer", "click", "rich", "pydantic", "pydantic_settings", "redis", "platformdirs"}
 

@@ -230,7 +230,7 @@ def test_ctrl_c_stops_between_two_steps_and_the_same_command_goes_on(
     environment: Environment, command: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hand_in(environment, 1_500)
-    acted_on = "seqd.cli.ui.many_jobs.Progress.acted_on"
+    acted_on = "seqd.cli.many_jobs.Progress.acted_on"
 
     with monkeypatch.context() as during:
         # It comes while the first step is shown.
